@@ -1,0 +1,1 @@
+"""The aiohttp service: range queries, live feeds and documentation."""

@@ -1,0 +1,1 @@
+"""What txnwatch runs on: topics, migrations, embedded services, container files."""

@@ -1,0 +1,1 @@
+"""Kafka, Postgres and Valkey from Python and Maven packages alone, without Docker."""

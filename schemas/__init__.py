@@ -1,0 +1,1 @@
+"""The messages of txnwatch: their types, decoding, validation and published JSON Schemas."""

@@ -1,0 +1,1 @@
+"""The Faust worker: scores each transaction against its user's recent past."""
