@@ -1,0 +1,91 @@
+"""A transaction with its verdict: the records of `transactions.scored` and `anomalies`, the API's rows."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from schemas.money import amount_text, parse_amount
+from schemas.transaction import Transaction
+
+__all__ = ["Flag", "Scored", "amount_text", "encode_scored", "parse_amount"]
+
+
+class Flag(msgspec.Struct, frozen=True):
+    """Why a transaction is an anomaly."""
+
+    detector: str
+    mean: str
+    """Of the amounts in the window, with two decimals, like `threshold`."""
+    window: int
+    """How many amounts there were."""
+    ratio: float
+    """How many times the mean the amount is."""
+    threshold: str
+    """What the amount is above."""
+
+
+class Scored(msgspec.Struct):
+    """The row: its JSON is what every reader of verdicts gets.
+
+    `meta_data` is the producer's, and `is_anomaly`; where that is true, also the fields of `Flag`.
+    """
+
+    id: str
+    user_id: str
+    amount: str
+    """Decimal text with two decimals."""
+    currency: str
+    txn_date: datetime
+    """Aware, in UTC."""
+    status: str
+    meta_data: dict[str, Any]
+
+
+class _Row(msgspec.Struct, gc=False):
+    """`Scored` with its `meta_data` encoded before."""
+
+    id: str
+    user_id: str
+    amount: str
+    currency: str
+    txn_date: datetime
+    status: str
+    meta_data: msgspec.Raw
+
+
+_ENCODE = msgspec.json.Encoder(decimal_format="number").encode
+_NORMAL = b'{"is_anomaly":false}'
+
+
+def encode_scored(txn: Transaction, flag: Flag | None) -> tuple[bytes, bytes]:
+    """The row of a transaction as JSON, and the row's `meta_data` alone.
+
+    What the producer put into `meta_data` under the names that the verdict uses is overridden. Without a
+    flag, `is_anomaly` is the only such name.
+
+    >>> from datetime import UTC
+    >>> user = "1e145f1e-f2e1-512a-aebb-35bb6597e178"
+    >>> txn = Transaction(user, user, 1230, "INR", datetime(2018, 4, 1, tzinfo=UTC), "paid", {"shop": 7})
+    >>> encode_scored(txn, None)[1]
+    b'{"shop":7,"is_anomaly":false}'
+    >>> print(encode_scored(txn, Flag("rolling_mean", "2.00", 20, 6.15, "10.00"))[1].decode())
+    {"shop":7,"is_anomaly":true,"detector":"rolling_mean","mean":"2.00","window":20,"ratio":6.15,"threshold":"10.00"}
+    """
+    meta = _meta(txn.meta_data, flag)
+    row = _Row(
+        txn.id,
+        txn.user_id,
+        amount_text(txn.amount),
+        txn.currency,
+        txn.txn_date,
+        txn.status,
+        msgspec.Raw(meta),
+    )
+    return _ENCODE(row), meta
+
+
+def _meta(given: dict[str, Any] | None, flag: Flag | None) -> bytes:
+    if flag is not None:
+        return _ENCODE({**(given or {}), "is_anomaly": True, **msgspec.structs.asdict(flag)})
+    return _ENCODE({**given, "is_anomaly": False}) if given else _NORMAL

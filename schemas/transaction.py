@@ -1,0 +1,296 @@
+r"""What a producer puts on the input topic, and what of it is refused.
+
+A message that `Decoder.decode` returns can be written to Postgres and as JSON; any other raises
+`Refused`, whatever its bytes are. When several things are wrong, the reason is the first of
+`json` after `size`, then `text`, `id`, `user_id`, `key`, `amount`, `txn_date`, `currency`,
+`status`, `meta_data`.
+
+- **size** The value is longer than the limit. Looked at before anything else.
+- **json** One object in UTF-8, without a byte order mark, at most 100 levels deep. Of a key given
+  twice the last one counts.
+- **text** `\u0000` and lone surrogates cannot be stored, wherever they are.
+- **id, user_id** UUIDs with hyphens, in either case; the result is in lower case.
+- **key** The record's key is the lower-case text of `user_id`, byte for byte: a user under two
+  spellings would be on two partitions, and so have two windows.
+- **amount** A number or a string of the same form, at least 0 and below 10^18, with at most two
+  decimals by value: 12.300 and 1.23e1 are 12.30. Read as decimal text, never as a float.
+- **txn_date** RFC 3339 with an offset, years 1 to 9999 in UTC. As the RFC allows, `t`, `z` and a
+  space for the `T` will do; the colon of the offset may be left out. More than six digits of a second are
+  rounded to microseconds, as Postgres does. A leap second (`:60`) is refused. At most 24 hours ahead of the
+  record's timestamp, compared in whole milliseconds; a record without one (below 0) is not compared.
+- **currency** Three ASCII letters, kept as they are. **status** At most 32 characters.
+- **meta_data** An object, null or absent. Its numbers are within a double's range, at most 308
+  digits long, and kept to the last digit.
+
+Fields of any other name are left out and counted.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, Literal, get_args
+
+import msgspec
+from msgspec import Raw
+
+from schemas import strict_json
+from schemas.money import parse_amount
+
+Reason = Literal[
+    "size",
+    "json",
+    "text",
+    "id",
+    "user_id",
+    "key",
+    "amount",
+    "txn_date",
+    "currency",
+    "status",
+    "meta_data",
+]
+REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
+"""All reasons, in the order in which they are looked for."""
+
+MAX_STATUS = 32
+FIELDS: Final = frozenset(["id", "user_id", "amount", "currency", "txn_date", "status", "meta_data"])
+
+_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_EXCERPT = 60
+# No message this short can hold all required fields and 100 levels or a number of 309 digits.
+_SHORT = 300
+
+
+class Transaction(msgspec.Struct, frozen=True, gc=False):
+    """A valid transaction."""
+
+    id: str
+    """Canonical lower-case UUID text, 36 characters, like `user_id`."""
+    user_id: str
+    amount: int
+    """Hundredths of the currency's unit, 0 <= amount < 10^20."""
+    currency: str
+    """Three ASCII letters."""
+    txn_date: datetime
+    """Aware, in UTC."""
+    status: str
+    """At most 32 characters."""
+    meta_data: dict[str, Any] | None
+    unknown: int = 0
+    """How many fields of other names were left out."""
+
+
+class Refused(ValueError):  # noqa: N818  (a verdict on the input, and the term of the contract)
+    """The message is not a transaction: `reason` is a code for counting, `detail` for people."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason: Reason = reason
+        self.detail = detail
+
+
+class _Usual(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The form of nearly all messages, which msgspec can check by itself."""
+
+    id: str
+    user_id: str
+    amount: Raw
+    currency: Annotated[str, msgspec.Meta(min_length=3, max_length=3)]
+    txn_date: datetime
+    status: Annotated[str, msgspec.Meta(max_length=MAX_STATUS)]
+    meta_data: dict[str, Any] | None = None
+
+
+_USUAL = msgspec.json.Decoder(_Usual, float_hook=strict_json.exact_number)
+_TEXT = msgspec.json.Decoder(str)
+_DATE = msgspec.json.Decoder(datetime)
+_META = msgspec.json.Decoder(dict[str, Any] | None, float_hook=strict_json.exact_number)
+
+
+class Decoder:
+    """Reads transactions from Kafka records.
+
+    >>> decoder = Decoder()
+    >>> user = "1e145f1e-f2e1-512a-aebb-35bb6597e178"
+    >>> txn = decoder.decode(
+    ...     b'{"id": "F06A72CF-E094-50A7-B663-8929E421DD6F", "user_id": "%b", "amount": 12.30,'
+    ...     b' "currency": "INR", "txn_date": "2018-04-01T05:30:31+05:30", "status": "paid"}' % user.encode(),
+    ...     key=user.encode(), timestamp_ms=1522540831000,
+    ... )
+    >>> txn.id, txn.amount, txn.txn_date.isoformat(), txn.meta_data
+    ('f06a72cf-e094-50a7-b663-8929e421dd6f', 1230, '2018-04-01T00:00:31+00:00', None)
+    >>> decoder.decode(b"[1]", key=None, timestamp_ms=0)
+    Traceback (most recent call last):
+    schemas.transaction.Refused: json: Expected `object`, got `array`
+    """
+
+    def __init__(self, max_bytes: int = 65536, max_ahead: timedelta = timedelta(hours=24)) -> None:
+        self._max_bytes = max_bytes
+        self._max_ahead_ms = max_ahead // _MILLISECOND
+
+    def decode(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction:
+        """The transaction in a record's value.
+
+        Args:
+            value: the record's value, which is not a tombstone.
+            key: the record's key.
+            timestamp_ms: the record's timestamp, milliseconds since 1970; below 0 if it has none.
+
+        Raises:
+            Refused: and nothing else.
+        """
+        if len(value) > self._max_bytes:
+            raise Refused("size", f"{len(value)} bytes, at most {self._max_bytes}")
+        try:
+            return self._usual(value, key, timestamp_ms)
+        except (msgspec.DecodeError, ValueError, OverflowError):
+            # Something is unusual: look again, field by field, for what it is.
+            return self._careful(value, key, timestamp_ms)
+
+    def _usual(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction:
+        if (len(value) > _SHORT or b"\\u" in value or not value.isascii()) and not strict_json.is_plain(
+            value
+        ):
+            raise ValueError
+        usual = _USUAL.decode(value)
+        user_id = usual.user_id
+        currency = usual.currency
+        if (
+            not _UUID.fullmatch(usual.id)
+            or not _UUID.fullmatch(user_id)
+            or key != user_id.encode()
+            or not (currency.isascii() and currency.isalpha())
+        ):
+            raise ValueError
+        return Transaction(
+            usual.id,
+            user_id,
+            _amount(usual.amount),
+            currency,
+            self._in_time(usual.txn_date, timestamp_ms),
+            usual.status,
+            usual.meta_data,
+        )
+
+    def _careful(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction:
+        fields = _fields(value)
+        known = {name: raw for name, raw in fields.items() if name in FIELDS}
+        txn_id = _uuid("id", known)
+        user_id = _uuid("user_id", known)
+        _check_key(key, user_id)
+        return Transaction(
+            id=txn_id,
+            user_id=user_id,
+            amount=_checked_amount(known),
+            txn_date=self._checked_date(known, timestamp_ms),
+            currency=_checked_currency(known),
+            status=_checked_status(known),
+            meta_data=_checked_meta(known),
+            unknown=len(fields) - len(known),
+        )
+
+    def _checked_date(self, known: dict[str, Raw], timestamp_ms: int) -> datetime:
+        text = _text("txn_date", known)
+        try:
+            return self._in_time(_DATE.decode(known["txn_date"]), timestamp_ms)
+        except msgspec.ValidationError:
+            raise Refused("txn_date", f"{_excerpt(text)} is not an RFC 3339 date and time") from None
+        except OverflowError:
+            raise Refused("txn_date", f"{_excerpt(text)} is not in the years 1 to 9999 in UTC") from None
+        except ValueError as error:
+            raise Refused("txn_date", f"{_excerpt(text)}: {error}") from None
+
+    def _in_time(self, date: datetime, timestamp_ms: int) -> datetime:
+        if date.tzinfo is not UTC:
+            if date.tzinfo is None:
+                raise ValueError("no offset from UTC")
+            date = date.astimezone(UTC)
+        if (date - _EPOCH) // _MILLISECOND - timestamp_ms > self._max_ahead_ms and timestamp_ms >= 0:
+            raise ValueError("too far ahead of the record's timestamp")
+        return date
+
+
+def _fields(value: bytes) -> dict[str, Raw]:
+    try:
+        return strict_json.fields(value)
+    except strict_json.NotJsonError as error:
+        raise Refused("json", str(error)) from None
+    except strict_json.NotTextError as error:
+        raise Refused("text", str(error)) from None
+
+
+def _text(name: Reason, known: dict[str, Raw]) -> str:
+    if name not in known:
+        raise Refused(name, "missing")
+    try:
+        return _TEXT.decode(known[name])
+    except msgspec.ValidationError:
+        raise Refused(name, "not a string") from None
+
+
+def _uuid(name: Reason, known: dict[str, Raw]) -> str:
+    text = _text(name, known)
+    canonical = text.lower()
+    # Lower-casing brings no other character into the pattern's range: K and İ have no ASCII hex digit.
+    if not _UUID.fullmatch(canonical):
+        raise Refused(name, f"{_excerpt(text)} is not a UUID with hyphens")
+    return canonical
+
+
+def _check_key(key: bytes | None, user_id: str) -> None:
+    if key is None:
+        raise Refused("key", "missing; it has to be the text of user_id")
+    if key != user_id.encode():
+        raise Refused(
+            "key",
+            f"{_excerpt(key)} is not {user_id}, the lower-case text of user_id: "
+            "another spelling would put the user on another partition",
+        )
+
+
+def _amount(raw: Raw) -> int:
+    text = str(raw, "ascii")
+    return parse_amount(text[1:-1] if text[0] == '"' else text)
+
+
+def _checked_amount(known: dict[str, Raw]) -> int:
+    if "amount" not in known:
+        raise Refused("amount", "missing")
+    raw = known["amount"]
+    text = str(raw, "utf-8")
+    if text[0] == '"':
+        text = _TEXT.decode(raw)
+    try:
+        return parse_amount(text)
+    except ValueError as error:
+        raise Refused("amount", f"{_excerpt(text)}: {error}") from None
+
+
+def _checked_currency(known: dict[str, Raw]) -> str:
+    currency = _text("currency", known)
+    if len(currency) != 3 or not (currency.isascii() and currency.isalpha()):  # noqa: PLR2004  (ISO 4217)
+        raise Refused("currency", f"{_excerpt(currency)} is not three letters")
+    return currency
+
+
+def _checked_status(known: dict[str, Raw]) -> str:
+    status = _text("status", known)
+    if len(status) > MAX_STATUS:
+        raise Refused("status", f"{len(status)} characters, at most {MAX_STATUS}")
+    return status
+
+
+def _checked_meta(known: dict[str, Raw]) -> dict[str, Any] | None:
+    try:
+        meta: dict[str, Any] | None = _META.decode(known.get("meta_data", b"null"))
+        strict_json.check_integers(meta)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise Refused("meta_data", str(error)) from None
+    return meta
+
+
+def _excerpt(text: str | bytes) -> str:
+    """At most 60 printable ASCII characters of what a producer sent."""
+    shown = ascii(text[:_EXCERPT])
+    return shown if len(shown) <= _EXCERPT else shown[:_EXCERPT] + "..."
