@@ -1,0 +1,81 @@
+"""`txnwatch services`: the embedded Kafka, Postgres and Valkey of a data folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from infra.embedded import cluster
+from infra.embedded.processes import ServiceError
+from infra.env_file import write_env_file
+from infra.settings import Settings
+
+_DATADIR = click.option(
+    "--datadir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the services' data and logs. [default: TXNWATCH_DATADIR, else .txnwatch]",
+)
+
+
+@click.group()
+def services() -> None:
+    """Kafka, Postgres and Valkey on this machine, without Docker."""
+
+
+@services.command()
+@_DATADIR
+@click.option(
+    "--env-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the three addresses into this file as KEY=value lines; its other lines stay.",
+)
+def up(datadir: Path | None, env_file: Path | None) -> None:
+    """Start them, return when all three answer, leave them running."""
+    addresses = _clearly(lambda: cluster.up(_folder(datadir), report=_progress))
+    values = addresses.as_env()
+    if env_file is not None:
+        _clearly(lambda: write_env_file(env_file, values))
+    for name, value in values.items():
+        click.echo(f"{name}={value}")
+
+
+@services.command()
+@_DATADIR
+def down(datadir: Path | None) -> None:
+    """Stop them. Their data stays."""
+    _clearly(lambda: cluster.down(_folder(datadir)))
+
+
+@services.command()
+@_DATADIR
+@click.pass_context
+def status(context: click.Context, datadir: Path | None) -> None:
+    """Show what runs; exit code 1 unless all three answer."""
+    found = _clearly(lambda: cluster.status(_folder(datadir)))
+    for name, service in found.items():
+        click.echo(f"{name:<9} {_state(service):<24} {service.address}")
+    if not all(service.answers for service in found.values()):
+        context.exit(1)
+
+
+def _state(service: cluster.Status) -> str:
+    if service.pid is None:
+        return "stopped"
+    return f"{'running' if service.answers else 'not answering'} (pid {service.pid})"
+
+
+def _folder(given: Path | None) -> Path:
+    return given if given is not None else Settings.load().datadir
+
+
+def _progress(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _clearly(action: Callable[[], Any]) -> Any:
+    """Run the action; what a person can act on ends the command with a message, without a traceback."""
+    try:
+        return action()
+    except (ServiceError, OSError) as error:
+        raise click.ClickException(str(error)) from error

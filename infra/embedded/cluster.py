@@ -1,0 +1,170 @@
+"""The three services of one data folder: started, found running, stopped."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from infra.embedded import processes
+from infra.embedded.kafka import Kafka
+from infra.embedded.postgres import Postgres
+from infra.embedded.service import Report, Service
+from infra.embedded.state import State, locked
+from infra.embedded.valkey import Valkey
+
+_KINDS: tuple[type[Service], ...] = (Kafka, Postgres, Valkey)
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the three services are reached."""
+
+    kafka: str
+    postgres: str
+    redis: str
+
+    def as_env(self) -> dict[str, str]:
+        """The settings that every command of txnwatch reads."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka,
+            "POSTGRES_URL": self.postgres,
+            "REDIS_URL": self.redis,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One service as it is now; `pid` is None when it does not run."""
+
+    pid: int | None
+    answers: bool
+    address: str
+    log: Path
+
+
+def silent(line: str) -> None:
+    """Report nothing."""
+
+
+def up(datadir: Path, report: Report = silent) -> Addresses:
+    """Start what does not run yet; return when all three answer, and leave them running.
+
+    Not to be called from within an event loop: it blocks, and asks Kafka in a loop of its own.
+
+    Raises:
+        ServiceError: One of them did not come up. What this call started is stopped again.
+    """
+    datadir = datadir.resolve()
+    (datadir / "logs").mkdir(parents=True, exist_ok=True)
+    with locked(_lock_file(datadir)):
+        state = State.load(_state_file(datadir))
+        stopped = _choose_ports(datadir, state)
+        services = _services(datadir, state)
+        starting = [service for service in services if service.name in stopped]
+        try:
+            _start(starting, state, report)
+            for service in services:
+                _wait_until_it_answers(service, state, report)
+        except BaseException:
+            # A Ctrl-C here must not leave half a set behind either.
+            _stop(starting, state)
+            raise
+    return Addresses(**{service.role: service.address for service in services})
+
+
+def down(datadir: Path) -> None:
+    """Stop what runs of the three, in at most some 40 seconds; nothing to do is fine."""
+    datadir = datadir.resolve()
+    if not _state_file(datadir).exists():
+        return
+    with locked(_lock_file(datadir)):
+        state = State.load(_state_file(datadir))
+        _stop(_services(datadir, state), state)
+
+
+def status(datadir: Path) -> dict[str, Status]:
+    """Each service by name."""
+    datadir = datadir.resolve()
+    state = State.load(_state_file(datadir))
+    return {service.name: _status(service, state) for service in _services(datadir, state)}
+
+
+def _services(datadir: Path, state: State) -> list[Service]:
+    logs = datadir / "logs"
+    return [
+        kind(
+            folder=datadir / kind.name,
+            log=logs / f"{kind.name}.log",
+            ports={name: state.ports.get(name, 0) for name in kind.port_names},
+        )
+        for kind in _KINDS
+    ]
+
+
+def _choose_ports(datadir: Path, state: State) -> set[str]:
+    """Choose the ports of the services that do not run; the names of those services."""
+    stopped = [service for service in _services(datadir, state) if _process(service, state) is None]
+    for name in (name for service in stopped for name in service.port_names):
+        state.port(name)
+    return {service.name for service in stopped}
+
+
+def _start(services: Sequence[Service], state: State, report: Report) -> None:
+    if not services:
+        return
+    report("starting " + ", ".join(service.name for service in services))
+    with ThreadPoolExecutor(len(services)) as pool:
+        prepared = list(pool.map(lambda service: service.prepare(report), services))
+    for service, argv in zip(services, prepared, strict=True):
+        state.pids[service.name] = processes.start(argv, service.folder, service.log, service.account)
+        # At once: what is started has to be found again whatever comes next.
+        state.save()
+
+
+def _wait_until_it_answers(service: Service, state: State, report: Report) -> None:
+    deadline = time.monotonic() + service.start_seconds
+    while not service.answers():
+        if _process(service, state) is None:
+            raise processes.failure(service.name, "ended while starting", service.log)
+        if time.monotonic() > deadline:
+            what = f"did not answer within {service.start_seconds:.0f} s"
+            raise processes.failure(service.name, what, service.log)
+        time.sleep(processes.POLL_SECONDS)
+    report(f"{service.name} answers at {service.address}")
+
+
+def _stop(services: Sequence[Service], state: State) -> None:
+    """Stop them side by side, so that the slowest sets the time."""
+    running = [(service, process) for service in services if (process := _process(service, state))]
+    with ThreadPoolExecutor(len(_KINDS)) as pool:
+        list(
+            pool.map(lambda pair: processes.stop(pair[1], pair[0].stop_signal, pair[0].stop_seconds), running)
+        )
+    for service in services:
+        state.pids.pop(service.name, None)
+    state.save()
+
+
+def _process(service: Service, state: State) -> psutil.Process | None:
+    return processes.find(state.pids.get(service.name), service.marker)
+
+
+def _status(service: Service, state: State) -> Status:
+    process = _process(service, state)
+    return Status(
+        pid=None if process is None else process.pid,
+        answers=process is not None and service.answers(),
+        address=service.address,
+        log=service.log,
+    )
+
+
+def _state_file(datadir: Path) -> Path:
+    return datadir / "services.json"
+
+
+def _lock_file(datadir: Path) -> Path:
+    return datadir / "services.lock"

@@ -1,0 +1,106 @@
+"""Apache Kafka as a single node: broker and controller in one process, bound to localhost."""
+
+import asyncio
+import base64
+import logging
+import socket
+import uuid
+from dataclasses import dataclass
+
+from infra.embedded import jars, processes
+from infra.embedded.service import Report, Service
+
+_HEAP = ("-Xms128m", "-Xmx512m")
+_LOGGING = (
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX",
+    "-Dorg.slf4j.simpleLogger.showThreadName=false",
+)
+# Paths are relative to the folder that the server runs in: a comma or a letter outside Latin-1
+# in the data folder's own path would be misread in a properties file.
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{kafka},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{kafka},CONTROLLER://127.0.0.1:{controller}
+log.dirs=data
+auto.create.topics.enable=false
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=500
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka(Service):
+    """Apache Kafka; its ports are the broker's and the controller's."""
+
+    name = "kafka"
+    role = "kafka"
+    port_names = ("kafka", "controller")
+    start_seconds = 120.0
+    # A broker that closes its logs properly starts without checking them.
+    stop_seconds = 20.0
+
+    @property
+    def address(self) -> str:
+        """The bootstrap address."""
+        return f"127.0.0.1:{self.ports['kafka']}"
+
+    @property
+    def marker(self) -> str:
+        """A property that Kafka does not read."""
+        return f"-Dtxnwatch.folder={self.folder}"
+
+    def prepare(self, report: Report) -> tuple[str, ...]:
+        """Bring the jars, write the settings, format the storage unless it is."""
+        java = (str(jars.java()), "-cp", ":".join(map(str, jars.classpath(report))), *_LOGGING)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "server.properties").write_text(_PROPERTIES.format_map(self.ports))
+        if not (self.folder / "data" / "meta.properties").exists():
+            tool = ("kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", _cluster_id())
+            processes.run(self.name, (*java, *tool, "-c", "server.properties"), self.folder, self.log)
+        return (*java, *_HEAP, self.marker, "kafka.Kafka", "server.properties")
+
+    def answers(self) -> bool:
+        """Whether the broker serves requests and its controller has let it in."""
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            # Asked first because the client writes its refused connections to the log.
+            if probe.connect_ex(("127.0.0.1", self.ports["kafka"])) != 0:
+                return False
+        return asyncio.run(_has_broker(self.address))
+
+
+async def _has_broker(bootstrap: str) -> bool:
+    from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415 - half a second that `status` need not wait
+    from aiokafka.errors import KafkaError  # noqa: PLC0415
+
+    logger = logging.getLogger("aiokafka")
+    former = logger.level
+    logger.setLevel(logging.CRITICAL)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2000)
+    try:
+        await admin.start()
+        return bool((await admin.describe_cluster())["brokers"])
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    finally:
+        await admin.close()
+        logger.setLevel(former)
+
+
+def _cluster_id() -> str:
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

@@ -1,0 +1,138 @@
+"""Servers that outlive the command that started them, found again and stopped by pid."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+POLL_SECONDS = 0.05
+_TAIL_LINES = 15
+_TAIL_COLUMNS = 160
+
+# Nothing of the caller's environment reaches a server: PGHOST, JAVA_TOOL_OPTIONS and the like
+# would change how it runs, and secrets have no business in its logs.
+ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
+class ServiceError(Exception):
+    """A service cannot be started or stopped; the message is for a person and fits a screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account a server runs as when it refuses to run as root."""
+
+    uid: int
+    gid: int
+
+
+def start(argv: Sequence[str], folder: Path, log: Path, account: Account | None = None) -> int:
+    """Start a server in a session of its own, its output appended to its log; its pid."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **_identity(account),
+        )
+    # Popen warns of a child it has not waited for. This one is meant to outlive us: psutil waits for it.
+    process.returncode = 0
+    return process.pid
+
+
+def find(pid: int | None, marker: str) -> psutil.Process | None:
+    """The running process with this pid if `marker` is among its arguments, None if another took the pid.
+
+    The arguments decide: unlike the time of creation they survive a change of the clock.
+    """
+    if pid is None:
+        return None
+    try:
+        process = psutil.Process(pid)
+        return process if marker in process.cmdline() else None
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+
+
+def stop(process: psutil.Process, with_signal: signal.Signals, patience: float) -> None:
+    """End the process: the signal first, SIGKILL after `patience` seconds. Gone when this returns."""
+    try:
+        process.send_signal(with_signal)
+        _wait(process, patience)
+    except psutil.TimeoutExpired:
+        process.kill()
+        _wait(process, patience)
+    except psutil.NoSuchProcess:
+        return
+
+
+def _wait(process: psutil.Process, patience: float) -> None:
+    """Wait for the end; a zombie whose parent never collects it has ended too."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            process.wait(POLL_SECONDS)
+        except psutil.TimeoutExpired:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
+
+
+def run(
+    name: str,
+    argv: Sequence[str],
+    folder: Path,
+    log: Path,
+    *,
+    account: Account | None = None,
+    given: bytes = b"",
+) -> None:
+    """Run a preparing command to its end, `given` on its input, its output appended to the log.
+
+    Raises:
+        ServiceError: It failed; with the log's tail.
+    """
+    with log.open("ab") as output:
+        result = subprocess.run(
+            argv,
+            cwd=folder,
+            env=ENVIRONMENT,
+            input=given,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+            **_identity(account),
+        )
+    if result.returncode != 0:
+        raise failure(name, f"could not be set up (exit code {result.returncode})", log)
+
+
+def failure(name: str, what: str, log: Path) -> ServiceError:
+    """What happened, the end of the log and where the rest is."""
+    return ServiceError(f"{name} {what}. The end of its log:\n\n{_tail(log)}\n\nThe whole log: {log}")
+
+
+def _tail(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+    except OSError as error:
+        return f"  (the log cannot be read: {error})"
+    return "\n".join(f"  {line[:_TAIL_COLUMNS]}" for line in lines) or "  (the log is empty)"
+
+
+def _identity(account: Account | None) -> dict[str, Any]:
+    if account is None:
+        return {}
+    return {"user": account.uid, "group": account.gid, "extra_groups": []}

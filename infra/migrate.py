@@ -1,0 +1,129 @@
+"""`txnwatch migrate`: bring the database's schema up to date."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import click
+
+from infra.settings import Settings, SettingsError
+
+FOLDER = Path(__file__).parent / "postgres"
+_NAME = re.compile(r"\d{3}_\w+\.sql")
+# Any number that no other program locks on in this database: "txnwatch" in bytes.
+_LOCK = int.from_bytes(b"txnwatch")
+_TABLE = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    name       text        PRIMARY KEY,
+    sha256     text        NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+
+class MigrationError(Exception):
+    """The files and the database do not agree, or a file failed; the message names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file."""
+
+    name: str
+    sql: str
+
+    @property
+    def sha256(self) -> str:
+        """Of the text, in hexadecimal."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+async def migrate(postgres_url: str, folder: Path = FOLDER) -> list[str]:
+    """Apply the files that were not yet, in the order of their names; the names applied.
+
+    Each file is one transaction. Safe to run twice, also side by side: the second waits.
+
+    Raises:
+        MigrationError: An applied file was edited since, a name is not NNN_name.sql, or a file failed.
+    """
+    migrations = read(folder)
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        async with _alone(connection):
+            await connection.execute(_TABLE)
+            pending = await _pending(connection, migrations)
+            for migration in pending:
+                await _apply(connection, migration)
+            return [migration.name for migration in pending]
+    finally:
+        await connection.close()
+
+
+def read(folder: Path) -> list[Migration]:
+    """The migrations of a folder in order.
+
+    Raises:
+        MigrationError: A name does not say its place, or two say the same.
+    """
+    files = sorted(folder.glob("*.sql"))
+    wrong = [path.name for path in files if not _NAME.fullmatch(path.name)]
+    if wrong:
+        raise MigrationError(f"not named NNN_name.sql: {', '.join(wrong)}")
+    numbers = [path.name[:3] for path in files]
+    if len(set(numbers)) < len(numbers):
+        raise MigrationError(f"two files have the same number: {', '.join(path.name for path in files)}")
+    return [Migration(path.name, path.read_text()) for path in files]
+
+
+async def _pending(connection: asyncpg.Connection, migrations: list[Migration]) -> list[Migration]:
+    applied = dict(await connection.fetch("SELECT name, sha256 FROM schema_migrations"))
+    edited = [one.name for one in migrations if applied.get(one.name, one.sha256) != one.sha256]
+    if edited:
+        raise MigrationError(
+            f"edited after it was applied: {', '.join(edited)}. Restore it and write a new migration instead"
+        )
+    return [one for one in migrations if one.name not in applied]
+
+
+async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(
+                "INSERT INTO schema_migrations (name, sha256) VALUES ($1, $2)",
+                migration.name,
+                migration.sha256,
+            )
+    except asyncpg.PostgresError as error:
+        raise MigrationError(f"{migration.name}: {error}") from error
+
+
+@asynccontextmanager
+async def _alone(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """Hold the migrations' advisory lock; the server frees it too when the connection ends."""
+    await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+    try:
+        yield
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+
+
+@click.command("migrate")
+def migrate_command() -> None:
+    """Bring the database's schema up to date."""
+    try:
+        applied = asyncio.run(migrate(Settings.load().postgres_url))
+    except (MigrationError, SettingsError) as error:
+        raise click.ClickException(str(error)) from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        # Not the URL itself: it may hold a password.
+        raise click.ClickException(f"Postgres at POSTGRES_URL: {error or type(error).__name__}") from error
+    for name in applied:
+        click.echo(f"{name}: applied")
+    if not applied:
+        click.echo("nothing to apply")
