@@ -1,0 +1,248 @@
+"""The published JSON Schemas say what the code does, as far as they can say it."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from schemas.scored import Flag, Scored, encode_scored
+from schemas.transaction import FIELDS, Decoder, Refused, Transaction
+
+
+def published(name: str) -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads(files("schemas").joinpath(f"{name}.schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    return schema
+
+
+TRANSACTION_SCHEMA = published("transaction")
+SCORED_SCHEMA = published("scored")
+TRANSACTION = Draft202012Validator(TRANSACTION_SCHEMA)
+SCORED = Draft202012Validator(SCORED_SCHEMA)
+USUAL = {
+    "id": '"f06a72cf-e094-50a7-b663-8929e421dd6f"',
+    "user_id": '"1e145f1e-f2e1-512a-aebb-35bb6597e178"',
+    "amount": '"57.16"',
+    "currency": '"EUR"',
+    "txn_date": '"2018-04-01T00:00:31Z"',
+    "status": '"paid"',
+}
+
+
+def valid_by_schema(value: str) -> bool:
+    # The numbers of JSON Schema are exact, not doubles.
+    return TRANSACTION.is_valid(json.loads(value, parse_float=Decimal))
+
+
+def valid_by_code(value: str) -> bool:
+    found = json.loads(value)
+    user_id = found.get("user_id") if isinstance(found, dict) else None
+    key = user_id.lower().encode() if isinstance(user_id, str) else None
+    try:
+        Decoder().decode(value.encode(), key, -1)
+    except Refused:
+        return False
+    return True
+
+
+def changed(name: str, value: str | None) -> str:
+    shown = {**USUAL, name: value}
+    return "{" + ",".join(f'"{name}":{value}' for name, value in shown.items() if value is not None) + "}"
+
+
+@pytest.mark.parametrize("schema", [TRANSACTION_SCHEMA, SCORED_SCHEMA])
+def test_the_examples_in_the_schemas_are_valid(schema: dict[str, Any]) -> None:
+    assert schema["examples"]
+    for example in schema["examples"]:
+        Draft202012Validator(schema).validate(example)
+
+
+def test_the_schemas_have_the_fields_of_the_types() -> None:
+    assert set(TRANSACTION_SCHEMA["properties"]) == FIELDS
+    assert set(Transaction.__struct_fields__) - {"unknown"} == FIELDS
+    assert tuple(SCORED_SCHEMA["properties"]) == Scored.__struct_fields__
+    assert tuple(SCORED_SCHEMA["$defs"]["flag"]["properties"]) == Flag.__struct_fields__
+
+
+def test_the_example_of_a_scored_transaction_is_what_the_code_writes() -> None:
+    example = SCORED_SCHEMA["examples"][0]
+    meta = example["meta_data"]
+    txn = Transaction(
+        id=example["id"],
+        user_id=example["user_id"],
+        amount=11230,
+        currency=example["currency"],
+        txn_date=datetime.fromisoformat(example["txn_date"]),
+        status=example["status"],
+        meta_data={"shop": meta["shop"]},
+    )
+    flag = msgspec.convert({name: meta[name] for name in Flag.__struct_fields__}, Flag)
+    assert json.loads(encode_scored(txn, flag)[0]) == example
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x", "1"),
+        ("id", USUAL["id"].upper()),
+        ("user_id", USUAL["user_id"].upper()),
+        *[
+            ("amount", amount)
+            for amount in ["0", "-0.0", "12.3", "1.23e1", "12.300", "999999999999999999.99"]
+        ],
+        *[("amount", amount) for amount in ['"0"', '"-0.0"', '"-0e5"', '"1.23E+1"', '"12.300"']],
+        ("currency", '"inr"'),
+        *[
+            ("txn_date", f'"2018-04-01{rest}"')
+            for rest in ["t00:00:31z", " 00:00:31.123456789-23:59", "T23:59:59+0530"]
+        ],
+        ("txn_date", '"0001-01-01T00:00:00Z"'),
+        ("txn_date", '"9999-12-31T23:59:59Z"'),
+        ("status", '""'),
+        ("status", f'"{"é" * 32}"'),
+        *[("meta_data", meta) for meta in ["null", "{}", '{"a":[1,2.5,{"b":null}]}']],
+    ],
+)
+def test_what_the_code_takes_the_schema_takes(name: str, value: str) -> None:
+    assert valid_by_code(changed(name, value))
+    assert valid_by_schema(changed(name, value))
+
+
+OTHER_KINDS: list[str | None] = [None, "null", "true", "[]", "{}", "-1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[(name, value) for name in sorted(FIELDS - {"meta_data"}) for value in OTHER_KINDS],
+        *[
+            (name, value)
+            for name in sorted(FIELDS - {"meta_data", "status"})
+            for value in ['"?"', '"\\n"', '""']
+        ],
+    ],
+)
+def test_a_field_that_is_missing_or_of_another_kind_fails_both(name: str, value: str | None) -> None:
+    assert not valid_by_code(changed(name, value))
+    assert not valid_by_schema(changed(name, value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("id", f'"{text}"') for text in ["{%s}", "urn:uuid:%s", "%s ", " %s", "%s\\n", "%s0"]],
+        ("id", USUAL["id"].replace("-", "")),
+        *[("amount", amount) for amount in ["-0.01", "1e18", "1000000000000000000", "1e400"]],
+        *[
+            ("amount", f'"{text}"')
+            for text in ["-0.01", "-1e1", "+1", " 1", "1\\n", "1_0", ".5", "5.", "01", "NaN", "-", "٣"]
+        ],
+        *[("currency", f'"{text}"') for text in ["EU", "EURO", "E1R", "EUR\\n", "ÉUR", "€€€"]],
+        *[
+            ("txn_date", f'"{text}"')
+            for text in [
+                "2018-04-01",
+                "2018-04-01T00:00:31",
+                "2018-04-01T00:00Z",
+                "0000-01-01T00:00:00Z",
+                "2018-13-01T00:00:00Z",
+                "2018-00-01T00:00:00Z",
+                "2018-04-32T00:00:00Z",
+                "2018-04-01T24:00:00Z",
+                "2016-12-31T23:59:60Z",
+                "2018-04-01T00:00:31+24:00",
+                "2018-04-01T00:00:31Z\\n",
+                "2018-04-01T00:00:31.Z",
+            ]
+        ],
+        ("status", f'"{"x" * 33}"'),
+        *[("meta_data", meta) for meta in ["1", '"a"', "[]", "true"]],
+    ],
+)
+def test_what_the_schema_can_refuse_both_refuse(name: str, value: str) -> None:
+    value = value.replace("%s", USUAL["id"].strip('"'))
+    assert not valid_by_code(changed(name, value))
+    assert not valid_by_schema(changed(name, value))
+
+
+@pytest.mark.parametrize("value", ["null", "[]", "1", '"a"', "[{}]", "{}"])
+def test_what_is_not_an_object_fails_both(value: str) -> None:
+    assert not valid_by_code(value)
+    assert not valid_by_schema(value)
+
+
+ANY: st.SearchStrategy[Any] = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.just({})
+)
+LIKELY = st.from_regex(
+    r"[-0-9.eE]{1,8}|[A-Za-z]{3}|[0-9]{4}-0[0-9]-[0-3][0-9][Tt ]00:00:0[0-9][Z+-]?([0-9]{2}:?[0-9]{2})?"
+)
+
+
+@given(st.sampled_from(sorted(FIELDS)), ANY | LIKELY)
+def test_whatever_the_code_takes_the_schema_takes(name: str, value: Any) -> None:
+    shown = changed(name, json.dumps(value))
+    assert valid_by_schema(shown) or not valid_by_code(shown)
+
+
+@given(
+    st.builds(
+        Transaction,
+        id=st.uuids().map(str),
+        user_id=st.uuids().map(str),
+        amount=st.integers(0, 10**20 - 1),
+        currency=st.from_regex(r"[A-Za-z]{3}", fullmatch=True),
+        txn_date=st.datetimes(timezones=st.just(UTC)),
+        status=st.text(max_size=32),
+        meta_data=st.none()
+        | st.dictionaries(st.text(), ANY)
+        | st.fixed_dictionaries({"is_anomaly": ANY, "mean": ANY}),
+    ),
+    st.none() | st.just(Flag("rolling_mean", "0.03", 10, 5.01, "0.15")),
+)
+def test_every_row_is_valid_by_the_schema_and_by_the_type(txn: Transaction, flag: Flag | None) -> None:
+    row, _ = encode_scored(txn, flag)
+    SCORED.validate(json.loads(row))
+    assert msgspec.json.decode(row, type=Scored).id == txn.id
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"amount": 12.3},
+        {"amount": "12.3"},
+        {"amount": "012.30"},
+        {"amount": "1234567890123456789.00"},
+        {"txn_date": "2018-04-01T05:30:31+05:30"},
+        {"id": "F06A72CF-E094-50A7-B663-8929E421DD6F"},
+        {"meta_data": {}},
+        {"meta_data": None},
+        {"meta_data": {"is_anomaly": "true"}},
+        {"meta_data": {"is_anomaly": True}},
+        {
+            "meta_data": {
+                "is_anomaly": True,
+                "detector": "d",
+                "mean": 1,
+                "window": 1,
+                "ratio": 6.0,
+                "threshold": "5.00",
+            }
+        },
+        {"extra": 1},
+    ],
+)
+def test_a_row_of_another_form_fails_the_schema(wrong: dict[str, Any]) -> None:
+    assert not SCORED.is_valid({**SCORED_SCHEMA["examples"][0], **wrong})
