@@ -52,8 +52,6 @@ def silent(line: str) -> None:
 def up(datadir: Path, report: Report = silent) -> Addresses:
     """Start what does not run yet; return when all three answer, and leave them running.
 
-    Not to be called from within an event loop: it blocks, and asks Kafka in a loop of its own.
-
     Raises:
         ServiceError: One of them did not come up. What this call started is stopped again.
     """

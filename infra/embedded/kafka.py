@@ -5,6 +5,7 @@ import base64
 import logging
 import socket
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from infra.embedded import jars, processes
@@ -81,10 +82,13 @@ class Kafka(Service):
             # Asked first because the client writes its refused connections to the log.
             if probe.connect_ex(("127.0.0.1", self.ports["kafka"])) != 0:
                 return False
-        return asyncio.run(_has_broker(self.address))
+        with ThreadPoolExecutor(1) as pool:
+            # In a thread of its own, so that a caller may have an event loop running in this one.
+            return pool.submit(asyncio.run, has_broker(self.address)).result()
 
 
-async def _has_broker(bootstrap: str) -> bool:
+async def has_broker(bootstrap: str) -> bool:
+    """Whether a broker answers there and its cluster has let it in: before that it takes no topics."""
     from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415 - half a second that `status` need not wait
     from aiokafka.errors import KafkaError  # noqa: PLC0415
 
@@ -103,4 +107,6 @@ async def _has_broker(bootstrap: str) -> bool:
 
 
 def _cluster_id() -> str:
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # A first bit of 0 makes the text start with a letter: with a dash it would be taken for an option.
+    first, *rest = uuid.uuid4().bytes
+    return base64.urlsafe_b64encode(bytes([first & 0x7F, *rest])).decode().rstrip("=")

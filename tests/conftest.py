@@ -1,0 +1,89 @@
+"""Fixtures that every folder of tests shares."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.embedded.cluster import Addresses
+from infra.settings import Settings
+from tests.services import (
+    Choice,
+    choose,
+    empty_redis_database,
+    free_port,
+    fresh_database,
+    fresh_topics,
+    running,
+)
+
+_CHOICE = pytest.StashKey[Choice]()
+
+_MEANING: dict[Choice, str] = {
+    "environment": "the ones that the environment names",
+    "containers": "containers, since a Docker engine answers",
+    "embedded": "embedded, since no Docker engine answers",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the services once, before any test."""
+    config.stash[_CHOICE] = choose()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which services the tests run on."""
+    return f"services: {_MEANING[config.stash[_CHOICE]]}"
+
+
+@pytest.fixture(scope="session")
+def services(pytestconfig: pytest.Config) -> Iterator[Addresses]:
+    """The addresses of Kafka, Postgres and Redis, started once for all tests that ask."""
+    with running(pytestconfig.stash[_CHOICE]) as addresses:
+        yield addresses
+
+
+@pytest.fixture
+async def database(services: Addresses) -> AsyncIterator[str]:
+    """The URL of a migrated database of this test's own."""
+    async with fresh_database(services.postgres) as url:
+        yield url
+
+
+@pytest.fixture
+async def topics(services: Addresses) -> AsyncIterator[Settings]:
+    """Settings with topics of this test's own, which exist with four partitions each."""
+    async with fresh_topics(services.kafka) as settings:
+        yield settings
+
+
+@pytest.fixture
+def redis_url(services: Addresses) -> Iterator[str]:
+    """The URL of an empty Redis database of this test's own."""
+    with empty_redis_database(services.redis) as url:
+        yield url
+
+
+@pytest.fixture
+def environment(topics: Settings, database: str, redis_url: str, tmp_path: Path) -> dict[str, str]:
+    """Every variable of one installation of this test's own, for commands run beside the test."""
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": topics.kafka_bootstrap_servers,
+        "POSTGRES_URL": database,
+        "REDIS_URL": redis_url,
+        "TXNWATCH_APP_ID": topics.app_id,
+        "TXNWATCH_TRANSACTIONS_TOPIC": topics.transactions_topic,
+        "TXNWATCH_SCORED_TOPIC": topics.scored_topic,
+        "TXNWATCH_ANOMALIES_TOPIC": topics.anomalies_topic,
+        "TXNWATCH_DLQ_TOPIC": topics.dlq_topic,
+        "TXNWATCH_PARTITIONS": str(topics.partitions),
+        "TXNWATCH_REPLICATION": str(topics.replication),
+        "TXNWATCH_SINKS": "postgres,redis",
+        "TXNWATCH_DATADIR": str(tmp_path / "datadir"),
+        "TXNWATCH_WEB_HOST": "127.0.0.1",
+        "TXNWATCH_WEB_PORT": str(free_port()),
+        "TXNWATCH_API_HOST": "127.0.0.1",
+        "TXNWATCH_API_PORT": str(free_port()),
+        "TXNWATCH_CORS_ORIGINS": "*",
+        "TXNWATCH_MAX_MESSAGE_BYTES": "65536",
+    }

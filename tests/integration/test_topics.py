@@ -1,0 +1,145 @@
+"""`txnwatch topics` against a real broker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from click.testing import CliRunner
+
+from infra.embedded.cluster import Addresses
+from infra.settings import Settings
+from infra.topics import TopicsError, ensure_topics, topics_command
+from tests.services import delete_topics, unique_settings
+
+
+@pytest.fixture
+async def absent(services: Addresses) -> AsyncIterator[Settings]:
+    """Settings whose topics do not exist yet."""
+    settings = unique_settings(services.kafka)
+    yield settings
+    await delete_topics(settings)
+
+
+@pytest.fixture
+async def admin(services: Addresses) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(bootstrap_servers=services.kafka)
+    await client.start()
+    yield client
+    await client.close()
+
+
+async def cleanup_policy(admin: AIOKafkaAdminClient, topic: str) -> str:
+    wanted = ConfigResource(ConfigResourceType.TOPIC, topic, {"cleanup.policy": None})
+    [response] = await admin.describe_configs([wanted])
+    return str(response.resources[0][4][0][1])
+
+
+async def test_every_topic_is_created_with_the_partitions_set_and_only_the_changelog_is_compacted(
+    absent: Settings, admin: AIOKafkaAdminClient
+) -> None:
+    ensured = await ensure_topics(absent)
+
+    expected = [*absent.data_topics, absent.changelog_topic]
+    assert ensured.created == expected
+    assert ensured.existing == []
+    described = await admin.describe_topics(expected)
+    assert {topic["topic"]: len(topic["partitions"]) for topic in described} == dict.fromkeys(expected, 4)
+    assert await cleanup_policy(admin, absent.changelog_topic) == "compact"
+    assert await cleanup_policy(admin, absent.transactions_topic) == "delete"
+
+
+async def test_a_created_topic_takes_a_record_at_once(absent: Settings) -> None:
+    await ensure_topics(absent)
+
+    async with AIOKafkaProducer(bootstrap_servers=absent.kafka_bootstrap_servers) as producer:
+        record = await producer.send_and_wait(absent.anomalies_topic, b"{}", partition=3)
+
+    assert record.offset == 0
+
+
+async def test_the_second_run_finds_what_the_first_created(absent: Settings) -> None:
+    first = await ensure_topics(absent)
+    second = await ensure_topics(absent)
+
+    assert second.created == []
+    assert second.existing == first.created
+
+
+async def test_runs_side_by_side_create_each_topic_once(absent: Settings) -> None:
+    runs = await asyncio.gather(*(ensure_topics(absent) for _ in range(4)))
+
+    created = sorted(name for run in runs for name in run.created)
+    assert created == sorted([*absent.data_topics, absent.changelog_topic])
+
+
+async def test_a_scored_topic_that_is_switched_off_is_not_created(absent: Settings) -> None:
+    without = absent.model_copy(update={"scored_topic": ""})
+
+    ensured = await ensure_topics(without)
+
+    assert absent.scored_topic not in ensured.created
+    assert len(ensured.created) == 4
+
+
+async def test_another_number_of_partitions_is_an_error_and_nothing_is_created(
+    absent: Settings, admin: AIOKafkaAdminClient
+) -> None:
+    await admin.create_topics([NewTopic(absent.anomalies_topic, 3, 1)])
+
+    with pytest.raises(TopicsError, match=f"{absent.anomalies_topic} has 3 partitions, but .* is 4"):
+        await ensure_topics(absent)
+
+    assert absent.transactions_topic not in await admin.list_topics()
+
+
+@pytest.mark.parametrize("policy", ["delete", "compact,delete"])
+async def test_a_changelog_that_is_not_compacted_alone_is_an_error(
+    absent: Settings, admin: AIOKafkaAdminClient, policy: str
+) -> None:
+    changelog = NewTopic(absent.changelog_topic, 4, 1, topic_configs={"cleanup.policy": policy})
+    await admin.create_topics([changelog])
+
+    with pytest.raises(TopicsError, match=f"cleanup.policy={policy}, but needs compact alone"):
+        await ensure_topics(absent)
+
+
+async def test_what_the_broker_refuses_is_an_error_with_its_reason(absent: Settings) -> None:
+    with pytest.raises(TopicsError, match=r"(?i)replication factor"):
+        await ensure_topics(absent.model_copy(update={"replication": 3}))
+
+
+def test_the_command_fails_with_a_message_when_partitions_differ(
+    topics: Settings, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**environment, "TXNWATCH_PARTITIONS": "5"}.items():
+        monkeypatch.setenv(name, value)
+
+    result = CliRunner().invoke(topics_command)
+
+    assert result.exit_code == 1
+    assert f"{topics.transactions_topic} has 4 partitions, but TXNWATCH_PARTITIONS is 5" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_the_command_lists_the_topics_it_found(
+    topics: Settings, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    result = CliRunner().invoke(topics_command)
+
+    assert result.exit_code == 0
+    assert f"{topics.changelog_topic}: exists, 4 partitions" in result.output
+
+
+def test_the_command_says_which_broker_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+
+    result = CliRunner().invoke(topics_command)
+
+    assert result.exit_code == 1
+    assert "Kafka at 127.0.0.1:1 (KAFKA_BOOTSTRAP_SERVERS)" in result.output

@@ -1,0 +1,259 @@
+"""Kafka, Postgres and Redis for the tests: given ones, containers, or the embedded ones."""
+
+import asyncio
+import gc
+import os
+import shutil
+import socket
+import tempfile
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import redis
+from aiokafka.admin import AIOKafkaAdminClient
+
+from infra.embedded import cluster
+from infra.embedded.cluster import Addresses
+from infra.embedded.kafka import has_broker
+from infra.migrate import migrate
+from infra.settings import Settings
+from infra.topics import ensure_topics
+
+Choice = Literal["environment", "containers", "embedded"]
+
+_KAFKA_IMAGE = "apache/kafka:4.1.1"
+_POSTGRES_IMAGE = "postgres:18-alpine"
+_VALKEY_IMAGE = "valkey/valkey:9-alpine"
+_CONTAINER_SECONDS = 120.0
+_POLL_SECONDS = 0.1
+
+
+def choose() -> Choice:
+    """The first that is there: addresses in the environment, a Docker engine, our own."""
+    if given_addresses() is not None:
+        return "environment"
+    return "containers" if _docker_answers() else "embedded"
+
+
+def given_addresses() -> Addresses | None:
+    """What the environment says, if it names all three."""
+    try:
+        return Addresses(
+            kafka=os.environ["KAFKA_BOOTSTRAP_SERVERS"],
+            postgres=os.environ["POSTGRES_URL"],
+            redis=os.environ["REDIS_URL"],
+        )
+    except KeyError:
+        return None
+
+
+@contextmanager
+def running(choice: Choice) -> Iterator[Addresses]:
+    """The services while the block runs; those that were started for it end with it."""
+    if choice == "environment":
+        given = given_addresses()
+        assert given is not None
+        yield given
+    elif choice == "containers":
+        with _containers() as addresses:
+            yield addresses
+    else:
+        with embedded_datadir() as datadir:
+            yield cluster.up(datadir)
+
+
+@contextmanager
+def embedded_datadir() -> Iterator[Path]:
+    """A data folder whose services are stopped, and which is removed, at the end.
+
+    Not pytest's tmp_path: as root the database's account has to reach it, and each pytest
+    that starts closes the folders of tmp_path to other accounts again.
+    """
+    datadir = Path(tempfile.mkdtemp(prefix="txnwatch-"))
+    try:
+        yield datadir
+    finally:
+        cluster.down(datadir)
+        shutil.rmtree(datadir)
+
+
+@asynccontextmanager
+async def fresh_database(server_url: str) -> AsyncIterator[str]:
+    """The URL of a new, migrated database on this server, dropped at the end."""
+    name = f"test_{uuid4().hex}"
+    url = urlsplit(server_url)._replace(path=f"/{name}").geturl()
+    await _execute(server_url, f"CREATE DATABASE {name}")
+    try:
+        await migrate(url)
+        yield url
+    finally:
+        await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@asynccontextmanager
+async def fresh_topics(bootstrap: str) -> AsyncIterator[Settings]:
+    """Settings with an app id and topics that nobody else has; the topics exist until the end."""
+    settings = unique_settings(bootstrap)
+    await ensure_topics(settings)
+    try:
+        yield settings
+    finally:
+        await delete_topics(settings)
+
+
+def unique_settings(bootstrap: str) -> Settings:
+    """Settings whose app id and topics exist nowhere yet."""
+    prefix = f"test-{uuid4().hex[:12]}"
+    return Settings(
+        kafka_bootstrap_servers=bootstrap,
+        app_id=prefix,
+        transactions_topic=f"{prefix}.transactions",
+        scored_topic=f"{prefix}.transactions.scored",
+        anomalies_topic=f"{prefix}.anomalies",
+        dlq_topic=f"{prefix}.transactions.dlq",
+        partitions=4,
+        replication=1,
+    )
+
+
+async def delete_topics(settings: Settings) -> None:
+    """Remove those of the topics that exist."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    try:
+        await admin.start()
+        names = {*settings.data_topics, settings.changelog_topic} & set(await admin.list_topics())
+        if names:
+            await admin.delete_topics(sorted(names))
+    finally:
+        await admin.close()
+
+
+@contextmanager
+def empty_redis_database(server_url: str) -> Iterator[str]:
+    """The URL of a numbered database that nobody uses, emptied again at the end."""
+    for number in range(1, 16):
+        url = urlsplit(server_url)._replace(path=f"/{number}").geturl()
+        with redis.Redis.from_url(url) as client:
+            if client.dbsize() == 0:
+                try:
+                    yield url
+                finally:
+                    client.flushdb()
+                return
+    raise RuntimeError("every database of the Redis server from 1 to 15 has keys: empty one for the tests")
+
+
+def free_port() -> int:
+    """A port of localhost that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _docker_answers() -> bool:
+    from testcontainers.core.docker_client import DockerClient  # noqa: PLC0415 - slow to import
+
+    with warnings.catch_warnings():
+        # A client that reaches no engine leaves its socket for the collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            return bool(DockerClient(timeout=5).client.ping())
+        except Exception:  # noqa: BLE001 - whatever keeps an engine from answering, there is none to use
+            return False
+        finally:
+            gc.collect()
+
+
+@contextmanager
+def _containers() -> Iterator[Addresses]:
+    """The three services in containers, each on a port of this machine."""
+    with ExitStack() as stack:
+        kafka_port = free_port()
+        kafka_host = _start(stack, _KAFKA_IMAGE, {9092: kafka_port}, _kafka_variables(kafka_port))
+        postgres_port = free_port()
+        postgres_host = _start(
+            stack,
+            _POSTGRES_IMAGE,
+            {5432: postgres_port},
+            {"POSTGRES_USER": "txnwatch", "POSTGRES_DB": "txnwatch", "POSTGRES_HOST_AUTH_METHOD": "trust"},
+        )
+        redis_port = free_port()
+        redis_host = _start(stack, _VALKEY_IMAGE, {6379: redis_port}, {})
+        addresses = Addresses(
+            kafka=f"{kafka_host}:{kafka_port}",
+            postgres=f"postgresql://txnwatch@{postgres_host}:{postgres_port}/txnwatch",
+            redis=f"redis://{redis_host}:{redis_port}/0",
+        )
+        _wait_for("Kafka", lambda: asyncio.run(has_broker(addresses.kafka)))
+        _wait_for("Postgres", lambda: asyncio.run(_postgres_answers(addresses.postgres)))
+        _wait_for("Valkey", lambda: _redis_answers(addresses.redis))
+        yield addresses
+
+
+def _start(stack: ExitStack, image: str, ports: dict[int, int], variables: dict[str, str]) -> str:
+    """Start a container that ends with the stack; the host that its ports are reached on."""
+    from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - slow to import
+
+    container: Any = DockerContainer(image).with_envs(**variables)
+    for inside, outside in ports.items():
+        container.with_bind_ports(inside, outside)
+    stack.enter_context(container)
+    return str(container.get_container_host_ip())
+
+
+def _kafka_variables(port: int) -> dict[str, str]:
+    """A single node that tells clients the port by which this machine reaches it."""
+    return {
+        "KAFKA_NODE_ID": "1",
+        "KAFKA_PROCESS_ROLES": "broker,controller",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
+        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+        "KAFKA_LISTENERS": "CLIENT://:9092,CONTROLLER://:9093",
+        "KAFKA_ADVERTISED_LISTENERS": f"CLIENT://localhost:{port}",
+        "KAFKA_INTER_BROKER_LISTENER_NAME": "CLIENT",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+    }
+
+
+def _wait_for(name: str, answers: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _CONTAINER_SECONDS
+    while not answers():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the container of {name} did not answer within {_CONTAINER_SECONDS:.0f} s")
+        time.sleep(_POLL_SECONDS)
+
+
+async def _postgres_answers(url: str) -> bool:
+    try:
+        await _execute(url, "SELECT 1")
+    except (asyncpg.PostgresError, OSError):
+        return False
+    return True
+
+
+def _redis_answers(url: str) -> bool:
+    try:
+        with redis.Redis.from_url(url) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
