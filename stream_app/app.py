@@ -1,0 +1,168 @@
+"""The composition root: the Faust app, its table, its agent and all that they are made of.
+
+Run it with `txnwatch worker` or `faust -A stream_app.app worker`. Nothing connects at import.
+"""
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+
+import faust
+from mode import CrashingSupervisor
+from redis.asyncio import Redis
+from yarl import URL
+
+from schemas.transaction import Decoder
+from stream_app.detectors import detector_of
+from stream_app.metrics import Tally
+from stream_app.mirror import RedisMirror
+from stream_app.ownership import Ownership
+from stream_app.pipeline import Outbox, Pipeline
+from stream_app.postgres import PostgresRows, connect
+from stream_app.recovery import PartitionTableManager
+from stream_app.settings import Settings
+from stream_app.table import WindowTable
+from stream_app.topics import check_topics
+from stream_app.transport import BatchSchema, BatchTransport
+from stream_app.views import add_views
+from stream_app.windows import WindowStore
+from stream_app.worker import BoundedWorker
+
+
+class ScoringApp(faust.App):  # type: ignore[misc]
+    """The Faust app: from start to stop it holds what its pipelines write to."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(**_faust_options(settings))
+        self.settings = settings
+        self.tally = Tally()
+        self.transport = BatchTransport([URL(f"kafka://{settings.kafka}")], self)
+        self.windows = WindowStore(
+            settings.datadir / "windows",
+            cache_bytes=settings.block_cache_bytes,
+            buffer_bytes=settings.write_buffer_bytes,
+        )
+        self.tables.add(WindowTable(self, self.windows))
+        self.ownership: Ownership
+        self._resources = AsyncExitStack()
+
+    async def on_first_start(self) -> None:
+        """Make the data folder."""
+        self.settings.datadir.mkdir(parents=True, exist_ok=True)
+        await super().on_first_start()
+
+    async def on_start(self) -> None:
+        """Check the topics and make what the pipelines write to, before anything is consumed."""
+        await check_topics(self.settings)
+        self.ownership = await _ownership(self, self._resources)
+        await super().on_start()
+
+    async def on_stop(self) -> None:
+        """Stop consuming, give the partitions up, then close in the reverse order of starting."""
+        try:
+            await super().on_stop()
+        finally:
+            await self._resources.aclose()
+
+
+def create_app(settings: Settings) -> ScoringApp:
+    """A worker made of these settings, not yet connected to anything."""
+    app = ScoringApp(settings)
+    add_views(app)
+    source = app.topic(settings.transactions_topic, schema=BatchSchema())
+
+    @app.agent(source, name="score")  # type: ignore[untyped-decorator]
+    async def score(batches: faust.Stream) -> None:
+        """Each partition's batches one after the other, partitions side by side."""
+        async with asyncio.TaskGroup() as group:
+            async for event in batches.noack().events():
+                group.create_task(finish(event))
+
+    async def finish(event: Any) -> None:
+        if await app.ownership.process(event.value):
+            event.ack()
+
+    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
+    async def release(*_args: Any, **_kwargs: Any) -> None:
+        await app.ownership.release()
+
+    return app
+
+
+async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
+    settings = app.settings
+    rows = await _rows(settings, resources) if settings.has_sink("postgres") else None
+    mirror = await _mirror(settings, resources) if settings.has_sink("redis") else None
+    decoder = Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours))
+    detector = detector_of(settings)
+
+    def make_pipeline(epoch: int, outbox: Outbox) -> Pipeline:
+        return Pipeline(
+            epoch,
+            decoder=decoder,
+            detector=detector,
+            windows=app.windows,
+            rows=rows,
+            outbox=outbox,
+            mirror=mirror,
+            tally=app.tally,
+        )
+
+    ownership = Ownership(
+        settings,
+        store=app.windows,
+        rows=rows,
+        mirror=mirror,
+        make_pipeline=make_pipeline,
+        rejoin=app.consumer.rejoin,
+    )
+    resources.push_async_callback(ownership.release)
+    return ownership
+
+
+async def _rows(settings: Settings, resources: AsyncExitStack) -> PostgresRows:
+    pool = await resources.enter_async_context(connect(settings.postgres.get_secret_value()))
+    return PostgresRows(pool, settings.transactions_topic, retry_seconds=settings.retry_seconds)
+
+
+async def _mirror(settings: Settings, resources: AsyncExitStack) -> RedisMirror:
+    redis = Redis.from_url(settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
+    return await resources.enter_async_context(RedisMirror(await resources.enter_async_context(redis)))
+
+
+def _faust_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "id": settings.app_id,
+        "broker": [URL(f"kafka://{server}") for server in settings.kafka.split(",")],
+        "store": "memory://",
+        "datadir": settings.datadir,
+        "Worker": BoundedWorker,
+        "TableManager": PartitionTableManager,
+        "agent_supervisor": CrashingSupervisor,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "stream_recovery_delay": 0.0,
+        "stream_wait_empty": True,
+        "broker_session_timeout": settings.session_seconds,
+        "broker_heartbeat_interval": settings.session_seconds / 5,
+        "broker_rebalance_timeout": max(30.0, settings.session_seconds),
+        "web_bind": settings.web_host,
+        "web_port": settings.web_port,
+        "canonical_url": f"http://{_advertised(settings.web_host)}:{settings.web_port}",
+        "worker_redirect_stdouts": False,
+    }
+
+
+def _advertised(web_host: str) -> str:
+    """The host under which other workers reach this one's web views."""
+    return socket.gethostname() if web_host in {"0.0.0.0", "::"} else web_host  # noqa: S104 - compared, not bound
+
+
+def __getattr__(name: str) -> ScoringApp:
+    """The app of the environment's settings, made when `faust -A stream_app.app` asks for it."""
+    if name != "app":
+        raise AttributeError(name)
+    app = globals()["app"] = create_app(Settings())
+    return app

@@ -1,0 +1,68 @@
+"""Rows in Postgres' binary COPY format.
+
+Source: PostgreSQL documentation, "COPY", section "Binary Format"; the types' forms are those of their
+`*_send` functions (uuid: 16 bytes; timestamptz: microseconds since 2000-01-01 UTC; numeric: base-10000
+digits; jsonb: a version byte and the text).
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from stream_app.pipeline import Row
+from stream_app.scoring import transaction_id
+
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER = b"\xff\xff"
+POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+CHUNK_ROWS = 500
+
+_UUIDS = struct.Struct(">hi16si16s")  # field count, id, user_id
+_SIZE = struct.Struct(">i")
+_TIMESTAMP = struct.Struct(">iq")
+_SMALL_AMOUNT = struct.Struct(">ihhHHHH")  # up to 9,999.99: one digit before the point and one after
+
+
+def copy_chunks(rows: Iterable[Row]) -> Iterator[bytes]:
+    """The rows as a COPY stream of (id, user_id, amount, currency, txn_date, status, meta_data)."""
+    chunk = [HEADER]
+    for row in rows:
+        chunk.append(encode_row(row))
+        if len(chunk) > CHUNK_ROWS:
+            yield b"".join(chunk)
+            chunk.clear()
+    yield b"".join(chunk) + TRAILER
+
+
+def encode_row(row: Row) -> bytes:
+    """One row as a COPY tuple of seven fields."""
+    transaction = row.transaction
+    user_id = bytes.fromhex(transaction.user_id.replace("-", ""))
+    return b"".join(
+        (
+            _UUIDS.pack(7, 16, transaction_id(transaction), 16, user_id),
+            encode_amount(transaction.amount),
+            _sized(transaction.currency.encode()),
+            _TIMESTAMP.pack(8, (transaction.txn_date - POSTGRES_EPOCH) // MICROSECOND),
+            _sized(transaction.status.encode()),
+            _sized(b"\x01" + row.meta_data),
+        )
+    )
+
+
+def encode_amount(hundredths: int) -> bytes:
+    """A numeric field of two decimals: digits of base 10,000, the last one after the point."""
+    units, cents = divmod(hundredths, 100)
+    if units < 10_000:  # noqa: PLR2004 - the base
+        return _SMALL_AMOUNT.pack(12, 2, 0, 0, 2, units, cents * 100)
+    digits = [cents * 100]
+    while units:
+        units, digit = divmod(units, 10_000)
+        digits.append(digit)
+    count = len(digits)
+    return struct.pack(f">ihhHH{count}H", 8 + 2 * count, count, count - 2, 0, 2, *reversed(digits))
+
+
+def _sized(data: bytes) -> bytes:
+    return _SIZE.pack(len(data)) + data

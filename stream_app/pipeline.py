@@ -1,0 +1,215 @@
+"""The eight steps that a batch goes through, in the order by which nothing is lost and nothing doubled.
+
+A batch is what one fetch brought for one partition; a partition has one batch in flight at a time.
+RocksDB is never ahead of Kafka, and Kafka never ahead of Postgres: a crash between any two steps replays
+the batch, the same windows give the same verdicts, and Postgres drops the rows that it already has.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from schemas.scored import encode_scored
+from schemas.transaction import Decoder, Refused, Transaction
+from stream_app.scoring import Arrival, Detector, Scores, Window, score
+from stream_app.windows import encode_window
+
+
+class Record(Protocol):
+    """What the pipeline needs of a consumed record; aiokafka's ConsumerRecord has it."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one partition in offset order, at least one."""
+
+    partition: int
+    records: Sequence[Record]
+
+    @property
+    def next_offset(self) -> int:
+        """The offset to go on from once the batch is finished."""
+        return self.records[-1].offset + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record that is no transaction, and why."""
+
+    record: Record
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A scored transaction ready for the sinks; `value` is the whole row as JSON, `meta_data` that part."""
+
+    offset: int
+    transaction: Transaction
+    flagged: bool
+    value: bytes
+    meta_data: bytes
+
+
+@dataclass(slots=True)
+class Intake:
+    """A decoded batch: valid arrivals, refusals, and what was passed over and counted."""
+
+    arrivals: list[Arrival] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    tombstones: int = 0
+    unknown_fields: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """All that a batch puts into Kafka, with the source offset that it brings the group to."""
+
+    partition: int
+    next_offset: int
+    rows: Sequence[Row]
+    refusals: Sequence[Refusal]
+    changes: Sequence[tuple[bytes, bytes]]
+
+
+class LostPartitionError(Exception):
+    """Another owner has taken the partition over: nothing more may be written for it from here."""
+
+
+class Rows(Protocol):
+    """Step 4. Raises LostPartitionError when the epoch is no longer ours."""
+
+    async def write(self, partition: int, epoch: int, rows: Sequence[Row], next_offset: int) -> int:
+        """Store the rows and advance the partition's offset, all or nothing; how many rows were new."""
+
+
+class Outbox(Protocol):
+    """Step 5. Raises LostPartitionError when this producer was fenced."""
+
+    async def commit(self, output: Output) -> int | None:
+        """Put the output into Kafka, all or nothing; the changelog offset of the last change, if any."""
+
+
+class Windows(Protocol):
+    """Steps 2 and 6."""
+
+    def load(self, partition: int, user_ids: Iterable[str]) -> dict[str, Window]:
+        """A window for each user, a new one for a user who has none."""
+
+    def write(self, partition: int, items: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+        """Put encoded windows by key and set the changelog offset, in one write."""
+
+
+class Mirror(Protocol):
+    """Step 7. Never raises, never waits."""
+
+    def put(self, windows: Mapping[str, Window]) -> None:
+        """Take note of windows to be mirrored soon."""
+
+
+class Tally(Protocol):
+    """Counts what happened, for the metrics."""
+
+    def count(self, outcomes: Mapping[str, int]) -> None:
+        """Add to the counts by outcome."""
+
+
+class Pipeline:
+    """The steps for one partition, under the epoch that its owner was given."""
+
+    def __init__(
+        self,
+        epoch: int,
+        *,
+        decoder: Decoder,
+        detector: Detector,
+        windows: Windows,
+        rows: Rows | None,
+        outbox: Outbox,
+        mirror: Mirror | None,
+        tally: Tally,
+    ) -> None:
+        self._epoch = epoch
+        self._decoder = decoder
+        self._detector = detector
+        self._windows = windows
+        self._rows = rows
+        self._outbox = outbox
+        self._mirror = mirror
+        self._tally = tally
+
+    async def process(self, batch: Batch) -> None:
+        """Bring a batch through steps 1 to 7; step 8, the acknowledgement, is the caller's on return."""
+        intake = self._decode(batch)
+        windows = self._load(batch.partition, intake.arrivals)
+        scores = score(intake.arrivals, windows, self._detector)
+        output = _output(batch, intake, scores, windows)
+        stored = await self._store_rows(output)
+        changelog_offset = await self._outbox.commit(output)
+        self._keep_windows(output, changelog_offset)
+        self._mirror_windows(scores, windows)
+        self._tally.count(_outcomes(intake, scores, stored))
+
+    def _decode(self, batch: Batch) -> Intake:
+        intake, decode = Intake(), self._decoder.decode
+        for record in batch.records:
+            if record.value is None:
+                intake.tombstones += 1
+                continue
+            try:
+                transaction = decode(record.value, record.key, record.timestamp)
+            except Refused as refused:
+                intake.refusals.append(Refusal(record, refused.reason, refused.detail))
+                continue
+            intake.unknown_fields += transaction.unknown
+            intake.arrivals.append(Arrival(record.offset, record.timestamp, transaction))
+        return intake
+
+    def _load(self, partition: int, arrivals: Iterable[Arrival]) -> dict[str, Window]:
+        return self._windows.load(partition, {arrival.transaction.user_id for arrival in arrivals})
+
+    async def _store_rows(self, output: Output) -> int:
+        if self._rows is None:
+            return len(output.rows)
+        return await self._rows.write(output.partition, self._epoch, output.rows, output.next_offset)
+
+    def _keep_windows(self, output: Output, changelog_offset: int | None) -> None:
+        if changelog_offset is not None:
+            self._windows.write(output.partition, output.changes, changelog_offset)
+
+    def _mirror_windows(self, scores: Scores, windows: Mapping[str, Window]) -> None:
+        if self._mirror is not None:
+            self._mirror.put({user: windows[user] for user in _users(scores)})
+
+
+def _users(scores: Scores) -> set[str]:
+    return {verdict.arrival.transaction.user_id for verdict in scores.verdicts}
+
+
+def _output(batch: Batch, intake: Intake, scores: Scores, windows: Mapping[str, Window]) -> Output:
+    rows = []
+    for verdict in scores.verdicts:
+        transaction = verdict.arrival.transaction
+        value, meta_data = encode_scored(transaction, verdict.flag)
+        rows.append(Row(verdict.arrival.offset, transaction, verdict.flag is not None, value, meta_data))
+    changes = [(user.encode(), encode_window(windows[user])) for user in _users(scores)]
+    return Output(batch.partition, batch.next_offset, rows, intake.refusals, changes)
+
+
+def _outcomes(intake: Intake, scores: Scores, stored: int) -> Counter[str]:
+    outcomes = Counter(f"refused_{refusal.reason}" for refusal in intake.refusals)
+    outcomes["scored"] = len(scores.verdicts)
+    outcomes["flagged"] = sum(verdict.flag is not None for verdict in scores.verdicts)
+    outcomes["duplicate"] = scores.duplicates
+    outcomes["replayed"] = scores.replayed
+    outcomes["already_stored"] = len(scores.verdicts) - stored
+    outcomes["tombstone"] = intake.tombstones
+    outcomes["unknown_field"] = intake.unknown_fields
+    return outcomes

@@ -1,0 +1,73 @@
+"""Brings a partition's windows up to its changelog's end.
+
+Stock Faust waits for the changelog's last offset, which in a changelog written in transactions is a commit
+marker and never delivered, and it reads what was aborted. Here only committed records count, and the
+end is where the consumer's position reaches the end offset.
+"""
+
+import logging
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from stream_app.settings import Settings
+from stream_app.windows import WindowStore
+
+logger = logging.getLogger(__name__)
+
+MOST_RECORDS = 10_000
+
+
+class ChangelogMismatchError(Exception):
+    """The local windows are of another changelog than the broker's: scoring on them would be wrong."""
+
+
+async def restore(store: WindowStore, partition: int, settings: Settings) -> int:
+    """Apply the changelog's records that the open database lacks; how many there were."""
+    changelog = TopicPartition(settings.changelog_topic, partition)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka,
+        client_id=f"{settings.app_id}-restore-{partition}",
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=50,
+        max_partition_fetch_bytes=4 << 20,
+    )
+    async with consumer:
+        consumer.assign([changelog])
+        end = (await consumer.end_offsets([changelog]))[changelog]
+        beginning = (await consumer.beginning_offsets([changelog]))[changelog]
+        consumer.seek(changelog, _start(store, partition, beginning, end))
+        return await _apply(store, consumer, changelog, end)
+
+
+def _start(store: WindowStore, partition: int, beginning: int, end: int) -> int:
+    local = store.changelog_offset(partition)
+    if local is None:
+        return beginning
+    if local >= end:
+        raise ChangelogMismatchError(
+            f"partition {partition}: the local windows stand at changelog offset {local}, but the "
+            f"changelog ends at {end}: it was truncated or made anew. If that was meant, delete "
+            "this worker's data folder."
+        )
+    if local + 1 < beginning:
+        logger.warning(
+            "partition %d: the changelog begins at %d, past the local windows: rebuilding",
+            partition,
+            beginning,
+        )
+        store.destroy(partition)
+        return beginning
+    return local + 1
+
+
+async def _apply(store: WindowStore, consumer: AIOKafkaConsumer, changelog: TopicPartition, end: int) -> int:
+    count = 0
+    while await consumer.position(changelog) < end:
+        fetched = await consumer.getmany(changelog, timeout_ms=200, max_records=MOST_RECORDS)
+        if records := fetched.get(changelog):
+            changes = ((record.key, record.value) for record in records)
+            store.write(changelog.partition, changes, records[-1].offset)
+            count += len(records)
+    return count

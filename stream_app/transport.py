@@ -1,0 +1,290 @@
+"""A Faust transport that hands the agent one event per fetched partition batch.
+
+Stock Faust makes two tasks and a thread hop per message. Here the aiokafka consumer runs on the worker's
+own loop, and a pump per partition fetches a batch, hands it over and waits until it is acknowledged before
+it fetches the next; partitions overlap. Offsets are committed by the batch's own Kafka transaction, never
+from here. The methods overridden are those of faust-streaming 0.15: tests/unit/test_transport.py
+fails when they change.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+import faust
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from faust.exceptions import ConsumerNotStarted
+from faust.transport.consumer import Consumer, ensure_TPset
+from faust.transport.drivers import aiokafka as stock
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from stream_app.pipeline import Batch, Record
+
+# How long the broker may hold a fetch back while it has nothing: a partition that gets its
+# data meanwhile waits for the fetch under way, so this bounds the delay that adds.
+FETCH_WAIT_MS = 40
+
+
+class BatchSchema(faust.Schema):  # type: ignore[misc]
+    """Hands the batch on as it is: decoding is the pipeline's, where a bad record is refused alone."""
+
+    def loads_key(self, _app: Any, _message: Any, **_options: Any) -> None:
+        """Batches have no key."""
+
+    def loads_value(self, _app: Any, message: Any, **_options: Any) -> Batch:
+        """The batch."""
+        batch: Batch = message.value
+        return batch
+
+
+class BatchMessage(ConsumerMessage):  # type: ignore[misc]
+    """A batch on its way through Faust; its offset is that of its last record."""
+
+    __slots__ = ("finished",)
+
+    def __init__(self, tp: TP, batch: Batch, generation_id: int) -> None:
+        last = batch.records[-1]
+        super().__init__(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000,
+            0,
+            [],
+            None,
+            batch,
+            None,
+            tp=tp,
+            generation_id=generation_id,
+        )
+        self.finished = asyncio.Event()
+
+
+class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Passes the group's rebalances on to Faust."""
+
+    def __init__(self, consumer: "BatchConsumer") -> None:
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Before the group is joined again."""
+        self._consumer.app.on_rebalance_start()
+        await self._consumer.on_partitions_revoked(ensure_TPset(revoked))
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Once the group has shared the partitions out."""
+        generation = self._consumer.generation
+        self._consumer.app.consumer_generation_id = generation
+        await self._consumer.on_partitions_assigned(ensure_TPset(assigned), generation)
+
+
+class BatchConsumer(Consumer):  # type: ignore[misc]
+    """Faust's consumer over an aiokafka consumer on the same loop, by batch."""
+
+    consumer_stopped_errors = stock.Consumer.consumer_stopped_errors
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._consumer: AIOKafkaConsumer | None = None
+
+    # --- starting and stopping
+
+    async def on_start(self) -> None:
+        """Connect to Kafka."""
+        conf, settings = self.app.conf, self.app.settings
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka,
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            partition_assignment_strategy=[self.app.assignor],
+            enable_auto_commit=False,
+            # A position that Kafka no longer has is an error here, not a reason to skip records.
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
+        )
+        await self._consumer.start()
+
+    async def on_stop(self) -> None:
+        """Finish what is in flight, then leave the group."""
+        await super().on_stop()
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    def close(self) -> None:
+        """Faust's call at a rebalance while stopping: `on_stop` closes."""
+
+    # --- the pumps
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Pump every partition of ours, from each rebalance's end to the next one's start."""
+        while not (self.should_stop or fetcher.should_stop):
+            await self.can_resume_flow.wait()
+            pumps = [asyncio.create_task(self._pump(tp)) for tp in self._source_partitions()]
+            suspended = asyncio.create_task(self.suspend_flow.wait())
+            try:
+                done, _ = await asyncio.wait([suspended, *pumps], return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in (suspended, *pumps):
+                    task.cancel()
+                await asyncio.gather(suspended, *pumps, return_exceptions=True)
+
+    async def _pump(self, tp: TP) -> NoReturn:
+        source, most = TopicPartition(*tp), self.app.settings.batch_size
+        while True:
+            fetched = await self._kafka.getmany(source, timeout_ms=1000, max_records=most)
+            if records := fetched.get(source):
+                message = self._to_message(tp, records)
+                self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+                await self.callback(message)
+                await message.finished.wait()
+
+    def _to_message(self, tp: TP, record: list[Record]) -> BatchMessage:
+        return BatchMessage(tp, Batch(tp.partition, record), self.app.consumer_generation_id)
+
+    def _new_topicpartition(self, topic: str, partition: int) -> TP:
+        return TP(topic, partition)
+
+    def _source_partitions(self) -> set[TP]:
+        return {tp for tp in self._get_active_partitions() if not self._is_changelog_tp(tp)}
+
+    def ack(self, message: BatchMessage) -> bool:
+        """Take note that a batch is finished, which lets its partition's pump fetch the next."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        message.finished.set()
+        return True
+
+    async def wait_empty(self) -> None:
+        """Give batches in flight a bounded time to finish; cut off later, they are replayed."""
+        unfinished = [asyncio.create_task(message.finished.wait()) for message in self._unacked_messages]
+        if unfinished and not self.app.crashed:
+            await asyncio.wait(unfinished, timeout=self.app.conf.broker_rebalance_timeout / 3)
+        for task in unfinished:
+            task.cancel()
+        self._unacked_messages.clear()
+
+    async def commit(self, *_args: Any, **_kwargs: Any) -> bool:
+        """Commit nothing: each batch's offset is in its own transaction."""
+        return False
+
+    async def _commit(self, _offsets: Mapping[TP, int]) -> bool:
+        return False
+
+    # --- positions
+
+    async def perform_seek(self) -> None:
+        """Go to where each partition's last transaction left off, or to its beginning when there was none."""
+        for tp in self._kafka.assignment():
+            if self._is_changelog_tp(tp):
+                # Assigned for its place in the group alone; restoring reads it by itself.
+                self._kafka.pause(tp)
+                self._kafka.seek(tp, 0)
+                continue
+            position = await self._kafka.committed(tp)
+            if position is None:
+                position = (await self._kafka.beginning_offsets([tp]))[tp]
+            self._kafka.seek(tp, position)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """The position of each partition after `perform_seek`."""
+        await self.perform_seek()
+        return {tp: await self._kafka.position(tp) for tp in self._kafka.assignment()}
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Go to the offsets given."""
+        for tp, offset in partitions.items():
+            self._kafka.seek(TopicPartition(*tp), offset)
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        self._kafka.seek(TopicPartition(*partition), offset)
+
+    async def position(self, tp: TP) -> int | None:
+        """The offset of the next record to be fetched."""
+        offset: int = await self._kafka.position(TopicPartition(*tp))
+        return offset
+
+    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
+        """The first offsets that Kafka has."""
+        offsets: Mapping[TP, int] = await self._kafka.beginning_offsets(map(TopicPartition._make, partitions))
+        return offsets
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        """The offsets after the last that Kafka has."""
+        offsets: Mapping[TP, int] = await self._kafka.end_offsets(map(TopicPartition._make, partitions))
+        return offsets
+
+    def highwater(self, tp: TP) -> int | None:
+        """The offset after the last, as of the last fetch."""
+        offset: int | None = self._kafka.highwater(TopicPartition(*tp))
+        return offset
+
+    # --- the group
+
+    @property
+    def _kafka(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise ConsumerNotStarted("the consumer has not been started")
+        return self._consumer
+
+    @property
+    def generation(self) -> int:
+        """The group's generation as this member knows it."""
+        return int(self._kafka._coordinator.generation)  # noqa: SLF001 - Faust wants it, aiokafka hides it
+
+    def rejoin(self) -> None:
+        """Ask the group to share the partitions out again."""
+        self._kafka._coordinator.request_rejoin()  # noqa: SLF001 - aiokafka offers no other way
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Join the group for these topics."""
+        self._kafka.subscribe(topics=set(topics), listener=Listener(self))
+
+    def assignment(self) -> set[TP]:
+        """The partitions that are ours."""
+        partitions: set[TP] = ensure_TPset(self._kafka.assignment())
+        return partitions
+
+    def topic_partitions(self, topic: str) -> int | None:
+        """How many partitions a topic has."""
+        partitions = self._kafka.partitions_for_topic(topic)
+        return len(partitions) if partitions else None
+
+    def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> int | None:
+        """The partition of a key by the default partitioner."""
+        count = self.topic_partitions(topic)
+        if partition is not None or count is None:
+            return partition
+        every = list(range(count))
+        number: int = stock.DefaultPartitioner()(key, every, every)
+        return number
+
+    async def create_topic(self, *args: Any, **kwargs: Any) -> None:
+        """Create nothing: topics are made by `txnwatch topics`, before the worker starts."""
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> NoReturn:  # noqa: ASYNC109 - Faust's signature
+        raise NotImplementedError("the pumps fetch")
+
+
+class BatchProducer(stock.Producer):  # type: ignore[misc]
+    """Faust's producer, which is left with telling where a key belongs (for routing web requests)."""
+
+    def key_partition(self, topic: str, key: bytes) -> TP:
+        """The partition of a key, by what the consumer knows of the topic."""
+        return TP(topic, self.app.consumer.key_partition(topic, key))
+
+
+class BatchTransport(stock.Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with the consumer by batch."""
+
+    Consumer = BatchConsumer
+    Producer = BatchProducer

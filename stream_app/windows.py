@@ -1,0 +1,152 @@
+"""Users' windows in RocksDB, one database a partition, read and written by batch.
+
+The store keeps the changelog offset that its content stands for in the same write as the content, so
+that it is either before a batch or after it, never between.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteBufferManager
+
+from schemas.scored import amount_text
+from stream_app.scoring import ID_BYTES, Window
+
+OFFSET_KEY = b"\0changelog-offset"  # no user's key starts with NUL
+NARROW, WIDE = 1, 2  # amounts in 8 bytes each, or in 16 where one needs it
+_HEADER = struct.Struct("<BBqq")
+_NARROW_AMOUNTS = [struct.Struct(f"<{count}q") for count in range(256)]
+
+
+def encode_window(window: Window) -> bytes:
+    """The window as bytes: format, count, last offset, update time, ids, amounts.
+
+    >>> window = Window([1, 2], bytes(32), 3, last_offset=7, updated_at=9)
+    >>> decode_window(encode_window(window)) == window
+    True
+    """
+    count = len(window.amounts)
+    try:
+        form, amounts = NARROW, _NARROW_AMOUNTS[count].pack(*window.amounts)
+    except struct.error:
+        form, amounts = WIDE, b"".join(amount.to_bytes(16, "little") for amount in window.amounts)
+    return _HEADER.pack(form, count, window.last_offset, window.updated_at) + window.ids + amounts
+
+
+def decode_window(data: bytes) -> Window:
+    """The window that `encode_window` made these bytes of; ValueError for bytes it did not make."""
+    try:
+        form, count, last_offset, updated_at = _HEADER.unpack_from(data)
+    except struct.error:
+        raise ValueError("a window's header is cut short") from None
+    start = _HEADER.size + ID_BYTES * count
+    if form not in (NARROW, WIDE) or len(data) != start + 8 * form * count:
+        raise ValueError(f"not a window of a known format: {len(data)} bytes of format {form}")
+    if form == NARROW:
+        amounts = list(_NARROW_AMOUNTS[count].unpack_from(data, start))
+    else:
+        amounts = [int.from_bytes(data[at : at + 16], "little") for at in range(start, len(data), 16)]
+    return Window(amounts, data[_HEADER.size : start], sum(amounts), last_offset, updated_at)
+
+
+def describe(window: Window) -> dict[str, Any]:
+    """The window as people read it: amounts newest first, as decimal text."""
+    count = len(window.amounts)
+    return {
+        "count": count,
+        "mean": amount_text(round(Fraction(window.total, count))) if count else None,
+        "sum": amount_text(window.total),
+        "amounts": [amount_text(amount) for amount in reversed(window.amounts)],
+        "last_offset": window.last_offset,
+        "updated_at": datetime.fromtimestamp(window.updated_at / 1000, UTC).isoformat(),
+    }
+
+
+class WindowStore:
+    """Windows by user id, in one RocksDB database a partition; caches are shared by all of them."""
+
+    def __init__(self, folder: Path, *, cache_bytes: int, buffer_bytes: int) -> None:
+        self.folder = folder
+        self._databases: dict[int, Rdict] = {}
+        self._cache = Cache(cache_bytes)
+        self._buffers = WriteBufferManager(buffer_bytes, allow_stall=False)
+
+    def open(self, partition: int) -> None:
+        """Open the partition's database, made if absent; it is locked against other processes."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._databases[partition] = Rdict(str(self._path(partition)), self._options())
+
+    def close(self, partition: int) -> None:
+        """Close the partition's database, which unlocks it; nothing where it is not open."""
+        database = self._databases.pop(partition, None)
+        if database is not None:
+            database.close()
+
+    def destroy(self, partition: int) -> None:
+        """Drop the partition's content, to be restored from the changelog; it is open and empty after."""
+        self.close(partition)
+        Rdict.destroy(str(self._path(partition)), self._options())
+        self.open(partition)
+
+    def changelog_offset(self, partition: int) -> int | None:
+        """The offset of the last changelog record in the partition's database, None for an empty one."""
+        value = self._databases[partition].get(OFFSET_KEY)
+        return None if value is None else int(value)
+
+    def load(self, partition: int, user_ids: Iterable[str]) -> dict[str, Window]:
+        """A window for each user, a new one for a user who has none."""
+        users = list(user_ids)
+        values: list[Any] = self._databases[partition].get([user.encode() for user in users]) or []
+        return {
+            user: Window() if value is None else decode_window(value)
+            for user, value in zip(users, values, strict=True)
+        }
+
+    def write(self, partition: int, items: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+        """Put (for None, delete) encoded windows by key and set the changelog offset, in one write."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in items:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(OFFSET_KEY, str(offset).encode())
+        self._databases[partition].write(batch)
+
+    def windows(self, partition: int) -> Iterator[tuple[str, Window]]:
+        """Every user's window in the partition, by user id."""
+        items: Iterator[tuple[Any, Any]] = self._databases[partition].items()
+        for key, value in items:
+            if key != OFFSET_KEY:
+                yield bytes(key).decode(), decode_window(value)
+
+    def find(self, user_id: str) -> Window | None:
+        """One user's window, whichever open partition has it."""
+        for database in self._databases.values():
+            value = database.get(user_id.encode())
+            if value is not None:
+                return decode_window(value)
+        return None
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions that are open."""
+        return sorted(self._databases)
+
+    def _path(self, partition: int) -> Path:
+        return self.folder / f"windows-{partition}.db"
+
+    def _options(self) -> Options:
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes it by position
+        options.set_write_buffer_manager(self._buffers)
+        options.set_keep_log_file_num(2)
+        table = BlockBasedOptions()
+        table.set_block_cache(self._cache)
+        table.set_bloom_filter(10, block_based=False)
+        options.set_block_based_table_factory(table)
+        return options

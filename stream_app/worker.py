@@ -1,0 +1,38 @@
+"""Faust's worker process with a bound on how long stopping may take."""
+
+import logging
+import os
+import signal
+import threading
+
+import faust
+
+logger = logging.getLogger(__name__)
+
+EXIT_STUCK = 70  # EX_SOFTWARE
+
+
+class BoundedWorker(faust.Worker):  # type: ignore[misc]
+    """Ends the process when stopping takes longer than the app's `stop_seconds`.
+
+    Nothing is lost by it: what was not committed is replayed by the next owner.
+    """
+
+    def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        self._bound_stopping()
+        super()._schedule_shutdown(signal)
+
+    async def on_stop(self) -> None:
+        """Also when it is a failure that stops the worker."""
+        self._bound_stopping()
+        await super().on_stop()
+
+    def _bound_stopping(self) -> None:
+        timer = threading.Timer(self.app.settings.stop_seconds, _give_up)
+        timer.daemon = True
+        timer.start()
+
+
+def _give_up() -> None:
+    logger.error("stopping took too long: ending the process; unfinished batches will be replayed")
+    os._exit(EXIT_STUCK)
