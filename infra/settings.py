@@ -6,6 +6,9 @@ from typing import Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+# What Kafka allows.
+_TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
+
 
 class SettingsError(ValueError):
     """A setting has a value that cannot be used; the message names its variable."""
@@ -40,11 +43,11 @@ class Settings(BaseSettings):
         pattern="^(redis|rediss|unix)://",
         repr=False,
     )
-    app_id: str = Field(default="txnwatch", min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._-]+$")
-    transactions_topic: str = Field(default="transactions", min_length=1)
-    scored_topic: str = "transactions.scored"
-    anomalies_topic: str = Field(default="anomalies", min_length=1)
-    dlq_topic: str = Field(default="transactions.dlq", min_length=1)
+    app_id: str = Field(default="txnwatch", pattern=r"^[A-Za-z0-9._-]{1,200}$")
+    transactions_topic: str = Field(default="transactions", pattern=_TOPIC)
+    scored_topic: str = Field(default="transactions.scored", pattern=f"^$|{_TOPIC}")
+    anomalies_topic: str = Field(default="anomalies", pattern=_TOPIC)
+    dlq_topic: str = Field(default="transactions.dlq", pattern=_TOPIC)
     partitions: int = Field(default=4, ge=1, le=10_000)
     replication: int = Field(default=1, ge=1, le=32_767)
     datadir: Path = Path(".txnwatch")

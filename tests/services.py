@@ -85,16 +85,22 @@ def embedded_datadir() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def fresh_database(server_url: str) -> AsyncIterator[str]:
-    """The URL of a new, migrated database on this server, dropped at the end."""
+async def empty_database(server_url: str) -> AsyncIterator[str]:
+    """The URL of a new database without a schema on this server, dropped at the end."""
     name = f"test_{uuid4().hex}"
-    url = urlsplit(server_url)._replace(path=f"/{name}").geturl()
     await _execute(server_url, f"CREATE DATABASE {name}")
     try:
-        await migrate(url)
-        yield url
+        yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
     finally:
         await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@asynccontextmanager
+async def fresh_database(server_url: str) -> AsyncIterator[str]:
+    """The URL of a new, migrated database on this server, dropped at the end."""
+    async with empty_database(server_url) as url:
+        await migrate(url)
+        yield url
 
 
 @asynccontextmanager

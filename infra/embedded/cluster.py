@@ -64,8 +64,7 @@ def up(datadir: Path, report: Report = silent) -> Addresses:
         starting = [service for service in services if service.name in stopped]
         try:
             _start(starting, state, report)
-            for service in services:
-                _wait_until_it_answers(service, state, report)
+            _wait_until_all_answer(services, state, report)
         except BaseException:
             # A Ctrl-C here must not leave half a set behind either.
             _stop(starting, state)
@@ -122,16 +121,26 @@ def _start(services: Sequence[Service], state: State, report: Report) -> None:
         state.save()
 
 
-def _wait_until_it_answers(service: Service, state: State, report: Report) -> None:
-    deadline = time.monotonic() + service.start_seconds
-    while not service.answers():
-        if _process(service, state) is None:
-            raise processes.failure(service.name, "ended while starting", service.log)
-        if time.monotonic() > deadline:
-            what = f"did not answer within {service.start_seconds:.0f} s"
-            raise processes.failure(service.name, what, service.log)
+def _wait_until_all_answer(services: Sequence[Service], state: State, report: Report) -> None:
+    """All in turn rather than one after the other: what ended is noticed while a slow one still starts."""
+    began = time.monotonic()
+    waiting = list(services)
+    while waiting:
+        for service in list(waiting):
+            if service.answers():
+                report(f"{service.name} answers at {service.address}")
+                waiting.remove(service)
+            else:
+                _check_that_it_starts(service, state, time.monotonic() - began)
         time.sleep(processes.POLL_SECONDS)
-    report(f"{service.name} answers at {service.address}")
+
+
+def _check_that_it_starts(service: Service, state: State, waited: float) -> None:
+    if _process(service, state) is None:
+        raise processes.failure(service.name, "ended while starting", service.log)
+    if waited > service.start_seconds:
+        what = f"did not answer within {service.start_seconds:.0f} s"
+        raise processes.failure(service.name, what, service.log)
 
 
 def _stop(services: Sequence[Service], state: State) -> None:

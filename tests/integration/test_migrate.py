@@ -1,0 +1,148 @@
+"""`txnwatch migrate` against a real Postgres."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from click.testing import CliRunner
+
+from infra.embedded.cluster import Addresses
+from infra.migrate import FOLDER, MigrationError, migrate, migrate_command, read
+from tests.services import empty_database
+
+
+@pytest.fixture
+async def blank(services: Addresses) -> AsyncIterator[str]:
+    """The URL of a database without a schema."""
+    async with empty_database(services.postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two migrations of which the second needs the first."""
+    (tmp_path / "001_first.sql").write_text("CREATE TABLE one (x integer);")
+    (tmp_path / "002_second.sql").write_text("ALTER TABLE one ADD y text; INSERT INTO one VALUES (1, 'a');")
+    return tmp_path
+
+
+async def fetch(url: str, query: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(url)
+    try:
+        return list(await connection.fetch(query))
+    finally:
+        await connection.close()
+
+
+async def tables(url: str) -> set[str]:
+    return {
+        row["tablename"]
+        for row in await fetch(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    }
+
+
+async def test_the_projects_own_migrations_make_its_tables(blank: str) -> None:
+    applied = await migrate(blank)
+
+    assert applied == [migration.name for migration in read(FOLDER)]
+    assert {"transactions", "users", "sink_offsets"} <= await tables(blank)
+
+
+async def test_the_second_run_applies_nothing(blank: str) -> None:
+    first = await migrate(blank)
+
+    assert first
+    assert await migrate(blank) == []
+
+
+async def test_files_are_applied_in_the_order_of_their_numbers(blank: str, folder: Path) -> None:
+    assert await migrate(blank, folder) == ["001_first.sql", "002_second.sql"]
+    assert [tuple(row) for row in await fetch(blank, "SELECT x, y FROM one")] == [(1, "a")]
+
+
+async def test_runs_side_by_side_apply_each_file_once(blank: str, folder: Path) -> None:
+    runs = await asyncio.gather(*(migrate(blank, folder) for _ in range(5)))
+
+    assert sorted(name for run in runs for name in run) == ["001_first.sql", "002_second.sql"]
+    assert len(await fetch(blank, "SELECT * FROM one")) == 1
+
+
+async def test_a_later_file_is_applied_to_a_database_that_has_the_earlier_ones(
+    blank: str, folder: Path
+) -> None:
+    await migrate(blank, folder)
+    (folder / "003_third.sql").write_text("CREATE TABLE three ();")
+
+    assert await migrate(blank, folder) == ["003_third.sql"]
+
+
+async def test_an_applied_file_that_was_edited_since_is_an_error_and_nothing_else_is_applied(
+    blank: str, folder: Path
+) -> None:
+    await migrate(blank, folder)
+    (folder / "001_first.sql").write_text("CREATE TABLE one (x bigint);")
+    (folder / "003_third.sql").write_text("CREATE TABLE three ();")
+
+    with pytest.raises(MigrationError, match=r"edited after it was applied: 001_first\.sql"):
+        await migrate(blank, folder)
+
+    assert "three" not in await tables(blank)
+
+
+async def test_a_file_that_fails_leaves_nothing_of_itself_and_all_that_came_before(
+    blank: str, folder: Path
+) -> None:
+    (folder / "003_third.sql").write_text("CREATE TABLE three (); SELECT 1/0;")
+
+    with pytest.raises(MigrationError, match=r"003_third\.sql: division by zero"):
+        await migrate(blank, folder)
+
+    assert "one" in await tables(blank)
+    assert "three" not in await tables(blank)
+
+
+async def test_a_failed_run_does_not_keep_the_next_one_waiting(blank: str, folder: Path) -> None:
+    (folder / "003_third.sql").write_text("SELECT 1/0;")
+    with pytest.raises(MigrationError):
+        await migrate(blank, folder)
+    (folder / "003_third.sql").write_text("SELECT 1;")
+
+    assert await asyncio.wait_for(migrate(blank, folder), 10) == ["003_third.sql"]
+
+
+def test_a_file_whose_name_says_no_place_is_an_error(folder: Path) -> None:
+    (folder / "later.sql").write_text("SELECT 1;")
+
+    with pytest.raises(MigrationError, match=r"not named NNN_name\.sql: later\.sql"):
+        read(folder)
+
+
+def test_two_files_of_one_number_are_an_error(folder: Path) -> None:
+    (folder / "002_other.sql").write_text("SELECT 1;")
+
+    with pytest.raises(MigrationError, match="same number"):
+        read(folder)
+
+
+def test_the_command_says_that_nothing_is_left_to_apply(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTGRES_URL", database)
+
+    result = CliRunner().invoke(migrate_command)
+
+    assert (result.exit_code, result.output) == (0, "nothing to apply\n")
+
+
+def test_the_command_does_not_print_the_password_of_a_server_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("POSTGRES_URL", "postgresql://someone:s3cret@127.0.0.1:1/txnwatch")
+
+    result = CliRunner().invoke(migrate_command)
+
+    assert result.exit_code == 1
+    assert "Postgres at POSTGRES_URL" in result.output
+    assert "s3cret" not in result.output

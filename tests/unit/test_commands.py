@@ -1,0 +1,96 @@
+"""The command `txnwatch`: put together from entry points, some of which may be missing."""
+
+import sys
+from importlib.metadata import EntryPoint, version
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from infra import cli
+
+
+@click.command()
+def working() -> None:
+    """Work."""
+    click.echo("worked")
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
+    """The entry points that the command finds."""
+    values = {
+        "working": f"{__name__}:working",
+        "absent": "infra.there_is_no_such_module:command",
+        "nameless": f"{__name__}:there_is_no_such_name",
+        "other": f"{__name__}:EntryPoint",
+    }
+    points = [EntryPoint(name=name, value=value, group="txnwatch.commands") for name, value in values.items()]
+
+    def entry_points(*, group: str, name: str | None = None) -> list[EntryPoint]:
+        return [point for point in points if point.group == group and name in {None, point.name}]
+
+    monkeypatch.setattr(cli, "entry_points", entry_points)
+    return points
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(cli.main, arguments)
+    return result.exit_code, result.output
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_help_lists_the_commands_that_can_be_loaded() -> None:
+    code, output = run("--help")
+
+    assert code == 0
+    assert "working  Work." in output
+    assert "absent" not in output
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_command_that_can_be_loaded_runs_beside_ones_that_cannot() -> None:
+    assert run("working") == (0, "worked\n")
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("absent", "No module named 'infra.there_is_no_such_module'"),
+        ("nameless", "has no attribute 'there_is_no_such_name'"),
+        ("other", "is no command"),
+    ],
+)
+def test_a_command_that_cannot_be_loaded_says_why_when_it_is_called(name: str, reason: str) -> None:
+    code, output = run(name, "with", "--any=option")
+
+    assert code == 1
+    assert f"{name} is not available in this installation" in output
+    assert reason in output
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_unknown_command_is_a_usage_error() -> None:
+    code, output = run("nonsense")
+
+    assert code == 2
+    assert "No such command 'nonsense'" in output
+
+
+def test_a_command_is_loaded_only_when_it_is_asked_for(
+    installed: list[EntryPoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed.append(EntryPoint(name="slow", value="antigravity:slow", group="txnwatch.commands"))
+    monkeypatch.delitem(sys.modules, "antigravity", raising=False)
+
+    run("working")
+
+    assert "antigravity" not in sys.modules
+
+
+def test_the_version_is_the_packages() -> None:
+    code, output = run("--version")
+
+    assert code == 0
+    assert output.strip().endswith(f"version {version('txnwatch')}")

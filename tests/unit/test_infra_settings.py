@@ -1,0 +1,93 @@
+"""The settings of topics, migrations and services."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.settings import Settings, SettingsError
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of ours is set, and the working folder has no .env."""
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "POSTGRES_URL", "REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"TXNWATCH_{name.upper()}", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_everything_is_local_by_default() -> None:
+    settings = Settings.load()
+
+    assert settings.kafka_bootstrap_servers == "localhost:9092"
+    assert settings.postgres_url == "postgresql://localhost:5432/txnwatch"
+    assert settings.redis_url == "redis://localhost:6379/0"
+    assert settings.data_topics == ("transactions", "transactions.scored", "anomalies", "transactions.dlq")
+    assert settings.changelog_topic == "txnwatch-windows-changelog"
+    assert settings.datadir == Path(".txnwatch")
+    assert (settings.partitions, settings.replication) == (4, 1)
+
+
+def test_a_dotenv_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("TXNWATCH_PARTITIONS=8\nTXNWATCH_APP_ID=from-file\nUNRELATED=1\n")
+    monkeypatch.setenv("TXNWATCH_APP_ID", "from-environment")
+
+    settings = Settings.load()
+
+    assert settings.partitions == 8
+    assert settings.changelog_topic == "from-environment-windows-changelog"
+
+
+def test_an_empty_scored_topic_switches_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TXNWATCH_SCORED_TOPIC", "")
+
+    assert Settings.load().data_topics == ("transactions", "anomalies", "transactions.dlq")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TXNWATCH_PARTITIONS", "many"),
+        ("TXNWATCH_PARTITIONS", "0"),
+        ("TXNWATCH_REPLICATION", "-1"),
+        ("TXNWATCH_APP_ID", "no spaces"),
+        ("TXNWATCH_TRANSACTIONS_TOPIC", ""),
+        ("TXNWATCH_DLQ_TOPIC", "not/a/topic"),
+        ("POSTGRES_URL", "mysql://localhost/txnwatch"),
+        ("REDIS_URL", "localhost:6379"),
+        ("KAFKA_BOOTSTRAP_SERVERS", ""),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_by_its_variables_name(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(SettingsError, match=f"^{variable}: "):
+        Settings.load()
+
+
+def test_every_refused_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TXNWATCH_PARTITIONS", "many")
+    monkeypatch.setenv("REDIS_URL", "here")
+
+    with pytest.raises(SettingsError, match=r"(?s)REDIS_URL: .*TXNWATCH_PARTITIONS: "):
+        Settings.load()
+
+
+def test_two_topics_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TXNWATCH_DLQ_TOPIC", "anomalies")
+
+    with pytest.raises(SettingsError, match="two of the topics have the same name"):
+        Settings.load()
+
+
+def test_a_password_is_neither_in_an_error_nor_in_the_representation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_URL", "postgresql://someone:s3cret@db/txnwatch")
+    assert "s3cret" not in repr(Settings.load())
+
+    monkeypatch.setenv("POSTGRES_URL", "mysql://someone:s3cret@db/txnwatch")
+    with pytest.raises(SettingsError) as raised:
+        Settings.load()
+    assert "s3cret" not in str(raised.value)
