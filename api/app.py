@@ -1,0 +1,133 @@
+"""The composition root: from settings to an application. The only place that wires."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+
+from aiohttp import web
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from api.broker import Broker
+from api.cache import QueryCache
+from api.cursors import Cursors, key_from
+from api.docs import Docs
+from api.feed import Feed, Pace
+from api.handlers import Feeds, Pages, Service
+from api.history import History
+from api.http import Cors, Handler, counting, problems
+from api.metrics import Metrics
+from api.openapi import document
+from api.params import read
+from api.queries import Database
+from api.routes import Route, routes
+from api.settings import Settings
+from api.sse import Streams
+from api.windows import WindowMirror
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) -> web.Application:
+    """The application. It can be started whatever is down, and connects to what is up."""
+    metrics, docs = Metrics(), Docs()
+    key = key_from(settings.cursor_key.get_secret_value(), settings.datadir)
+    cursors = Cursors(key)
+    database = _database(settings)
+    redis = _redis(settings)
+    windows = WindowMirror(redis, seconds=settings.dependency_seconds)
+    cache = QueryCache(
+        redis,
+        seconds=settings.query_cache_seconds,
+        scope=settings.app_id,
+        key=key,
+        count=metrics.count_cached,
+    )
+    broker = Broker(settings.kafka, seconds=settings.dependency_seconds)
+    history = History(broker, readers=settings.history_readers)
+    anomalies = _feed(settings, settings.anomalies_topic, broker, history, metrics)
+    scored = (
+        _feed(settings, settings.scored_topic, broker, history, metrics) if settings.scored_topic else None
+    )
+    streams = Streams(send_seconds=settings.send_seconds, count_cut_off=metrics.count_cut_off)
+
+    async def kafka_answers() -> None:
+        await broker.ends(settings.anomalies_topic)
+
+    checks = {"postgres": database.check, "kafka": kafka_answers, "redis": windows.check}
+    table = routes(
+        Service(metrics, checks),
+        Pages(database, windows, cache, cursors, now=now),
+        Feeds(streams, anomalies=anomalies, scored=scored),
+        docs,
+        cursors,
+    )
+    docs.describe(document(table))
+
+    async def lifetime(_: web.Application) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(database)
+            stack.push_async_callback(redis.aclose)
+            stack.push_async_callback(broker.close)
+            stack.push_async_callback(history.close)
+            for feed in filter(None, (anomalies, scored)):
+                await stack.enter_async_context(feed.running())
+            yield
+
+    async def end_streams(_: web.Application) -> None:
+        await streams.close()
+
+    app = _serving(table, metrics, Cors(settings.origins))
+    app.cleanup_ctx.append(lifetime)
+    app.on_shutdown.append(end_streams)
+    return app
+
+
+def _serving(table: Sequence[Route], metrics: Metrics, cors: Cors) -> web.Application:
+    app = web.Application(middlewares=[counting(metrics), problems, cors.preflight])
+    app.on_response_prepare.append(cors.on_prepare)
+    for route in table:
+        # A HEAD for a stream would wait for a body that is never sent.
+        app.router.add_get(route.path, _handler(route), allow_head=not route.streams)
+    return app
+
+
+def _handler(route: Route) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await route.answer(request, read(route.parameters, request, route.checks))
+
+    return handle
+
+
+def _database(settings: Settings) -> Database:
+    return Database(
+        settings.postgres.get_secret_value(),
+        connections=settings.database_connections,
+        connect_seconds=settings.dependency_seconds,
+        query_seconds=settings.query_seconds,
+    )
+
+
+def _redis(settings: Settings) -> Redis:
+    return Redis.from_url(
+        settings.redis.get_secret_value(),
+        socket_timeout=settings.dependency_seconds,
+        socket_connect_timeout=settings.dependency_seconds,
+        retry=Retry(NoBackoff(), 1),  # a connection that Redis closed in the meantime
+    )
+
+
+def _feed(settings: Settings, topic: str, broker: Broker, history: History, metrics: Metrics) -> Feed:
+    pace = Pace(
+        heartbeat_seconds=settings.heartbeat_seconds,
+        buffer_bytes=settings.buffer_bytes,
+        retry_milliseconds=settings.retry_milliseconds,
+        linger_seconds=settings.linger_seconds,
+        start_seconds=settings.dependency_seconds,
+    )
+    feed = Feed(topic, broker, history, pace, count_sent=metrics.event_counter(topic))
+    metrics.watch_clients(topic, lambda: feed.listeners)
+    return feed

@@ -1,0 +1,137 @@
+"""What the API asks of Kafka besides records: which partitions a topic has, and their offsets.
+
+Connects when asked. Every answer is bounded in time, and Unavailable when there is none; after a
+failure the connection is given up and the next question makes a new one.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from api.positions import incarnation_of
+from api.problems import Unavailable
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_FAILED = (KafkaError, OSError)  # TimeoutError is an OSError
+_REQUEST_MILLISECONDS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as the cluster described it."""
+
+    name: str
+    partitions: tuple[TopicPartition, ...]
+    incarnation: str
+
+
+class Broker:
+    """Answers about topics, over one connection that reads no records."""
+
+    def __init__(self, bootstrap: str, *, seconds: float) -> None:
+        self._bootstrap = bootstrap
+        self._seconds = seconds
+        self._lock = asyncio.Lock()
+        self._offsets: AIOKafkaConsumer | None = None
+        self._topics: dict[str, Topic] = {}
+
+    async def close(self) -> None:
+        """Closes the connection; idempotent."""
+        offsets, self._offsets = self._offsets, None
+        if offsets is not None:
+            await offsets.stop()
+
+    def consumer(self, *, wait_milliseconds: int) -> AIOKafkaConsumer:
+        """A consumer of committed records in no group, not started; a fetch waits so long for records."""
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            client_id="txnwatch-api",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=wait_milliseconds,
+            request_timeout_ms=_REQUEST_MILLISECONDS,
+        )
+
+    async def topic(self, name: str) -> Topic:
+        """The topic as it is now; raises Unavailable also when there is none of this name."""
+
+        async def describe() -> Topic:
+            async with self._admin() as admin:
+                # Asked for by name, a missing topic would be created by the question.
+                described = {topic["topic"]: topic for topic in await admin.describe_topics()}
+                cluster = await admin.describe_cluster()
+            if name not in described:
+                raise Unavailable("kafka", f"Kafka has no topic {name}: run `txnwatch topics`.")
+            numbers = sorted(partition["partition"] for partition in described[name]["partitions"])
+            partitions = tuple(TopicPartition(name, number) for number in numbers)
+            return Topic(name, partitions, incarnation_of(cluster["cluster_id"], name))
+
+        self._topics[name] = topic = await self._bounded(describe)
+        return topic
+
+    async def ends(self, name: str) -> dict[int, int]:
+        """The offset after the last one that a reader of committed records can get, by partition."""
+        return await self._offsets_of(name, lambda consumer, topic: consumer.end_offsets(topic.partitions))
+
+    async def beginnings(self, name: str) -> dict[int, int]:
+        """The first offset that the topic still holds, by partition."""
+        return await self._offsets_of(
+            name, lambda consumer, topic: consumer.beginning_offsets(topic.partitions)
+        )
+
+    async def _offsets_of(
+        self,
+        name: str,
+        ask: Callable[[AIOKafkaConsumer, Topic], Awaitable[Mapping[TopicPartition, int]]],
+    ) -> dict[int, int]:
+        topic = self._topics.get(name) or await self.topic(name)
+
+        async def answer() -> dict[int, int]:
+            offsets = await ask(await self._connected(), topic)
+            return {partition.partition: offsets[partition] for partition in topic.partitions}
+
+        return await self._bounded(answer)
+
+    async def _bounded(self, question: Callable[[], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await question()
+        except _FAILED as error:
+            await self.close()
+            raise Unavailable("kafka", "Kafka does not answer.") from error
+
+    async def _connected(self) -> AIOKafkaConsumer:
+        async with self._lock:
+            if self._offsets is None:
+                consumer = self.consumer(wait_milliseconds=0)
+                try:
+                    await consumer.start()
+                except BaseException:
+                    await consumer.stop()
+                    raise
+                self._offsets = consumer
+            return self._offsets
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(
+            bootstrap_servers=self._bootstrap,
+            client_id="txnwatch-api",
+            request_timeout_ms=_REQUEST_MILLISECONDS,
+        )
+        try:
+            await admin.start()
+            yield admin
+        finally:
+            await admin.close()

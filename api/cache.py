@@ -1,0 +1,74 @@
+"""The short-lived query cache in Redis: `query:{hash of all filters}`.
+
+It is a shortcut only. When Redis is away or slow, answers are computed as if there were no
+cache, and for a while nothing is asked of it, so that no request waits for it again.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+Outcome = Literal["hit", "miss", "down"]
+_ANSWER_SECONDS = 0.25
+_REST_SECONDS = 5.0
+
+
+class QueryCache:
+    """Keeps answers for a few seconds under a hash of everything that they depend on.
+
+    The hash is keyed by the cursor key, for an answer holds a cursor: processes with another
+    key never see it, nor does another installation (`scope`) on the same Redis.
+    """
+
+    def __init__(
+        self, redis: "Redis", *, seconds: float, scope: str, key: bytes, count: Callable[[Outcome], None]
+    ) -> None:
+        self._redis = redis
+        self._milliseconds = int(seconds * 1000)
+        self._scope = scope
+        self._key = key
+        self._count = count
+        self._rests_until = 0.0
+
+    async def answer(self, question: Any, compute: Callable[[], Awaitable[bytes]]) -> bytes:
+        """The kept answer to this question, or the computed one, which is then kept."""
+        if self._milliseconds <= 0:
+            return await compute()
+        name = self._name(question)
+        kept: bytes | None = await self._ask(lambda: self._redis.get(name))
+        if kept is not None:
+            self._count("hit")
+            return kept
+        self._count("miss" if self._up else "down")
+        fresh = await compute()
+        await self._ask(lambda: self._redis.set(name, fresh, px=self._milliseconds))
+        return fresh
+
+    def _name(self, question: Any) -> str:
+        canonical = msgspec.json.encode([self._scope, question], order="deterministic")
+        return f"query:{hmac.digest(self._key, canonical, hashlib.sha256).hex()}"
+
+    @property
+    def _up(self) -> bool:
+        return time.monotonic() >= self._rests_until
+
+    async def _ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
+        if not self._up:
+            return None
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await command()
+        except (RedisError, OSError) as error:
+            self._rests_until = time.monotonic() + _REST_SECONDS
+            log.warning("query cache passed over for %.0f s: %s", _REST_SECONDS, type(error).__name__)
+            return None

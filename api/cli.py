@@ -1,0 +1,107 @@
+"""`txnwatch api`: serves until it is told to stop."""
+
+import asyncio
+import errno
+import logging
+import signal
+import time
+
+import click
+import uvloop
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from pydantic import ValidationError
+
+from api.app import create_app
+from api.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_STOP_SECONDS = 5.0
+_REPEAT_SECONDS = 30.0
+
+
+@click.command()
+@click.option("--host", help="Where to listen (TXNWATCH_API_HOST, 127.0.0.1).")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="On which port (TXNWATCH_API_PORT, 8000; 0: any)."
+)
+def api(host: str | None, port: int | None) -> None:
+    """Serve pages of the past, streams of the present, and their documentation."""
+    settings = _settings()
+    _log_to_stderr()
+    uvloop.run(_serve(settings, host or settings.host, settings.port if port is None else port))
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise click.ClickException(wrong) from None
+
+
+async def _serve(settings: Settings, host: str, port: int) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    runner = web.AppRunner(
+        create_app(settings),
+        access_log=None,
+        handler_cancellation=True,  # a client that leaves frees what it held at once
+        shutdown_timeout=_STOP_SECONDS,
+    )
+    try:
+        await runner.setup()
+        await _listen(runner, host, port)
+        log.info("listening on %s", " ".join(_url(address) for address in runner.addresses))
+        await stop.wait()
+        log.info("stopping")
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            message = f"Port {port} on {host} is taken: set TXNWATCH_API_PORT, or stop what listens there."
+        else:
+            message = f"Cannot listen on {host} port {port}: {error.strerror or error}"
+        raise click.ClickException(message) from None
+
+
+def _url(address: tuple[str, int]) -> str:
+    host, port = address[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Sparing(logging.Filter):
+    """Libraries' messages: each wording once in a while, and no stack trace for a caller's nonsense."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._said: dict[tuple[str, object], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it; may take its stack trace off."""
+        if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+            record.exc_info = None
+        if record.name.startswith("api."):
+            return True
+        wording = (record.name, record.msg)
+        now = time.monotonic()
+        if now - self._said.get(wording, float("-inf")) < self._seconds:
+            return False
+        self._said[wording] = now
+        return True
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(Sparing(_REPEAT_SECONDS))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)

@@ -1,0 +1,119 @@
+"""Cursors: opaque, tamper-evident positions after a page's last row.
+
+A cursor is `base64url(position || tag)`, where the tag is an HMAC-SHA-256, cut to 18 bytes, over
+the position and what the cursor is bound to: the user alone. So it stays good when dates or
+amounts change between two pages, and no other user's page takes it. Both parts are whole
+multiples of three bytes together, which leaves no bit of the text that could change unseen.
+
+The key is TXNWATCH_CURSOR_KEY. Without it, a random one is made once and kept in the data
+folder, readable by its owner only: cursors then outlive a restart and hold between the API
+processes that share the folder. Processes on several machines need the setting.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import logging
+import os
+import secrets
+import tempfile
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_TAG_BYTES = 18
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The place of one row in the order newest first, ties by id."""
+
+    txn_date: datetime
+    id: str
+
+
+class Cursors:
+    """Writes and reads cursors with one key."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def of_row(self, user_id: str | None, position: Position) -> str:
+        """The cursor after this row, for the pages of this user (None: of all users)."""
+        micros = (position.txn_date - _EPOCH) // _MICROSECOND
+        packed = micros.to_bytes(8, "big", signed=True) + uuid.UUID(position.id).bytes
+        return self._seal(_rows_of(user_id), packed)
+
+    def to_row(self, user_id: str | None, cursor: str) -> Position:
+        """The row that this cursor stands after; ValueError if it is not one of ours for this user."""
+        packed = self._open(_rows_of(user_id), cursor, 24)
+        micros = int.from_bytes(packed[:8], "big", signed=True)
+        return Position(_EPOCH + micros * _MICROSECOND, str(uuid.UUID(bytes=packed[8:])))
+
+    def of_user(self, user_id: str) -> str:
+        """The cursor after this user in the list of users."""
+        # Two zero bytes make the whole a multiple of three.
+        return self._seal(b"users", uuid.UUID(user_id).bytes + b"\0\0")
+
+    def to_user(self, cursor: str) -> str:
+        """The user that this cursor stands after; ValueError if it is not one of ours."""
+        return str(uuid.UUID(bytes=self._open(b"users", cursor, 18)[:16]))
+
+    def _seal(self, bound_to: bytes, packed: bytes) -> str:
+        return base64.urlsafe_b64encode(packed + self._tag(bound_to, packed)).decode()
+
+    def _open(self, bound_to: bytes, cursor: str, size: int) -> bytes:
+        try:
+            raw = base64.b64decode(cursor, altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raw = b""
+        packed, tag = raw[:size], raw[size:]
+        if not hmac.compare_digest(tag, self._tag(bound_to, packed)):
+            raise ValueError("is not a cursor of this service for this user")
+        return packed
+
+    def _tag(self, bound_to: bytes, packed: bytes) -> bytes:
+        message = len(bound_to).to_bytes(2, "big") + bound_to + packed
+        return hmac.digest(self._key, message, hashlib.sha256)[:_TAG_BYTES]
+
+
+def _rows_of(user_id: str | None) -> bytes:
+    return b"rows" + (uuid.UUID(user_id).bytes if user_id else b"")
+
+
+def key_from(setting: str, folder: Path) -> bytes:
+    """The setting's key, else the one kept in `folder`, else a random one for this process alone."""
+    if setting:
+        return hashlib.sha256(setting.encode()).digest()
+    try:
+        return _kept_key(folder / "api-cursor.key")
+    except OSError as error:
+        log.warning("cursors end with this process: no key can be kept in %s (%s)", folder, error.strerror)
+        return secrets.token_bytes(_KEY_BYTES)
+
+
+def _kept_key(file: Path) -> bytes:
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _create_whole(file, secrets.token_bytes(_KEY_BYTES))
+    return file.read_bytes()
+
+
+def _create_whole(file: Path, content: bytes) -> None:
+    """Creates the file with all of its content, or leaves the one that another process just created."""
+    handle, name = tempfile.mkstemp(dir=file.parent)  # mode 0600
+    with os.fdopen(handle, "wb") as temporary:
+        temporary.write(content)
+    try:
+        os.link(name, file)
+    except FileExistsError:
+        pass
+    finally:
+        Path(name).unlink()

@@ -1,0 +1,271 @@
+"""The live feed of one topic: one consumer for the whole process, however many clients.
+
+The consumer runs while somebody listens. Every record is looked at once: its audience is found
+by its key, its frame is made once and shared. A client that comes back reads the past first
+(history.py) until it is near the feed, then joins it, and reads what is left of the past while
+its live frames wait. Between joining and noting where the feed stands nothing else runs, so
+nothing is missed or sent twice.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from api.audience import Audience, Subscription
+from api.broker import Broker, Topic
+from api.history import Expired, History
+from api.positions import Feedpoint, Missing, behind, settle, text_of
+from api.problems import Unavailable
+from api.sse import event, heartbeat, jittered, named_event, opening, pieces
+
+log = logging.getLogger(__name__)
+
+_POLL_MILLISECONDS = 500
+_POLL_RECORDS = 500
+_NEAR = 1000
+"""Offsets: a client no further behind than this joins the feed."""
+_FIRST_DELAY, _LONGEST_DELAY = 0.2, 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How feeds and their streams behave in time and memory."""
+
+    heartbeat_seconds: float
+    buffer_bytes: int
+    retry_milliseconds: int
+    linger_seconds: float
+    start_seconds: float
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where one client stands."""
+
+    point: Feedpoint
+
+
+class Feed:
+    """Follows one topic from its end, and survives Kafka's absence without losing its place."""
+
+    def __init__(
+        self, topic: str, broker: Broker, history: History, pace: Pace, *, count_sent: Callable[[], None]
+    ) -> None:
+        self.name = topic
+        self.listeners = 0
+        self._broker = broker
+        self._history = history
+        self._pace = pace
+        self._count_sent = count_sent
+        self._audience = Audience()
+        self._left_at = 0.0
+        self._wanted = asyncio.Event()
+        self._live = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._known: Topic | None = None
+        self._offsets: dict[int, int] = {}
+
+    # --- The consumer ------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The feed can be listened to while inside."""
+        task = asyncio.create_task(self._run(), name=f"feed of {self.name}")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _run(self) -> None:
+        delay = _FIRST_DELAY
+        while True:
+            await self._wanted.wait()
+            began = time.monotonic()
+            try:
+                await self._follow()
+                continue
+            except (Unavailable, KafkaError, OSError) as error:
+                log.warning("feed of %s is without Kafka: %s", self.name, type(error).__name__)
+            except Exception:
+                log.exception("feed of %s failed, and starts again", self.name)
+            lasted = time.monotonic() - began > 2 * _LONGEST_DELAY
+            delay = _FIRST_DELAY if lasted else min(delay * 2, _LONGEST_DELAY)
+            await asyncio.sleep(delay)
+
+    async def _follow(self) -> None:
+        topic = await self._broker.topic(self.name)
+        consumer = self._broker.consumer(wait_milliseconds=_POLL_MILLISECONDS)
+        try:
+            await consumer.start()
+            await self._place(topic)
+            consumer.assign(topic.partitions)
+            for partition in topic.partitions:
+                consumer.seek(partition, self._offsets[partition.partition])
+            self._live.set()
+            while self._is_wanted():
+                self._publish(
+                    await consumer.getmany(timeout_ms=_POLL_MILLISECONDS, max_records=_POLL_RECORDS)
+                )
+                await self._step_over_markers(consumer, topic.partitions)
+                await asyncio.sleep(0)  # a full prefetch buffer would never let others run
+            self._forget()
+        finally:
+            await consumer.stop()
+
+    def _is_wanted(self) -> bool:
+        return self.listeners > 0 or time.monotonic() - self._left_at < self._pace.linger_seconds
+
+    def _forget(self) -> None:
+        self._live.clear()
+        self._wanted.clear()
+        self._known = None
+        self._offsets = {}
+
+    async def _place(self, topic: Topic) -> None:
+        """Sets where to read from: the end at first, else where it was, telling everyone of a gap."""
+        ends = await self._broker.ends(self.name)
+        if self._known is None:
+            self._known, self._offsets = topic, ends
+            return
+        beginnings = await self._broker.beginnings(self.name)
+        point, missing = settle(self._point, topic.incarnation, beginnings, ends)
+        self._known, self._offsets = topic, dict(point.offsets)
+        if missing:
+            self._send(self._audience.everyone(), self._gap(point, missing))
+
+    def _publish(self, batches: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
+        for partition, records in batches.items():
+            for record in records:
+                self._offsets[partition.partition] = record.offset + 1
+                audience = self._audience.of(record.key)
+                if audience and record.value is not None:
+                    position = text_of(self._topic.incarnation, self._offsets)
+                    self._send(audience, event(record.value, position))
+
+    def _send(self, audience: Iterable[Subscription], frame: bytes) -> None:
+        for subscription in audience:
+            if subscription.push(frame):
+                self._count_sent()
+            else:
+                self._audience.discard(subscription)
+
+    async def _step_over_markers(
+        self, consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]
+    ) -> None:
+        """Commit markers take up offsets and are never delivered: the position tells of them."""
+        for partition in partitions:
+            self._offsets[partition.partition] = await consumer.position(partition)
+        self._moved.set()  # wakes who waits now
+        self._moved.clear()
+
+    @property
+    def _topic(self) -> Topic:
+        if self._known is None:
+            raise Unavailable("kafka", "Kafka does not answer.")
+        return self._known
+
+    @property
+    def _point(self) -> Feedpoint:
+        return Feedpoint(self._topic.incarnation, dict(self._offsets))
+
+    # --- The clients -------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """The feed follows its topic while inside; raises Unavailable when Kafka does not answer."""
+        self.listeners += 1
+        self._wanted.set()
+        try:
+            await self._started()
+            yield
+        finally:
+            self.listeners -= 1
+            self._left_at = time.monotonic()
+
+    async def _started(self) -> None:
+        await self._broker.ends(self.name)
+        try:
+            async with asyncio.timeout(self._pace.start_seconds):
+                await self._live.wait()
+        except TimeoutError:
+            raise Unavailable("kafka", "Kafka does not answer.") from None
+
+    async def frames(
+        self, key: bytes | None, asked: Feedpoint | None, cut: Callable[[], None]
+    ) -> AsyncGenerator[bytes, None]:
+        """What one client is sent, from `asked` on (None: from now on); to be used inside `listening`.
+
+        Raises Unavailable, at the latest before the second frame unless Kafka loses records meanwhile.
+        """
+        point, missing = (self._point, []) if asked is None else await self._settled(asked)
+        place = _Place(point)
+        yield opening(str(point), jittered(self._pace.retry_milliseconds))
+        if missing:
+            yield self._gap(point, missing)
+        async for frame in self._approach(place, key):
+            yield frame
+        with self._audience.joined(Subscription(key, self._pace.buffer_bytes, cut)) as subscription:
+            here = self._point
+            while behind(place.point, here):
+                async for frame in self._turn(place, here, key):
+                    yield frame
+            while True:
+                frames = await subscription.take(self._pace.heartbeat_seconds)
+                yield frames or heartbeat(str(self._point))
+
+    async def _approach(self, place: _Place, key: bytes | None) -> AsyncIterator[bytes]:
+        """The past, until the client is near the feed and not ahead of it."""
+        while True:
+            here = self._point
+            if place.point.incarnation != here.incarnation:
+                yield await self._resettle(place)
+            elif behind(here, place.point):
+                # It was served by a process that had read further. Ours will be there soon.
+                if not await self._has_moved():
+                    yield heartbeat(str(place.point))
+            elif behind(place.point, here) > _NEAR:
+                async for frame in self._turn(place, here, key):
+                    yield frame
+            else:
+                return
+
+    async def _turn(self, place: _Place, until: Feedpoint, key: bytes | None) -> AsyncIterator[bytes]:
+        """One turn of history; moves the place."""
+        try:
+            turn = await self._history.read(self._topic, place.point, until, key)
+        except Expired:
+            yield await self._resettle(place)
+            return
+        place.point = Feedpoint(place.point.incarnation, turn.offsets)
+        if not turn.frames:
+            yield heartbeat(str(place.point))
+        for piece in pieces(turn.frames):
+            yield piece
+
+    async def _has_moved(self) -> bool:
+        try:
+            async with asyncio.timeout(self._pace.heartbeat_seconds):
+                return await self._moved.wait()
+        except TimeoutError:
+            return False
+
+    async def _resettle(self, place: _Place) -> bytes:
+        place.point, missing = await self._settled(place.point)
+        return self._gap(place.point, missing)
+
+    async def _settled(self, asked: Feedpoint) -> tuple[Feedpoint, list[Missing]]:
+        ends = await self._broker.ends(self.name)
+        beginnings = await self._broker.beginnings(self.name)
+        # The feed may have read further since the ends were asked for.
+        ends = {partition: max(end, self._offsets.get(partition, 0)) for partition, end in ends.items()}
+        return settle(asked, self._topic.incarnation, beginnings, ends)
+
+    def _gap(self, point: Feedpoint, missing: Sequence[Missing]) -> bytes:
+        return named_event("gap", {"topic": self.name, "missing": missing}, str(point))

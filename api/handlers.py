@@ -1,0 +1,172 @@
+"""What each route does once its parameters are read."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from aiohttp import web
+
+from api import inputs
+from api.answers import Dependency, Health, Readiness, RowsPage, UsersPage
+from api.cache import QueryCache
+from api.cursors import Cursors
+from api.feed import Feed
+from api.metrics import CONTENT_TYPE as METRICS_TYPE
+from api.metrics import Metrics
+from api.positions import Feedpoint
+from api.problems import Problem, Unavailable
+from api.queries import Database, Filters
+from api.sse import Streams
+from api.windows import WindowMirror
+
+_DEFAULT_RANGE = timedelta(days=30)
+_NEEDED = frozenset({"postgres", "kafka"})
+
+
+def _json(body: bytes, status: int = 200) -> web.Response:
+    return web.Response(
+        body=body, status=status, content_type="application/json", headers={"Cache-Control": "no-store"}
+    )
+
+
+class Service:
+    """How the process itself is."""
+
+    def __init__(self, metrics: Metrics, checks: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
+        self._metrics = metrics
+        self._checks = checks
+
+    async def health(self, _request: web.Request, _: inputs.Nothing) -> web.Response:
+        """Answers while the process lives, whatever else is down."""
+        return _json(msgspec.json.encode(Health()))
+
+    async def ready(self, _request: web.Request, _: inputs.Nothing) -> web.Response:
+        """Asks every dependency at once; each question is bounded in time."""
+        states = await asyncio.gather(*(_state(check) for check in self._checks.values()))
+        dependencies = dict(zip(self._checks, states, strict=True))
+        down = [name for name, state in dependencies.items() if state.state == "down" and name in _NEEDED]
+        if down:
+            readiness = msgspec.to_builtins(Readiness(ready=False, dependencies=dependencies))
+            raise Problem(503, f"Down: {', '.join(down)}.", headers={"Retry-After": "5"}, extra=readiness)
+        return _json(msgspec.json.encode(Readiness(ready=True, dependencies=dependencies)))
+
+    async def metrics(self, _request: web.Request, _: inputs.Nothing) -> web.Response:
+        """Everything that is counted."""
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": METRICS_TYPE})
+
+
+async def _state(check: Callable[[], Awaitable[None]]) -> Dependency:
+    try:
+        await check()
+    except Unavailable as down:
+        return Dependency("down", down.detail)
+    return Dependency("up")
+
+
+class Pages:
+    """Answers from Postgres and Redis."""
+
+    def __init__(
+        self,
+        database: Database,
+        windows: WindowMirror,
+        cache: QueryCache,
+        cursors: Cursors,
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._windows = windows
+        self._cache = cache
+        self._cursors = cursors
+        self._now = now
+
+    async def users(self, _request: web.Request, query: inputs.Users) -> web.Response:
+        """A page of the users."""
+        after = self._cursors.to_user(query.cursor) if query.cursor else None
+        users = await self._database.users(after, query.limit)
+        cursor = self._cursors.of_user(users[-1]) if users else ""
+        return _json(msgspec.json.encode(UsersPage(users, cursor)))
+
+    async def stats(self, _request: web.Request, query: inputs.User) -> web.Response:
+        """The user's window, or 404."""
+        stats = await self._windows.of(query.user_id)
+        if stats is None:
+            raise Problem(404, "There is no window of this user.")
+        return _json(msgspec.json.encode(stats))
+
+    async def transactions(self, _request: web.Request, query: inputs.Transactions) -> web.Response:
+        """A page of a user's rows."""
+        start, end = self._range(query.from_date, query.to_date)
+        filters = Filters(
+            user_id=query.user_id,
+            from_date=start,
+            to_date=end,
+            min_amount=query.min_amount,
+            max_amount=query.max_amount,
+            is_anomaly=query.is_anomaly,
+        )
+        return await self._page(filters, query.cursor, query.limit)
+
+    async def anomalies(self, _request: web.Request, query: inputs.Anomalies) -> web.Response:
+        """A page of the flagged rows."""
+        start, end = self._range(query.from_date, query.to_date)
+        filters = Filters(user_id=query.user_id, from_date=start, to_date=end, is_anomaly=True)
+        return await self._page(filters, query.cursor, query.limit)
+
+    def _range(self, start: datetime | None, end: datetime | None) -> tuple[datetime | None, datetime | None]:
+        """The last 30 days where nothing else is said.
+
+        They are counted from the whole minute, so that equal requests have equal filters, and
+        so one place in the cache, for a minute and not for an instant.
+        """
+        if start is None:
+            newest = end or self._now().replace(second=0, microsecond=0)
+            earliest = datetime.min.replace(tzinfo=UTC)
+            start = newest - min(_DEFAULT_RANGE, newest - earliest)
+        return start, end
+
+    async def _page(self, filters: Filters, cursor: str | None, limit: int) -> web.Response:
+        after = self._cursors.to_row(filters.user_id, cursor) if cursor else None
+
+        async def compute() -> bytes:
+            rows = await self._database.rows(filters, after, limit)
+            following = self._cursors.of_row(filters.user_id, rows[-1].position) if rows else ""
+            return msgspec.json.encode(RowsPage(rows, following))
+
+        return _json(await self._cache.answer((filters, after, limit), compute))
+
+
+class Feeds:
+    """Live streams. Without a scored topic there are none of all transactions."""
+
+    def __init__(self, streams: Streams, *, anomalies: Feed, scored: Feed | None) -> None:
+        self._streams = streams
+        self._anomalies = anomalies
+        self._scored = scored
+
+    async def transactions(self, request: web.Request, query: inputs.UserStream) -> web.StreamResponse:
+        """This user's scored transactions."""
+        if self._scored is None:
+            raise Unavailable(
+                "kafka",
+                "The topic of all scored transactions is switched off (TXNWATCH_SCORED_TOPIC is empty).",
+                retry_after=3600,
+            )
+        return await self._stream(
+            request, self._scored, query.user_id, query.last_event_header or query.last_event_id
+        )
+
+    async def anomalies(self, request: web.Request, query: inputs.AnomalyStream) -> web.StreamResponse:
+        """All flags, or this user's."""
+        return await self._stream(
+            request, self._anomalies, query.user_id, query.last_event_header or query.last_event_id
+        )
+
+    async def _stream(
+        self, request: web.Request, feed: Feed, user_id: str | None, asked: Feedpoint | None
+    ) -> web.StreamResponse:
+        key = user_id.encode() if user_id else None
+        async with feed.listening():
+            return await self._streams.send(request, feed.frames(key, asked, self._streams.cutter(request)))

@@ -1,0 +1,120 @@
+"""The past of a feed, for a client that comes back: committed records between two positions.
+
+A small pool of consumers serves all clients. Each turn is bounded, in what it returns and in
+time, so that a client with much to catch up on does not keep the others waiting, and a consumer
+is never held while a client is being written to. An idle consumer is paused: it fetches nothing.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from api.broker import Broker, Topic
+from api.positions import Feedpoint, text_of
+from api.sse import event
+
+log = logging.getLogger(__name__)
+
+_TURN_FRAMES = 500
+_TURN_SECONDS = 5.0
+_PAUSE_SECONDS = 1.0
+_POLL_MILLISECONDS = 20
+
+
+class Expired(Exception):  # noqa: N818  # a state of the topic, not an error of ours
+    """Records between the two positions are no longer in Kafka."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """The frames read in one turn, and the position after them."""
+
+    frames: list[bytes]
+    offsets: dict[int, int]
+
+
+class History:
+    """Reads one topic's past with at most `readers` consumers."""
+
+    def __init__(self, broker: Broker, *, readers: int) -> None:
+        self._broker = broker
+        self._free = asyncio.Semaphore(readers)
+        self._idle: list[AIOKafkaConsumer] = []
+
+    async def close(self) -> None:
+        """Closes the idle consumers; those in use are closed by their users."""
+        while self._idle:
+            await self._idle.pop().stop()
+
+    async def read(self, topic: Topic, start: Feedpoint, until: Feedpoint, key: bytes | None) -> Turn:
+        """One turn from `start` towards `until`, of the records with this key (None: all).
+
+        Without Kafka the turn is empty, after a pause; the caller tries again. Raises Expired.
+        """
+        turn = Turn([], dict(start.offsets))
+        try:
+            async with self._reader(topic) as consumer:
+                await _read(consumer, topic, turn, until, key)
+        except OffsetOutOfRangeError as error:
+            raise Expired from error
+        except (KafkaError, OSError) as error:
+            log.warning("history of %s not read: %s", topic.name, type(error).__name__)
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return turn
+
+    @asynccontextmanager
+    async def _reader(self, topic: Topic) -> AsyncIterator[AIOKafkaConsumer]:
+        async with self._free:
+            consumer = self._idle.pop() if self._idle else self._broker.consumer(wait_milliseconds=50)
+            try:
+                if not consumer.assignment():
+                    await _open(consumer, topic)
+                yield consumer
+                consumer.pause(*topic.partitions)
+            except BaseException:
+                await consumer.stop()
+                raise
+            self._idle.append(consumer)
+
+
+async def _open(consumer: AIOKafkaConsumer, topic: Topic) -> None:
+    await consumer.start()
+    consumer.assign(topic.partitions)
+    for partition in topic.partitions:
+        consumer.seek(partition, 0)
+    consumer.pause(*topic.partitions)
+
+
+async def _read(
+    consumer: AIOKafkaConsumer, topic: Topic, turn: Turn, until: Feedpoint, key: bytes | None
+) -> None:
+    ends = {partition: until.offsets[partition.partition] for partition in topic.partitions}
+    ahead = {partition for partition, end in ends.items() if turn.offsets.get(partition.partition, 0) < end}
+    for partition in ahead:
+        consumer.seek(partition, turn.offsets.get(partition.partition, 0))
+        consumer.resume(partition)
+    finish = time.monotonic() + _TURN_SECONDS
+    while ahead and len(turn.frames) < _TURN_FRAMES and time.monotonic() < finish:
+        batches = await consumer.getmany(timeout_ms=_POLL_MILLISECONDS, max_records=_TURN_FRAMES)
+        for partition, records in batches.items():
+            _take(turn, until.incarnation, [one for one in records if one.offset < ends[partition]], key)
+        for partition in tuple(ahead):
+            # Past commit markers, which take up offsets and are never delivered.
+            position = await consumer.position(partition)
+            turn.offsets[partition.partition] = min(position, ends[partition])
+            if position >= ends[partition]:
+                consumer.pause(partition)
+                ahead.discard(partition)
+
+
+def _take(turn: Turn, incarnation: str, records: Sequence[ConsumerRecord], key: bytes | None) -> None:
+    for record in records:
+        turn.offsets[record.partition] = record.offset + 1
+        if record.value is not None and (key is None or record.key == key):
+            turn.frames.append(event(record.value, text_of(incarnation, turn.offsets)))

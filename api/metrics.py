@@ -1,0 +1,70 @@
+"""What the API counts, in a registry of its own: two apps in one process do not share numbers."""
+
+from collections.abc import Callable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Metrics:
+    """The counters, and their text for Prometheus."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        self._requests = Counter(
+            "txnwatch_api_requests", "Answers.", ["route", "method", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "txnwatch_api_request_seconds", "Time to answer, streams left out.", ["route"], registry=registry
+        )
+        self._cache = Counter(
+            "txnwatch_api_query_cache", "Queries by what the cache had.", ["outcome"], registry=registry
+        )
+        self._clients = Gauge("txnwatch_api_sse_clients", "Open event streams.", ["topic"], registry=registry)
+        self._events = Counter(
+            "txnwatch_api_sse_events", "Live events sent to clients.", ["topic"], registry=registry
+        )
+        self._cut_off = Counter(
+            "txnwatch_api_sse_cut_off", "Clients cut off because they did not read.", registry=registry
+        )
+        for outcome in ("hit", "miss", "down"):
+            self._cache.labels(outcome)
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus's text format."""
+        return generate_latest(self._registry)
+
+    def count_request(self, route: str, method: str, status: int, seconds: float | None) -> None:
+        """One answered request; `seconds` is None for streams, which last as long as their clients."""
+        self._requests.labels(route, method, status).inc()
+        if seconds is not None:
+            self._seconds.labels(route).observe(seconds)
+
+    def count_cached(self, outcome: str) -> None:
+        """One query, by what the cache had: hit, miss or down."""
+        self._cache.labels(outcome).inc()
+
+    def count_cut_off(self) -> None:
+        """One client that was cut off."""
+        self._cut_off.inc()
+
+    def event_counter(self, topic: str) -> Callable[[], None]:
+        """What counts one event of this topic sent to one client."""
+        return self._events.labels(topic).inc
+
+    def watch_clients(self, topic: str, clients: Callable[[], int]) -> None:
+        """Shows what `clients` returns as the number of this topic's open streams."""
+        self._clients.labels(topic).set_function(clients)

@@ -1,0 +1,83 @@
+"""The OpenAPI 3.1 document, made from the table of routes and the types that answers are made of."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from api.params import Parameter, declared
+from api.problems import CONTENT_TYPE as PROBLEM_TYPE
+from api.problems import ProblemDocument
+from api.routes import Route
+from schemas.scored import Scored
+
+_REFERENCE = "#/components/schemas/{name}"
+
+
+def document(routes: Sequence[Route]) -> dict[str, Any]:
+    """The whole document; every route is in it."""
+    types = [*dict.fromkeys(route.body for route in routes if route.body), ProblemDocument, Scored]
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    schema_of = dict(zip(types, schemas, strict=True))
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "txnwatch",
+            "version": version("txnwatch"),
+            "description": "Scored transactions: pages of the past, streams of the present.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": {route.path: {"get": _operation(route, schema_of)} for route in routes},
+        "components": {"schemas": components},
+    }
+
+
+def _operation(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
+    return {
+        "summary": route.summary,
+        "operationId": route.answer.__qualname__.replace(".", "_").lower(),
+        "parameters": [_parameter(parameter) for parameter in declared(route.parameters)],
+        "responses": dict(_responses(route, schema_of)),
+    }
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    schema = dict(parameter.kind.schema)
+    if parameter.default is not None:
+        schema["default"] = parameter.default
+    return {
+        "name": parameter.name,
+        "in": parameter.place,
+        "required": parameter.required,
+        "description": parameter.about,
+        "schema": schema,
+    }
+
+
+def _responses(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
+    responses = {str(route.status): _success(route, schema_of)}
+    problem = {PROBLEM_TYPE: {"schema": schema_of[ProblemDocument]}}
+    if route.finds:
+        responses["404"] = {"description": "There is none.", "content": problem}
+    responses["422"] = {
+        "description": "A parameter is wrong, missing, repeated or unknown; `errors` names each.",
+        "content": problem,
+    }
+    if route.depends:
+        responses["503"] = {
+            "description": "Something that this needs is down.",
+            "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
+            "content": problem,
+        }
+    return responses
+
+
+def _success(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
+    if not route.media:
+        location = {"description": "Where to.", "schema": {"type": "string"}}
+        return {"description": "Elsewhere.", "headers": {"Location": location}}
+    schema: Any = schema_of[route.body] if route.body else {"type": "string"}
+    if route.media == "text/event-stream":
+        schema = {"type": "string", "description": "Each `data:` is one row.", "x-data": schema_of[Scored]}
+    return {"description": "What was asked for.", "content": {route.media: {"schema": schema}}}

@@ -1,0 +1,97 @@
+"""Where a live feed stands: the next offset of every partition, as the `id:` of its events.
+
+The text is `incarnation.partition-offset.partition-offset…`, e.g. `1f0c9a3e.0-15.1-7.2-0.3-99`.
+The incarnation tells this topic on this cluster from any other, so that an id from before the
+cluster was set up anew is not taken for a position in the new one.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+_TEXT = re.compile(r"(?P<incarnation>[0-9a-f]{8})(?P<offsets>(\.[0-9]{1,6}-[0-9]{1,18})+)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Feedpoint:
+    """The next offset to read of every partition, of one incarnation of a topic."""
+
+    incarnation: str
+    offsets: Mapping[int, int]
+
+    def __str__(self) -> str:
+        return text_of(self.incarnation, self.offsets)
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """Records of one partition that cannot be sent: offsets `first` up to and without `until`."""
+
+    partition: int
+    first: int
+    until: int
+    reason: str
+
+
+def text_of(incarnation: str, offsets: Mapping[int, int]) -> str:
+    """The id of an event after which these offsets are next."""
+    return incarnation + "".join([f".{partition}-{offset}" for partition, offset in offsets.items()])
+
+
+def parse(text: str) -> Feedpoint:
+    """Reads an id back; ValueError if it is not one.
+
+    >>> parse("1f0c9a3e.0-15.1-7").offsets
+    {0: 15, 1: 7}
+    """
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        raise ValueError("is not an event id of this service")
+    pairs = [part.split("-") for part in match["offsets"].split(".")[1:]]
+    offsets = {int(partition): int(offset) for partition, offset in pairs}
+    if len(offsets) != len(pairs):
+        raise ValueError("is not an event id of this service: it names a partition twice")
+    return Feedpoint(match["incarnation"], offsets)
+
+
+def incarnation_of(cluster_id: str, topic: str) -> str:
+    """Eight hexadecimal digits that stand for this topic on this cluster."""
+    return hashlib.sha256(f"{cluster_id}/{topic}".encode()).hexdigest()[:8]
+
+
+def settle(
+    asked: Feedpoint, incarnation: str, beginnings: Mapping[int, int], ends: Mapping[int, int]
+) -> tuple[Feedpoint, list[Missing]]:
+    """Where reading can go on from `asked`, and what is missing before that.
+
+    A partition that is not in `asked` was added later and is read from its beginning. Offsets
+    that are gone are missing up to the beginning. Offsets that were never there belong to
+    records of another past: nothing that is here is known to have been seen, so all of it counts
+    as missing.
+
+    >>> point, missing = settle(Feedpoint("aa", {0: 5}), "aa", {0: 9}, {0: 20})
+    >>> point.offsets, missing
+    ({0: 9}, [Missing(partition=0, first=5, until=9, reason='expired')])
+    """
+    if asked.incarnation != incarnation:
+        missing = [Missing(p, beginnings[p], ends[p], "other topic") for p in ends]
+        return Feedpoint(incarnation, dict(ends)), missing
+    offsets, missing = {}, []
+    for partition, end in ends.items():
+        beginning = beginnings[partition]
+        offset = asked.offsets.get(partition, beginning)
+        if offset > end:
+            missing.append(Missing(partition, beginning, end, "beyond the end"))
+            offset = end
+        elif offset < beginning:
+            missing.append(Missing(partition, offset, beginning, "expired"))
+            offset = beginning
+        offsets[partition] = offset
+    return Feedpoint(incarnation, offsets), missing
+
+
+def behind(point: Feedpoint, other: Feedpoint) -> int:
+    """How many offsets `other` is ahead of `point`, over all partitions that it is ahead in."""
+    return sum(max(0, offset - point.offsets.get(p, 0)) for p, offset in other.offsets.items())

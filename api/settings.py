@@ -1,0 +1,43 @@
+"""The API's settings: read from the environment and `.env`, refused by name when they make no sense."""
+
+from pathlib import Path
+
+from pydantic import Field, PositiveFloat, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """One API process's settings; every field is the environment variable of its alias."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, populate_by_name=True)
+
+    kafka: str = Field("localhost:9092", alias="KAFKA_BOOTSTRAP_SERVERS", min_length=1)
+    postgres: SecretStr = Field(SecretStr("postgresql://localhost:5432/txnwatch"), alias="POSTGRES_URL")
+    redis: SecretStr = Field(SecretStr("redis://localhost:6379/0"), alias="REDIS_URL")
+
+    app_id: str = Field("txnwatch", alias="TXNWATCH_APP_ID", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    scored_topic: str = Field("transactions.scored", alias="TXNWATCH_SCORED_TOPIC")
+    anomalies_topic: str = Field("anomalies", alias="TXNWATCH_ANOMALIES_TOPIC", min_length=1)
+    datadir: Path = Field(Path(".txnwatch"), alias="TXNWATCH_DATADIR")
+
+    host: str = Field("127.0.0.1", alias="TXNWATCH_API_HOST", min_length=1)
+    port: int = Field(8000, alias="TXNWATCH_API_PORT", ge=0, le=65535)
+    cors_origins: str = Field("*", alias="TXNWATCH_CORS_ORIGINS")
+    cursor_key: SecretStr = Field(SecretStr(""), alias="TXNWATCH_CURSOR_KEY")
+
+    query_cache_seconds: float = Field(2.0, alias="TXNWATCH_QUERY_CACHE_SECONDS", ge=0, le=3600)
+    database_connections: int = Field(10, alias="TXNWATCH_API_DATABASE_CONNECTIONS", ge=1, le=1000)
+    dependency_seconds: PositiveFloat = Field(3.0, alias="TXNWATCH_API_DEPENDENCY_SECONDS")
+    query_seconds: PositiveFloat = Field(10.0, alias="TXNWATCH_API_QUERY_SECONDS")
+
+    heartbeat_seconds: PositiveFloat = Field(15.0, alias="TXNWATCH_SSE_HEARTBEAT_SECONDS")
+    send_seconds: PositiveFloat = Field(30.0, alias="TXNWATCH_SSE_SEND_SECONDS")
+    buffer_bytes: int = Field(1 << 20, alias="TXNWATCH_SSE_BUFFER_BYTES", ge=1)
+    retry_milliseconds: int = Field(2000, alias="TXNWATCH_SSE_RETRY_MILLISECONDS", ge=0)
+    history_readers: int = Field(4, alias="TXNWATCH_SSE_HISTORY_READERS", ge=1, le=64)
+    linger_seconds: PositiveFloat = Field(10.0, alias="TXNWATCH_SSE_LINGER_SECONDS")
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins of TXNWATCH_CORS_ORIGINS, a comma list; `*` stands for every one."""
+        return frozenset(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
