@@ -9,7 +9,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -28,9 +28,14 @@ from infra.topics import ensure_topics
 
 Choice = Literal["environment", "containers", "embedded"]
 
-_KAFKA_IMAGE = "apache/kafka:4.1.1"
-_POSTGRES_IMAGE = "postgres:18-alpine"
-_VALKEY_IMAGE = "valkey/valkey:9-alpine"
+KAFKA_IMAGE = "apache/kafka:4.1.1"
+POSTGRES_IMAGE = "postgres:18.1-bookworm"
+VALKEY_IMAGE = "valkey/valkey:9.0.0-alpine"
+_POSTGRES_VARIABLES = {
+    "POSTGRES_USER": "txnwatch",
+    "POSTGRES_DB": "txnwatch",
+    "POSTGRES_HOST_AUTH_METHOD": "trust",
+}
 _CONTAINER_SECONDS = 120.0
 _POLL_SECONDS = 0.1
 
@@ -188,51 +193,48 @@ def _docker_answers() -> bool:
 @contextmanager
 def _containers() -> Iterator[Addresses]:
     """The three services in containers, each on a port of this machine."""
+    from testcontainers.core.docker_client import DockerClient  # noqa: PLC0415 - slow to import
+
+    host = DockerClient().host()
+    kafka, postgres, valkey = free_port(), free_port(), free_port()
+    addresses = Addresses(
+        kafka=f"{host}:{kafka}",
+        postgres=f"postgresql://txnwatch@{host}:{postgres}/txnwatch",
+        redis=f"redis://{host}:{valkey}/0",
+    )
     with ExitStack() as stack:
-        kafka_port = free_port()
-        kafka_host = _start(stack, _KAFKA_IMAGE, {9092: kafka_port}, _kafka_variables(kafka_port))
-        postgres_port = free_port()
-        postgres_host = _start(
-            stack,
-            _POSTGRES_IMAGE,
-            {5432: postgres_port},
-            {"POSTGRES_USER": "txnwatch", "POSTGRES_DB": "txnwatch", "POSTGRES_HOST_AUTH_METHOD": "trust"},
-        )
-        redis_port = free_port()
-        redis_host = _start(stack, _VALKEY_IMAGE, {6379: redis_port}, {})
-        addresses = Addresses(
-            kafka=f"{kafka_host}:{kafka_port}",
-            postgres=f"postgresql://txnwatch@{postgres_host}:{postgres_port}/txnwatch",
-            redis=f"redis://{redis_host}:{redis_port}/0",
-        )
+        stack.enter_context(_container(KAFKA_IMAGE, 9094, kafka, _kafka_variables(addresses.kafka)))
+        stack.enter_context(_container(POSTGRES_IMAGE, 5432, postgres, _POSTGRES_VARIABLES))
+        stack.enter_context(_container(VALKEY_IMAGE, 6379, valkey, {}))
         _wait_for("Kafka", lambda: asyncio.run(has_broker(addresses.kafka)))
         _wait_for("Postgres", lambda: asyncio.run(_postgres_answers(addresses.postgres)))
         _wait_for("Valkey", lambda: _redis_answers(addresses.redis))
         yield addresses
 
 
-def _start(stack: ExitStack, image: str, ports: dict[int, int], variables: dict[str, str]) -> str:
-    """Start a container that ends with the stack; the host that its ports are reached on."""
+def _container(
+    image: str, inside: int, outside: int, variables: dict[str, str]
+) -> AbstractContextManager[Any]:
+    """A container whose port `inside` is this machine's port `outside` while the block runs."""
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - slow to import
 
-    container: Any = DockerContainer(image).with_envs(**variables)
-    for inside, outside in ports.items():
-        container.with_bind_ports(inside, outside)
-    stack.enter_context(container)
-    return str(container.get_container_host_ip())
+    container: AbstractContextManager[Any] = (
+        DockerContainer(image).with_envs(**variables).with_bind_ports(inside, outside)
+    )
+    return container
 
 
-def _kafka_variables(port: int) -> dict[str, str]:
-    """A single node that tells clients the port by which this machine reaches it."""
+def _kafka_variables(address: str) -> dict[str, str]:
+    """A single node that tells clients the address by which they reach it, and itself another."""
     return {
         "KAFKA_NODE_ID": "1",
         "KAFKA_PROCESS_ROLES": "broker,controller",
         "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
         "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
-        "KAFKA_LISTENERS": "CLIENT://:9092,CONTROLLER://:9093",
-        "KAFKA_ADVERTISED_LISTENERS": f"CLIENT://localhost:{port}",
-        "KAFKA_INTER_BROKER_LISTENER_NAME": "CLIENT",
-        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "KAFKA_INTER_BROKER_LISTENER_NAME": "INSIDE",
+        "KAFKA_LISTENERS": "INSIDE://:9092,CONTROLLER://:9093,MACHINE://:9094",
+        "KAFKA_ADVERTISED_LISTENERS": f"INSIDE://localhost:9092,MACHINE://{address}",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "INSIDE:PLAINTEXT,MACHINE:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
         "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
         "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",

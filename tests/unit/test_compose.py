@@ -1,0 +1,164 @@
+"""The container files, read without an engine: what they name has to exist here."""
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from infra.cli import main
+from infra.embedded.jars import KAFKA_VERSION
+from tests import services as test_services
+from tests.settings_variables import known_variables
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.kafka.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+DOCKERFILE = (ROOT / "infra" / "docker" / "Dockerfile").read_text()
+ONE_SHOT = {name for name, service in SERVICES.items() if service["restart"] == "no"}
+
+
+def instructions(name: str) -> list[str]:
+    """The arguments of each such instruction of the Dockerfile, continued lines joined."""
+    lines = DOCKERFILE.replace("\\\n", " ").splitlines()
+    return [line.removeprefix(f"{name} ") for line in lines if line.startswith(f"{name} ")]
+
+
+def test_the_services_are_all_there() -> None:
+    assert set(SERVICES) == {"kafka", "postgres", "valkey", "topics", "migrate", "worker", "api"}
+    assert set(OURS) == {"topics", "migrate", "worker", "api"}
+    assert {"topics", "migrate"} == ONE_SHOT
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_waits_only_for_services_that_reach_the_condition(name: str) -> None:
+    for target, dependency in SERVICES[name].get("depends_on", {}).items():
+        assert target in SERVICES
+        expected = "service_completed_successfully" if target in ONE_SHOT else "service_healthy"
+        assert dependency["condition"] == expected
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - ONE_SHOT))
+def test_a_service_that_stays_has_a_health_check(name: str) -> None:
+    check = SERVICES[name]["healthcheck"]
+
+    assert check["test"][0] == "CMD"
+    assert {"interval", "timeout", "retries"} <= set(check)
+
+
+@pytest.mark.parametrize("name", ["worker", "api"])
+def test_nothing_of_ours_starts_before_its_topics_and_tables(name: str) -> None:
+    assert set(SERVICES[name]["depends_on"]) == {"topics", "migrate", "kafka", "postgres", "valkey"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_variable_of_our_services_is_one_of_our_settings(name: str) -> None:
+    assert set(OURS[name]["environment"]) - known_variables() == set()
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_services_are_told_of_the_services_beside_them(name: str) -> None:
+    environment = OURS[name]["environment"]
+
+    assert environment["KAFKA_BOOTSTRAP_SERVERS"] == "kafka:9092"
+    assert "@postgres:5432/" in environment["POSTGRES_URL"]
+    assert environment["REDIS_URL"] == "redis://valkey:6379/0"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_command_is_one_of_txnwatch_and_takes_its_arguments(name: str) -> None:
+    command_name, *arguments = OURS[name]["command"]
+    context = click.Context(main)
+
+    command = main.get_command(context, command_name)
+
+    assert command is not None
+    assert not command.hidden
+    command.make_context(command_name, arguments, parent=context)  # raises where an argument is not known
+
+
+def test_every_variable_that_is_filled_in_has_a_default() -> None:
+    filled_in = re.findall(
+        r"\$\{([^}]*)\}", re.sub(r"(?m)#.*$", "", (ROOT / "docker-compose.kafka.yml").read_text())
+    )
+
+    assert filled_in
+    assert [variable for variable in filled_in if ":-" not in variable] == []
+
+
+def test_ports_are_open_to_this_machine_alone() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+
+    assert "127.0.0.1:8000:8000" in ports
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_the_api_listens_where_its_port_is_forwarded_to() -> None:
+    assert SERVICES["api"]["environment"]["TXNWATCH_API_HOST"] == "0.0.0.0"  # noqa: S104 - in the container
+
+
+def test_workers_can_be_scaled() -> None:
+    """Two containers of one service can share no name, port or data folder."""
+    assert {"ports", "container_name", "hostname", "volumes"} & set(SERVICES["worker"]) == set()
+    [datadir] = instructions("VOLUME")
+    assert f"TXNWATCH_DATADIR={datadir}" in DOCKERFILE
+
+
+def test_a_worker_has_the_time_to_stop_by_itself() -> None:
+    from stream_app.settings import Settings  # noqa: PLC0415 - of this test alone
+
+    grace = int(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
+
+    assert grace > Settings.model_fields["stop_seconds"].default
+
+
+def test_data_is_in_volumes_that_are_declared() -> None:
+    mounted = {
+        volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])
+    }
+
+    assert mounted == set(COMPOSE["volumes"]) == {"kafka", "postgres", "valkey"}
+
+
+def test_images_are_pinned_by_a_version() -> None:
+    bases = [line.split()[0] for line in instructions("FROM")]
+    images = [service["image"] for service in SERVICES.values()]
+
+    assert [image for image in bases + images if not re.search(r":\d+(\.\d+)+", image)] == []
+
+
+def test_kafka_is_of_the_version_that_the_tests_run_on() -> None:
+    assert SERVICES["kafka"]["image"] == test_services.KAFKA_IMAGE == f"apache/kafka:{KAFKA_VERSION}"
+    assert SERVICES["postgres"]["image"] == test_services.POSTGRES_IMAGE
+    assert SERVICES["valkey"]["image"] == test_services.VALKEY_IMAGE
+
+
+def test_our_image_does_not_run_as_root() -> None:
+    [user] = instructions("USER")
+
+    assert user not in {"root", "0"}
+    assert re.search(rf"^RUN useradd .*\b{user}$", DOCKERFILE, re.MULTILINE)
+    assert DOCKERFILE.index(f"USER {user}") < DOCKERFILE.index("ENTRYPOINT")
+
+
+def test_what_is_copied_into_the_image_is_there_and_not_ignored() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    let_in = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    copied = [
+        source for line in instructions("COPY") if "--from=" not in line for source in line.split()[:-1]
+    ]
+
+    assert "*" in lines
+    assert set(copied) == let_in
+    assert [source for source in copied if not (ROOT / source).exists()] == []
+
+
+@pytest.mark.parametrize("secret", [".env", ".git", ".txnwatch", ".venv"])
+def test_what_is_private_to_a_checkout_stays_out_of_the_image(secret: str) -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+
+    assert not any(fnmatch(secret, line.removeprefix("!")) for line in lines if line.startswith("!"))

@@ -1,0 +1,38 @@
+""".env.example: every setting with its default and a word on it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+from pydantic_settings import BaseSettings
+
+from tests.settings_variables import all_settings, known_variables
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+
+
+def test_it_names_every_setting_and_nothing_else() -> None:
+    assert set(dotenv_values(EXAMPLE)) == known_variables()
+
+
+@pytest.mark.parametrize("settings", all_settings(), ids=lambda settings: settings.__module__)
+def test_its_values_are_the_defaults(
+    settings: type[BaseSettings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for variable in known_variables():
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+    defaults = settings()
+
+    (tmp_path / ".env").write_text(EXAMPLE.read_text())
+
+    assert settings() == defaults
+
+
+def test_every_setting_has_a_comment_of_one_line_above_it() -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    settings = [number for number, line in enumerate(lines) if re.match(r"[A-Z_]+=", line)]
+
+    assert settings
+    assert [lines[number] for number in settings if not lines[number - 1].startswith("# ")] == []
