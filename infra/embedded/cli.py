@@ -34,10 +34,10 @@ def up(datadir: Path | None, env_file: Path | None) -> None:
     """Start them, return when all three answer, leave them running."""
     addresses = _clearly(lambda: cluster.up(_folder(datadir), report=_progress))
     values = addresses.as_env()
-    if env_file is not None:
-        _clearly(lambda: write_env_file(env_file, values))
     for name, value in values.items():
         click.echo(f"{name}={value}")
+    if env_file is not None:
+        _clearly(lambda: write_env_file(env_file, values))
 
 
 @services.command()

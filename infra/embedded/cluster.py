@@ -113,6 +113,9 @@ def _start(services: Sequence[Service], state: State, report: Report) -> None:
     if not services:
         return
     report("starting " + ", ".join(service.name for service in services))
+    for service in services:
+        # Not in a thread: a Ctrl-C is to end a long download at once.
+        service.fetch(report)
     with ThreadPoolExecutor(len(services)) as pool:
         prepared = list(pool.map(lambda service: service.prepare(report), services))
     for service, argv in zip(services, prepared, strict=True):

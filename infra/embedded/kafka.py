@@ -66,8 +66,12 @@ class Kafka(Service):
         """A property that Kafka does not read."""
         return f"-Dtxnwatch.folder={self.folder}"
 
+    def fetch(self, report: Report) -> None:
+        """Bring the jars."""
+        jars.classpath(report)
+
     def prepare(self, report: Report) -> tuple[str, ...]:
-        """Bring the jars, write the settings, format the storage unless it is."""
+        """Write the settings, format the storage unless it is."""
         java = (str(jars.java()), "-cp", ":".join(map(str, jars.classpath(report))), *_LOGGING)
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "server.properties").write_text(_PROPERTIES.format_map(self.ports))

@@ -45,6 +45,13 @@ class Service(ABC):
         """Who runs it, None for the user that we are."""
         return None
 
+    def fetch(self, report: Report) -> None:  # noqa: B027 - most have nothing to fetch
+        """Bring what it runs on and is not here yet, if anything.
+
+        Raises:
+            ServiceError: It cannot be had.
+        """
+
     @abstractmethod
     def prepare(self, report: Report) -> tuple[str, ...]:
         """Make everything ready for a start in `folder`; the command line that starts it.
