@@ -21,7 +21,7 @@ class RollingMean:
     >>> rule.score_one(window, 1000) is None  # 10.00 is exactly 5 x 2.00
     True
     >>> rule.score_one(window, 1001)
-    Flag(detector='rolling_mean', mean='2.00', window=2, ratio=5.01, threshold='10.00')
+    Flag(detector='rolling_mean', mean='2.00', window=2, ratio=5.005, threshold='10.00')
     """
 
     size: int = 20
@@ -45,7 +45,7 @@ class RollingMean:
             detector="rolling_mean",
             mean=amount_text(round(mean)),
             window=count,
-            ratio=round(float(amount / mean), 2),
+            ratio=round(float(amount / mean), 4),
             threshold=amount_text(round(mean * self.factor)),
         )
 

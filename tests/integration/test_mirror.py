@@ -1,0 +1,76 @@
+"""The Redis mirror: readable, never set back by an older window, never in the way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from stream_app.mirror import CHUNK_USERS, MOST_PENDING, RedisMirror
+from stream_app.scoring import Window
+from tests.services import free_port
+
+USER = "00000000-0000-4000-8000-000000000001"
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url, decode_responses=True) as redis:
+        yield redis
+
+
+def window(offset: int, *amounts: int) -> Window:
+    return Window(list(amounts), bytes(16 * len(amounts)), sum(amounts), last_offset=offset, updated_at=1000)
+
+
+async def test_a_window_is_mirrored_as_a_hash_and_a_list_newest_first(redis: Redis) -> None:
+    async with RedisMirror(redis) as mirror:
+        mirror.put({USER: window(7, 100, 250, 10**20 - 1)})
+        await mirror.flush()
+
+    assert await redis.hgetall(f"user:{USER}:window") == {
+        "count": "3",
+        "sum": "1000000000000000003.49",
+        "mean": "333333333333333334.50",
+        "last_offset": "7",
+        "updated_at": "1970-01-01T00:00:01+00:00",
+    }
+    assert await redis.lrange(f"user:{USER}:txn_amounts", 0, -1) == ["999999999999999999.99", "2.50", "1.00"]
+
+
+async def test_an_older_window_does_not_overwrite_a_newer_one(redis: Redis) -> None:
+    async with RedisMirror(redis) as mirror:
+        mirror.put({USER: window(7, 100)})
+        await mirror.flush()
+        mirror.put({USER: window(6, 1)})
+        await mirror.flush()
+
+    assert await redis.hget(f"user:{USER}:window", "last_offset") == "7"
+    assert await redis.lrange(f"user:{USER}:txn_amounts", 0, -1) == ["1.00"]
+
+
+async def test_all_windows_of_a_rebuild_arrive(redis: Redis) -> None:
+    users = [f"{number:032d}" for number in range(2 * CHUNK_USERS + 1)]
+    async with RedisMirror(redis) as mirror:
+        assert await mirror.rebuild((user, window(1, 5)) for user in users) == len(users)
+        await mirror.flush()
+
+    assert len([key async for key in redis.scan_iter("user:*:window")]) == len(users)
+
+
+async def test_what_is_put_while_redis_is_away_arrives_when_it_comes(redis: Redis) -> None:
+    await redis.client_pause(600, all=False)
+    async with RedisMirror(redis) as mirror:
+        for offset in range(100):
+            mirror.put({USER: window(offset, offset)})
+        await mirror.flush()
+
+    assert await redis.hget(f"user:{USER}:window", "last_offset") == "99"
+
+
+async def test_a_redis_that_never_answers_neither_raises_nor_waits_for_long() -> None:
+    redis = Redis(port=free_port(), socket_connect_timeout=0.2)
+    async with asyncio.timeout(15), redis, RedisMirror(redis) as mirror:
+        mirror.put({USER: window(1, 1)})
+        mirror.put({str(number): window(1, 1) for number in range(MOST_PENDING)})
+        assert mirror.dropped == MOST_PENDING

@@ -1,0 +1,118 @@
+"""The outbox on a real broker: all of a batch or nothing, and nothing from a former owner."""
+
+from collections.abc import Sequence
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.scored import Flag, encode_scored
+from schemas.transaction import Decoder
+from stream_app.outbox import KafkaOutbox
+from stream_app.pipeline import LostPartitionError, Output, Refusal, Row
+from stream_app.settings import Settings
+from tests.installation import Installation, until
+from tests.pipeline.fakes import FakeRecord
+from tests.traffic import traffic
+
+PARTITION = 2
+FLAG = Flag("rolling_mean", "1.00", 10, 6.0, "5.00")
+
+
+@pytest.fixture
+def installation(environment: dict[str, str]) -> Installation:
+    return Installation(environment)
+
+
+@pytest.fixture
+def settings(environment: dict[str, str]) -> Settings:
+    return Settings.model_validate(environment)
+
+
+def output(count: int, *, flagged: int = 0, refusals: Sequence[Refusal] = ()) -> Output:
+    rows = []
+    for offset, sent in enumerate(traffic(count)):
+        transaction = Decoder().decode(sent.value, sent.key, -1)
+        flag = FLAG if offset < flagged else None
+        rows.append(Row(offset, transaction, flag is not None, *encode_scored(transaction, flag)))
+    changes = [(row.transaction.user_id.encode(), b"window %d" % row.offset) for row in rows]
+    return Output(PARTITION, count, rows, refusals, changes)
+
+
+async def committed(settings: Settings, offset: int) -> None:
+    """Wait until the group's offset is this one: markers are written after a commit is answered."""
+    source = TopicPartition(settings.transactions_topic, PARTITION)
+    async with AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka, group_id=settings.app_id, enable_auto_commit=False
+    ) as consumer:
+
+        async def is_so() -> bool:
+            return bool(await consumer.committed(source) == offset)
+
+        await until(is_so, within=10)
+
+
+async def test_everything_is_on_the_partition_of_the_same_number(
+    settings: Settings, installation: Installation
+) -> None:
+    refused = Refusal(FakeRecord(9, b"key", b"\xff"), "json", "not UTF-8")
+
+    async with KafkaOutbox(PARTITION, settings) as outbox:
+        last = await outbox.commit(output(5, flagged=2, refusals=[refused]))
+
+    scored = await installation.read("TXNWATCH_SCORED_TOPIC")
+    anomalies = await installation.read("TXNWATCH_ANOMALIES_TOPIC")
+    (letter,) = await installation.read("TXNWATCH_DLQ_TOPIC")
+    assert (len(scored), len(anomalies)) == (5, 2)
+    assert {record.partition for record in [*scored, *anomalies, letter]} == {PARTITION}
+    assert [dict(record.headers)["source-offset"] for record in scored] == [b"%d" % at for at in range(5)]
+    assert (letter.key, letter.value) == (b"key", b"\xff")
+    assert dict(letter.headers) == {
+        "reason": b"json",
+        "detail": b"not UTF-8",
+        "source-topic": settings.transactions_topic.encode(),
+        "source-partition": b"%d" % PARTITION,
+        "source-offset": b"9",
+    }
+    assert last == 4
+    await committed(settings, 5)
+
+
+async def test_a_large_batch_goes_in_several_and_the_last_offset_is_the_changelogs(
+    settings: Settings, installation: Installation
+) -> None:
+    async with KafkaOutbox(PARTITION, settings) as outbox:
+        last = await outbox.commit(output(12_000))
+
+    assert len(await installation.read("TXNWATCH_SCORED_TOPIC")) == 12_000
+    assert last == 11_999
+
+
+async def test_a_batch_without_changes_has_no_changelog_offset(settings: Settings) -> None:
+    async with KafkaOutbox(PARTITION, settings) as outbox:
+        assert await outbox.commit(Output(PARTITION, 7, [], [], [])) is None
+
+    await committed(settings, 7)
+
+
+async def test_a_fenced_owner_commits_nothing(settings: Settings, installation: Installation) -> None:
+    async with KafkaOutbox(PARTITION, settings) as former:
+        await former.commit(output(1))
+        async with KafkaOutbox(PARTITION, settings) as owner:
+            with pytest.raises(LostPartitionError):
+                await former.commit(output(5))
+            await owner.commit(output(2))
+
+    assert len(await installation.read("TXNWATCH_SCORED_TOPIC")) == 3
+    await committed(settings, 2)
+
+
+async def test_a_failure_in_the_middle_leaves_nothing_to_be_read(
+    settings: Settings, installation: Installation
+) -> None:
+    async with KafkaOutbox(PARTITION, settings) as outbox:
+        with pytest.raises(TypeError):
+            await outbox.commit(Output(PARTITION, 5, output(5).rows, [], [("text", b"")]))  # type: ignore[list-item]
+        await outbox.commit(output(1))
+
+    assert len(await installation.read("TXNWATCH_SCORED_TOPIC")) == 1
+    await committed(settings, 1)

@@ -1,0 +1,162 @@
+"""The row sink on a real Postgres: what is stored is what was given, exactly, and only by the owner."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.scored import encode_scored
+from schemas.transaction import Transaction
+from stream_app.pipeline import LostPartitionError, Row
+from stream_app.postgres import PostgresRows, connect
+
+TOPIC = "transactions"
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
+    async with connect(database) as pool:
+        yield pool
+
+
+@pytest.fixture
+def sink(pool: asyncpg.Pool) -> PostgresRows:
+    return PostgresRows(pool, TOPIC, retry_seconds=5)
+
+
+def row(offset: int, **changes: Any) -> Row:
+    fields: dict[str, Any] = {
+        "id": str(uuid4()),
+        "user_id": str(uuid4()),
+        "amount": 1230,
+        "currency": "INR",
+        "txn_date": datetime(2024, 1, 1, tzinfo=UTC),
+        "status": "paid",
+        "meta_data": None,
+    }
+    transaction = Transaction(**(fields | changes))
+    value, meta_data = encode_scored(transaction, None)
+    return Row(offset, transaction, flagged=False, value=value, meta_data=meta_data)
+
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=32)
+ROWS = st.builds(
+    lambda changes: changes,
+    st.fixed_dictionaries(
+        {
+            "id": st.uuids().map(str),
+            "user_id": st.uuids().map(str),
+            "amount": st.one_of(
+                st.integers(0, 10**20 - 1),
+                st.sampled_from([99, 100, 999_999, 10**6, 10**8, 10**20 - 1]),
+            ),
+            "currency": st.text("ABCXYZabc", min_size=3, max_size=3),
+            "txn_date": st.datetimes(timezones=st.just(UTC)),
+            "status": TEXT,
+            "meta_data": st.none() | st.dictionaries(TEXT, st.none() | TEXT | st.integers() | st.booleans()),
+        }
+    ),
+)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(ROWS, min_size=1, max_size=20, unique_by=lambda changes: str(changes["id"])))
+async def test_every_field_is_stored_exactly(
+    pool: asyncpg.Pool, sink: PostgresRows, changes: list[dict[str, Any]]
+) -> None:
+    await pool.execute("TRUNCATE transactions, users, sink_offsets")
+    epoch, _ = await sink.take_over(0)
+    rows = [row(offset, **fields) for offset, fields in enumerate(changes)]
+
+    assert await sink.write(0, epoch, rows, len(rows)) == len(rows)
+
+    stored = {str(record["id"]): record for record in await pool.fetch("SELECT * FROM transactions")}
+    assert len(stored) == len(changes)
+    for fields in changes:
+        record = stored[fields["id"]]
+        assert record["user_id"] == UUID(fields["user_id"])
+        assert record["amount"] == Decimal(fields["amount"]).scaleb(-2)
+        assert record["txn_date"] == fields["txn_date"]
+        assert (record["currency"], record["status"]) == (fields["currency"], fields["status"])
+        assert json.loads(record["meta_data"]) == (fields["meta_data"] or {}) | {"is_anomaly": False}
+
+
+async def test_rows_below_the_next_offset_are_dropped(pool: asyncpg.Pool, sink: PostgresRows) -> None:
+    epoch, _ = await sink.take_over(0)
+    batch = [row(offset) for offset in range(10)]
+    await sink.write(0, epoch, batch[:6], 6)
+
+    assert await sink.write(0, epoch, batch, 10) == 4
+
+    assert await pool.fetchval("SELECT count(*) FROM transactions") == 10
+    assert await sink.take_over(0) == (epoch + 1, 10)
+
+
+async def test_the_same_transaction_again_leaves_the_first(pool: asyncpg.Pool, sink: PostgresRows) -> None:
+    epoch, _ = await sink.take_over(0)
+    first = row(0, status="first")
+    again = row(1, id=first.transaction.id, status="again")
+
+    assert await sink.write(0, epoch, [first], 1) == 1
+    assert await sink.write(0, epoch, [again], 2) == 0
+
+    assert [record["status"] for record in await pool.fetch("SELECT status FROM transactions")] == ["first"]
+
+
+async def test_a_former_owner_is_refused_and_writes_nothing(pool: asyncpg.Pool, sink: PostgresRows) -> None:
+    former, _ = await sink.take_over(0)
+    await sink.take_over(0)
+
+    with pytest.raises(LostPartitionError, match="epoch"):
+        await sink.write(0, former, [row(0)], 1)
+
+    assert await pool.fetchval("SELECT count(*) FROM transactions") == 0
+
+
+async def test_partitions_have_epochs_of_their_own(sink: PostgresRows) -> None:
+    epoch, _ = await sink.take_over(0)
+    await sink.take_over(1)
+
+    assert await sink.write(0, epoch, [row(0)], 1) == 1
+
+
+async def test_each_user_is_listed_once(pool: asyncpg.Pool, sink: PostgresRows) -> None:
+    epoch, _ = await sink.take_over(0)
+    user = str(uuid4())
+
+    await sink.write(0, epoch, [row(0, user_id=user), row(1, user_id=user), row(2)], 3)
+    await sink.write(0, epoch, [row(3, user_id=user)], 4)
+
+    assert await pool.fetchval("SELECT count(*) FROM users") == 2
+
+
+async def test_a_broken_connection_is_replaced_and_the_rows_are_stored(
+    pool: asyncpg.Pool, sink: PostgresRows, database: str
+) -> None:
+    epoch, _ = await sink.take_over(0)
+    await sink.write(0, epoch, [row(0)], 1)
+    other = await asyncpg.connect(database)
+    await other.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await other.close()
+
+    assert await sink.write(0, epoch, [row(1)], 2) == 1
+
+    assert await pool.fetchval("SELECT count(*) FROM transactions") == 2
+
+
+async def test_a_server_that_stays_away_is_given_up_on_in_the_time_given() -> None:
+    started = datetime.now(UTC)
+    async with connect("postgresql://nobody@127.0.0.1:1/none") as pool:
+        with pytest.raises(OSError):  # noqa: PT011 - several errors in one, of every address tried
+            await PostgresRows(pool, TOPIC, retry_seconds=1).take_over(0)
+    assert datetime.now(UTC) - started < timedelta(seconds=20)

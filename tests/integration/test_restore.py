@@ -1,0 +1,110 @@
+"""Windows restored from a changelog that is written in transactions, aborted ones among them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stream_app.outbox import KafkaOutbox
+from stream_app.pipeline import Output
+from stream_app.restore import ChangelogMismatchError, restore
+from stream_app.scoring import Window
+from stream_app.settings import Settings
+from stream_app.windows import WindowStore, encode_window
+
+PARTITION = 1
+USERS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(50)]
+
+
+@pytest.fixture
+def settings(environment: dict[str, str]) -> Settings:
+    return Settings.model_validate(environment)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[WindowStore]:
+    store = WindowStore(tmp_path / "windows", cache_bytes=1 << 20, buffer_bytes=1 << 20)
+    store.open(PARTITION)
+    yield store
+    store.close(PARTITION)
+
+
+def batch(number: int, users: list[str]) -> Output:
+    window = encode_window(Window([number], bytes(16), number, last_offset=number))
+    return Output(PARTITION, number, [], [], [(user.encode(), window) for user in users])
+
+
+def content(store: WindowStore) -> dict[str, list[int]]:
+    return {user: window.amounts for user, window in store.windows(PARTITION)}
+
+
+async def test_an_empty_database_gets_every_committed_change(settings: Settings, store: WindowStore) -> None:
+    async with KafkaOutbox(PARTITION, settings) as outbox:
+        await outbox.commit(batch(1, USERS))
+        await outbox.commit(batch(2, USERS[:10]))
+        with pytest.raises(TypeError):
+            await outbox.commit(Output(PARTITION, 3, [], [], [*batch(3, USERS).changes, ("no bytes", b"")]))  # type: ignore[list-item]
+
+    assert await restore(store, PARTITION, settings) == 60
+
+    assert content(store) == {user: [2 if user in USERS[:10] else 1] for user in USERS}
+
+
+async def test_only_what_is_missing_is_read_and_a_second_time_nothing(
+    settings: Settings, store: WindowStore
+) -> None:
+    async with KafkaOutbox(PARTITION, settings) as outbox:
+        offset = await outbox.commit(batch(1, USERS))
+        assert offset is not None
+        store.write(PARTITION, batch(1, USERS).changes, offset)
+        await outbox.commit(batch(2, USERS[:3]))
+
+    assert await restore(store, PARTITION, settings) == 3
+    assert await restore(store, PARTITION, settings) == 0
+
+    assert content(store)[USERS[2]] == [2]
+    assert content(store)[USERS[3]] == [1]
+
+
+async def test_an_empty_changelog_restores_nothing(settings: Settings, store: WindowStore) -> None:
+    assert await restore(store, PARTITION, settings) == 0
+    assert content(store) == {}
+
+
+async def test_windows_ahead_of_the_changelog_are_not_scored_on(
+    settings: Settings, store: WindowStore
+) -> None:
+    store.write(PARTITION, batch(1, USERS).changes, 500)
+
+    with pytest.raises(ChangelogMismatchError, match=r"offset 500.*ends at 0"):
+        await restore(store, PARTITION, settings)
+
+
+async def test_a_change_without_a_value_removes_the_window(store: WindowStore) -> None:
+    store.write(PARTITION, batch(1, USERS[:2]).changes, 1)
+    store.write(PARTITION, [(USERS[0].encode(), None)], 2)
+
+    assert set(content(store)) == {USERS[1]}
+    assert store.changelog_offset(PARTITION) == 2
+
+
+def test_a_database_keeps_its_content_over_a_restart(tmp_path: Path) -> None:
+    for number in range(3):
+        store = WindowStore(tmp_path, cache_bytes=1 << 20, buffer_bytes=1 << 20)
+        store.open(PARTITION)
+        assert store.changelog_offset(PARTITION) == (number - 1 if number else None)
+        store.write(PARTITION, batch(number, USERS[number : number + 1]).changes, number)
+        store.close(PARTITION)
+
+    store.open(PARTITION)
+    assert set(content(store)) == set(USERS[:3])
+    store.destroy(PARTITION)
+    assert (content(store), store.changelog_offset(PARTITION)) == ({}, None)
+    store.close(PARTITION)
+
+
+def test_a_database_in_use_is_refused(store: WindowStore) -> None:
+    other = WindowStore(store.folder, cache_bytes=1 << 20, buffer_bytes=1 << 20)
+
+    with pytest.raises(Exception, match=r"(?i)lock"):
+        other.open(PARTITION)

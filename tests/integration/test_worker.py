@@ -1,0 +1,214 @@
+"""The worker as a process on real Kafka, Postgres and Redis, against the oracle."""
+
+import asyncio
+import json
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from schemas.scored import amount_text
+from tests.installation import Installation, json_of, twice_or_more, until
+from tests.oracle import Expected, replay
+from tests.services import free_port
+from tests.traffic import Sent, traffic
+
+
+@pytest.fixture
+def installation(environment: dict[str, str]) -> Installation:
+    return Installation(environment)
+
+
+async def assert_outcome(installation: Installation, transactions: Sequence[Sent]) -> Expected:
+    """Rows, flags and the mirror are those of the transactions replayed; each flag is there once."""
+    expected = replay(transactions)
+    rows = await installation.rows()
+    assert sorted(row["id"] for row in rows) == sorted(expected.stored)
+    assert {row["id"] for row in rows if row["meta_data"]["is_anomaly"]} == expected.flagged
+    anomalies = [row["id"] for row in json_of(await installation.read("TXNWATCH_ANOMALIES_TOPIC"))]
+    assert twice_or_more(anomalies) == {}
+    assert set(anomalies) == expected.flagged
+    newest_first = {
+        user: [amount_text(amount) for amount in reversed(window)]
+        for user, window in expected.windows.items()
+    }
+    await until(lambda: _mirrors(installation, newest_first), within=15)
+    return expected
+
+
+async def _mirrors(installation: Installation, newest_first: dict[str, list[str]]) -> bool:
+    return await installation.mirrored() == newest_first
+
+
+async def ended(worker: subprocess.Popen[bytes]) -> int:
+    """Stop the worker as an operator does; its exit code."""
+    worker.send_signal(signal.SIGTERM)
+    return await asyncio.to_thread(worker.wait, 20)
+
+
+async def test_each_transaction_ends_in_every_place_it_belongs_in(installation: Installation) -> None:
+    transactions = traffic(3000)
+    await installation.send_transactions(transactions, compression_type="zstd")
+
+    with installation.worker() as worker:
+        await until(installation.finished)
+        expected = await assert_outcome(installation, transactions)
+        user = transactions[-1].user_id
+        status, text = await installation.get(f"/table/windows/{user}/")
+        assert await ended(worker) == 0
+
+    assert len(expected.flagged) > 20
+    assert status == 200
+    assert json.loads(text)["amounts"] == [amount_text(a) for a in reversed(expected.windows[user])]
+    assert installation.windows() == expected.windows
+    rows = {row["id"]: row for row in await installation.rows()}
+    scored = await installation.read("TXNWATCH_SCORED_TOPIC")
+    assert {row["id"]: row for row in json_of(scored)} == rows
+    assert len(scored) == len(transactions)
+    for sent in transactions:
+        row = rows[sent.id]
+        assert [row[name] for name in ("user_id", "amount", "currency", "txn_date", "status")] == [
+            sent.user_id, sent.amount, sent.currency, sent.txn_date, sent.status,
+        ]  # fmt: skip
+        assert row["meta_data"]["is_anomaly"] is (sent.id in expected.flagged)
+    assert all(
+        (record.key or b"").decode() == json.loads(record.value or b"")["user_id"]
+        and dict(record.headers)["source-partition"] == str(record.partition).encode()
+        for record in scored
+    )
+    assert set(rows[next(iter(expected.flagged))]["meta_data"]) == {
+        "is_anomaly", "detector", "mean", "window", "ratio", "threshold",
+    }  # fmt: skip
+
+
+async def test_what_is_no_transaction_is_kept_with_its_reason(installation: Installation) -> None:
+    good = traffic(20, users=1)
+    user = good[0].key
+    bad = {
+        "json": (user, b"{"),
+        "size": (user, b'"' + b"x" * 70_000 + b'"'),
+        "key": (None, good[0].value),
+        "amount": (user, good[0].value.replace(b'"amount": "', b'"amount": "-')),
+        "text": (user, good[0].value.replace(b'"paid"', b'"\\u0000"')),
+    }
+
+    with installation.worker():
+        await installation.send([*bad.values(), (user, None), *((sent.key, sent.value) for sent in good)])
+        await until(installation.finished)
+        await assert_outcome(installation, good)
+        _, metrics = await installation.get("/metrics/prometheus")
+
+    letters = await installation.read("TXNWATCH_DLQ_TOPIC")
+    assert {dict(letter.headers)["reason"].decode(): (letter.key, letter.value) for letter in letters} == bad
+    assert len(letters) == len(bad)
+    assert all(
+        set(dict(letter.headers)) == {"reason", "detail", "source-topic", "source-partition", "source-offset"}
+        for letter in letters
+    )
+    assert 'txnwatch_records_total{outcome="tombstone"} 1.0' in metrics
+    assert 'txnwatch_records_total{outcome="refused_size"} 1.0' in metrics
+
+
+async def test_a_worker_killed_in_the_middle_goes_on_to_the_same_numbers(installation: Installation) -> None:
+    transactions = traffic(30_000, users=300)
+    await installation.send_transactions(transactions)
+
+    async def half_way() -> bool:
+        return await installation.committed() > len(transactions) / 4
+
+    with installation.worker(TXNWATCH_BATCH_SIZE="200") as worker:
+        await until(half_way)
+        worker.kill()
+        worker.wait()
+    killed_at = await installation.committed()
+    with installation.worker() as worker:
+        await until(installation.finished)
+        expected = await assert_outcome(installation, transactions)
+        assert await ended(worker) == 0
+
+    assert killed_at < len(transactions)
+    assert installation.windows() == expected.windows
+    scored = [row["id"] for row in json_of(await installation.read("TXNWATCH_SCORED_TOPIC"))]
+    assert sorted(scored) == sorted(expected.stored)
+
+
+async def test_two_workers_share_the_partitions_and_one_takes_over_from_the_other(
+    installation: Installation, tmp_path: Path
+) -> None:
+    first, second, third = (traffic(3000, seed=1, start=3000 * turn) for turn in range(3))
+    second = [*_renamed(second, "2")]
+    third = [*_renamed(third, "3")]
+    other = {"TXNWATCH_WEB_PORT": str(free_port()), "TXNWATCH_DATADIR": str(tmp_path / "other")}
+
+    with installation.worker() as one:
+        await installation.send_transactions(first)
+        await until(installation.finished)
+        with installation.worker(**other) as two:
+            await until(lambda: _shared(installation, other["TXNWATCH_WEB_PORT"]))
+            await installation.send_transactions(second)
+            await until(installation.finished)
+            user = first[0].user_id
+            views = [
+                await installation.get(f"/table/windows/{user}/", port)
+                for port in (None, other["TXNWATCH_WEB_PORT"])
+            ]
+            assert await ended(one) == 0
+            await installation.send_transactions(third)
+            await until(installation.finished)
+            expected = await assert_outcome(installation, [*first, *second, *third])
+            assert await ended(two) == 0
+
+    assert views[0] == views[1]
+    assert views[0][0] == 200
+    assert installation.windows(tmp_path / "other") == expected.windows
+
+
+def _renamed(transactions: Sequence[Sent], digit: str) -> list[Sent]:
+    """The same users' transactions with ids of their own."""
+    return [
+        Sent(digit * 8 + sent.id[8:], sent.user_id, sent.amount, sent.currency, sent.txn_date, sent.status)
+        for sent in transactions
+    ]
+
+
+async def _shared(installation: Installation, other_port: str) -> bool:
+    """Whether the second worker's router knows of partitions at both workers."""
+    try:
+        status, text = await installation.get("/router/windows/", other_port)
+    except OSError:
+        return False
+    return status == 200 and len([url for url, topics in json.loads(text).items() if topics]) == 2
+
+
+async def test_fausts_own_command_runs_the_same_worker(installation: Installation) -> None:
+    transactions = traffic(200)
+    await installation.send_transactions(transactions)
+
+    with installation.command("faust", "-A", "stream_app.app", "worker", "-l", "info") as worker:
+        await until(installation.finished)
+        await assert_outcome(installation, transactions)
+        assert await ended(worker) == 0
+
+
+async def test_without_sinks_the_worker_goes_from_kafka_to_kafka(installation: Installation) -> None:
+    transactions = traffic(1000, users=10)
+    await installation.send_transactions(transactions)
+    nowhere = {"POSTGRES_URL": "postgresql://localhost:1/none", "REDIS_URL": "redis://localhost:1"}
+
+    with installation.worker(TXNWATCH_SINKS="", TXNWATCH_SCORED_TOPIC="", **nowhere) as worker:
+        await until(installation.finished)
+        assert await ended(worker) == 0
+
+    expected = replay(transactions)
+    anomalies = json_of(await installation.read("TXNWATCH_ANOMALIES_TOPIC"))
+    assert {row["id"] for row in anomalies} == expected.flagged
+    assert installation.windows() == expected.windows
+    assert await installation.read("TXNWATCH_SCORED_TOPIC") == []
+    assert await installation.rows() == []
+
+
+async def test_a_worker_without_its_topics_says_so_and_ends(installation: Installation) -> None:
+    with installation.worker(TXNWATCH_APP_ID="nobody-made-my-changelog") as worker:
+        assert await asyncio.to_thread(worker.wait, 30) != 0

@@ -1,0 +1,155 @@
+"""Stand-ins for what the pipeline writes to, which can fail or be cut off between any two steps."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from schemas.transaction import Decoder
+from stream_app.detectors.rolling_mean import RollingMean
+from stream_app.pipeline import Batch, LostPartitionError, Output, Pipeline, Row
+from stream_app.scoring import Window
+from stream_app.windows import decode_window, encode_window
+
+
+class Crash(BaseException):
+    """The process ends here: nothing after this point happens."""
+
+
+@dataclass(slots=True)
+class FakeRecord:
+    """A record as consumed."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int = 1_800_000_000_000
+
+
+@dataclass(slots=True)
+class FakeRows:
+    """Postgres: rows by id, the next offset and the epoch of the partition's owner."""
+
+    reach: Callable[[str], None]
+    stored: dict[str, bytes] = field(default_factory=dict)
+    next_offset: int = 0
+    epoch: int = 1
+
+    async def write(self, _partition: int, epoch: int, rows: Sequence[Row], next_offset: int) -> int:
+        self.reach("rows")
+        if epoch != self.epoch:
+            raise LostPartitionError("another epoch")
+        new = {row.transaction.id: row.value for row in rows if row.offset >= self.next_offset}
+        before = len(self.stored)
+        self.stored = new | self.stored
+        self.next_offset = max(self.next_offset, next_offset)
+        return len(self.stored) - before
+
+
+@dataclass(slots=True)
+class FakeOutbox:
+    """Kafka: what was committed, the changelog and the group's offset among it."""
+
+    reach: Callable[[str], None]
+    scored: list[Row] = field(default_factory=list)
+    refusals: list[tuple[int, str]] = field(default_factory=list)
+    changelog: list[tuple[bytes, bytes]] = field(default_factory=list)
+    group_offset: int = 0
+
+    async def commit(self, output: Output) -> int | None:
+        self.reach("outbox")
+        self.scored += output.rows
+        self.refusals += [(refusal.record.offset, refusal.reason) for refusal in output.refusals]
+        self.changelog += output.changes
+        self.group_offset = output.next_offset
+        return len(self.changelog) - 1 if output.changes else None
+
+
+@dataclass(slots=True)
+class FakeWindows:
+    """RocksDB: encoded windows and the changelog offset that they stand at."""
+
+    reach: Callable[[str], None]
+    content: dict[bytes, bytes | None] = field(default_factory=dict)
+    offset: int = -1
+
+    def load(self, _partition: int, user_ids: Iterable[str]) -> dict[str, Window]:
+        self.reach("load")
+        return {user: self._window(user) for user in user_ids}
+
+    def write(self, _partition: int, items: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+        self.reach("windows")
+        self.content.update(items)
+        self.offset = offset
+
+    def restore(self, changelog: Sequence[tuple[bytes, bytes]]) -> None:
+        self.content.update(changelog[self.offset + 1 :])
+        self.offset = len(changelog) - 1
+
+    def _window(self, user: str) -> Window:
+        data = self.content.get(user.encode())
+        return Window() if data is None else decode_window(data)
+
+
+@dataclass(slots=True)
+class FakeMirror:
+    """Redis: the newest window of each user."""
+
+    reach: Callable[[str], None]
+    windows: dict[str, bytes] = field(default_factory=dict)
+
+    def put(self, windows: Mapping[str, Window]) -> None:
+        self.reach("mirror")
+        self.windows |= {user: encode_window(window) for user, window in windows.items()}
+
+
+@dataclass(slots=True)
+class FakeTally:
+    """Counts by outcome."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def count(self, outcomes: Mapping[str, int]) -> None:
+        for outcome, number in outcomes.items():
+            self.counts[outcome] = self.counts.get(outcome, 0) + number
+
+
+class World:
+    """One partition of everything, of which an owner at a time makes a pipeline.
+
+    `steps` lists what was reached; a step named in `crash_before` ends the process when it is reached.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.crash_before: str | None = None
+        self.rows = FakeRows(self.reach)
+        self.outbox = FakeOutbox(self.reach)
+        self.windows = FakeWindows(self.reach)
+        self.mirror = FakeMirror(self.reach)
+        self.tally = FakeTally()
+
+    def reach(self, step: str) -> None:
+        """Note a step, or crash before it."""
+        if step == self.crash_before:
+            raise Crash
+        self.steps.append(step)
+
+    def owner(self) -> Pipeline:
+        """Take the partition over: a new epoch, windows restored from the changelog."""
+        self.rows.epoch += 1
+        self.windows.restore(self.outbox.changelog)
+        return Pipeline(
+            self.rows.epoch,
+            decoder=Decoder(),
+            detector=RollingMean(),
+            windows=self.windows,
+            rows=self.rows,
+            outbox=self.outbox,
+            mirror=self.mirror,
+            tally=self.tally,
+        )
+
+    async def run(self, records: Sequence[FakeRecord], *, batch_size: int = 7) -> None:
+        """Own the partition from the group's offset to the end of the records."""
+        pipeline = self.owner()
+        while rest := records[self.outbox.group_offset :]:
+            await pipeline.process(Batch(0, rest[:batch_size]))

@@ -1,0 +1,181 @@
+"""The rule against a batch oracle, and the window that it stands on."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.transaction import Transaction
+from stream_app.detectors.rolling_mean import RollingMean
+from stream_app.scoring import Arrival, Scores, Window, score
+from stream_app.windows import decode_window, describe, encode_window
+
+USER = str(UUID(int=1))
+AMOUNTS = st.integers(0, 10**20 - 1)
+# Small amounts meet the threshold exactly now and then; large ones leave 64 bits.
+HISTORIES = st.lists(st.one_of(st.integers(0, 30), AMOUNTS), max_size=70)
+
+
+def arrival(offset: int, amount: int, *, identity: str | None = None, user: str = USER) -> Arrival:
+    transaction = Transaction(
+        id=identity or str(uuid4()),
+        user_id=user,
+        amount=amount,
+        currency="INR",
+        txn_date=datetime(2024, 1, 1, tzinfo=UTC),
+        status="paid",
+        meta_data=None,
+    )
+    return Arrival(offset, 1_700_000_000_000 + offset, transaction)
+
+
+def scored(amounts: Sequence[int], rule: RollingMean, window: Window) -> list[bool]:
+    arrivals = [arrival(offset, amount) for offset, amount in enumerate(amounts)]
+    return [verdict.flag is not None for verdict in score(arrivals, {USER: window}, rule).verdicts]
+
+
+@given(HISTORIES, st.integers(1, 25), st.integers(1, 12), st.fractions("1/10", 20, max_denominator=100))
+def test_verdicts_are_those_of_the_rule_computed_anew_over_each_prefix(
+    amounts: list[int], size: int, minimum: int, factor: Fraction
+) -> None:
+    rule = RollingMean(size=max(size, minimum), minimum=minimum, factor=factor)
+
+    verdicts = scored(amounts, rule, window := Window())
+
+    for at, amount in enumerate(amounts):
+        before = amounts[max(0, at - rule.size) : at]
+        mean = Fraction(sum(before), len(before)) if before else Fraction(0)
+        assert verdicts[at] == (len(before) >= minimum and mean > 0 and amount > factor * mean)
+    assert window.amounts == amounts[-rule.size :]
+    assert window.total == sum(window.amounts)
+
+
+@given(HISTORIES)
+def test_a_flag_says_what_it_was_measured_against(amounts: list[int]) -> None:
+    rule, window = RollingMean(minimum=1), Window()
+    for amount in amounts:
+        flag = rule.score_one(window, amount)
+        if flag is not None:
+            mean = Fraction(sum(window.amounts), len(window.amounts))
+            assert flag.window == len(window.amounts)
+            assert abs(Fraction(flag.mean) * 100 - mean) <= Fraction(1, 2)
+            assert abs(Fraction(flag.threshold) * 100 - mean * rule.factor) <= Fraction(1, 2)
+            assert abs(flag.ratio - amount / mean) <= max(0.00005, float(amount / mean) * 1e-9)
+        rule.learn_one(window, amount)
+
+
+def test_five_times_the_mean_is_no_anomaly_and_a_hundredth_more_is() -> None:
+    rule = RollingMean()
+    history = [100, 300] * 5
+
+    assert scored([*history, 1000], rule, Window())[-1] is False
+    assert scored([*history, 1001], rule, Window())[-1] is True
+
+
+def test_nine_amounts_are_too_few_for_a_verdict() -> None:
+    assert scored([100] * 9 + [10**9], RollingMean(), Window())[-1] is False
+
+
+def test_a_window_of_zeros_flags_nothing() -> None:
+    assert scored([0] * 20 + [1], RollingMean(), Window())[-1] is False
+
+
+def test_a_flagged_amount_joins_the_window() -> None:
+    verdicts = scored([100] * 10 + [1000, 1000], RollingMean(), window := Window())
+
+    assert verdicts[-2:] == [True, True]
+    assert window.amounts[-2:] == [1000, 1000]
+
+
+def test_a_minimum_that_never_fits_is_refused() -> None:
+    with pytest.raises(ValueError, match="never fits"):
+        RollingMean(size=5, minimum=6)
+
+
+def test_the_same_id_while_still_in_the_window_is_scored_once() -> None:
+    again = str(uuid4())
+    windows = {USER: Window()}
+
+    scores = score([arrival(0, 5, identity=again), arrival(1, 5, identity=again)], windows, RollingMean())
+
+    assert (len(scores.verdicts), scores.duplicates) == (1, 1)
+    assert windows[USER].amounts == [5]
+
+
+def test_an_id_that_has_left_the_window_is_scored_again() -> None:
+    again = str(uuid4())
+    arrivals = [arrival(at, 5, identity=again if at in {0, 21} else None) for at in range(22)]
+
+    scores = score(arrivals, {USER: Window()}, RollingMean(size=20))
+
+    assert (len(scores.verdicts), scores.duplicates) == (22, 0)
+
+
+@given(st.lists(st.sampled_from([bytes(16), b"\1" * 16, bytes(15) + b"\1", b"\1" + bytes(15)]), max_size=40))
+def test_ids_are_found_whole_and_only_those_kept(ids: list[bytes]) -> None:
+    window = Window()
+    for identity in ids:
+        expected = identity in [window.ids[at : at + 16] for at in range(0, len(window.ids), 16)]
+        assert window.holds(identity) == expected
+        window.push(1, size=20)
+        window.remember(identity)
+    assert window.ids == b"".join(ids[-20:])
+
+
+@given(st.lists(AMOUNTS, max_size=60), st.integers(0, 60))
+def test_replaying_from_any_point_of_a_finished_window_changes_nothing(
+    amounts: list[int], start: int
+) -> None:
+    arrivals = [arrival(offset, amount) for offset, amount in enumerate(amounts)]
+    windows = {USER: Window()}
+    score(arrivals, windows, RollingMean())
+    before = encode_window(windows[USER])
+
+    scores = score(arrivals[start:], windows, RollingMean())
+
+    assert scores == Scores(replayed=len(amounts[start:]))
+    assert encode_window(windows[USER]) == before
+
+
+def test_users_do_not_see_each_other() -> None:
+    other = str(UUID(int=2))
+    windows = {USER: Window(), other: Window()}
+    arrivals = [arrival(at, 100 if at % 2 else 10_000, user=USER if at % 2 else other) for at in range(40)]
+
+    scores = score(arrivals, windows, RollingMean())
+
+    assert all(verdict.flag is None for verdict in scores.verdicts)
+    assert windows[USER].amounts == [100] * 20
+
+
+@given(st.lists(AMOUNTS, max_size=200), st.integers(-1, 2**62), st.integers(0, 2**42))
+def test_a_window_comes_back_from_its_encoding(amounts: list[int], offset: int, updated: int) -> None:
+    window = Window(amounts, bytes(range(16)) * len(amounts), sum(amounts), offset, updated)
+
+    assert decode_window(encode_window(window)) == window
+
+
+@given(st.binary(max_size=80))
+def test_bytes_that_are_no_window_are_refused(data: bytes) -> None:
+    try:
+        window = decode_window(data)
+    except ValueError:
+        return
+    assert encode_window(window) == data or data[0] == 2  # small amounts are also read in the wide form
+
+
+def test_a_window_is_described_newest_first_in_decimal_text() -> None:
+    described = describe(Window([100, 250], bytes(32), 350, last_offset=7, updated_at=0))
+
+    assert described == {
+        "count": 2,
+        "mean": "1.75",
+        "sum": "3.50",
+        "amounts": ["2.50", "1.00"],
+        "last_offset": 7,
+        "updated_at": "1970-01-01T00:00:00+00:00",
+    }

@@ -1,0 +1,59 @@
+"""The methods of Faust that ours take the place of, as they are in the series that we are pinned to."""
+
+# ruff: noqa: SLF001 - what is held against here is not public
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import faust
+import pytest
+from faust.tables import TableManager
+from faust.tables.recovery import Recovery
+from faust.transport.consumer import Consumer, Fetcher
+from faust.transport.drivers import aiokafka as stock
+
+EXPECTED: dict[Callable[..., Any], list[str]] = {
+    Consumer._drain_messages: ["self", "fetcher"],
+    Consumer.ack: ["self", "message"],
+    Consumer.wait_empty: ["self"],
+    Consumer.commit: ["self", "topics", "start_new_transaction"],
+    Consumer.perform_seek: ["self"],
+    Consumer.on_partitions_revoked: ["self", "revoked"],
+    Consumer.on_partitions_assigned: ["self", "assigned", "generation_id"],
+    Consumer._to_message: ["self", "tp", "record"],
+    Consumer._get_active_partitions: ["self"],
+    Consumer.stop_flow: ["self"],
+    Consumer.resume_flow: ["self"],
+    Fetcher.on_stop: ["self"],
+    stock.Producer.key_partition: ["self", "topic", "key"],
+    Recovery.on_recovery_completed: ["self", "generation_id"],
+    Recovery._wait: ["self", "coro", "timeout"],
+    Recovery.on_rebalance: ["self", "assigned", "revoked", "newly_assigned", "generation_id"],
+    faust.Schema.loads_value: ["self", "app", "message", "loads", "serializer"],
+    faust.Schema.loads_key: ["self", "app", "message", "loads", "serializer"],
+    faust.Table._new_store: ["self"],
+    faust.Worker._schedule_shutdown: ["self", "signal"],
+}
+TASKS = [Recovery._restart_recovery, Recovery._slurp_changelogs, Recovery._publish_stats]
+
+
+def test_faust_is_of_the_series_whose_methods_are_overridden() -> None:
+    assert faust.__version__.startswith("0.15.")
+
+
+@pytest.mark.parametrize("method", EXPECTED, ids=lambda method: method.__qualname__)
+def test_an_overridden_or_called_method_takes_what_it_took(method: Callable[..., Any]) -> None:
+    assert list(inspect.signature(method).parameters) == EXPECTED[method]
+
+
+def test_the_recovery_tasks_that_are_replaced_are_still_there() -> None:
+    assert [task.fun.__name__ for task in TASKS] == [
+        "_restart_recovery",
+        "_slurp_changelogs",
+        "_publish_stats",
+    ]
+
+
+def test_recovery_is_a_property_of_the_table_manager() -> None:
+    assert isinstance(TableManager.recovery, property)
