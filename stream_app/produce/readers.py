@@ -84,7 +84,7 @@ class Reader:
                 yield Rejected(line, "csv", str(row))
             elif len(row) == len(header):
                 yield make(line, row)
-            elif row:
+            elif not _is_blank(row):
                 yield Rejected(line, "csv", f"{len(row)} columns, but the header has {len(header)}")
 
     def _row_maker(self, header: list[str]) -> Callable[[int, list[str]], Item]:
@@ -206,9 +206,13 @@ def _delimiter(header: bytes) -> str:
 
 def _header(rows: Any) -> list[str]:
     try:
-        return [name.strip() for name in next(row for row in rows if row)]
+        return [name.strip() for name in next((row for row in rows if not _is_blank(row)), [])]
     except csv.Error as error:
         raise InputError(f"neither CSV nor JSON lines: {error}") from error
+
+
+def _is_blank(row: list[str]) -> bool:
+    return not any(map(str.strip, row))
 
 
 def _printable(text: str) -> str:
@@ -224,7 +228,7 @@ def _texts(lines: Iterable[bytes]) -> Iterator[str]:
 
 
 def _numbered(rows: Any) -> Iterator[tuple[int, Any]]:
-    """Each row, or the error in its place, with its first line; blank rows are left out."""
+    """Each row, or the error in its place, with its first line."""
     while True:
         line = rows.line_num + 1
         try:
@@ -234,5 +238,4 @@ def _numbered(rows: Any) -> Iterator[tuple[int, Any]]:
         except StopIteration:
             return
         else:
-            if row:
-                yield line, row
+            yield line, row

@@ -1,0 +1,304 @@
+"""Rows as records: what is sent is what the decoder takes."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from schemas.transaction import Decoder, Transaction
+from stream_app.produce.columns import Columns
+from stream_app.produce.files import MAX_LINE, InputError
+from stream_app.produce.readers import Reader, read_untouched
+from stream_app.produce.records import Item, Record, Rejected
+
+ID = "f06a72cf-e094-50a7-b663-8929e421dd6f"
+USER = "1e145f1e-f2e1-512a-aebb-35bb6597e178"
+NOW_MS = 1522540831000
+HEADER = "id,user_id,amount,currency,txn_date,status"
+ROW = f"{ID},{USER},57.16,EUR,2018-04-01T00:00:31Z,paid"
+FIELDS: dict[str, Any] = dict(zip(HEADER.split(","), ROW.split(","), strict=True))
+
+
+def reader(
+    columns: Mapping[str, str] | None = None,
+    defaults: Mapping[str, str] | None = None,
+    *,
+    assume_utc: bool = False,
+    decoder: Decoder | None = None,
+) -> Reader:
+    return Reader(
+        columns=Columns(columns),
+        defaults=defaults or {},
+        assume_utc=assume_utc,
+        decoder=decoder or Decoder(),
+        now_ms=lambda: NOW_MS,
+    )
+
+
+def lines(*texts: str | bytes) -> list[bytes]:
+    return [(text if isinstance(text, bytes) else text.encode()) + b"\n" for text in texts]
+
+
+def read(given: Iterable[bytes], by: Reader | None = None) -> list[Item]:
+    return list((by or reader()).read(given))
+
+
+def decoded(item: Item) -> Transaction:
+    assert isinstance(item, Record)
+    return Decoder().decode(item.value, item.key, NOW_MS)
+
+
+def rejected(items: Iterable[Item]) -> list[tuple[int, str]]:
+    return [(item.line, item.reason) for item in items if isinstance(item, Rejected)]
+
+
+def test_a_csv_row_becomes_a_message_keyed_by_its_user() -> None:
+    [item] = read(lines(HEADER, ROW))
+    assert isinstance(item, Record)
+    assert item.key == USER.encode()
+    assert json.loads(item.value) == FIELDS
+
+
+def test_a_json_line_becomes_a_message_keyed_by_its_user() -> None:
+    line = json.dumps({**FIELDS, "amount": 57.10, "meta_data": {"shop": 7}})
+    [item] = read(lines(line))
+    assert isinstance(item, Record)
+    assert item.key == USER.encode()
+    assert json.loads(item.value) == json.loads(line)
+
+
+def test_the_digits_of_a_number_in_json_are_kept() -> None:
+    line = json.dumps(FIELDS).replace('"57.16"', "999999999999999999.99")
+    assert decoded(read(lines(line))[0]).amount == 10**20 - 1
+
+
+def test_columns_are_found_by_other_names_and_the_rest_is_left_out() -> None:
+    names = ["TransactionID", "label", "CUSTOMER_ID", "amt", "Currency", "timestamp", "state"]
+    row = [ID, "1", USER, "57.16", "EUR", "2018-04-01T00:00:31Z", "paid"]
+    from_csv = read(lines(",".join(names), ",".join(row)))
+    from_json = read(lines(json.dumps(dict(zip(names, row, strict=True)))))
+    for [item] in (from_csv, from_json):
+        assert isinstance(item, Record)
+        assert json.loads(item.value) == FIELDS
+
+
+def test_columns_can_be_chosen() -> None:
+    by = reader({"amount": "Net", "txn_date": "Booked"})
+    header = "id,user_id,amount,Net,currency,Booked,status"
+    row = f"{ID},{USER},1.00,57.16,EUR,2018-04-01T00:00:31Z,paid"
+    assert decoded(read(lines(header, row), by)[0]).amount == 5716
+    line = json.dumps({**FIELDS, "amount": 1, "Net": "57.16", "Booked": FIELDS["txn_date"]})
+    assert decoded(read(lines(line), by)[0]).amount == 5716
+
+
+def test_a_column_that_was_chosen_but_is_not_there_is_an_error() -> None:
+    with pytest.raises(InputError, match="no column Net; there are: id, user_id"):
+        read(lines(HEADER, ROW), reader({"amount": "Net"}))
+
+
+def test_a_csv_file_without_a_column_for_a_field_is_an_error_that_names_what_there_is() -> None:
+    with pytest.raises(InputError, match="no column for amount, status; there are: id, user_id, x"):
+        read(lines("id,user_id,x,currency,txn_date", "1,2,3,4,5"))
+
+
+def test_what_comes_from_a_file_is_not_sent_to_the_terminal_as_it_is() -> None:
+    with pytest.raises(InputError) as error:
+        read(lines(b"id,\x1b[2J,\xff"))
+    assert str(error.value).isprintable()
+
+
+def test_defaults_fill_in_for_columns_and_cells_that_are_absent() -> None:
+    by = reader(defaults={"currency": "INR", "status": "new"})
+    header, row = "id,user_id,amount,txn_date,status", f"{ID},{USER},1,2018-04-01T00:00:31Z,"
+    short = {name: value for name, value in FIELDS.items() if name not in {"currency", "status"}}
+    for rows in (lines(header, row), lines(json.dumps({**short, "status": None})), lines(json.dumps(short))):
+        txn = decoded(read(rows, by)[0])
+        assert (txn.currency, txn.status) == ("INR", "new")
+
+
+def test_defaults_leave_what_is_there() -> None:
+    by = reader(defaults={"currency": "INR", "status": "new"})
+    for rows in (lines(HEADER, ROW), lines(json.dumps(FIELDS))):
+        txn = decoded(read(rows, by)[0])
+        assert (txn.currency, txn.status) == ("EUR", "paid")
+
+
+@pytest.mark.parametrize("date", ["2018-04-01T00:00:31", "2018-04-01 00:00:31", "2018-04-01T00:00:31.000"])
+def test_dates_without_an_offset_are_utc_only_if_asked_for(date: str) -> None:
+    for rows in (
+        lines(HEADER, ROW.replace("2018-04-01T00:00:31Z", date)),
+        lines(json.dumps({**FIELDS, "txn_date": date})),
+    ):
+        assert [reason for _, reason in rejected(read(rows))] == ["txn_date"]
+        item = read(rows, reader(assume_utc=True))[0]
+        assert decoded(item).txn_date.isoformat() == "2018-04-01T00:00:31+00:00"
+
+
+def test_an_offset_that_is_there_is_kept_also_when_utc_is_assumed() -> None:
+    row = ROW.replace("00:00:31Z", "05:30:31+05:30")
+    item = read(lines(HEADER, row), reader(assume_utc=True))[0]
+    assert decoded(item).txn_date.isoformat() == "2018-04-01T00:00:31+00:00"
+
+
+def test_a_user_in_upper_case_is_keyed_in_lower_case() -> None:
+    for rows in (
+        lines(HEADER, ROW.replace(USER, USER.upper())),
+        lines(json.dumps({**FIELDS, "user_id": USER.upper()})),
+    ):
+        [item] = read(rows)
+        assert isinstance(item, Record)
+        assert item.key == USER.encode()
+        assert decoded(item).user_id == USER
+
+
+def test_meta_data_in_csv_is_json() -> None:
+    meta = '"{""shop"": 7, ""tags"": [""a""]}"'
+    [with_meta, without] = read(lines(HEADER + ",meta_data", f"{ROW},{meta}", f"{ROW}, "))
+    assert decoded(with_meta).meta_data == {"shop": 7, "tags": ["a"]}
+    assert decoded(without).meta_data is None
+
+
+@pytest.mark.parametrize("meta", ['{"a":1', "[1]", "word", '{},"amount":"1"', "{}}"])
+def test_meta_data_in_csv_that_is_no_object_is_rejected_and_cannot_pose_as_other_fields(meta: str) -> None:
+    cell = '"' + meta.replace('"', '""') + '"'
+    assert rejected(read(lines(HEADER + ",meta_data", f"{ROW},{cell}"))) == [(2, "meta_data")]
+
+
+def test_rows_that_the_decoder_refuses_are_rejected_with_its_reason_and_their_line() -> None:
+    bad = [ROW.replace("57.16", "-1"), ROW.replace(ID, "x"), "", ROW.replace("EUR", "EURO")]
+    items = read(lines(HEADER, ROW, *bad, ROW))
+    assert rejected(items) == [(3, "amount"), (4, "id"), (6, "currency")]
+    assert [type(item) for item in items] == [Record, Rejected, Rejected, Rejected, Record]
+
+    good = json.dumps(FIELDS)
+    worse: list[str | bytes] = [
+        "{",
+        "[1]",
+        "",
+        json.dumps({**FIELDS, "amount": -1}),
+        '{"a":"\\ud800"}',
+        "{}",
+        b"\xff",
+        good,
+    ]
+    items = read(lines(good, *worse))
+    assert rejected(items) == [(2, "json"), (3, "json"), (5, "amount"), (6, "text"), (7, "id"), (8, "json")]
+
+
+def test_the_limit_of_the_worker_holds_here_too() -> None:
+    by = reader(decoder=Decoder(max_bytes=100))
+    assert rejected(read(lines(HEADER, ROW), by)) == [(2, "size")]
+
+
+def test_cells_in_quotes_may_hold_commas_and_line_ends_and_lines_are_still_counted() -> None:
+    quoted = f'{ID},{USER},57.16,EUR,2018-04-01T00:00:31Z,"a,\n""b"""'
+    items = read(io.BytesIO(f"{HEADER}\r\n{quoted}\r\n{ROW},\r\n{ROW}\r\n".encode()))
+    assert decoded(items[0]).status == 'a,\n"b"'
+    assert rejected(items) == [(4, "csv")]
+    assert decoded(items[2]).status == "paid"
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_the_delimiter_is_seen_in_the_header(delimiter: str) -> None:
+    given = lines(HEADER.replace(",", delimiter), ROW.replace(",", delimiter))
+    assert decoded(read(given)[0]).amount == 5716
+
+
+def test_spaces_around_names_and_cells_do_not_count() -> None:
+    given = lines(HEADER.replace(",", " , "), ROW.replace(",", " , "))
+    assert decoded(read(given)[0]).status == "paid"
+
+
+def test_rows_of_another_length_than_the_header_are_rejected() -> None:
+    items = read(lines(HEADER, ROW.replace("57.16", "1,057.16"), ROW.removesuffix(",paid"), ROW))
+    assert rejected(items) == [(2, "csv"), (3, "csv")]
+    assert isinstance(items[-1], Record)
+
+
+def test_a_quote_that_is_never_closed_costs_no_more_than_what_it_swallows() -> None:
+    items = read(lines(HEADER, ROW.replace("paid", '"paid'), *[ROW] * 5000))
+    assert rejected(items)[0] == (2, "csv")
+    assert sum(isinstance(item, Record) for item in items) > 2000
+
+
+@pytest.mark.parametrize("begin", [b"\xef\xbb\xbf", b"\n \n", b"\xef\xbb\xbf\n"])
+def test_a_byte_order_mark_and_blank_lines_before_the_first_do_not_matter(begin: bytes) -> None:
+    blank = begin.count(b"\n")
+    for first, second in ((HEADER, ROW.replace("paid", "x" * 33)), (json.dumps(FIELDS), "{")):
+        items = read(io.BytesIO(begin + f"{first}\n{second}\n".encode()))
+        assert [line for line, _ in rejected(items)] == [blank + 2]
+
+
+def test_bytes_that_are_not_utf_8_reject_their_row_alone() -> None:
+    items = read(lines(HEADER, ROW.encode().replace(b"paid", b"pa\xffid"), ROW))
+    assert rejected(items) == [(2, "json")]
+    assert isinstance(items[-1], Record)
+
+
+def test_an_empty_input_is_no_error() -> None:
+    assert read([]) == []
+    assert read(lines("", " ")) == []
+    assert read(lines(HEADER)) == []
+
+
+def test_a_json_array_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(InputError, match="one object a line"):
+        read(lines("[", json.dumps(FIELDS), "]"))
+
+
+def test_lines_that_were_cut_are_rejected_in_json_and_an_error_in_csv() -> None:
+    cut = b"x" * MAX_LINE
+    assert rejected(read([*lines(json.dumps(FIELDS)), cut])) == [(2, "size")]
+    with pytest.raises(InputError, match="neither CSV nor JSON"):
+        read([*lines(HEADER), cut])
+
+
+def test_untouched_lines_are_sent_as_they_are() -> None:
+    given = [
+        b'{"user_id":"A", "x" :1}\r\n',
+        b"\n",
+        b"not json\n",
+        b"\xff\x00\n",
+        b'{"user_id":1}\n',
+        b"[" * 5000,
+    ]
+    assert list(read_untouched(given)) == [
+        Record(b"A", b'{"user_id":"A", "x" :1}'),
+        Record(None, b""),
+        Record(None, b"not json"),
+        Record(None, b"\xff\x00"),
+        Record(None, b'{"user_id":1}'),
+        Record(None, b"[" * 5000),
+    ]
+
+
+def test_untouched_lines_that_no_broker_takes_are_rejected() -> None:
+    assert list(map(type, read_untouched([b"x" * MAX_LINE, b"a\n"]))) == [Rejected, Record]
+
+
+CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(ROW.split(","))
+
+
+@given(st.lists(st.lists(CELLS, min_size=6, max_size=6), max_size=5))
+def test_whatever_the_cells_are_what_is_sent_is_taken_by_the_decoder(rows: list[list[str]]) -> None:
+    written = io.StringIO(newline="")
+    csv.writer(written).writerows([HEADER.split(","), *rows])
+    for item in read(io.BytesIO(written.getvalue().encode())):
+        if isinstance(item, Record):
+            decoded(item)
+
+
+@example(b"\x1c")  # space for str, but not for bytes
+@given(st.binary() | st.binary().map(lambda data: HEADER.encode() + b"\n" + data))
+def test_whatever_the_bytes_are_rows_are_sent_or_rejected(data: bytes) -> None:
+    try:
+        for item in read(io.BytesIO(data)):
+            if isinstance(item, Record):
+                decoded(item)
+    except InputError:
+        assert not data.startswith(HEADER.encode())
