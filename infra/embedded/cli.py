@@ -44,7 +44,7 @@ def up(datadir: Path | None, env_file: Path | None) -> None:
 @_DATADIR
 def down(datadir: Path | None) -> None:
     """Stop them. Their data stays."""
-    _clearly(lambda: cluster.down(_folder(datadir)))
+    _clearly(lambda: cluster.down(_folder(datadir), report=_progress))
 
 
 @services.command()
@@ -54,7 +54,7 @@ def status(context: click.Context, datadir: Path | None) -> None:
     """Show what runs; exit code 1 unless all three answer."""
     found = _clearly(lambda: cluster.status(_folder(datadir)))
     for name, service in found.items():
-        click.echo(f"{name:<9} {_state(service):<24} {service.address}")
+        click.echo(f"{name:<9} {_state(service)}")
     if not all(service.answers for service in found.values()):
         context.exit(1)
 
@@ -62,7 +62,8 @@ def status(context: click.Context, datadir: Path | None) -> None:
 def _state(service: cluster.Status) -> str:
     if service.pid is None:
         return "stopped"
-    return f"{'running' if service.answers else 'not answering'} (pid {service.pid})"
+    state = "running" if service.answers else "does not answer"
+    return f"{state:<16} pid {service.pid:<8} {service.address}"
 
 
 def _folder(given: Path | None) -> Path:

@@ -72,14 +72,16 @@ def up(datadir: Path, report: Report = silent) -> Addresses:
     return Addresses(**{service.role: service.address for service in services})
 
 
-def down(datadir: Path) -> None:
+def down(datadir: Path, report: Report = silent) -> None:
     """Stop what runs of the three, in at most some 40 seconds; nothing to do is fine."""
     datadir = datadir.resolve()
     if not _state_file(datadir).exists():
+        report("nothing was running")
         return
     with locked(_lock_file(datadir)):
         state = State.load(_state_file(datadir))
-        _stop(_services(datadir, state), state)
+        stopped = _stop(_services(datadir, state), state)
+    report("stopped " + ", ".join(stopped) if stopped else "nothing was running")
 
 
 def status(datadir: Path) -> dict[str, Status]:
@@ -146,16 +148,21 @@ def _check_that_it_starts(service: Service, state: State, waited: float) -> None
         raise processes.failure(service.name, what, service.log)
 
 
-def _stop(services: Sequence[Service], state: State) -> None:
-    """Stop them side by side, so that the slowest sets the time."""
+def _stop(services: Sequence[Service], state: State) -> list[str]:
+    """Stop them side by side, so that the slowest sets the time; the names of those that ran."""
     running = [(service, process) for service in services if (process := _process(service, state))]
     with ThreadPoolExecutor(len(_KINDS)) as pool:
-        list(
-            pool.map(lambda pair: processes.stop(pair[1], pair[0].stop_signal, pair[0].stop_seconds), running)
-        )
+        list(pool.map(_end, running))
     for service in services:
         state.pids.pop(service.name, None)
     state.save()
+    return [service.name for service, _process in running]
+
+
+def _end(running: tuple[Service, psutil.Process]) -> None:
+    service, process = running
+    processes.stop(process, service.stop_signal, service.stop_seconds)
+    service.tidy()
 
 
 def _process(service: Service, state: State) -> psutil.Process | None:

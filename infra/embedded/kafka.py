@@ -40,6 +40,7 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+log.cleaner.dedupe.buffer.size=33554432
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500
 """

@@ -107,6 +107,10 @@ class Postgres(Service):
         )
         return result.stdout.strip() == b"1"
 
+    def tidy(self) -> None:
+        """Remove the socket's folder, which may lie in the temporary one."""
+        shutil.rmtree(self.sockets, ignore_errors=True)
+
     def _create(self, owner: Account | None) -> None:
         """Fill a draft and rename it: a folder of the final name is always whole."""
         draft = self.folder.with_suffix(".new")

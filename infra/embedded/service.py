@@ -60,6 +60,9 @@ class Service(ABC):
             ServiceError: Something is missing or failed.
         """
 
+    def tidy(self) -> None:  # noqa: B027 - most leave nothing
+        """Remove what the ended server left outside its folder."""
+
     @abstractmethod
     def answers(self) -> bool:
         """Whether it serves a client's request now."""

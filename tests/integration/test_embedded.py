@@ -195,6 +195,9 @@ def test_two_folders_side_by_side_share_nothing(shared: Path) -> None:
         finally:
             cluster.down(second_folder)
         assert running_in(second_folder) == []
+        sockets = Path(second.postgres.partition("host=")[2])
+        assert not sockets.is_relative_to(parent)
+        assert not sockets.exists()
     assert set(pids(shared)) == set(NAMES)
 
 
@@ -269,7 +272,9 @@ def test_the_commands_up_status_and_down_do_what_they_say(shared: Path, tmp_path
     values = dict(line.split("=", 1) for line in env_file.read_text().splitlines())
     assert list(values) == ["TXNWATCH_APP_ID", "KAFKA_BOOTSTRAP_SERVERS", "POSTGRES_URL", "REDIS_URL"]
     assert up.stdout.splitlines() == env_file.read_text().splitlines()[1:]
-    assert running.stdout.count("running (pid") == len(NAMES)
+    assert running.stdout.count("running ") == len(NAMES)
+    assert down.stderr == "stopped kafka, postgres, valkey\n"
+    assert again.stderr == "nothing was running\n"
     assert stopped.returncode == 1
     assert stopped.stdout.count("stopped") == len(NAMES)
 

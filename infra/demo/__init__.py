@@ -1,0 +1,1 @@
+"""`txnwatch demo`: everything on this machine, fed and watched."""
