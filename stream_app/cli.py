@@ -5,9 +5,13 @@ from typing import Any
 
 import click
 import uvloop
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
 
 from stream_app.app import create_app
+from stream_app.detectors import detector_of
 from stream_app.settings import Settings
+from stream_app.topics import TopicsError, check_topics
 from stream_app.worker import BoundedWorker
 
 
@@ -20,8 +24,30 @@ def worker(loglevel: str, **overrides: Any) -> None:
 
     Several workers share the partitions; each needs a data folder and a web port of its own.
     """
-    given = {name: value for name, value in overrides.items() if value is not None}
+    settings = _settings({name: value for name, value in overrides.items() if value is not None})
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = create_app(Settings(**given))
+    _check(settings, loop)
+    app = create_app(settings)
     BoundedWorker(app, loop=loop, loglevel=loglevel, quiet=True).execute_from_commandline()
+
+
+def _settings(overrides: dict[str, Any]) -> Settings:
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        # Never with the values: they may be secrets.
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise click.ClickException(wrong) from None
+
+
+def _check(settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+    """Say in a line what would otherwise end the worker with a stack trace."""
+    try:
+        detector_of(settings)
+        loop.run_until_complete(check_topics(settings))
+    except (TopicsError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    except KafkaError as error:
+        message = f"Kafka at {settings.kafka} (KAFKA_BOOTSTRAP_SERVERS): {error}"
+        raise click.ClickException(message) from None

@@ -44,27 +44,30 @@ class Installation:
     # --- processes
 
     @contextmanager
-    def command(self, *arguments: str, **overrides: str) -> Iterator[subprocess.Popen[bytes]]:
+    def command(
+        self, *arguments: str, output: int = subprocess.PIPE, **overrides: str
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """A command of the virtual environment while the block runs; killed at its end if still there."""
         name, *rest = arguments
         process = subprocess.Popen(
             [Path(sys.executable).with_name(name), *rest],
             env={**os.environ, **self.environment, **overrides},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-            process.wait()
+        with process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGCONT)
+                    process.kill()
 
     @contextmanager
     def worker(self, **overrides: str) -> Iterator[subprocess.Popen[bytes]]:
         """A worker while the block runs."""
-        with self.command("txnwatch", "worker", TXNWATCH_SESSION_SECONDS="6", **overrides) as process:
+        settings = {"TXNWATCH_SESSION_SECONDS": "6"} | overrides
+        with self.command("txnwatch", "worker", output=subprocess.DEVNULL, **settings) as process:
             yield process
 
     # --- in

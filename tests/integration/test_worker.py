@@ -186,7 +186,8 @@ async def test_fausts_own_command_runs_the_same_worker(installation: Installatio
     transactions = traffic(200)
     await installation.send_transactions(transactions)
 
-    with installation.command("faust", "-A", "stream_app.app", "worker", "-l", "info") as worker:
+    command = ("faust", "-A", "stream_app.app", "worker", "-l", "info")
+    with installation.command(*command, output=subprocess.DEVNULL) as worker:
         await until(installation.finished)
         await assert_outcome(installation, transactions)
         assert await ended(worker) == 0
@@ -209,6 +210,23 @@ async def test_without_sinks_the_worker_goes_from_kafka_to_kafka(installation: I
     assert await installation.rows() == []
 
 
-async def test_a_worker_without_its_topics_says_so_and_ends(installation: Installation) -> None:
-    with installation.worker(TXNWATCH_APP_ID="nobody-made-my-changelog") as worker:
-        assert await asyncio.to_thread(worker.wait, 30) != 0
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("TXNWATCH_APP_ID", "another", "no topic another-windows-changelog: create the topics"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1", "Kafka at 127.0.0.1:1 (KAFKA_BOOTSTRAP_SERVERS)"),
+        ("TXNWATCH_BATCH_SIZE", "0", "TXNWATCH_BATCH_SIZE: Input should be greater than or equal to 1"),
+        ("TXNWATCH_DETECTOR", "oracle", "TXNWATCH_DETECTOR: 'oracle' is none of"),
+        ("TXNWATCH_SINKS", "mysql", "TXNWATCH_SINKS: String should match pattern"),
+    ],
+)
+async def test_a_worker_that_cannot_start_says_why_in_a_line(
+    installation: Installation, variable: str, value: str, message: str
+) -> None:
+    installation.environment[variable] = value
+    with installation.command("txnwatch", "worker") as worker:
+        output, _ = await asyncio.to_thread(worker.communicate, timeout=60)
+
+    assert worker.returncode == 1
+    assert message in output.decode()
+    assert "Traceback" not in output.decode()
