@@ -1,0 +1,55 @@
+"""What the embedded services do about processes and files that are not theirs, without starting any."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra.embedded import cluster, processes
+from infra.embedded.processes import ServiceError
+
+
+def test_down_where_nothing_was_ever_started_does_nothing(tmp_path: Path) -> None:
+    cluster.down(tmp_path / "absent")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_down_spares_a_process_that_got_the_pid_of_an_ended_server(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+        state = {"ports": {}, "pids": dict.fromkeys(("kafka", "postgres", "valkey"), stranger.pid)}
+        (tmp_path / "services.json").write_text(json.dumps(state))
+
+        cluster.down(tmp_path)
+
+        assert stranger.poll() is None
+        assert {found.pid for found in cluster.status(tmp_path).values()} == {None}
+
+
+def test_a_state_file_that_is_not_ours_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "services.json").write_text("{}")
+
+    with pytest.raises(ServiceError, match=r"services\.json cannot be read"):
+        cluster.up(tmp_path)
+
+
+def test_a_process_that_ignores_its_signal_is_killed_in_bounded_time() -> None:
+    stubborn = (
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", stubborn], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        began = time.monotonic()
+
+        processes.stop(psutil.Process(process.pid), signal.SIGTERM, patience=0.3)
+
+        assert time.monotonic() - began < 3
+        assert not psutil.pid_exists(process.pid)
