@@ -6,10 +6,10 @@ failure the connection is given up and the next question makes a new one.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -20,6 +20,7 @@ from api.problems import Unavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Action = Callable[[], Coroutine[Any, Any, None]]
 
 _FAILED = (KafkaError, OSError)  # TimeoutError is an OSError
 _REQUEST_MILLISECONDS = 10_000
@@ -43,9 +44,15 @@ class Broker:
         self._lock = asyncio.Lock()
         self._offsets: AIOKafkaConsumer | None = None
         self._topics: dict[str, Topic] = {}
+        self._stopping: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        """Closes the connection; idempotent."""
+        """Closes the connection, and waits for the clients that are still being stopped; idempotent."""
+        await self._disconnect()
+        if self._stopping:
+            await asyncio.wait(self._stopping)
+
+    async def _disconnect(self) -> None:
         offsets, self._offsets = self._offsets, None
         if offsets is not None:
             await offsets.stop()
@@ -108,18 +115,14 @@ class Broker:
             async with asyncio.timeout(self._seconds):
                 return await question()
         except _FAILED as error:
-            await self.close()
+            await self._disconnect()
             raise Unavailable("kafka", "Kafka does not answer.") from error
 
     async def _connected(self) -> AIOKafkaConsumer:
         async with self._lock:
             if self._offsets is None:
                 consumer = self.consumer(wait_milliseconds=0)
-                try:
-                    await consumer.start()
-                except BaseException:
-                    await consumer.stop()
-                    raise
+                await self.start(consumer.start, consumer.stop)
                 self._offsets = consumer
             return self._offsets
 
@@ -130,8 +133,33 @@ class Broker:
             client_id="txnwatch-api",
             request_timeout_ms=_REQUEST_MILLISECONDS,
         )
+        await self.start(admin.start, admin.close)
         try:
-            await admin.start()
             yield admin
         finally:
             await admin.close()
+
+    async def start(self, start: Action, stop: Action) -> None:
+        """Starts a client of Kafka, and stops it again when that fails.
+
+        One that is given up midway is started to the end and then stopped, in the background:
+        aiokafka would leave its connection open.
+        """
+        starting = asyncio.create_task(start())
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            stopping = asyncio.create_task(_stop_after(starting, stop))
+            self._stopping.add(stopping)
+            stopping.add_done_callback(self._stopping.discard)
+            raise
+        except BaseException:
+            await stop()
+            raise
+
+
+async def _stop_after(starting: asyncio.Task[None], stop: Action) -> None:
+    await asyncio.wait([starting])
+    if not starting.cancelled():
+        starting.exception()  # nobody else asks for it
+    await stop()

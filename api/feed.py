@@ -10,7 +10,7 @@ nothing is missed or sent twice.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -102,17 +102,17 @@ class Feed:
     async def _follow(self) -> None:
         topic = await self._broker.topic(self.name)
         consumer = self._broker.consumer(wait_milliseconds=_POLL_MILLISECONDS)
+        await self._broker.start(consumer.start, consumer.stop)
         try:
-            await consumer.start()
             await self._place(topic)
             consumer.assign(topic.partitions)
             for partition in topic.partitions:
                 consumer.seek(partition, self._offsets[partition.partition])
             self._live.set()
             while self._is_wanted():
-                self._publish(
-                    await consumer.getmany(timeout_ms=_POLL_MILLISECONDS, max_records=_POLL_RECORDS)
-                )
+                batches = await consumer.getmany(timeout_ms=_POLL_MILLISECONDS, max_records=_POLL_RECORDS)
+                for records in batches.values():
+                    await self._publish(records)
                 await self._step_over_markers(consumer, topic.partitions)
                 await asyncio.sleep(0)  # a full prefetch buffer would never let others run
             self._forget()
@@ -140,14 +140,24 @@ class Feed:
         if missing:
             self._send(self._audience.everyone(), self._gap(point, missing))
 
-    def _publish(self, batches: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
-        for partition, records in batches.items():
-            for record in records:
-                self._offsets[partition.partition] = record.offset + 1
-                audience = self._audience.of(record.key)
-                if audience and record.value is not None:
-                    position = text_of(self._topic.incarnation, self._offsets)
-                    self._send(audience, event(record.value, position))
+    async def _publish(self, records: Iterable[ConsumerRecord]) -> None:
+        """Tells everyone concerned.
+
+        Now and then their tasks get to send, so that a large batch does not by itself overflow
+        a client that reads.
+        """
+        unsent = 0
+        for record in records:
+            self._offsets[record.partition] = record.offset + 1
+            audience = self._audience.of(record.key)
+            if not audience or record.value is None:
+                continue
+            frame = event(record.value, text_of(self._topic.incarnation, self._offsets))
+            self._send(audience, frame)
+            unsent += len(frame)
+            if unsent > self._pace.buffer_bytes // 4:
+                await asyncio.sleep(0)
+                unsent = 0
 
     def _send(self, audience: Iterable[Subscription], frame: bytes) -> None:
         for subscription in audience:

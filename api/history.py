@@ -25,6 +25,7 @@ _TURN_FRAMES = 500
 _TURN_SECONDS = 5.0
 _PAUSE_SECONDS = 1.0
 _POLL_MILLISECONDS = 20
+_FETCH_MILLISECONDS = 50
 
 
 class Expired(Exception):  # noqa: N818  # a state of the topic, not an error of ours
@@ -71,10 +72,8 @@ class History:
     @asynccontextmanager
     async def _reader(self, topic: Topic) -> AsyncIterator[AIOKafkaConsumer]:
         async with self._free:
-            consumer = self._idle.pop() if self._idle else self._broker.consumer(wait_milliseconds=50)
+            consumer = self._idle.pop() if self._idle else await self._opened(topic)
             try:
-                if not consumer.assignment():
-                    await _open(consumer, topic)
                 yield consumer
                 consumer.pause(*topic.partitions)
             except BaseException:
@@ -82,13 +81,14 @@ class History:
                 raise
             self._idle.append(consumer)
 
-
-async def _open(consumer: AIOKafkaConsumer, topic: Topic) -> None:
-    await consumer.start()
-    consumer.assign(topic.partitions)
-    for partition in topic.partitions:
-        consumer.seek(partition, 0)
-    consumer.pause(*topic.partitions)
+    async def _opened(self, topic: Topic) -> AIOKafkaConsumer:
+        consumer = self._broker.consumer(wait_milliseconds=_FETCH_MILLISECONDS)
+        await self._broker.start(consumer.start, consumer.stop)
+        consumer.assign(topic.partitions)
+        for partition in topic.partitions:
+            consumer.seek(partition, 0)
+        consumer.pause(*topic.partitions)
+        return consumer
 
 
 async def _read(

@@ -44,11 +44,13 @@ class WindowMirror:
         if not window:
             return None
         named = {name.decode(): value.decode() for name, value in window.items()}
-        return msgspec.convert(
-            {**named, "user_id": user_id, "amounts": [amount.decode() for amount in amounts]},
-            Stats,
-            strict=False,  # Redis holds numbers as text
-        )
+        shown = {**named, "user_id": user_id, "amounts": [amount.decode() for amount in amounts]}
+        try:
+            return msgspec.convert(shown, Stats, strict=False)  # Redis holds numbers as text
+        except msgspec.ValidationError as error:
+            raise Unavailable(
+                "redis", "The mirror in Redis cannot be read: run `txnwatch mirror rebuild`."
+            ) from error
 
     async def check(self) -> None:
         """Returns when Redis answers."""

@@ -1,0 +1,121 @@
+"""Scored transactions made up for tests, and put where the worker puts them."""
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+
+from schemas.scored import Flag, encode_scored
+from schemas.transaction import Transaction
+
+START = datetime(2018, 4, 1, tzinfo=UTC)
+FLAG = Flag("rolling_mean", "2.00", 20, 6.15, "10.00")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One scored transaction: as a value, and as the worker writes it."""
+
+    txn: Transaction
+    row: bytes
+    meta_data: bytes
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What every reader of it gets."""
+        shown: dict[str, Any] = json.loads(self.row)
+        return shown
+
+
+def made(
+    user_id: str,
+    number: int = 0,
+    *,
+    hundredths: int = 1230,
+    after: timedelta = timedelta(),
+    flag: Flag | None = None,
+    meta_data: dict[str, Any] | None = None,
+) -> Made:
+    """A transaction of this user, `after` the start; equal arguments make equal ones."""
+    row_id = str(uuid.uuid5(uuid.UUID(user_id), str(number)))
+    txn = Transaction(row_id, user_id, hundredths, "INR", START + after, "paid", meta_data)
+    return Made(txn, *encode_scored(txn, flag))
+
+
+def user(number: int = 1) -> str:
+    """A user id."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, str(number)))
+
+
+async def store(database: str, many: Iterable[Made]) -> None:
+    """Puts them into Postgres, and their users."""
+    rows = [
+        (
+            one.txn.id,
+            one.txn.user_id,
+            one.shown["amount"],
+            "INR",
+            one.txn.txn_date,
+            "paid",
+            one.meta_data.decode(),
+        )
+        for one in many
+    ]
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.executemany(
+            "INSERT INTO transactions VALUES ($1, $2, $3::text::numeric, $4, $5, $6, $7::text::jsonb)", rows
+        )
+        await connection.executemany(
+            "INSERT INTO users (user_id) VALUES ($1) ON CONFLICT DO NOTHING", [(row[1],) for row in rows]
+        )
+    finally:
+        await connection.close()
+
+
+class Worker:
+    """Publishes as the worker does: in transactions, keyed by the user, one partition a user."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._topic = topic
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap, transactional_id=f"test-{uuid.uuid4()}"
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._producer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._producer.stop()
+
+    async def publish(self, *many: Made, each: int = 1) -> None:
+        """Sends them in order, `each` of them in one transaction: a marker follows every so many."""
+        for start in range(0, len(many), each):
+            async with self._producer.transaction():
+                await self._send(many[start : start + each])
+
+    async def abort(self, *many: Made) -> None:
+        """Sends them in a transaction that is given up."""
+        await self._producer.begin_transaction()
+        await self._send(many)
+        await self._producer.abort_transaction()
+
+    async def _send(self, many: Sequence[Made]) -> None:
+        for one in many:
+            await self._producer.send_and_wait(
+                self._topic,
+                value=one.row,
+                key=one.txn.user_id.encode(),
+                partition=partition_of(one.txn.user_id),
+            )
+
+
+def partition_of(user_id: str) -> int:
+    """Any fixed choice will do."""
+    return uuid.UUID(user_id).int % 4

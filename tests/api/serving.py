@@ -1,0 +1,43 @@
+"""Starts the application in the test's own process."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from api.app import create_app
+from api.settings import Settings
+
+Client = TestClient[web.Request, web.Application]
+DEAD = "127.0.0.1:1"
+"""Nothing listens there."""
+
+
+def settings_from(environment: Mapping[str, str], **overrides: Any) -> Settings:
+    """The settings of this environment alone, whatever the real one and a .env file say."""
+    given: dict[str, Any] = {**environment, "TXNWATCH_CURSOR_KEY": "a key for tests"}
+    return Settings(_env_file=None, **{**given, **overrides})
+
+
+def changed(settings: Settings, **overrides: Any) -> Settings:
+    """The same settings with some fields, by name, changed."""
+    return settings.model_copy(update=overrides)
+
+
+def now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, *, clock: Callable[[], datetime] = now, **overrides: Any
+) -> AsyncIterator[Client]:
+    """A client of a running application with these settings; both end with the block."""
+    app = create_app(changed(settings, **overrides), now=clock)
+    server = TestServer(app)
+    async with TestClient(server) as client:
+        yield client

@@ -1,0 +1,127 @@
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis.asyncio import Redis
+
+from api.cache import QueryCache
+from api.settings import Settings
+from tests.api.rows import START, made, store, user
+from tests.api.serving import serving
+
+ALICE, BOB = user(1), user(2)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator["Redis"]:
+    async with Redis.from_url(redis_url) as one:
+        yield one
+
+
+def cache_of(redis: "Redis", counts: Counter[str], *, scope: str = "a", key: bytes = b"k") -> QueryCache:
+    return QueryCache(redis, seconds=60, scope=scope, key=key, count=lambda outcome: counts.update([outcome]))
+
+
+def answering(text: bytes) -> Callable[[], Awaitable[bytes]]:
+    async def answer() -> bytes:
+        return text
+
+    return answer
+
+
+async def unasked() -> bytes:
+    raise AssertionError("it was in the cache")
+
+
+async def test_an_answer_is_kept_for_the_same_question(redis: "Redis") -> None:
+    counts: Counter[str] = Counter()
+    cache = cache_of(redis, counts)
+    assert await cache.answer({"a": 1, "b": START}, answering(b"one")) == b"one"
+    assert await cache.answer({"b": START, "a": 1}, unasked) == b"one"
+    assert counts == {"miss": 1, "hit": 1}
+    [name] = await redis.keys("query:*")
+    assert 0 < await redis.pttl(name) <= 60_000
+
+
+async def test_another_question_installation_or_key_has_another_answer(redis: "Redis") -> None:
+    counts: Counter[str] = Counter()
+    await cache_of(redis, counts).answer(["q", 1], answering(b"one"))
+    assert await cache_of(redis, counts).answer(["q", "1"], answering(b"two")) == b"two"
+    assert await cache_of(redis, counts, scope="b").answer(["q", 1], answering(b"three")) == b"three"
+    assert await cache_of(redis, counts, key=b"o").answer(["q", 1], answering(b"four")) == b"four"
+
+
+async def test_a_redis_that_hangs_costs_one_short_wait() -> None:
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    hanging = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    port = hanging.sockets[0].getsockname()[1]
+    counts: Counter[str] = Counter()
+    async with hanging, Redis(host="127.0.0.1", port=port) as redis:
+        cache = cache_of(redis, counts)
+        began = time.monotonic()
+        for _ in range(20):
+            assert await cache.answer("q", answering(b"one")) == b"one"
+        assert time.monotonic() - began < 1
+    assert counts == {"down": 20}
+
+
+async def test_a_redis_that_comes_back_is_used_again(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: Counter[str] = Counter()
+    async with Redis.from_url(redis_url) as redis:
+        cache = cache_of(redis, counts)
+        monkeypatch.setattr("api.cache._REST_SECONDS", 0.05)
+        monkeypatch.setattr("api.cache._ANSWER_SECONDS", 0)  # as if it were too slow
+        await cache.answer("q", answering(b"one"))
+        monkeypatch.undo()
+        await asyncio.sleep(0.06)
+        await cache.answer("q", answering(b"two"))
+        assert await cache.answer("q", unasked) == b"two"
+    assert counts == {"down": 1, "miss": 1, "hit": 1}
+
+
+async def test_the_default_range_is_one_place_for_a_minute_and_moves_on(
+    settings: Settings, database: str
+) -> None:
+    today = datetime(2018, 6, 1, 12, 0, 0, tzinfo=UTC)
+    at = [today]
+    await store(database, [made(ALICE, 1, after=today - START - timedelta(days=30))])
+    async with serving(settings, clock=lambda: at[0], query_cache_seconds=60) as client:
+
+        async def count() -> int:
+            async with client.get("/transactions", params={"user_id": ALICE}) as response:
+                return len((await response.json())["transactions"])
+
+        assert await count() == 1
+        at[0] = today + timedelta(seconds=59)
+        assert await count() == 1
+        at[0] = today + timedelta(seconds=60)
+        assert await count() == 0
+        async with client.get("/metrics") as response:
+            text = await response.text()
+    assert 'txnwatch_api_query_cache_total{outcome="hit"} 1.0' in text
+    assert 'txnwatch_api_query_cache_total{outcome="miss"} 2.0' in text
+
+
+async def test_no_filter_is_answered_with_another_ones_rows(settings: Settings, database: str) -> None:
+    many = [
+        made(owner, n, hundredths=n, after=timedelta(hours=n)) for owner in (ALICE, BOB) for n in range(6)
+    ]
+    await store(database, many)
+    queries: list[dict[str, str | int]] = [
+        {"user_id": owner, "from_date": "2018-01-01", **more}
+        for owner in (ALICE, BOB)
+        for more in ({}, {"limit": 2}, {"min_amount": "0.03"}, {"max_amount": "0.03"}, {"is_anomaly": "true"})
+    ]
+    async with (
+        serving(settings, query_cache_seconds=0) as plain,
+        serving(settings, query_cache_seconds=60) as kept,
+    ):
+        for query in (*queries, *queries):
+            expected, got = [await one.get("/transactions", params=query) for one in (plain, kept)]
+            assert await got.read() == await expected.read()

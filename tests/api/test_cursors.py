@@ -1,0 +1,94 @@
+import base64
+import os
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.cursors import Cursors, Position, key_from
+from tests.api.rows import user
+
+CURSORS = Cursors(b"k" * 32)
+WHEN = datetime(2018, 4, 1, 0, 0, 31, 5, tzinfo=UTC)
+POSITION = Position(WHEN, user(9))
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.uuids(), st.none() | st.uuids())
+def test_a_cursor_brings_its_position_back(when: datetime, row: object, owner: object) -> None:
+    position, bound_to = Position(when, str(row)), str(owner) if owner else None
+    assert CURSORS.to_row(bound_to, CURSORS.of_row(bound_to, position)) == position
+
+
+def test_no_character_can_be_changed_unseen() -> None:
+    cursor = CURSORS.of_row(user(1), POSITION)
+    for place, was in enumerate(cursor):
+        for character in set(ALPHABET) - {was}:
+            with pytest.raises(ValueError, match="is not a cursor"):
+                CURSORS.to_row(user(1), cursor[:place] + character + cursor[place + 1 :])
+
+
+@pytest.mark.parametrize("cut", [0, 1, 4, 24, 52])
+def test_a_shortened_cursor_is_refused(cut: int) -> None:
+    with pytest.raises(ValueError, match="is not a cursor"):
+        CURSORS.to_row(user(1), CURSORS.of_row(user(1), POSITION)[:cut])
+
+
+def test_a_cursor_is_one_users() -> None:
+    cursor = CURSORS.of_row(user(1), POSITION)
+    for other in (user(2), None):
+        with pytest.raises(ValueError, match="for this user"):
+            CURSORS.to_row(other, cursor)
+
+
+def test_a_cursor_of_one_list_is_none_of_another() -> None:
+    with pytest.raises(ValueError, match="is not a cursor"):
+        CURSORS.to_user(CURSORS.of_row(None, POSITION))
+    assert CURSORS.to_user(CURSORS.of_user(user(3))) == user(3)
+
+
+def test_another_key_reads_none_of_them() -> None:
+    with pytest.raises(ValueError, match="is not a cursor"):
+        Cursors(b"o" * 32).to_row(user(1), CURSORS.of_row(user(1), POSITION))
+
+
+def test_a_cursor_tells_nothing_of_the_key() -> None:
+    assert b"k" * 4 not in base64.urlsafe_b64decode(CURSORS.of_row(user(1), POSITION))
+
+
+def test_the_setting_is_the_key(tmp_path: Path) -> None:
+    assert key_from("a", tmp_path / "a") == key_from("a", tmp_path / "b") != key_from("b", tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_setting_the_key_is_random_and_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    first = key_from("", folder)
+    assert len(first) == 32
+    assert key_from("", folder) == first != key_from("", tmp_path / "other")
+    [file] = folder.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_without_a_place_to_keep_it_the_key_is_this_processes_alone(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert key_from("", blocked) != key_from("", blocked)
+
+
+def test_two_processes_that_start_together_keep_one_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def late(source: str, target: Path) -> None:
+        monkeypatch.setattr(os, "link", link)
+        assert key_from("", tmp_path)  # the other one, in between
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    assert key_from("", tmp_path) == key_from("", tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1

@@ -1,0 +1,118 @@
+import re
+from typing import Any
+from urllib.parse import urljoin
+
+import jsonschema
+import pytest
+
+from api.inputs import Transactions
+from api.params import declared
+from tests.api.rows import made, store, user
+from tests.api.serving import Client
+
+ALICE = user(1)
+ROUTES = {
+    "/", "/docs", "/docs/{file}", "/openapi.json", "/health", "/ready", "/metrics", "/users",
+    "/users/{user_id}/stats", "/transactions", "/anomalies", "/sse/transactions/{user_id}", "/sse/anomalies",
+}  # fmt: skip
+
+
+@pytest.fixture
+async def document(client: Client) -> dict[str, Any]:
+    async with client.get("/openapi.json") as response:
+        assert response.content_type == "application/json"
+        body: dict[str, Any] = await response.json()
+        return body
+
+
+async def test_the_root_leads_to_the_documentation(client: Client) -> None:
+    async with client.get("/", allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (307, "/docs")
+
+
+async def test_the_page_and_all_that_it_loads_come_from_here(client: Client) -> None:
+    async with client.get("/") as response:
+        assert response.status == 200
+        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+        page, at = await response.text(), str(response.url)
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(loaded) == 4
+    for one in loaded:
+        async with client.session.get(urljoin(at, one)) as response:
+            assert response.url.origin() == client.make_url("/").origin()
+            assert response.status == 200
+            assert await response.read()
+    async with client.get("/docs/start.js") as response:
+        start = await response.text()
+    assert "//" not in page + start
+    assert "validatorUrl: null" in start
+
+
+async def test_every_route_that_is_served_is_described(client: Client, document: dict[str, Any]) -> None:
+    assert client.app is not None
+    served = {resource.canonical for resource in client.app.router.resources()}
+    assert served == set(document["paths"]) == ROUTES
+
+
+async def test_the_document_has_the_structure_of_openapi_3_1(document: dict[str, Any]) -> None:
+    assert document["openapi"] == "3.1.0"
+    assert set(document["info"]) >= {"title", "version"}
+    operations = [path["get"] for path in document["paths"].values()]
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+    for path, item in document["paths"].items():
+        operation = item["get"]
+        assert operation["summary"]
+        parameters = operation["parameters"]
+        assert {one["name"] for one in parameters if one["in"] == "path"} == set(re.findall(r"{(\w+)}", path))
+        assert len({(one["name"], one["in"]) for one in parameters}) == len(parameters)
+        for one in parameters:
+            assert one["in"] != "path" or one["required"] is True
+            jsonschema.Draft202012Validator.check_schema(one["schema"])
+        assert any(status[0] in "23" for status in operation["responses"])
+        assert all(one["description"] for one in operation["responses"].values())
+    for schema in document["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    references = set(_references(document))
+    assert "#/components/schemas/Scored" in references
+    for reference in references:
+        assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
+
+
+def _references(node: Any) -> Any:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for one in node:
+            yield from _references(one)
+
+
+def test_the_parameters_described_are_those_that_are_read(document: dict[str, Any]) -> None:
+    described = {one["name"]: one for one in document["paths"]["/transactions"]["get"]["parameters"]}
+    assert set(described) == {one.name for one in declared(Transactions)}
+    assert described["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
+    assert described["user_id"]["required"]
+
+
+async def test_answers_are_as_described(client: Client, database: str, document: dict[str, Any]) -> None:
+    await store(database, [made(ALICE, n) for n in range(3)])
+    for path in (
+        "/health",
+        "/ready",
+        "/users",
+        f"/transactions?user_id={ALICE}&from_date=2018-01-01",
+        "/anomalies",
+    ):
+        async with client.get(path) as response:
+            body = await response.json()
+        content = document["paths"][path.split("?")[0]]["get"]["responses"]["200"]["content"]
+        jsonschema.validate(
+            body, {**content["application/json"]["schema"], "components": document["components"]}
+        )
+    async with client.get("/nowhere") as response:
+        problem = document["components"]["schemas"]["ProblemDocument"]
+        jsonschema.validate(await response.json(), {**problem, "components": document["components"]})

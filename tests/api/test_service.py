@@ -1,0 +1,207 @@
+import logging
+import time
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from yarl import URL
+
+from api.settings import Settings
+from tests.api.rows import user
+from tests.api.serving import DEAD, Client, changed, serving
+from tests.services import empty_database
+
+ALICE = user(1)
+
+
+def without(settings: Settings, *dependencies: str) -> Settings:
+    dead: dict[str, Any] = {
+        "kafka": DEAD,
+        "postgres": SecretStr(f"postgresql://someone:hidden-word@{DEAD}/txnwatch"),
+        "redis": SecretStr(f"redis://:hidden-word@{DEAD}/0"),
+    }
+    return changed(settings, **{name: dead[name] for name in dependencies})
+
+
+async def test_it_is_ready_when_everything_answers(client: Client) -> None:
+    async with client.get("/ready") as response:
+        assert response.status == 200
+        assert await response.json() == {
+            "ready": True,
+            "dependencies": {name: {"state": "up"} for name in ("postgres", "kafka", "redis")},
+        }
+
+
+async def test_it_starts_and_lives_while_everything_is_away(settings: Settings) -> None:
+    began = time.monotonic()
+    async with serving(without(settings, "kafka", "postgres", "redis")) as client:
+        async with client.get("/health") as response:
+            assert (response.status, await response.json()) == (200, {"health": "ok"})
+        async with client.get("/ready") as response:
+            assert response.status == 503
+            assert response.content_type == "application/problem+json"
+            body = await response.json()
+        assert body["ready"] is False
+        assert {name: state["state"] for name, state in body["dependencies"].items()} == {
+            "postgres": "down", "kafka": "down", "redis": "down"
+        }  # fmt: skip
+        for path in (
+            f"/transactions?user_id={ALICE}",
+            "/users",
+            f"/sse/transactions/{ALICE}",
+            "/sse/anomalies",
+        ):
+            async with client.get(path) as response:
+                assert (response.status, response.content_type) == (503, "application/problem+json")
+                assert int(response.headers["Retry-After"]) > 0
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize(("down", "status"), [("kafka", 503), ("postgres", 503), ("redis", 200)])
+async def test_redis_alone_is_not_needed_to_be_ready(settings: Settings, down: str, status: int) -> None:
+    async with serving(without(settings, down)) as client, client.get("/ready") as response:
+        assert response.status == status
+        states = {name: one["state"] for name, one in (await response.json())["dependencies"].items()}
+        assert states == {name: "down" if name == down else "up" for name in states}
+
+
+async def test_topics_and_tables_that_are_not_there_are_named(settings: Settings, services: Any) -> None:
+    async with empty_database(services.postgres) as url:
+        await _names_what_is_missing(changed(settings, anomalies_topic="never-made", postgres=SecretStr(url)))
+
+
+async def _names_what_is_missing(settings: Settings) -> None:
+    async with serving(settings) as client:
+        async with client.get("/ready") as response:
+            details = {
+                name: one.get("detail") for name, one in (await response.json())["dependencies"].items()
+            }
+        assert "txnwatch topics" in details["kafka"]
+        assert "txnwatch migrate" in details["postgres"]
+        async with client.get(f"/transactions?user_id={ALICE}") as response:
+            assert response.status == 503
+            assert "txnwatch migrate" in (await response.json())["detail"]
+
+
+async def test_no_password_is_logged_or_told(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    bad = without(settings, "kafka", "postgres", "redis")
+    async with serving(bad) as client:
+        for path in ("/ready", "/users", f"/users/{ALICE}/stats", "/metrics"):
+            async with client.get(path) as response:
+                assert "hidden-word" not in await response.text()
+    assert "hidden-word" not in caplog.text + repr(bad)
+
+
+async def test_a_failed_request_is_one_line(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with client.get("/users?limit=0"):
+        pass
+    lines = [record.getMessage() for record in caplog.records if record.name == "api.http"]
+    assert lines == ["GET /users?limit=0: 422 limit must be a whole number from 1 to 10000"]
+
+
+# --- Problems --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", "/docs/../../etc/passwd", 404),
+        ("GET", "/docs/%2e%2e%2f%2e%2e%2fetc%2fpasswd", 404),
+        ("POST", "/users", 405),
+        ("DELETE", "/transactions", 405),
+        ("HEAD", "/sse/anomalies", 405),
+        ("GET", "/transactions", 422),
+        ("GET", "/health?x", 422),
+    ],
+)
+async def test_every_error_is_a_problem_of_one_shape(
+    client: Client, method: str, path: str, status: int
+) -> None:
+    async with client.request(method, path) as response:
+        assert (response.status, response.content_type) == (status, "application/problem+json")
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        if method != "HEAD":
+            body = await response.json()
+            assert set(body) == {"type", "title", "status", "detail", "errors"}
+            assert body["status"] == status
+            assert bool(body["errors"]) == (status == 422)
+        if status == 405:
+            assert "GET" in response.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "user_id=%00", "user_id=%ff%fe", "user_id=%ed%a0%80", "user_id=%zz", "user_id[]=1", "%00=%00", "=",
+        "&&&", "%",
+        f"user_id={ALICE}&limit=1000000000", f"user_id={ALICE}&limit=%F0%9F%98%80",
+        f"user_id={ALICE}&cursor=%0d%0a",
+        f"user_id={ALICE}&cursor=" + "A" * 7000, f"user_id={ALICE}&from_date=99999-01-01",
+        f"user_id={ALICE}&min_amount=" + "9" * 4000, f"user_id={ALICE};drop table", "user_id=' OR 1=1 --",
+    ],
+)  # fmt: skip
+async def test_nonsense_is_refused_by_name_and_never_an_error_of_ours(client: Client, query: str) -> None:
+    for path in ("/transactions", "/anomalies"):
+        url = URL(str(client.make_url(path)) + "?" + query.replace(" ", "%20"), encoded=True)
+        async with client.session.get(url) as response:
+            assert response.status == (200 if path == "/anomalies" and query == "&&&" else 422)
+            assert b"Traceback" not in await response.read()
+
+
+@pytest.mark.parametrize("last_id", ["nonsense", "0a1b2c3d.0-", "\u00e9", "0a1b2c3d.0-1" * 500])
+async def test_a_malformed_last_event_id_is_refused_by_name(client: Client, last_id: str) -> None:
+    async with client.get("/sse/anomalies", headers={"Last-Event-ID": last_id}) as response:
+        assert response.status == 422
+        assert [error["parameter"] for error in (await response.json())["errors"]] == ["Last-Event-ID"]
+    async with client.get("/sse/anomalies", params={"last_event_id": last_id}) as response:
+        assert response.status == 422
+        assert [error["parameter"] for error in (await response.json())["errors"]] == ["last_event_id"]
+
+
+# --- CORS ------------------------------------------------------------------------------------
+
+
+async def test_every_page_may_read_unless_told_otherwise(client: Client) -> None:
+    for path in ("/health", "/nowhere", "/users?limit=0"):
+        async with client.get(path, headers={"Origin": "https://a.example"}) as response:
+            assert response.headers["Access-Control-Allow-Origin"] == "*"
+    async with client.get("/sse/anomalies", headers={"Origin": "https://a.example"}) as response:
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+
+
+async def test_named_origins_alone_may_read(settings: Settings) -> None:
+    async with serving(settings, cors_origins="https://a.example, https://b.example") as client:
+        for origin, allowed in {"https://b.example": "https://b.example", "https://c.example": None}.items():
+            async with client.get("/health", headers={"Origin": origin}) as response:
+                assert response.headers.get("Access-Control-Allow-Origin") == allowed
+                assert response.headers["Vary"] == "Origin"
+
+
+async def test_a_preflight_is_answered_where_there_is_a_page(client: Client) -> None:
+    asks = {
+        "Origin": "https://a.example",
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "last-event-id",
+    }
+    async with client.options("/sse/anomalies", headers=asks) as response:
+        assert response.status == 204
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        assert "GET" in response.headers["Access-Control-Allow-Methods"]
+        assert "Last-Event-ID" in response.headers["Access-Control-Allow-Headers"]
+    async with client.options("/nowhere", headers=asks) as response:
+        assert response.status == 404
+
+
+async def test_requests_are_counted_by_pattern(client: Client) -> None:
+    for path in (f"/users/{ALICE}/stats", f"/users/{user(2)}/stats", "/a", "/b"):
+        async with client.get(path):
+            pass
+    async with client.get("/metrics") as response:
+        assert response.headers["Content-Type"].startswith("text/plain; version=")
+        text = await response.text()
+    counted = 'txnwatch_api_requests_total{method="GET",route="%s",status="404"} 2.0'
+    assert counted % "/users/{user_id}/stats" in text
+    assert counted % "unmatched" in text

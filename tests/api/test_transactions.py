@@ -1,0 +1,248 @@
+import json
+import random
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from api.cursors import Position
+from api.queries import Database, Filters, rows_statement
+from api.settings import Settings
+from tests.api.rows import FLAG, START, Made, made, store, user
+from tests.api.serving import Client, serving
+
+ALICE, BOB = user(1), user(2)
+EVER = {"from_date": "2000-01-01"}
+
+
+async def page(client: Client, path: str = "/transactions", **query: Any) -> tuple[list[Any], str]:
+    async with client.get(path, params={**EVER, **query}) as response:
+        assert response.status == 200, await response.text()
+        body = await response.json()
+    assert set(body) == {"transactions", "cursor"}
+    return body["transactions"], body["cursor"]
+
+
+async def pages(client: Client, path: str = "/transactions", **query: Any) -> AsyncIterator[list[Any]]:
+    cursor = ""
+    while True:
+        rows, cursor = await page(client, path, cursor=cursor, **query)
+        if not rows:
+            assert cursor == ""
+            return
+        assert cursor
+        yield rows
+
+
+def newest_first(many: list[Made]) -> list[str]:
+    ordered = sorted(many, key=lambda one: one.txn.id)
+    return [one.txn.id for one in sorted(ordered, key=lambda one: one.txn.txn_date, reverse=True)]
+
+
+def ids(rows: list[Any]) -> list[str]:
+    return [row["id"] for row in rows]
+
+
+async def test_a_row_is_what_the_topics_say_of_it(client: Client, database: str) -> None:
+    odd = {"shop": 7, "é": "\U0001f600", "deep": [{"x": [1.5, None]}], "is_anomaly": "overridden"}
+    many = [
+        made(ALICE, 1, hundredths=0, meta_data=odd),
+        made(ALICE, 2, hundredths=10**20 - 1, after=timedelta(microseconds=5), flag=FLAG, meta_data=odd),
+        made(ALICE, 3, after=timedelta(seconds=31)),
+    ]
+    await store(database, many)
+    rows, _ = await page(client, user_id=ALICE)
+    assert rows == [one.shown for one in reversed(many)]
+    assert [row["txn_date"] for row in rows] == [
+        "2018-04-01T00:00:31Z", "2018-04-01T00:00:00.000005Z", "2018-04-01T00:00:00Z"
+    ]  # fmt: skip
+    assert [row["amount"] for row in rows] == ["12.30", "999999999999999999.99", "0.00"]
+
+
+async def test_pages_over_ties_bring_every_row_once(client: Client, database: str) -> None:
+    many = [made(ALICE, number, after=timedelta(days=number // 10 * 20)) for number in range(47)]
+    await store(database, [*many, *(made(BOB, number) for number in range(5))])
+    got = [rows async for rows in pages(client, user_id=ALICE, limit=7)]
+    assert [len(rows) for rows in got] == [7, 7, 7, 7, 7, 7, 5]
+    assert [row["id"] for rows in got for row in rows] == newest_first(many)
+
+
+async def test_rows_inserted_meanwhile_neither_repeat_nor_hide_others(client: Client, database: str) -> None:
+    rng = random.Random(7)
+    many = [made(ALICE, number, after=timedelta(hours=rng.randrange(9))) for number in range(60)]
+    await store(database, many)
+    seen: list[str] = []
+    added = 100
+    async for rows in pages(client, user_id=ALICE, limit=9):
+        seen += ids(rows)
+        await store(database, [made(ALICE, added + n, after=timedelta(hours=n)) for n in range(9)])
+        added += 9
+    assert len(seen) == len(set(seen))
+    before = [one for one in seen if one in set(newest_first(many))]
+    assert before == newest_first(many)
+
+
+async def test_a_cursor_stays_good_when_the_other_filters_change(client: Client, database: str) -> None:
+    many = [made(ALICE, n, hundredths=100 * n, after=timedelta(hours=n // 3)) for n in range(30)]
+    await store(database, many)
+    first, cursor = await page(client, user_id=ALICE, limit=10)
+    rest, _ = await page(
+        client,
+        user_id=ALICE,
+        cursor=cursor,
+        limit=1000,
+        min_amount="5",
+        max_amount="18.00",
+        from_date=(START + timedelta(hours=2)).isoformat(),
+        to_date=(START + timedelta(hours=9)).isoformat(),
+    )
+    left = [one for one in many if one.txn.id not in ids(first) and 500 <= one.txn.amount <= 1800]
+    assert ids(rest) == newest_first([one for one in left if one.txn.txn_date >= START + timedelta(hours=2)])
+
+
+async def test_both_ends_of_every_range_are_included(client: Client, database: str) -> None:
+    many = [made(ALICE, n, hundredths=100 * n, after=timedelta(days=n)) for n in range(5)]
+    await store(database, many)
+    for query in (
+        {"from_date": "2018-04-02T00:00:00Z", "to_date": "2018-04-04T00:00:00Z"},
+        {"from_date": "2018-04-02", "to_date": "2018-04-04"},
+        {"min_amount": "1", "max_amount": "3.00"},
+    ):
+        rows, _ = await page(client, user_id=ALICE, **query)
+        assert [row["amount"] for row in rows] == ["3.00", "2.00", "1.00"]
+
+
+async def test_flagged_rows_and_the_others_can_be_asked_for(client: Client, database: str) -> None:
+    many = [made(ALICE, n, flag=FLAG if n % 3 == 0 else None, after=timedelta(hours=n)) for n in range(9)]
+    await store(database, many)
+    flagged, _ = await page(client, user_id=ALICE, is_anomaly="true")
+    others, _ = await page(client, user_id=ALICE, is_anomaly="false")
+    assert ids(flagged) == newest_first(many[::3])
+    assert sorted(ids(flagged) + ids(others)) == sorted(newest_first(many))
+
+
+async def test_without_dates_it_is_the_last_30_days_and_what_is_dated_ahead(
+    settings: Settings, database: str
+) -> None:
+    today = START + timedelta(days=100, hours=7, seconds=59)
+    ages = {1: -1, 2: 0, 3: 29.9, 4: 30.1}
+    many = {n: made(ALICE, n, after=today - START - timedelta(days=age)) for n, age in ages.items()}
+    await store(database, many.values())
+    async with serving(settings, clock=lambda: today) as client:
+        rows, _ = await page(client, user_id=ALICE)
+        assert len(rows) == 4
+        async with client.get("/transactions", params={"user_id": ALICE}) as response:
+            assert ids((await response.json())["transactions"]) == [many[n].txn.id for n in (1, 2, 3)]
+
+
+async def test_with_an_end_alone_the_30_days_are_those_before_it(client: Client, database: str) -> None:
+    await store(database, [made(ALICE, n, after=timedelta(days=n)) for n in range(0, 90, 10)])
+    async with client.get("/transactions", params={"user_id": ALICE, "to_date": "2018-05-21"}) as response:
+        rows = (await response.json())["transactions"]
+    assert [row["txn_date"][:10] for row in rows] == ["2018-05-21", "2018-05-11", "2018-05-01"]
+
+
+async def test_the_first_days_there_are_can_be_the_end(client: Client) -> None:
+    async with client.get("/transactions", params={"user_id": ALICE, "to_date": "0001-01-02"}) as response:
+        assert await response.json() == {"transactions": [], "cursor": ""}
+
+
+@pytest.mark.parametrize("path", ["/transactions", "/anomalies"])
+async def test_another_users_cursor_is_refused_by_name(client: Client, database: str, path: str) -> None:
+    await store(database, [made(ALICE, 1, flag=FLAG)])
+    _, cursor = await page(client, path, user_id=ALICE)
+    for wrong in ({"user_id": BOB, "cursor": cursor}, {"user_id": ALICE, "cursor": cursor[:-1] + "!"}):
+        async with client.get(path, params=wrong) as response:
+            assert response.status == 422
+            assert [error["parameter"] for error in (await response.json())["errors"]] == ["cursor"]
+
+
+async def test_anomalies_are_the_flagged_rows_of_all_users(client: Client, database: str) -> None:
+    many = [
+        made(owner, n, after=timedelta(days=n % 4 * 9), flag=FLAG if n % 2 else None)
+        for n in range(20)
+        for owner in (ALICE, BOB)
+    ]
+    await store(database, many)
+    flagged = [one for one in many if one.shown["meta_data"]["is_anomaly"]]
+    got = [row async for rows in pages(client, "/anomalies", limit=3) for row in rows]
+    assert ids(got) == newest_first(flagged)
+    mine = [row async for rows in pages(client, "/anomalies", limit=3, user_id=BOB) for row in rows]
+    assert ids(mine) == newest_first([one for one in flagged if one.txn.user_id == BOB])
+
+
+# --- The plans -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def many_rows(database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to a table large enough for plans to matter, in months of their own."""
+    connection = await asyncpg.connect(database)
+    try:
+        for month in ("2018-04-01", "2018-05-01"):
+            await connection.execute(
+                f"CREATE TABLE month_{month[5:7]} PARTITION OF transactions"  # ours
+                f" FOR VALUES FROM ('{month}') TO (date '{month}' + interval '1 month')"
+            )
+        await connection.execute(
+            """
+            INSERT INTO transactions
+            SELECT gen_random_uuid(), ('00000000-0000-0000-0000-' || lpad((n % 50)::text, 12, '0'))::uuid,
+                   n % 1000, 'INR', timestamptz '2018-04-01' + n % 400 * interval '3 hours', 'paid',
+                   jsonb_build_object('is_anomaly', n % 100 = 0)
+            FROM generate_series(1, 20000) AS n
+            """
+        )
+        await connection.execute("ANALYZE transactions")
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        (Filters(user_id="00000000-0000-0000-0000-000000000007"), "user_id_txn_date_id_idx"),
+        (Filters(is_anomaly=True), "txn_date_id_idx"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_an_index_serves_each_page_without_a_sort(
+    many_rows: asyncpg.Connection, filters: Filters, index: str, mode: str, *, after: bool
+) -> None:
+    everything, values = rows_statement(filters, None, 40)
+    rows = await many_rows.fetch(everything, *values)
+    position = _position(rows[20]) if after else None
+    statement, values = rows_statement(filters, position, 10)
+    await many_rows.execute(f"SET plan_cache_mode = {mode}")
+    [[plan]] = await many_rows.fetch(f"EXPLAIN (FORMAT JSON, ANALYZE) {statement}", *values)
+    root = json.loads(plan)[0]["Plan"]
+    nodes = list(_nodes(root))
+    assert not [node["Node Type"] for node in nodes if "Sort" in node["Node Type"]], plan
+    scans = [node for node in nodes if "Scan" in node["Node Type"]]
+    assert scans
+    assert all(node["Node Type"] == "Index Scan" for node in scans), plan
+    assert all(index in node["Index Name"] or "default" in node["Index Name"] for node in scans), plan
+    # It starts at the date of the position: what it read over is no more than the 21 ties up to there.
+    assert sum(node.get("Rows Removed by Filter", 0) for node in scans) <= 21, plan
+
+
+def _position(record: asyncpg.Record) -> Any:
+    return Position(record["txn_date"], record["id"])
+
+
+def _nodes(node: dict[str, Any]) -> Any:
+    yield node
+    for child in node.get("Plans", ()):
+        yield from _nodes(child)
+
+
+async def test_the_api_cannot_write(database: str) -> None:
+    await store(database, [made(ALICE)])
+    reads = Database(database, connections=1, connect_seconds=3, query_seconds=3)
+    async with reads:
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await reads._fetch("DELETE FROM transactions", [])  # noqa: SLF001  # no method would try

@@ -1,0 +1,102 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from api.settings import Settings
+from tests.api.rows import made, store, user
+from tests.api.serving import DEAD, Client, serving
+
+ALICE = user(1)
+
+
+async def test_users_come_in_the_order_of_their_ids_each_once(client: Client, database: str) -> None:
+    known = [user(number) for number in range(25)]
+    await store(database, [made(one, n) for one in known for n in range(2)])
+    got: list[str] = []
+    cursor = ""
+    while True:
+        async with client.get("/users", params={"limit": 4, "cursor": cursor}) as response:
+            body = await response.json()
+        if not body["users"]:
+            assert body == {"users": [], "cursor": ""}
+            break
+        assert body["cursor"]
+        got, cursor = got + body["users"], body["cursor"]
+    assert got == sorted(known)
+
+
+async def test_the_old_client_gets_its_users_in_one_call(client: Client, database: str) -> None:
+    known = [user(number) for number in range(30)]
+    await store(database, [made(one) for one in known])
+    async with client.get("/users") as response:
+        assert (await response.json())["users"] == sorted(known)
+
+
+@pytest.mark.parametrize("query", ["limit=10001", "limit=0", "cursor=abc", "cursor=" + "A" * 48])
+async def test_a_wrong_page_of_users_is_refused(client: Client, query: str) -> None:
+    async with client.get(f"/users?{query}") as response:
+        assert response.status == 422
+        assert [error["parameter"] for error in (await response.json())["errors"]] == [
+            "limit" if "limit" in query else "cursor"
+        ]
+
+
+async def mirror(redis_url: str, user_id: str, amounts: list[str], **window: Any) -> None:
+    """Writes a window as the worker does."""
+    async with Redis.from_url(redis_url) as redis:
+        await redis.hset(f"user:{user_id}:window", mapping=dict[Any, Any](window))
+        await redis.rpush(f"user:{user_id}:txn_amounts", *amounts)
+
+
+async def test_stats_show_the_window(client: Client, redis_url: str) -> None:
+    window = {
+        "count": 2,
+        "sum": "14.50",
+        "mean": "7.25",
+        "last_offset": 41,
+        "updated_at": "2018-04-01T00:00:31Z",
+    }
+    await mirror(redis_url, ALICE, ["2.50", "12.00"], **window)
+    async with client.get(f"/users/{ALICE.upper()}/stats") as response:
+        assert response.status == 200
+        assert await response.json() == {**window, "user_id": ALICE, "amounts": ["2.50", "12.00"]}
+
+
+async def test_an_unknown_user_has_no_stats(client: Client) -> None:
+    async with client.get(f"/users/{ALICE}/stats") as response:
+        assert response.status == 404
+        assert response.content_type == "application/problem+json"
+
+
+async def test_a_mirror_that_cannot_be_read_is_told_as_such(client: Client, redis_url: str) -> None:
+    await mirror(redis_url, ALICE, ["2.50"], count="many")
+    async with client.get(f"/users/{ALICE}/stats") as response:
+        assert response.status == 503
+        assert "txnwatch mirror rebuild" in (await response.json())["detail"]
+
+
+async def test_stats_without_redis_say_when_to_come_back(settings: Settings) -> None:
+    dead = settings_with_redis(settings)
+    async with serving(dead) as client, client.get(f"/users/{ALICE}/stats") as response:
+        assert response.status == 503
+        assert int(response.headers["Retry-After"]) > 0
+        assert response.content_type == "application/problem+json"
+
+
+async def test_rows_come_without_redis_too(settings: Settings, database: str) -> None:
+    await store(database, [made(ALICE, n, after=timedelta(days=n)) for n in range(3)])
+    query = {"user_id": ALICE, "from_date": "2018-01-01"}
+    async with serving(settings_with_redis(settings)) as client:
+        for _ in range(3):
+            async with client.get("/transactions", params=query) as response:
+                assert len((await response.json())["transactions"]) == 3
+        async with client.get("/metrics") as response:
+            text = await response.text()
+    assert 'txnwatch_api_query_cache_total{outcome="hit"} 0.0' in text
+
+
+def settings_with_redis(settings: Settings) -> Settings:
+    return settings.model_copy(update={"redis": SecretStr(f"redis://{DEAD}/0")})
