@@ -86,12 +86,12 @@ async def test_a_redis_that_comes_back_is_used_again(redis_url: str, monkeypatch
 
 
 async def test_the_default_range_is_one_place_for_a_minute_and_moves_on(
-    settings: Settings, database: str
+    pages_settings: Settings, database: str
 ) -> None:
     today = datetime(2018, 6, 1, 12, 0, 0, tzinfo=UTC)
     at = [today]
     await store(database, [made(ALICE, 1, after=today - START - timedelta(days=30))])
-    async with serving(settings, clock=lambda: at[0], query_cache_seconds=60) as client:
+    async with serving(pages_settings, clock=lambda: at[0], query_cache_seconds=60) as client:
 
         async def count() -> int:
             async with client.get("/transactions", params={"user_id": ALICE}) as response:
@@ -108,7 +108,7 @@ async def test_the_default_range_is_one_place_for_a_minute_and_moves_on(
     assert 'txnwatch_api_query_cache_total{outcome="miss"} 2.0' in text
 
 
-async def test_no_filter_is_answered_with_another_ones_rows(settings: Settings, database: str) -> None:
+async def test_no_filter_is_answered_with_another_ones_rows(pages_settings: Settings, database: str) -> None:
     many = [
         made(owner, n, hundredths=n, after=timedelta(hours=n)) for owner in (ALICE, BOB) for n in range(6)
     ]
@@ -119,8 +119,8 @@ async def test_no_filter_is_answered_with_another_ones_rows(settings: Settings, 
         for more in ({}, {"limit": 2}, {"min_amount": "0.03"}, {"max_amount": "0.03"}, {"is_anomaly": "true"})
     ]
     async with (
-        serving(settings, query_cache_seconds=0) as plain,
-        serving(settings, query_cache_seconds=60) as kept,
+        serving(pages_settings, query_cache_seconds=0) as plain,
+        serving(pages_settings, query_cache_seconds=60) as kept,
     ):
         for query in (*queries, *queries):
             expected, got = [await one.get("/transactions", params=query) for one in (plain, kept)]

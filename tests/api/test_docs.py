@@ -102,7 +102,6 @@ async def test_answers_are_as_described(client: Client, database: str, document:
     await store(database, [made(ALICE, n) for n in range(3)])
     for path in (
         "/health",
-        "/ready",
         "/users",
         f"/transactions?user_id={ALICE}&from_date=2018-01-01",
         "/anomalies",

@@ -23,6 +23,13 @@ FEED_WAIT = 500
 
 
 @pytest.fixture
+async def client(settings: Settings) -> AsyncIterator[Client]:
+    """A client of the application with topics."""
+    async with serving(settings) as one:
+        yield one
+
+
+@pytest.fixture
 async def worker(settings: Settings) -> AsyncIterator[Worker]:
     """Publishes to the scored topic."""
     async with Worker(settings.kafka, settings.scored_topic) as one:

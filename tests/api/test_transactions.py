@@ -124,13 +124,13 @@ async def test_flagged_rows_and_the_others_can_be_asked_for(client: Client, data
 
 
 async def test_without_dates_it_is_the_last_30_days_and_what_is_dated_ahead(
-    settings: Settings, database: str
+    pages_settings: Settings, database: str
 ) -> None:
     today = START + timedelta(days=100, hours=7, seconds=59)
     ages = {1: -1, 2: 0, 3: 29.9, 4: 30.1}
     many = {n: made(ALICE, n, after=today - START - timedelta(days=age)) for n, age in ages.items()}
     await store(database, many.values())
-    async with serving(settings, clock=lambda: today) as client:
+    async with serving(pages_settings, clock=lambda: today) as client:
         rows, _ = await page(client, user_id=ALICE)
         assert len(rows) == 4
         async with client.get("/transactions", params={"user_id": ALICE}) as response:

@@ -78,18 +78,18 @@ async def test_a_mirror_that_cannot_be_read_is_told_as_such(client: Client, redi
         assert "txnwatch mirror rebuild" in (await response.json())["detail"]
 
 
-async def test_stats_without_redis_say_when_to_come_back(settings: Settings) -> None:
-    dead = settings_with_redis(settings)
+async def test_stats_without_redis_say_when_to_come_back(pages_settings: Settings) -> None:
+    dead = settings_with_redis(pages_settings)
     async with serving(dead) as client, client.get(f"/users/{ALICE}/stats") as response:
         assert response.status == 503
         assert int(response.headers["Retry-After"]) > 0
         assert response.content_type == "application/problem+json"
 
 
-async def test_rows_come_without_redis_too(settings: Settings, database: str) -> None:
+async def test_rows_come_without_redis_too(pages_settings: Settings, database: str) -> None:
     await store(database, [made(ALICE, n, after=timedelta(days=n)) for n in range(3)])
     query = {"user_id": ALICE, "from_date": "2018-01-01"}
-    async with serving(settings_with_redis(settings)) as client:
+    async with serving(settings_with_redis(pages_settings)) as client:
         for _ in range(3):
             async with client.get("/transactions", params=query) as response:
                 assert len((await response.json())["transactions"]) == 3
@@ -98,5 +98,5 @@ async def test_rows_come_without_redis_too(settings: Settings, database: str) ->
     assert 'txnwatch_api_query_cache_total{outcome="hit"} 0.0' in text
 
 
-def settings_with_redis(settings: Settings) -> Settings:
-    return settings.model_copy(update={"redis": SecretStr(f"redis://{DEAD}/0")})
+def settings_with_redis(pages_settings: Settings) -> Settings:
+    return pages_settings.model_copy(update={"redis": SecretStr(f"redis://{DEAD}/0")})
