@@ -83,6 +83,8 @@ def create_app(settings: Settings) -> ScoringApp:
     async def finish(event: Any) -> None:
         if await app.ownership.process(event.value):
             event.ack()
+        else:  # lost: its partition's next owner replays it, and nobody is to wait for it here
+            app.consumer.unacked.discard(event.message)
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def release(*_args: Any, **_kwargs: Any) -> None:

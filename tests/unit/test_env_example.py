@@ -1,6 +1,7 @@
 """.env.example: every setting with its default and a word on it."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pydantic_settings import BaseSettings
 from tests.settings_variables import all_settings, known_variables
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
+README = EXAMPLE.with_name("README.md")
 
 
 def test_it_names_every_setting_and_nothing_else() -> None:
@@ -36,3 +38,16 @@ def test_every_setting_has_a_comment_of_one_line_above_it() -> None:
 
     assert settings
     assert [lines[number] for number in settings if not lines[number - 1].startswith("# ")] == []
+
+
+def test_the_readme_lists_the_same_settings_defaults_and_words() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| (.+?) \|$", README.read_text(), re.MULTILINE)
+    lines = EXAMPLE.read_text().splitlines()
+
+    assert [
+        (name, "" if default == "empty" else default.strip("`"), words) for name, default, words in rows
+    ] == [
+        (*line.split("=", 1), above.removeprefix("# "))
+        for above, line in pairwise(lines)
+        if re.match(r"[A-Z_]+=", line)
+    ]
