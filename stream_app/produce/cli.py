@@ -52,7 +52,7 @@ class Options:
     @property
     def wanted(self) -> int | None:
         """How many to send at most."""
-        return self.limit or self.generate or None
+        return min(filter(None, (self.limit, self.generate)), default=None)
 
     @property
     def endless(self) -> bool:

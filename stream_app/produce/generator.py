@@ -11,7 +11,7 @@ import msgspec
 from schemas.money import amount_text
 from stream_app.produce.records import Record
 
-MAX_USERS = 10_000_000
+MAX_USERS = 1_000_000
 _CURRENCIES = ("EUR", "EUR", "USD", "GBP", "INR")
 _STATUSES = ("paid",) * 18 + ("pending", "refunded")
 _CHANNELS = ("web", "app", "pos")

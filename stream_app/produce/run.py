@@ -3,20 +3,33 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 from stream_app.produce.feed import Feed
 from stream_app.produce.files import InputError
 from stream_app.produce.pace import Pace
 from stream_app.produce.records import Item, Record
-from stream_app.produce.sender import Sender
 from stream_app.produce.tally import Tally
 
 _AT_ONCE = 500
 
 
+class Outlet(Protocol):
+    """Takes records; a `Sender`. Each may raise DeliveryError, for this or an earlier record."""
+
+    async def send(self, record: Record) -> None:
+        """Take a record, to go out some time soon."""
+
+    async def submit(self) -> None:
+        """Let everything go out that was taken."""
+
+    async def finish(self) -> None:
+        """Let everything go out, and wait until it has arrived."""
+
+
 async def run(
     feed: Feed,
-    sender: Sender,
+    sender: Outlet,
     *,
     tally: Tally,
     pace: Pace,
@@ -50,7 +63,7 @@ async def run(
 
 async def _take_all(
     feed: Feed,
-    sender: Sender,
+    sender: Outlet,
     *,
     tally: Tally,
     pace: Pace,
@@ -71,7 +84,7 @@ async def _take_all(
         watch()
 
 
-async def _send(items: list[Item], sender: Sender, tally: Tally) -> int:
+async def _send(items: list[Item], sender: Outlet, tally: Tally) -> int:
     """How many of the items were records."""
     before = tally.taken
     for item in items:
@@ -83,7 +96,7 @@ async def _send(items: list[Item], sender: Sender, tally: Tally) -> int:
     return tally.taken - before
 
 
-async def _next(feed: Feed, sender: Sender, stop: asyncio.Event, most: int) -> list[Item]:
+async def _next(feed: Feed, sender: Outlet, stop: asyncio.Event, most: int) -> list[Item]:
     if feed.ready:
         return await feed.take(most)
     # Whatever comes next may take its time: nothing should wait for it here.
@@ -98,7 +111,7 @@ async def _next(feed: Feed, sender: Sender, stop: asyncio.Event, most: int) -> l
     return []
 
 
-async def _pause(sender: Sender, stop: asyncio.Event, seconds: float) -> None:
+async def _pause(sender: Outlet, stop: asyncio.Event, seconds: float) -> None:
     await sender.submit()
     with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)

@@ -1,0 +1,58 @@
+"""What the command line takes, before anything is sent."""
+
+import pytest
+from click.testing import CliRunner
+
+from stream_app.produce.cli import produce
+from stream_app.produce.settings import Settings, SettingsError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "either FILE or --generate"),
+        (["file.csv", "--generate", "10"], "either FILE or --generate"),
+        (["--generate"], "needs --rate or --limit"),
+        (["--generate", "0"], "needs --rate or --limit"),
+        (["--generate", "ten"], "'--generate'"),
+        (["--generate", "1", "--users", "0"], "'--users'"),
+        (["file.csv", "--rate", "0"], "'--rate'"),
+        (["file.csv", "--limit", "0"], "'--limit'"),
+        (["file.csv", "--map", "amount"], "field=column"),
+        (["file.csv", "--map", "amount="], "field=column"),
+        (["file.csv", "--map", "price=amount"], "field=column"),
+        (["--generate", "1", "--raw"], "--raw"),
+        (["file.csv", "--raw", "--currency", "EUR"], "--raw"),
+        (["file.csv", "--raw", "--map", "amount=Total"], "--raw"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_by_name(arguments: list[str], complaint: str) -> None:
+    result = CliRunner().invoke(produce, arguments)
+    assert result.exit_code == 2
+    assert complaint in result.output
+
+
+def test_a_file_that_is_not_there_is_one_line() -> None:
+    result = CliRunner().invoke(produce, ["no-such-file.csv"])
+    assert result.exit_code == 1
+    assert result.output == "Error: no-such-file.csv: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("KAFKA_BOOTSTRAP_SERVERS", ""),
+        ("TXNWATCH_TRANSACTIONS_TOPIC", ""),
+        ("TXNWATCH_MAX_MESSAGE_BYTES", "many"),
+        ("TXNWATCH_MAX_MESSAGE_BYTES", "0"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=variable):
+        Settings.load()
+    result = CliRunner().invoke(produce, ["--generate", "1"])
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {variable}: ")
