@@ -59,7 +59,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
 
     checks = {"postgres": database.check, "kafka": kafka_answers, "redis": windows.check}
     table = routes(
-        Service(metrics, checks),
+        Service(metrics, checks, seconds=settings.dependency_seconds),
         Pages(database, windows, cache, cursors, now=now),
         Feeds(streams, anomalies=anomalies, scored=scored),
         docs,

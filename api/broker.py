@@ -24,6 +24,7 @@ Action = Callable[[], Coroutine[Any, Any, None]]
 
 _FAILED = (KafkaError, OSError)  # TimeoutError is an OSError
 _REQUEST_MILLISECONDS = 10_000
+_STOP_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,17 @@ class Broker:
         """Closes the connection, and waits for the clients that are still being stopped; idempotent."""
         await self._disconnect()
         if self._stopping:
-            await asyncio.wait(self._stopping)
+            await asyncio.wait(self._stopping, timeout=_STOP_SECONDS)
 
     async def _disconnect(self) -> None:
+        self._topics.clear()
         offsets, self._offsets = self._offsets, None
         if offsets is not None:
             await offsets.stop()
 
-    def consumer(self, *, wait_milliseconds: int) -> AIOKafkaConsumer:
+    def consumer(
+        self, *, wait_milliseconds: int, request_milliseconds: int = _REQUEST_MILLISECONDS
+    ) -> AIOKafkaConsumer:
         """A consumer of committed records in no group, not started; a fetch waits so long for records."""
         return AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
@@ -67,7 +71,7 @@ class Broker:
             auto_offset_reset="none",
             isolation_level="read_committed",
             fetch_max_wait_ms=wait_milliseconds,
-            request_timeout_ms=_REQUEST_MILLISECONDS,
+            request_timeout_ms=request_milliseconds,
         )
 
     async def topic(self, name: str) -> Topic:
@@ -121,7 +125,7 @@ class Broker:
     async def _connected(self) -> AIOKafkaConsumer:
         async with self._lock:
             if self._offsets is None:
-                consumer = self.consumer(wait_milliseconds=0)
+                consumer = self.consumer(wait_milliseconds=0, request_milliseconds=int(self._seconds * 1000))
                 await self.start(consumer.start, consumer.stop)
                 self._offsets = consumer
             return self._offsets
@@ -131,7 +135,7 @@ class Broker:
         admin = AIOKafkaAdminClient(
             bootstrap_servers=self._bootstrap,
             client_id="txnwatch-api",
-            request_timeout_ms=_REQUEST_MILLISECONDS,
+            request_timeout_ms=int(self._seconds * 1000),
         )
         await self.start(admin.start, admin.close)
         try:

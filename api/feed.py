@@ -65,6 +65,7 @@ class Feed:
         self._count_sent = count_sent
         self._audience = Audience()
         self._left_at = 0.0
+        self._failures = 0
         self._wanted = asyncio.Event()
         self._live = asyncio.Event()
         self._moved = asyncio.Event()
@@ -84,20 +85,20 @@ class Feed:
             await asyncio.wait([task])
 
     async def _run(self) -> None:
-        delay = _FIRST_DELAY
+        """Follows the topic whenever there are listeners; an outage is logged once."""
         while True:
             await self._wanted.wait()
-            began = time.monotonic()
             try:
                 await self._follow()
-                continue
             except (Unavailable, KafkaError, OSError) as error:
-                log.warning("feed of %s is without Kafka: %s", self.name, type(error).__name__)
+                if self._failures == 0:
+                    log.warning("feed of %s is without Kafka: %s", self.name, type(error).__name__)
             except Exception:
                 log.exception("feed of %s failed, and starts again", self.name)
-            lasted = time.monotonic() - began > 2 * _LONGEST_DELAY
-            delay = _FIRST_DELAY if lasted else min(delay * 2, _LONGEST_DELAY)
-            await asyncio.sleep(delay)
+            else:
+                continue
+            await asyncio.sleep(min(_FIRST_DELAY * 2 ** min(self._failures, 10), _LONGEST_DELAY))
+            self._failures += 1
 
     async def _follow(self) -> None:
         topic = await self._broker.topic(self.name)
@@ -114,6 +115,7 @@ class Feed:
                 for records in batches.values():
                     await self._publish(records)
                 await self._step_over_markers(consumer, topic.partitions)
+                self._failures = 0
                 await asyncio.sleep(0)  # a full prefetch buffer would never let others run
             self._forget()
         finally:

@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import time
 from typing import Any
@@ -55,6 +56,30 @@ async def test_it_starts_and_lives_while_everything_is_away(settings: Settings) 
                 assert (response.status, response.content_type) == (503, "application/problem+json")
                 assert int(response.headers["Retry-After"]) > 0
     assert time.monotonic() - began < 15
+
+
+async def test_it_is_told_in_time_that_nothing_answers(settings: Settings) -> None:
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    hanging = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    host, port = hanging.sockets[0].getsockname()
+    deaf = changed(
+        settings,
+        kafka=f"{host}:{port}",
+        postgres=SecretStr(f"postgresql://{host}:{port}/txnwatch"),
+        redis=SecretStr(f"redis://{host}:{port}"),
+        dependency_seconds=0.3,
+    )
+    async with hanging, serving(deaf) as client:
+        for _ in range(3):
+            began = time.monotonic()
+            async with client.get("/ready") as response:
+                assert response.status == 503
+                states = [one["state"] for one in (await response.json())["dependencies"].values()]
+                assert states == ["down", "down", "down"]
+            assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize(("down", "status"), [("kafka", 503), ("postgres", 503), ("redis", 200)])

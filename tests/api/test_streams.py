@@ -122,9 +122,9 @@ async def test_one_consumer_serves_all_clients_and_rests_without_them(
     made_for: list[int] = []
     consumer = Broker.consumer
 
-    def counting(self: Broker, *, wait_milliseconds: int) -> Any:
+    def counting(self: Broker, *, wait_milliseconds: int, **more: Any) -> Any:
         made_for.append(wait_milliseconds)
-        return consumer(self, wait_milliseconds=wait_milliseconds)
+        return consumer(self, wait_milliseconds=wait_milliseconds, **more)
 
     monkeypatch.setattr(Broker, "consumer", counting)
     async with serving(settings, linger_seconds=0.1) as client:
@@ -267,8 +267,8 @@ def _gated_feed(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     gate, consumer = asyncio.Event(), Broker.consumer
     gated: list[AIOKafkaConsumer] = []
 
-    def gating(self: Broker, *, wait_milliseconds: int) -> AIOKafkaConsumer:
-        one = consumer(self, wait_milliseconds=wait_milliseconds)
+    def gating(self: Broker, *, wait_milliseconds: int, **more: Any) -> AIOKafkaConsumer:
+        one = consumer(self, wait_milliseconds=wait_milliseconds, **more)
         if wait_milliseconds == FEED_WAIT and not gated:
             gated.append(one)
             getmany = one.getmany

@@ -1,0 +1,109 @@
+"""The API while Kafka, Postgres and Redis die and come back: on services of its own."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from api.settings import Settings
+from infra.embedded import cluster
+from infra.migrate import migrate
+from infra.settings import Settings as TopicSettings
+from infra.topics import ensure_topics
+from tests.api.events import listening
+from tests.api.rows import Worker, made, store, user
+from tests.api.serving import Client, serving, settings_from
+from tests.services import embedded_datadir
+
+ALICE = user(1)
+PATH = f"/sse/transactions/{ALICE}"
+SECONDS = 60
+
+
+@pytest.fixture
+async def datadir() -> AsyncIterator[Path]:
+    with embedded_datadir() as folder:
+        yield folder
+
+
+@pytest.fixture
+async def settings(datadir: Path) -> Settings:
+    addresses = await asyncio.to_thread(cluster.up, datadir)
+    await migrate(addresses.postgres)
+    await ensure_topics(TopicSettings(kafka_bootstrap_servers=addresses.kafka))
+    return settings_from(addresses.as_env(), heartbeat_seconds=0.5, dependency_seconds=1.0)
+
+
+@asynccontextmanager
+async def dead(datadir: Path, name: str) -> AsyncIterator[None]:
+    """The service is killed, and is back after the block."""
+    pid = cluster.status(datadir)[name].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    yield
+    await asyncio.to_thread(cluster.up, datadir)
+
+
+async def becomes(client: Client, path: str, status: int) -> None:
+    async with asyncio.timeout(SECONDS):
+        while True:
+            async with client.get(path) as response:
+                if response.status == status:
+                    return
+            await asyncio.sleep(0.1)
+
+
+async def publish(settings: Settings, *numbers: int) -> None:
+    async with Worker(settings.kafka, settings.scored_topic) as worker:
+        await worker.publish(*(made(ALICE, n) for n in numbers))
+
+
+async def test_streams_outlive_kafkas_absence_without_a_gap(settings: Settings, datadir: Path) -> None:
+    async with serving(settings) as client, listening(client, PATH) as stream:
+        await publish(settings, 0, 1)
+        assert await stream.rows(2) == [made(ALICE, n).shown for n in (0, 1)]
+        async with dead(datadir, "kafka"):
+            await becomes(client, "/ready", 503)
+            async with client.get(PATH) as response:
+                assert (response.status, response.content_type) == (503, "application/problem+json")
+                assert int(response.headers["Retry-After"]) > 0
+            beats = len(stream.comments)
+            while len(stream.comments) < beats + 2:
+                assert await stream.block() is None
+        await publish(settings, 2, 3)
+        assert await stream.rows(2) == [made(ALICE, n).shown for n in (2, 3)]
+        await becomes(client, "/ready", 200)
+        async with listening(client, PATH, stream.last_id) as returned:
+            await publish(settings, 4)
+            assert await returned.rows(1) == await stream.rows(1) == [made(ALICE, 4).shown]
+
+
+async def test_pages_come_back_with_postgres(settings: Settings, datadir: Path) -> None:
+    path = f"/transactions?user_id={ALICE}&from_date=2018-01-01"
+    async with serving(settings, query_cache_seconds=0) as client:
+        await store(settings.postgres.get_secret_value(), [made(ALICE)])
+        await becomes(client, path, 200)
+        async with dead(datadir, "postgres"):
+            await becomes(client, path, 503)
+            await becomes(client, "/ready", 503)
+            async with client.get("/health") as response:
+                assert response.status == 200
+        await becomes(client, path, 200)
+        await becomes(client, "/ready", 200)
+
+
+async def test_pages_do_without_redis_and_stats_come_back(settings: Settings, datadir: Path) -> None:
+    path = f"/transactions?user_id={ALICE}&from_date=2018-01-01"
+    async with serving(settings) as client:
+        await becomes(client, f"/users/{ALICE}/stats", 404)
+        async with dead(datadir, "valkey"):
+            await becomes(client, f"/users/{ALICE}/stats", 503)
+            for _ in range(3):
+                async with client.get(path) as response:
+                    assert response.status == 200
+            await becomes(client, "/ready", 200)
+        await becomes(client, f"/users/{ALICE}/stats", 404)
