@@ -1,0 +1,104 @@
+"""The input of a measurement: transactions of about 180 bytes, a mark at either end of each partition."""
+
+import asyncio
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import murmur2
+
+from benchmarks.bed import PARTITIONS, Bed
+
+SEED = 20260101
+START = datetime(2025, 1, 1, tzinfo=UTC)
+OUTLIERS = 0.01  # the share of amounts that are eight times the usual
+MARKS = 12  # transactions of the marking user that lead up to a mark
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A filled topic. `first` and `last` are the ids of the flags that its partitions begin and end with."""
+
+    topic: str
+    count: int
+    users: int
+    first: frozenset[str]
+    last: frozenset[str]
+
+
+async def fill(bed: Bed, topic: str, count: int, users: int) -> Load:
+    """Put `count` transactions of `users` users on a new topic, lz4, spread as a producer spreads them."""
+    await bed.create_topics(topic)
+    first, last = [], []
+    async with AIOKafkaProducer(
+        bootstrap_servers=bed.kafka, compression_type="lz4", max_batch_size=1 << 18
+    ) as producer:
+        partitions = _spread(count, users)
+        for partition, messages in enumerate(partitions):
+            marker = _marker(partition)
+            first.append(_id(marker, 0))
+            last.append(_id(marker, 1))
+            await _send(producer, topic, partition, [*_mark(marker, 0), *messages, *_mark(marker, 1)])
+    total = count + PARTITIONS * 2 * MARKS
+    return Load(topic, total, users, frozenset(first), frozenset(last))
+
+
+def _spread(count: int, users: int) -> list[list[tuple[bytes, bytes]]]:
+    random = Random(SEED)  # noqa: S311 - reproducible, not secret
+    ids = [_uuid(random.getrandbits(128)) for _ in range(users)]
+    homes = [murmur2(user.encode()) & 0x7FFFFFFF for user in ids]
+    scales = [math.exp(random.gauss(7.5, 0.8)) for _ in ids]
+    partitions: list[list[tuple[bytes, bytes]]] = [[] for _ in range(PARTITIONS)]
+    for number in range(count):
+        at = random.randrange(users)
+        amount = round(scales[at] * math.exp(random.gauss(0, 0.5)) * (8 if random.random() < OUTLIERS else 1))
+        message = _message(_uuid(random.getrandbits(128)), ids[at], amount, number)
+        partitions[homes[at] % PARTITIONS].append((ids[at].encode(), message))
+    return partitions
+
+
+def _marker(partition: int) -> str:
+    """A user whose key belongs on the partition."""
+    numbers = (_uuid(number) for number in range(1, 10_000))
+    return next(user for user in numbers if (murmur2(user.encode()) & 0x7FFFFFFF) % PARTITIONS == partition)
+
+
+def _mark(marker: str, end: int) -> Iterator[tuple[bytes, bytes]]:
+    """Small amounts and then one that the rule flags: the first time 100 times, then 10,000 times."""
+    for number in range(MARKS - 1):
+        yield marker.encode(), _message(f"{number:x}{'ab'[end]}{marker[2:]}", marker, 100, number)
+    yield marker.encode(), _message(_id(marker, end), marker, 10_000 * 100**end, MARKS)
+
+
+def _id(marker: str, end: int) -> str:
+    return f"f{'ab'[end]}{marker[2:]}"
+
+
+def _uuid(number: int) -> str:
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _message(identity: str, user: str, amount: int, number: int) -> bytes:
+    date = (START + timedelta(seconds=number)).isoformat().replace("+00:00", "Z")
+    return (
+        f'{{"id":"{identity}","user_id":"{user}","amount":"{amount // 100}.{amount % 100:02d}",'
+        f'"currency":"INR","txn_date":"{date}","status":"paid"}}'
+    ).encode()
+
+
+async def _send(
+    producer: AIOKafkaProducer, topic: str, partition: int, messages: list[tuple[bytes, bytes]]
+) -> None:
+    sent: list[asyncio.Future[object]] = []
+    batch = producer.create_batch()
+    for key, value in messages:
+        if batch.append(timestamp=None, key=key, value=value) is None:
+            sent.append(await producer.send_batch(batch, topic, partition=partition))
+            batch = producer.create_batch()
+            batch.append(timestamp=None, key=key, value=value)
+    sent.append(await producer.send_batch(batch, topic, partition=partition))
+    await asyncio.gather(*sent)
