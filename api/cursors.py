@@ -12,6 +12,7 @@ processes that share the folder. Processes on several machines need the setting.
 
 import base64
 import binascii
+import errno
 import hashlib
 import hmac
 import logging
@@ -103,7 +104,10 @@ def _kept_key(file: Path) -> bytes:
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         _create_whole(file, secrets.token_bytes(_KEY_BYTES))
-    return file.read_bytes()
+    key = file.read_bytes()
+    if len(key) != _KEY_BYTES:
+        raise OSError(errno.EINVAL, f"{file.name} is damaged: remove it")
+    return key
 
 
 def _create_whole(file: Path, content: bytes) -> None:

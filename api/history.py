@@ -8,6 +8,7 @@ is never held while a client is being written to. An idle consumer is paused: it
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,17 +42,18 @@ class Turn:
 
 
 class History:
-    """Reads one topic's past with at most `readers` consumers."""
+    """Reads topics' pasts, at most `readers` at a time."""
 
     def __init__(self, broker: Broker, *, readers: int) -> None:
         self._broker = broker
         self._free = asyncio.Semaphore(readers)
-        self._idle: list[AIOKafkaConsumer] = []
+        self._idle: defaultdict[Topic, list[AIOKafkaConsumer]] = defaultdict(list)
 
     async def close(self) -> None:
         """Closes the idle consumers; those in use are closed by their users."""
-        while self._idle:
-            await self._idle.pop().stop()
+        for idle in self._idle.values():
+            while idle:
+                await idle.pop().stop()
 
     async def read(self, topic: Topic, start: Feedpoint, until: Feedpoint, key: bytes | None) -> Turn:
         """One turn from `start` towards `until`, of the records with this key (None: all).
@@ -72,14 +74,15 @@ class History:
     @asynccontextmanager
     async def _reader(self, topic: Topic) -> AsyncIterator[AIOKafkaConsumer]:
         async with self._free:
-            consumer = self._idle.pop() if self._idle else await self._opened(topic)
+            idle = self._idle[topic]
+            consumer = idle.pop() if idle else await self._opened(topic)
             try:
                 yield consumer
                 consumer.pause(*topic.partitions)
             except BaseException:
                 await consumer.stop()
                 raise
-            self._idle.append(consumer)
+            idle.append(consumer)
 
     async def _opened(self, topic: Topic) -> AIOKafkaConsumer:
         consumer = self._broker.consumer(wait_milliseconds=_FETCH_MILLISECONDS)

@@ -79,6 +79,11 @@ def test_without_a_place_to_keep_it_the_key_is_this_processes_alone(tmp_path: Pa
     assert key_from("", blocked) != key_from("", blocked)
 
 
+def test_a_damaged_key_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "api-cursor.key").touch()
+    assert len(key_from("", tmp_path)) == 32
+
+
 def test_two_processes_that_start_together_keep_one_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -183,6 +183,21 @@ async def test_the_header_outweighs_the_older_parameter(client: Client, worker: 
         assert await stream.rows(1) == [made(ALICE, 2).shown]
 
 
+async def test_both_topics_have_a_past(
+    client: Client, settings: Settings, worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = made(ALICE, 1, flag=FLAG)
+    async with Worker(settings.kafka, settings.anomalies_topic) as flagging:
+        for path, publisher in {PATH: worker, "/sse/anomalies": flagging}.items():
+            async with listening(client, path) as stream:
+                start = stream.last_id
+            await publisher.publish(one)
+            for _ in range(2):
+                async with listening(client, path, start) as stream:
+                    assert await stream.rows(1) == [one.shown]
+    assert "history" not in caplog.text  # no turn failed and was tried again
+
+
 async def test_a_client_that_saw_only_the_opening_misses_nothing(settings: Settings, worker: Worker) -> None:
     async with serving(settings) as client, listening(client, PATH) as stream:
         start = stream.last_id
