@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -20,6 +21,9 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     types = [*dict.fromkeys(route.body for route in routes if route.body), ProblemDocument, Scored]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     schema_of = dict(zip(types, schemas, strict=True))
+    for component in components.values():
+        # An indented line would be shown as code.
+        component["description"] = cleandoc(component.get("description", ""))
     return {
         "openapi": "3.1.0",
         "info": {

@@ -1,9 +1,12 @@
 """The API's settings: read from the environment and `.env`, refused by name when they make no sense."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveFloat, SecretStr
+from pydantic import Field, PositiveFloat, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SCHEMES = {"postgres": ("postgresql", "postgres"), "redis": ("redis", "rediss", "unix")}
 
 
 class Settings(BaseSettings):
@@ -36,6 +39,21 @@ class Settings(BaseSettings):
     retry_milliseconds: int = Field(2000, alias="TXNWATCH_SSE_RETRY_MILLISECONDS", ge=0)
     history_readers: int = Field(4, alias="TXNWATCH_SSE_HISTORY_READERS", ge=1, le=64)
     linger_seconds: PositiveFloat = Field(10.0, alias="TXNWATCH_SSE_LINGER_SECONDS")
+
+    @field_validator("postgres", "redis")
+    @classmethod
+    def _is_a_url(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Refuses what no client could use, without showing it: it may hold a password."""
+        schemes = _SCHEMES[str(info.field_name)]
+        try:
+            parts = urlsplit(value.get_secret_value())
+            # Postgres URLs may name several hosts, which have no one port.
+            usable = parts.scheme in schemes and (info.field_name == "postgres" or parts.port != 0)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError(f"must be a URL that starts with {' or '.join(schemes)}")
+        return value
 
     @property
     def origins(self) -> frozenset[str]:

@@ -105,12 +105,19 @@ async def test_a_taken_port_is_told_in_one_line(environment: dict[str, str], tmp
 
 
 async def test_a_wrong_setting_is_told_by_its_name(environment: dict[str, str], tmp_path: Path) -> None:
-    wrong = {**environment, "TXNWATCH_API_PORT": "http", "TXNWATCH_QUERY_CACHE_SECONDS": "-1"}
+    wrong = {
+        **environment,
+        "TXNWATCH_API_PORT": "http",
+        "TXNWATCH_QUERY_CACHE_SECONDS": "-1",
+        "POSTGRES_URL": "mysql://someone:hidden-word@localhost/x",
+        "REDIS_URL": "redis://someone:hidden-word@localhost:port/0",
+    }
     code, said = await ended(await started(wrong, tmp_path))
     assert code == 1
     [line] = said.splitlines()
-    assert "TXNWATCH_API_PORT" in line
-    assert "TXNWATCH_QUERY_CACHE_SECONDS" in line
+    for name in ("TXNWATCH_API_PORT", "TXNWATCH_QUERY_CACHE_SECONDS", "POSTGRES_URL", "REDIS_URL"):
+        assert name in line
+    assert "hidden-word" not in line
 
 
 async def test_what_is_not_http_is_refused_without_a_stack_trace(
