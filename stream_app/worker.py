@@ -1,5 +1,6 @@
 """Faust's worker process with a bound on how long stopping may take."""
 
+import gc
 import logging
 import os
 import signal
@@ -10,6 +11,9 @@ import faust
 logger = logging.getLogger(__name__)
 
 EXIT_STUCK = 70  # EX_SOFTWARE
+# A batch in flight is tens of thousands of objects without cycles, which Python's usual 700 has
+# the cycle collector walk over and over: a fifth of the worker's time.
+GARBAGE_THRESHOLDS = (200_000, 20, 20)
 
 
 class BoundedWorker(faust.Worker):  # type: ignore[misc]
@@ -17,6 +21,16 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]
 
     Nothing is lost by it: what was not committed is replayed by the next owner.
     """
+
+    async def on_first_start(self) -> None:
+        """Keep the cycle collector off what a batch is made of."""
+        gc.set_threshold(*GARBAGE_THRESHOLDS)
+        await super().on_first_start()
+
+    async def on_startup_finished(self) -> None:
+        """Keep it off what was made at the start and stays to the end."""
+        gc.freeze()
+        await super().on_startup_finished()
 
     def _schedule_shutdown(self, signal: signal.Signals) -> None:
         self._bound_stopping()
