@@ -19,7 +19,8 @@ from aiokafka.errors import (
 )
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from stream_app.pipeline import LostPartitionError, Output, Refusal, Row
+from stream_app.pipeline import LostPartitionError, Output, Refusal
+from stream_app.scoring import Verdict
 from stream_app.settings import Settings
 
 # Room for the largest message that a broker takes by default, refused ones included.
@@ -82,8 +83,9 @@ class KafkaOutbox:
     async def _fill(self, output: Output) -> int | None:
         settings = self._settings
         if settings.scored_topic:
-            await self._send(settings.scored_topic, map(self._scored, output.rows))
-        await self._send(settings.anomalies_topic, map(self._scored, filter(_is_flagged, output.rows)))
+            await self._send(settings.scored_topic, map(self._scored, output.verdicts))
+        flagged = (verdict for verdict in output.verdicts if verdict.flag is not None)
+        await self._send(settings.anomalies_topic, map(self._scored, flagged))
         await self._send(settings.dlq_topic, map(self._refused, output.refusals))
         changes = (Message(key, value, []) for key, value in output.changes)
         last = await self._send(settings.changelog_topic, changes)
@@ -113,8 +115,9 @@ class KafkaOutbox:
             batch.close()
             yield batch
 
-    def _scored(self, row: Row) -> Message:
-        return Message(row.transaction.user_id.encode(), row.value, self._origin(row.offset))
+    def _scored(self, verdict: Verdict) -> Message:
+        value, _ = verdict.encoded()
+        return Message(verdict.transaction.user_id.encode(), value, self._origin(verdict.offset))
 
     def _refused(self, refusal: Refusal) -> Message:
         headers = [
@@ -133,7 +136,3 @@ def _append(batch: BatchBuilder, message: Message) -> bool:
     """Whether the message still fitted; a batch that is full closes itself."""
     added = batch.append(timestamp=None, key=message.key, value=message.value, headers=message.headers)
     return added is not None
-
-
-def _is_flagged(row: Row) -> bool:
-    return row.flagged

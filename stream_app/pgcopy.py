@@ -9,8 +9,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from stream_app.pipeline import Row
-from stream_app.scoring import transaction_id
+from stream_app.scoring import Verdict, identity_of
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -24,29 +23,29 @@ _TIMESTAMP = struct.Struct(">iq")
 _SMALL_AMOUNT = struct.Struct(">ihhHHHH")  # up to 9,999.99: one digit before the point and one after
 
 
-def copy_chunks(rows: Iterable[Row]) -> Iterator[bytes]:
+def copy_chunks(verdicts: Iterable[Verdict]) -> Iterator[bytes]:
     """The rows as a COPY stream of (id, user_id, amount, currency, txn_date, status, meta_data)."""
     chunk = [HEADER]
-    for row in rows:
-        chunk.append(encode_row(row))
+    for verdict in verdicts:
+        chunk.append(encode_row(verdict))
         if len(chunk) > CHUNK_ROWS:
             yield b"".join(chunk)
             chunk.clear()
     yield b"".join(chunk) + TRAILER
 
 
-def encode_row(row: Row) -> bytes:
+def encode_row(verdict: Verdict) -> bytes:
     """One row as a COPY tuple of seven fields."""
-    transaction = row.transaction
-    user_id = bytes.fromhex(transaction.user_id.replace("-", ""))
+    transaction = verdict.transaction
+    _, meta_data = verdict.encoded()
     return b"".join(
         (
-            _UUIDS.pack(7, 16, transaction_id(transaction), 16, user_id),
+            _UUIDS.pack(7, 16, verdict.identity, 16, identity_of(transaction.user_id)),
             encode_amount(transaction.amount),
             _sized(transaction.currency.encode()),
             _TIMESTAMP.pack(8, (transaction.txn_date - POSTGRES_EPOCH) // MICROSECOND),
             _sized(transaction.status.encode()),
-            _sized(b"\x01" + row.meta_data),
+            _sized(b"\x01" + meta_data),
         )
     )
 

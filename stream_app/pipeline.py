@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from schemas.scored import encode_scored
-from schemas.transaction import Decoder, Refused, Transaction
-from stream_app.scoring import Arrival, Detector, Scores, Window, score
+from schemas.transaction import Decoder, Refused
+from stream_app.scoring import Arrival, Detector, Scores, Verdict, Window, score
 from stream_app.windows import encode_window
 
 
@@ -47,17 +46,6 @@ class Refusal:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A scored transaction ready for the sinks; `value` is the whole row as JSON, `meta_data` that part."""
-
-    offset: int
-    transaction: Transaction
-    flagged: bool
-    value: bytes
-    meta_data: bytes
-
-
 @dataclass(slots=True)
 class Intake:
     """A decoded batch: valid arrivals, refusals, and what was passed over and counted."""
@@ -74,7 +62,7 @@ class Output:
 
     partition: int
     next_offset: int
-    rows: Sequence[Row]
+    verdicts: Sequence[Verdict]
     refusals: Sequence[Refusal]
     changes: Sequence[tuple[bytes, bytes]]
 
@@ -86,7 +74,7 @@ class LostPartitionError(Exception):
 class Rows(Protocol):
     """Step 4. Raises LostPartitionError when the epoch is no longer ours."""
 
-    async def write(self, partition: int, epoch: int, rows: Sequence[Row], next_offset: int) -> int:
+    async def write(self, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int) -> int:
         """Store the rows and advance the partition's offset, all or nothing; how many rows were new."""
 
 
@@ -177,8 +165,8 @@ class Pipeline:
 
     async def _store_rows(self, output: Output) -> int:
         if self._rows is None:
-            return len(output.rows)
-        return await self._rows.write(output.partition, self._epoch, output.rows, output.next_offset)
+            return len(output.verdicts)
+        return await self._rows.write(output.partition, self._epoch, output.verdicts, output.next_offset)
 
     def _keep_windows(self, output: Output, changelog_offset: int | None) -> None:
         if changelog_offset is not None:
@@ -190,17 +178,12 @@ class Pipeline:
 
 
 def _users(scores: Scores) -> set[str]:
-    return {verdict.arrival.transaction.user_id for verdict in scores.verdicts}
+    return {verdict.transaction.user_id for verdict in scores.verdicts}
 
 
 def _output(batch: Batch, intake: Intake, scores: Scores, windows: Mapping[str, Window]) -> Output:
-    rows = []
-    for verdict in scores.verdicts:
-        transaction = verdict.arrival.transaction
-        value, meta_data = encode_scored(transaction, verdict.flag)
-        rows.append(Row(verdict.arrival.offset, transaction, verdict.flag is not None, value, meta_data))
     changes = [(user.encode(), encode_window(windows[user])) for user in _users(scores)]
-    return Output(batch.partition, batch.next_offset, rows, intake.refusals, changes)
+    return Output(batch.partition, batch.next_offset, scores.verdicts, intake.refusals, changes)
 
 
 def _outcomes(intake: Intake, scores: Scores, stored: int) -> Counter[str]:

@@ -9,7 +9,8 @@ from typing import TypeVar
 import asyncpg
 
 from stream_app.pgcopy import copy_chunks
-from stream_app.pipeline import LostPartitionError, Row
+from stream_app.pipeline import LostPartitionError
+from stream_app.scoring import Verdict
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class PostgresRows:
 
         return await self._retried(attempt)
 
-    async def write(self, partition: int, epoch: int, rows: Sequence[Row], next_offset: int) -> int:
+    async def write(self, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int) -> int:
         """Store the rows at or after the partition's next offset and advance it, all or nothing.
 
         Returns how many rows were new. Raises LostPartitionError when the epoch is no longer ours.
@@ -70,7 +71,7 @@ class PostgresRows:
         async def attempt() -> int:
             async with self._pool.acquire() as connection, connection.transaction():
                 stored_offset = await self._lock(connection, partition, epoch)
-                fresh = [row for row in rows if row.offset >= stored_offset]
+                fresh = [verdict for verdict in verdicts if verdict.offset >= stored_offset]
                 stored = await _store(connection, fresh) if fresh else 0
                 await connection.execute(ADVANCE, self._topic, partition, next_offset)
                 return stored
@@ -126,13 +127,13 @@ async def _keep(connection: asyncpg.Connection) -> None:
     """Nothing to reset: each use is one transaction, and the staging table empties at its end."""
 
 
-async def _store(connection: asyncpg.Connection, rows: Sequence[Row]) -> int:
-    await connection.copy_to_table("staging", source=_stream(rows), format="binary")
+async def _store(connection: asyncpg.Connection, verdicts: Sequence[Verdict]) -> int:
+    await connection.copy_to_table("staging", source=_stream(verdicts), format="binary")
     tag = await connection.execute(STORE)
     await connection.execute(STORE_USERS)
     return int(tag.rsplit(" ", 1)[1])
 
 
-async def _stream(rows: Iterable[Row]) -> AsyncIterator[bytes]:
-    for chunk in copy_chunks(rows):
+async def _stream(verdicts: Iterable[Verdict]) -> AsyncIterator[bytes]:
+    for chunk in copy_chunks(verdicts):
         yield chunk

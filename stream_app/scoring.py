@@ -7,9 +7,9 @@ A detector has two verbs, kept apart so that a transaction never counts towards 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from schemas.scored import Flag
+from schemas.scored import Flag, encode_scored
 from schemas.transaction import Transaction
 
 ID_BYTES = 16
@@ -65,8 +65,7 @@ class Detector(Protocol):
         """Let the amount join the window."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A valid transaction and where it stands in the source partition (`timestamp` in milliseconds)."""
 
     offset: int
@@ -74,12 +73,21 @@ class Arrival:
     transaction: Transaction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
-    """What was found of one arrival: a flag, or None when it does not stand out."""
+    """A scored transaction: a flag, or None when it does not stand out. `identity` is its id in 16 bytes."""
 
-    arrival: Arrival
+    offset: int
+    identity: bytes
+    transaction: Transaction
     flag: Flag | None
+    _encoded: tuple[bytes, bytes] | None = field(default=None, repr=False, compare=False)
+
+    def encoded(self) -> tuple[bytes, bytes]:
+        """The whole row as JSON, and its `meta_data` alone; made once, when first asked for."""
+        if self._encoded is None:
+            self._encoded = encode_scored(self.transaction, self.flag)
+        return self._encoded
 
 
 @dataclass(slots=True)
@@ -91,9 +99,9 @@ class Scores:
     replayed: int = 0
 
 
-def transaction_id(transaction: Transaction) -> bytes:
-    """The transaction's id as 16 bytes."""
-    return bytes.fromhex(transaction.id.replace("-", ""))
+def identity_of(uuid: str) -> bytes:
+    """A UUID's text as 16 bytes."""
+    return bytes.fromhex(uuid.replace("-", ""))
 
 
 def score(arrivals: Iterable[Arrival], windows: Mapping[str, Window], detector: Detector) -> Scores:
@@ -106,13 +114,14 @@ def score(arrivals: Iterable[Arrival], windows: Mapping[str, Window], detector: 
     for arrival in arrivals:
         transaction = arrival.transaction
         window = windows[transaction.user_id]
-        identity = transaction_id(transaction)
+        identity = identity_of(transaction.id)
         if arrival.offset <= window.last_offset:
             scores.replayed += 1
         elif window.holds(identity):
             scores.duplicates += 1
         else:
-            scores.verdicts.append(Verdict(arrival, detector.score_one(window, transaction.amount)))
+            flag = detector.score_one(window, transaction.amount)
+            scores.verdicts.append(Verdict(arrival.offset, identity, transaction, flag))
             detector.learn_one(window, transaction.amount)
             window.remember(identity)
             window.last_offset = arrival.offset

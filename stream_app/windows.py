@@ -17,39 +17,48 @@ from schemas.scored import amount_text
 from stream_app.scoring import ID_BYTES, Window
 
 OFFSET_KEY = b"\0changelog-offset"  # no user's key starts with NUL
-NARROW, WIDE = 1, 2  # amounts in 8 bytes each, or in 16 where one needs it
+WIDTHS = {4: "I", 8: "q"}  # bytes an amount, in the first that fits all; else 16
+WIDEST = 16
 _HEADER = struct.Struct("<BBqq")
-_NARROW_AMOUNTS = [struct.Struct(f"<{count}q") for count in range(256)]
+_AMOUNTS = {
+    width: [struct.Struct(f"<{count}{code}") for count in range(256)] for width, code in WIDTHS.items()
+}
 
 
 def encode_window(window: Window) -> bytes:
-    """The window as bytes: format, count, last offset, update time, ids, amounts.
+    """The window as bytes: width of an amount, count, last offset, update time, ids, amounts.
 
     >>> window = Window([1, 2], bytes(32), 3, last_offset=7, updated_at=9)
-    >>> decode_window(encode_window(window)) == window
-    True
+    >>> len(encode_window(window)), decode_window(encode_window(window)) == window
+    (58, True)
     """
-    count = len(window.amounts)
-    try:
-        form, amounts = NARROW, _NARROW_AMOUNTS[count].pack(*window.amounts)
-    except struct.error:
-        form, amounts = WIDE, b"".join(amount.to_bytes(16, "little") for amount in window.amounts)
-    return _HEADER.pack(form, count, window.last_offset, window.updated_at) + window.ids + amounts
+    width, amounts = _encode_amounts(window.amounts)
+    header = _HEADER.pack(width, len(window.amounts), window.last_offset, window.updated_at)
+    return header + window.ids + amounts
+
+
+def _encode_amounts(amounts: list[int]) -> tuple[int, bytes]:
+    for width in WIDTHS:
+        try:
+            return width, _AMOUNTS[width][len(amounts)].pack(*amounts)
+        except struct.error:
+            continue  # one of them needs more
+    return WIDEST, b"".join(amount.to_bytes(WIDEST, "little") for amount in amounts)
 
 
 def decode_window(data: bytes) -> Window:
     """The window that `encode_window` made these bytes of; ValueError for bytes it did not make."""
     try:
-        form, count, last_offset, updated_at = _HEADER.unpack_from(data)
+        width, count, last_offset, updated_at = _HEADER.unpack_from(data)
     except struct.error:
         raise ValueError("a window's header is cut short") from None
     start = _HEADER.size + ID_BYTES * count
-    if form not in (NARROW, WIDE) or len(data) != start + 8 * form * count:
-        raise ValueError(f"not a window of a known format: {len(data)} bytes of format {form}")
-    if form == NARROW:
-        amounts = list(_NARROW_AMOUNTS[count].unpack_from(data, start))
+    if not (width in WIDTHS or width == WIDEST) or len(data) != start + width * count:
+        raise ValueError(f"not a window of a known format: {len(data)} bytes, {width} an amount")
+    if width in WIDTHS:
+        amounts = list(_AMOUNTS[width][count].unpack_from(data, start))
     else:
-        amounts = [int.from_bytes(data[at : at + 16], "little") for at in range(start, len(data), 16)]
+        amounts = [int.from_bytes(data[at : at + width], "little") for at in range(start, len(data), width)]
     return Window(amounts, data[_HEADER.size : start], sum(amounts), last_offset, updated_at)
 
 

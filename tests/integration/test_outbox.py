@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.scored import Flag, encode_scored
+from schemas.scored import Flag
 from schemas.transaction import Decoder
 from stream_app.outbox import KafkaOutbox
-from stream_app.pipeline import LostPartitionError, Output, Refusal, Row
+from stream_app.pipeline import LostPartitionError, Output, Refusal
+from stream_app.scoring import Verdict, identity_of
 from stream_app.settings import Settings
 from tests.installation import Installation, until
 from tests.pipeline.fakes import FakeRecord
@@ -29,13 +30,13 @@ def settings(environment: dict[str, str]) -> Settings:
 
 
 def output(count: int, *, flagged: int = 0, refusals: Sequence[Refusal] = ()) -> Output:
-    rows = []
+    verdicts = []
     for offset, sent in enumerate(traffic(count)):
         transaction = Decoder().decode(sent.value, sent.key, -1)
         flag = FLAG if offset < flagged else None
-        rows.append(Row(offset, transaction, flag is not None, *encode_scored(transaction, flag)))
-    changes = [(row.transaction.user_id.encode(), b"window %d" % row.offset) for row in rows]
-    return Output(PARTITION, count, rows, refusals, changes)
+        verdicts.append(Verdict(offset, identity_of(transaction.id), transaction, flag))
+    changes = [(verdict.transaction.user_id.encode(), b"window %d" % verdict.offset) for verdict in verdicts]
+    return Output(PARTITION, count, verdicts, refusals, changes)
 
 
 async def committed(settings: Settings, offset: int) -> None:
@@ -111,7 +112,7 @@ async def test_a_failure_in_the_middle_leaves_nothing_to_be_read(
 ) -> None:
     async with KafkaOutbox(PARTITION, settings) as outbox:
         with pytest.raises(TypeError):
-            await outbox.commit(Output(PARTITION, 5, output(5).rows, [], [("text", b"")]))  # type: ignore[list-item]
+            await outbox.commit(Output(PARTITION, 5, output(5).verdicts, [], [("text", b"")]))  # type: ignore[list-item]
         await outbox.commit(output(1))
 
     assert len(await installation.read("TXNWATCH_SCORED_TOPIC")) == 1

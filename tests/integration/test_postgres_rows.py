@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.scored import encode_scored
 from schemas.transaction import Transaction
-from stream_app.pipeline import LostPartitionError, Row
+from stream_app.pipeline import LostPartitionError
 from stream_app.postgres import PostgresRows, connect
+from stream_app.scoring import Verdict, identity_of
 
 TOPIC = "transactions"
 
@@ -31,7 +31,7 @@ def sink(pool: asyncpg.Pool) -> PostgresRows:
     return PostgresRows(pool, TOPIC, retry_seconds=5)
 
 
-def row(offset: int, **changes: Any) -> Row:
+def row(offset: int, **changes: Any) -> Verdict:
     fields: dict[str, Any] = {
         "id": str(uuid4()),
         "user_id": str(uuid4()),
@@ -42,8 +42,7 @@ def row(offset: int, **changes: Any) -> Row:
         "meta_data": None,
     }
     transaction = Transaction(**(fields | changes))
-    value, meta_data = encode_scored(transaction, None)
-    return Row(offset, transaction, flagged=False, value=value, meta_data=meta_data)
+    return Verdict(offset, identity_of(transaction.id), transaction, None)
 
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=32)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from schemas.transaction import Decoder
 from stream_app.detectors.rolling_mean import RollingMean
-from stream_app.pipeline import Batch, LostPartitionError, Output, Pipeline, Row
-from stream_app.scoring import Window
+from stream_app.pipeline import Batch, LostPartitionError, Output, Pipeline
+from stream_app.scoring import Verdict, Window
 from stream_app.windows import decode_window, encode_window
 
 
@@ -33,11 +33,12 @@ class FakeRows:
     next_offset: int = 0
     epoch: int = 1
 
-    async def write(self, _partition: int, epoch: int, rows: Sequence[Row], next_offset: int) -> int:
+    async def write(self, _partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int) -> int:
         self.reach("rows")
         if epoch != self.epoch:
             raise LostPartitionError("another epoch")
-        new = {row.transaction.id: row.value for row in rows if row.offset >= self.next_offset}
+        fresh = [verdict for verdict in verdicts if verdict.offset >= self.next_offset]
+        new = {verdict.transaction.id: verdict.encoded()[0] for verdict in fresh}
         before = len(self.stored)
         self.stored = new | self.stored
         self.next_offset = max(self.next_offset, next_offset)
@@ -49,14 +50,14 @@ class FakeOutbox:
     """Kafka: what was committed, the changelog and the group's offset among it."""
 
     reach: Callable[[str], None]
-    scored: list[Row] = field(default_factory=list)
+    scored: list[Verdict] = field(default_factory=list)
     refusals: list[tuple[int, str]] = field(default_factory=list)
     changelog: list[tuple[bytes, bytes]] = field(default_factory=list)
     group_offset: int = 0
 
     async def commit(self, output: Output) -> int | None:
         self.reach("outbox")
-        self.scored += output.rows
+        self.scored += output.verdicts
         self.refusals += [(refusal.record.offset, refusal.reason) for refusal in output.refusals]
         self.changelog += output.changes
         self.group_offset = output.next_offset

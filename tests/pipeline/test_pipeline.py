@@ -22,8 +22,8 @@ def records_of(transactions: Sequence[Sent]) -> list[FakeRecord]:
 def assert_as_expected(world: World, transactions: Sequence[Sent]) -> None:
     expected = replay(transactions)
     assert set(world.rows.stored) == expected.stored
-    assert [row.transaction.id for row in world.outbox.scored] == [sent.id for sent in transactions]
-    assert {row.transaction.id for row in world.outbox.scored if row.flagged} == expected.flagged
+    assert [verdict.transaction.id for verdict in world.outbox.scored] == [sent.id for sent in transactions]
+    assert {verdict.transaction.id for verdict in world.outbox.scored if verdict.flag} == expected.flagged
     assert {i for i, row in world.rows.stored.items() if b'"is_anomaly":true' in row} == expected.flagged
     assert {
         key.decode(): decode_window(value).amounts for key, value in world.windows.content.items() if value

@@ -165,7 +165,7 @@ def test_bytes_that_are_no_window_are_refused(data: bytes) -> None:
         window = decode_window(data)
     except ValueError:
         return
-    assert encode_window(window) == data or data[0] == 2  # small amounts are also read in the wide form
+    assert encode_window(window) == data or data[0] > 4  # small amounts are read in wider forms too
 
 
 def test_a_window_is_described_newest_first_in_decimal_text() -> None:
