@@ -1,47 +1,77 @@
-"""`python -m benchmarks`: run the measurements, print a table, write JSON."""
+"""`python -m benchmarks [NAME...]`: run measurements (all by default), print a table of each, write JSON."""
 
 import asyncio
-import json
-import platform
+import shlex
 import sys
-from dataclasses import asdict
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.race import Lap, rate_of
-from benchmarks.throughput import throughput
+from benchmarks.bed import bed
+from benchmarks.load import Loads
+from benchmarks.machine import machine, versions
+from benchmarks.options import Options
+from benchmarks.result import Record, Result, show
+from benchmarks.state import state
+
+Measurement = Callable[[Loads, Options], Awaitable[Result]]
+MEASUREMENTS: dict[str, Measurement] = {
+    "state": state,
+}
 
 
 @click.command()
-@click.option("--count", default=1_000_000, show_default=True, help="Transactions.")
-@click.option("--users", default=100_000, show_default=True, help="Their users.")
-@click.option("--rounds", default=3, show_default=True, help="Runs of each contender, in turn.")
+@click.argument("names", nargs=-1, type=click.Choice(list(MEASUREMENTS)))
+@click.option("--count", type=click.IntRange(1000), help="Transactions; 1,000,000 by default.")
+@click.option("--users", type=click.IntRange(10), help="Their users; 100,000 by default.")
+@click.option("--rounds", type=click.IntRange(1), help="Runs of each contender, in turn; 3 by default.")
+@click.option("--seconds", type=click.FloatRange(1), help="How long each rate of latency; 15 by default.")
+@click.option("--quick", is_flag=True, help="Only see that everything runs: small, one round.")
 @click.option(
-    "--json", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write the laps here."
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".bench"),
+    show_default=True,
+    help="Where the JSON goes, one file a measurement.",
 )
-def main(count: int, users: int, rounds: int, output: Path | None) -> None:
-    """Measure throughput; medians of all rounds, ratios within this run."""
-    laps = asyncio.run(throughput(count, users, rounds))
-    Console().print(_table(laps))
-    if output is not None:
-        machine = {"python": sys.version, "machine": platform.platform(), "count": count, "users": users}
-        results = {name: [asdict(lap) for lap in each] for name, each in laps.items()}
-        output.write_text(json.dumps({**machine, "laps": results}, indent=2))
+def main(names: tuple[str, ...], *, quick: bool, output: Path, **given: Any) -> None:
+    """Run the measurements named, or all.
+
+    Compare ratios within a run, not rates between runs: the machine's other work is in all of them.
+    """
+    changes = {name: value for name, value in given.items() if value is not None}
+    options = replace(Options.quick() if quick else Options(), **changes)
+    asyncio.run(_measure(names or tuple(MEASUREMENTS), options, output))
 
 
-def _table(laps: dict[str, list[Lap]]) -> Table:
-    table = Table("contender", "median/s", "lowest", "highest", "ratio to the first", "MB")
-    base = rate_of(next(iter(laps.values())))
-    for name, each in laps.items():
-        rates = sorted(lap.rate for lap in each)
-        rate = rate_of(each)
-        memory = max(lap.memory_bytes for lap in each) / 1e6
-        figures = (rate, rates[0], rates[-1])
-        table.add_row(name, *(f"{figure:,.0f}" for figure in figures), f"{rate / base:.2f}", f"{memory:.0f}")
-    return table
+async def _measure(names: tuple[str, ...], options: Options, output: Path) -> None:
+    console = Console()
+    with bed() as services:
+        loads = Loads(services)
+        for name in names:
+            click.echo(f"{name}:")
+            began = time.monotonic()
+            record = _record(await MEASUREMENTS[name](loads, options))
+            show(record.result, console)
+            record.write(output)
+            click.echo(f"{name} took {time.monotonic() - began:.0f} s; written to {output / name}.json\n")
 
 
-main()
+def _record(result: Result) -> Record:
+    began = datetime.now(UTC).isoformat(timespec="seconds")
+    return Record(began, _command(), machine(), versions(), result)
+
+
+def _command() -> str:
+    """This command as it is to be typed again."""
+    return shlex.join([".venv/bin/python", "-m", "benchmarks", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

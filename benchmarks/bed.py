@@ -1,66 +1,98 @@
-"""What a measurement runs on: the embedded services of one run, with topics and databases as needed."""
+"""What the measurements run on: embedded services, with topics and databases as each run needs them."""
 
-import os
+import asyncio
+import logging
 import shutil
-import subprocess
-import sys
+import socket
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
-import psutil
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import for_code
+from redis.asyncio import Redis
 
 from infra.embedded import cluster
 from infra.embedded.cluster import Addresses
 from infra.migrate import migrate
 
 PARTITIONS = 4
-COMMAND = Path(sys.executable).with_name("txnwatch")
+POLL_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Bed:
     """Running services and a scratch folder."""
 
     addresses: Addresses
     folder: Path
+    databases: dict[str, str] = field(default_factory=dict)
 
     @property
     def kafka(self) -> str:
         """Kafka's address."""
         return self.addresses.kafka
 
+    def scratch(self, run: str) -> Path:
+        """The folder of a run, made if absent."""
+        folder = self.folder / run
+        folder.mkdir(exist_ok=True)
+        return folder
+
     async def create_topics(self, *names: str, **config: str) -> None:
         """Topics of four partitions each."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
-        await admin.start()
-        try:
-            topics = [NewTopic(name, PARTITIONS, 1, topic_configs=config) for name in names]
-            await admin.create_topics(topics)
-        finally:
-            await admin.close()
+        topics = [NewTopic(name, PARTITIONS, 1, topic_configs=config) for name in names]
+        async with _admin(self.kafka) as admin:
+            response = await admin.create_topics(topics)
+            for name, code, *_rest in response.topic_errors:
+                if code:
+                    raise for_code(code)(name)
+            # The broker tells nobody of new leaders: it has to be asked.
+            while not all(map(_is_led, await admin.describe_topics(list(names)))):  # noqa: ASYNC110
+                await asyncio.sleep(POLL_SECONDS)
 
-    async def database(self) -> str:
-        """The URL of a new, migrated database."""
-        name = f"bench_{uuid4().hex[:12]}"
+    async def database(self, run: str) -> str:
+        """The URL of the run's database, new and migrated when first asked for."""
+        if run not in self.databases:
+            await self._in_postgres(f"CREATE DATABASE {run}")
+            url = urlsplit(self.addresses.postgres)._replace(path=f"/{run}").geturl()
+            await migrate(url)
+            self.databases[run] = url
+        return self.databases[run]
+
+    async def clean(self, run: str) -> None:
+        """Remove all that a run left: what it used in the background is not to burden the next one."""
+        shutil.rmtree(self.folder / run, ignore_errors=True)
+        async with _admin(self.kafka) as admin:
+            await admin.delete_topics([name for name in await admin.list_topics() if run in name])
+        if self.databases.pop(run, None) is not None:
+            await self._in_postgres(f"DROP DATABASE {run} WITH (FORCE)")
+            await self._in_postgres("CHECKPOINT")
+        async with Redis.from_url(self.addresses.redis) as redis:
+            await redis.flushall()
+
+    async def _in_postgres(self, statement: str) -> None:
         connection = await asyncpg.connect(self.addresses.postgres)
-        await connection.execute(f"CREATE DATABASE {name}")
-        await connection.close()
-        url = urlsplit(self.addresses.postgres)._replace(path=f"/{name}").geturl()
-        await migrate(url)
-        return url
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
 
 
 @contextmanager
 def bed() -> Iterator[Bed]:
     """The services, for the length of the block; nothing of them stays."""
     folder = Path(tempfile.mkdtemp(prefix="txnwatch-bench-"))
+    # Postgres runs under an account of its own when we are root, and has to get into the folder.
+    folder.chmod(0o755)
+    # Asking for a topic that was made a moment ago makes its clients log errors, and ask again.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         yield Bed(cluster.up(folder / "services"), folder)
     finally:
@@ -68,45 +100,28 @@ def bed() -> Iterator[Bed]:
         shutil.rmtree(folder)
 
 
-@dataclass(slots=True)
-class Running:
-    """A contender's process."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def cpu_seconds(self) -> float:
-        """User and system time of the process and its children so far."""
-        main = psutil.Process(self.process.pid)
-        times = [process.cpu_times() for process in (main, *main.children(recursive=True))]
-        return sum(spent.user + spent.system for spent in times)
-
-    def memory_bytes(self) -> int:
-        """Resident memory of the process and its children."""
-        main = psutil.Process(self.process.pid)
-        return sum(process.memory_info().rss for process in (main, *main.children(recursive=True)))
-
-    def check(self) -> None:
-        """RuntimeError, with the end of its log, when it has ended."""
-        if self.process.poll() is not None:
-            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
-            raise RuntimeError(f"ended with {self.process.returncode}:\n{tail}")
+def new_run() -> str:
+    """A name for a run, good for topics, databases and folders."""
+    return f"run{uuid4().hex[:10]}"
 
 
-@contextmanager
-def running(arguments: list[str | Path], environment: Mapping[str, str], log: Path) -> Iterator[Running]:
-    """A process while the block runs."""
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(
-            arguments, env={**os.environ, **environment}, stdout=output, stderr=output
-        ) as process,
-    ):
-        try:
-            yield Running(process, log)
-        finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def _admin(kafka: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    try:
+        await client.start()
+        yield client
+    finally:
+        await client.close()
+
+
+def _is_led(topic: dict[str, Any]) -> bool:
+    partitions = topic["partitions"]
+    return len(partitions) == PARTITIONS and all(partition["leader"] >= 0 for partition in partitions)

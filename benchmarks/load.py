@@ -3,10 +3,11 @@
 import asyncio
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import click
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 
@@ -27,6 +28,21 @@ class Load:
     users: int
     first: frozenset[str]
     last: frozenset[str]
+
+
+@dataclass(slots=True)
+class Loads:
+    """The filled topics of a bed, each filled when it is first asked for."""
+
+    bed: Bed
+    filled: dict[tuple[int, int], Load] = field(default_factory=dict)
+
+    async def of(self, count: int, users: int) -> Load:
+        """A topic of so many transactions of so many users."""
+        if (count, users) not in self.filled:
+            click.echo(f"  filling a topic: {count:,} transactions of {users:,} users")
+            self.filled[count, users] = await fill(self.bed, f"load-{count}-{users}", count, users)
+        return self.filled[count, users]
 
 
 async def fill(bed: Bed, topic: str, count: int, users: int) -> Load:
