@@ -11,9 +11,9 @@ from tests.services import (
     Choice,
     choose,
     empty_redis_database,
-    free_port,
     fresh_database,
     fresh_topics,
+    installation_variables,
     running,
 )
 
@@ -24,6 +24,16 @@ _MEANING: dict[Choice, str] = {
     "containers": "containers, since a Docker engine answers",
     "embedded": "embedded, since no Docker engine answers",
 }
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the fault runs."""
+    group = parser.getgroup("faults")
+    group.addoption("--faults-file", help="Append what each fault run came to, a JSON line a run.")
+    group.addoption("--faults-seed", type=int, help="First seed of the fault runs; random unless given.")
+    group.addoption(
+        "--faults-count", type=int, default=20, help="How often each step is killed in the slow runs."
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,23 +77,4 @@ def redis_url(services: Addresses) -> Iterator[str]:
 @pytest.fixture
 def environment(topics: Settings, database: str, redis_url: str, tmp_path: Path) -> dict[str, str]:
     """Every variable of one installation of this test's own, for commands run beside the test."""
-    return {
-        "KAFKA_BOOTSTRAP_SERVERS": topics.kafka_bootstrap_servers,
-        "POSTGRES_URL": database,
-        "REDIS_URL": redis_url,
-        "TXNWATCH_APP_ID": topics.app_id,
-        "TXNWATCH_TRANSACTIONS_TOPIC": topics.transactions_topic,
-        "TXNWATCH_SCORED_TOPIC": topics.scored_topic,
-        "TXNWATCH_ANOMALIES_TOPIC": topics.anomalies_topic,
-        "TXNWATCH_DLQ_TOPIC": topics.dlq_topic,
-        "TXNWATCH_PARTITIONS": str(topics.partitions),
-        "TXNWATCH_REPLICATION": str(topics.replication),
-        "TXNWATCH_SINKS": "postgres,redis",
-        "TXNWATCH_DATADIR": str(tmp_path / "datadir"),
-        "TXNWATCH_WEB_HOST": "127.0.0.1",
-        "TXNWATCH_WEB_PORT": str(free_port()),
-        "TXNWATCH_API_HOST": "127.0.0.1",
-        "TXNWATCH_API_PORT": str(free_port()),
-        "TXNWATCH_CORS_ORIGINS": "*",
-        "TXNWATCH_MAX_MESSAGE_BYTES": "65536",
-    }
+    return installation_variables(topics, database, redis_url, tmp_path / "datadir")

@@ -109,7 +109,14 @@ class Installation:
 
     async def read(self, variable: str) -> list[ConsumerRecord[bytes, bytes]]:
         """All committed records of the topic that the variable names, once no transaction is open there."""
-        topic = self.environment[variable]
+        return await self.read_topic(self.environment[variable])
+
+    async def read_changelog(self) -> list[ConsumerRecord[bytes, bytes]]:
+        """All committed records of the windows' changelog."""
+        return await self.read_topic(f"{self.environment['TXNWATCH_APP_ID']}-windows-changelog")
+
+    async def read_topic(self, topic: str) -> list[ConsumerRecord[bytes, bytes]]:
+        """All committed records of a topic, once no transaction is open there."""
         ends = await self._ends(topic)
         async with AIOKafkaConsumer(
             bootstrap_servers=self.kafka, auto_offset_reset="earliest", isolation_level="read_committed"

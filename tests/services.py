@@ -161,6 +161,30 @@ def empty_redis_database(server_url: str) -> Iterator[str]:
     raise RuntimeError("every database of the Redis server from 1 to 15 has keys: empty one for the tests")
 
 
+def installation_variables(topics: Settings, database: str, redis_url: str, datadir: Path) -> dict[str, str]:
+    """Every variable of one installation, for commands run beside a test."""
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": topics.kafka_bootstrap_servers,
+        "POSTGRES_URL": database,
+        "REDIS_URL": redis_url,
+        "TXNWATCH_APP_ID": topics.app_id,
+        "TXNWATCH_TRANSACTIONS_TOPIC": topics.transactions_topic,
+        "TXNWATCH_SCORED_TOPIC": topics.scored_topic,
+        "TXNWATCH_ANOMALIES_TOPIC": topics.anomalies_topic,
+        "TXNWATCH_DLQ_TOPIC": topics.dlq_topic,
+        "TXNWATCH_PARTITIONS": str(topics.partitions),
+        "TXNWATCH_REPLICATION": str(topics.replication),
+        "TXNWATCH_SINKS": "postgres,redis",
+        "TXNWATCH_DATADIR": str(datadir),
+        "TXNWATCH_WEB_HOST": "127.0.0.1",
+        "TXNWATCH_WEB_PORT": str(free_port()),
+        "TXNWATCH_API_HOST": "127.0.0.1",
+        "TXNWATCH_API_PORT": str(free_port()),
+        "TXNWATCH_CORS_ORIGINS": "*",
+        "TXNWATCH_MAX_MESSAGE_BYTES": "65536",
+    }
+
+
 def free_port() -> int:
     """A port of localhost that nothing listens on."""
     with socket.socket() as probe:

@@ -1,0 +1,151 @@
+"""What must come of the input topic, by a single-threaded replay of it in partition order.
+
+It shares no code with the worker but the decoding of a window's bytes. What is refused, and why, is not
+decided here: whoever sends a bad message says so in its header `expected` (a reason, or `tombstone`).
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from aiokafka import ConsumerRecord
+
+SIZE, MINIMUM, FACTOR = 20, 10, 5
+
+Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
+Row = dict[str, Any]
+Place = tuple[int, int]
+"""A record's partition and offset on the input topic."""
+
+
+@dataclass(slots=True)
+class UserWindow:
+    """A user's last amounts (hundredths) and ids, oldest first, and where the last one came from."""
+
+    amounts: list[int] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    last_offset: int = -1
+    updated_at: int = 0
+
+
+@dataclass(slots=True)
+class Expected:
+    """All that must be in the places that the worker writes to, once it has finished the input topic."""
+
+    rows: dict[tuple[str, str], Row] = field(default_factory=dict)
+    """By id and date: the first transaction of an id and date stays."""
+    scored: dict[Place, Row] = field(default_factory=dict)
+    letters: dict[Place, tuple[str, bytes | None, bytes]] = field(default_factory=dict)
+    """Reason, key and value of each refused message."""
+    windows: dict[str, UserWindow] = field(default_factory=lambda: defaultdict(UserWindow))
+    next_offsets: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def anomalies(self) -> dict[Place, Row]:
+        """The flagged ones among the scored."""
+        return {place: row for place, row in self.scored.items() if row["meta_data"]["is_anomaly"]}
+
+    @property
+    def users(self) -> set[str]:
+        """Everyone who has a row."""
+        return {row["user_id"] for row in self.rows.values()}
+
+
+def replay(log: Iterable[Record]) -> Expected:
+    """Go through the input topic's records, each partition's in its order."""
+    expected = Expected()
+    for record in sorted(log, key=lambda record: (record.partition, record.offset)):
+        expected.next_offsets[record.partition] = record.offset + 1
+        reason = dict(record.headers).get("expected")
+        if reason is None:
+            _score(expected, record)
+        elif reason != b"tombstone":
+            value = record.value or b""
+            expected.letters[record.partition, record.offset] = (reason.decode(), record.key, value)
+    return expected
+
+
+def _score(expected: Expected, record: Record) -> None:
+    row = _row(record.value or b"")
+    window = expected.windows[row["user_id"]]
+    if row["id"] in window.ids:
+        return
+    amount = _hundredths(row["amount"])
+    row["meta_data"] |= _verdict(window.amounts, amount)
+    expected.scored[record.partition, record.offset] = row
+    expected.rows.setdefault((row["id"], row["txn_date"]), row)
+    window.amounts = [*window.amounts, amount][-SIZE:]
+    window.ids = [*window.ids, row["id"]][-SIZE:]
+    window.last_offset, window.updated_at = record.offset, record.timestamp
+
+
+def _verdict(amounts: list[int], amount: int) -> dict[str, Any]:
+    if len(amounts) < MINIMUM or sum(amounts) == 0 or amount <= FACTOR * Fraction(sum(amounts), len(amounts)):
+        return {"is_anomaly": False}
+    mean = Fraction(sum(amounts), len(amounts))
+    return {
+        "is_anomaly": True,
+        "detector": "rolling_mean",
+        "mean": _text(round(mean)),
+        "window": len(amounts),
+        "ratio": round(float(amount / mean), 4),
+        "threshold": _text(round(FACTOR * mean)),
+    }
+
+
+def _row(value: bytes) -> Row:
+    sent = json.loads(value, parse_float=Decimal)
+    date = datetime.fromisoformat(sent["txn_date"]).astimezone(UTC)
+    return {
+        "id": str(UUID(sent["id"])),
+        "user_id": str(UUID(sent["user_id"])),
+        "amount": _text(_hundredths(sent["amount"])),
+        "currency": sent["currency"],
+        "txn_date": date.isoformat().replace("+00:00", "Z"),
+        "status": sent["status"],
+        "meta_data": dict(sent.get("meta_data") or {}),
+    }
+
+
+def _hundredths(amount: str | int | Decimal) -> int:
+    return int(Decimal(amount).scaleb(2))
+
+
+def _text(hundredths: int) -> str:
+    return f"{hundredths // 100}.{hundredths % 100:02d}"
+
+
+@dataclass(slots=True)
+class Findings:
+    """Where what was found differs from what must be: nothing anywhere is what a run has to end with."""
+
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def compare(self, where: str, expected: Mapping[Any, Any], found: Iterable[tuple[Any, Any]]) -> None:
+        """Hold what was found, by key, against what must be there under each key exactly once."""
+        seen: set[Any] = set()
+        for key, value in found:
+            if key in seen or key not in expected:
+                self.doubled.append(f"{where}: {key}")
+            elif value != expected[key]:
+                self.wrong.append(f"{where}: {key}: {value}, not {expected[key]}")
+            seen.add(key)
+        self.lost += [f"{where}: {key}" for key in expected if key not in seen]
+
+    @property
+    def nothing(self) -> bool:
+        """Whether all is as it must be."""
+        return not (self.lost or self.doubled or self.wrong)
+
+    def __str__(self) -> str:
+        """The counts and a few of each kind."""
+        kinds = (("lost", self.lost), ("doubled", self.doubled), ("wrong", self.wrong))
+        return "; ".join(f"{len(found)} {name} {found[:4]}" for name, found in kinds)

@@ -1,0 +1,99 @@
+"""The worker's protections, each with a way to switch it off in a process under test.
+
+A protection whose absence the oracle does not notice would be one that no fault run holds to account.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+
+from stream_app import outbox, restore
+from stream_app.pipeline import Pipeline
+from stream_app.postgres import PostgresRows
+
+
+def switch_off(protection: str) -> None:
+    """Run without the protection of this name."""
+    PROTECTIONS[protection]()
+
+
+def _epoch() -> None:
+    """Take any epoch for ours."""
+
+    async def lock(self: Any, connection: asyncpg.Connection, partition: int, _epoch: int) -> int:
+        statement = "SELECT next_offset FROM sink_offsets WHERE topic = $1 AND partition = $2 FOR UPDATE"
+        return int(await connection.fetchval(statement, self._topic, partition))
+
+    PostgresRows._lock = lock  # type: ignore[method-assign,assignment]  # noqa: SLF001
+
+
+def _next_offset() -> None:
+    """Store rows again that are at or below the partition's stored offset."""
+    locked = PostgresRows._lock  # noqa: SLF001
+
+    async def lock(self: Any, connection: asyncpg.Connection, partition: int, epoch: int) -> int:
+        await locked(self, connection, partition, epoch)
+        return 0
+
+    PostgresRows._lock = lock  # type: ignore[method-assign]  # noqa: SLF001
+
+
+def _fencing() -> None:
+    """Give each process transactional ids of its own."""
+
+    class Producer(AIOKafkaProducer):  # type: ignore[misc]
+        def __init__(self, *, transactional_id: str, **options: Any) -> None:
+            super().__init__(transactional_id=f"{transactional_id}-{os.getpid()}", **options)
+
+    outbox.AIOKafkaProducer = Producer  # type: ignore[attr-defined]
+
+
+def _committed_reads() -> None:
+    """Restore from what was aborted too."""
+
+    class Consumer(AIOKafkaConsumer):  # type: ignore[misc]
+        def __init__(self, *, isolation_level: str, **options: Any) -> None:
+            super().__init__(isolation_level=isolation_level.replace("committed", "uncommitted"), **options)
+
+    restore.AIOKafkaConsumer = Consumer  # type: ignore[attr-defined]
+
+
+def _rows_first() -> None:
+    """Commit to Kafka before Postgres has the rows."""
+    store, commit = Pipeline._store_rows, outbox.KafkaOutbox.commit  # noqa: SLF001
+    pending: dict[int, Any] = {}
+
+    async def store_later(self: Any, output: Any) -> int:
+        pending[output.partition] = self
+        return len(output.verdicts)
+
+    async def commit_first(self: Any, output: Any) -> int | None:
+        offset = await commit(self, output)
+        await store(pending.pop(output.partition), output)
+        return offset
+
+    Pipeline._store_rows = store_later  # type: ignore[method-assign]  # noqa: SLF001
+    outbox.KafkaOutbox.commit = commit_first  # type: ignore[method-assign]
+
+
+def _hearing_of_rebalances() -> None:
+    """Not a protection: a group that takes its time to tell a member that its partitions are gone."""
+
+    async def heartbeat(_self: Any) -> bool:
+        return True
+
+    GroupCoordinator._do_heartbeat = heartbeat  # noqa: SLF001
+
+
+PROTECTIONS: dict[str, Callable[[], None]] = {
+    "epoch": _epoch,
+    "next offset": _next_offset,
+    "fencing": _fencing,
+    "committed reads": _committed_reads,
+    "rows first": _rows_first,
+    "hearing of rebalances": _hearing_of_rebalances,
+}
