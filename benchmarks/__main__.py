@@ -19,10 +19,12 @@ from benchmarks.machine import machine, versions
 from benchmarks.options import Options
 from benchmarks.result import Record, Result, show
 from benchmarks.state import state
+from benchmarks.whole import whole
 
 Measurement = Callable[[Loads, Options], Awaitable[Result]]
 MEASUREMENTS: dict[str, Measurement] = {
     "state": state,
+    "whole": whole,
 }
 
 

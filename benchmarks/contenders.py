@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from benchmarks.bed import Bed, free_port
 from benchmarks.environments import ROOT, UnavailableError, peer_python, streams_command
 from benchmarks.load import Load
-from benchmarks.process import Command, running
+from benchmarks.process import Command, running, tail
 from benchmarks.race import Lap, output_of, timed
 
 TXNWATCH = Path(sys.executable).with_name("txnwatch")
@@ -111,6 +113,24 @@ class KafkaStreams:
         environment = peer_environment(bed, load.topic, run, bed.scratch(run))
         with running(Command(arguments, environment, bed.scratch(run) / "peer.log")) as process:
             return await timed(bed, load, run, process)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyAlone:
+    """The limit of `whole`: see `benchmarks.copy_alone`."""
+
+    name: str = "COPY alone"
+    at_most: int | None = None
+
+    async def lap(self, bed: Bed, load: Load, run: str) -> Lap:
+        """Run it to its end and read what it measured of itself."""
+        folder = bed.scratch(run)
+        environment = peer_environment(bed, load.topic, run, folder)
+        environment["PEER_POSTGRES"] = await bed.database(run)
+        command = Command([sys.executable, "-m", "benchmarks.copy_alone"], environment, folder / "copy.log")
+        with running(command) as process:
+            await process.finish()
+        return msgspec.json.decode(tail(command.log, lines=1), type=Lap)
 
 
 def peer_environment(bed: Bed, topic: str, run: str, state: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Processes of a measurement: started together, watched, stopped by pid with all that they started."""
 
+import asyncio
 import os
 import subprocess
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 
 STOP_SECONDS = 30
+POLL_SECONDS = 0.1
 TAIL_LINES = 15
 
 
@@ -61,6 +63,14 @@ class Running:
             if process.poll() is not None:
                 raise EndedError(f"ended with {process.returncode}:\n{tail(command.log)}")
 
+    async def finish(self) -> None:
+        """Wait until all have ended; EndedError when one failed."""
+        for command, process in zip(self.commands, self.processes, strict=True):
+            while process.poll() is None:  # noqa: ASYNC110 - Popen has no event
+                await asyncio.sleep(POLL_SECONDS)
+            if process.returncode:
+                raise EndedError(f"ended with {process.returncode}:\n{tail(command.log)}")
+
     def kill(self) -> None:
         """SIGKILL, as a machine that fails would end them."""
         for process in self.processes:
@@ -99,9 +109,9 @@ def running(*commands: Command) -> Iterator[Running]:
         started.stop()
 
 
-def tail(log: Path) -> str:
+def tail(log: Path, lines: int = TAIL_LINES) -> str:
     """The end of a log."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def _families(processes: list[subprocess.Popen[bytes]]) -> list[psutil.Process]:

@@ -129,7 +129,7 @@ def show(result: Result, console: Console) -> None:
     for figure in result.figures:
         console.print(f"{figure.what}: [bold]{figure.show()}[/bold]{_goals(figure)}")
     for note in result.notes:
-        console.print(f"[dim]{note}[/dim]", markup=True, highlight=False)
+        console.print(note, style="dim", markup=False, highlight=False)
 
 
 def _goals(figure: Figure) -> str:

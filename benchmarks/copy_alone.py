@@ -1,0 +1,101 @@
+"""The limit of `whole`: the worker's COPY, its INSERTs and its commit, with the bytes made beforehand.
+
+Run as a process by `CopyAlone`: it reads the topic, encodes every row as the worker does, and only then
+takes the time of writing them, one connection and one transaction a batch for each partition.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import asyncpg
+import psutil
+import uvloop
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from benchmarks.bed import PARTITIONS
+from schemas.transaction import Decoder
+from stream_app.pgcopy import copy_chunks
+from stream_app.postgres import ADVANCE, LOCK, STORE, STORE_USERS, TAKE_OVER, connect
+from stream_app.scoring import Verdict, identity_of
+from stream_app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A batch as COPY takes it."""
+
+    chunks: Sequence[bytes]
+    next_offset: int
+
+
+async def main() -> None:
+    """Print rate, CPU time and memory as JSON."""
+    topic, url = os.environ["PEER_INPUT"], os.environ["PEER_POSTGRES"]
+    size = int(Settings.model_fields["batch_size"].default)
+    batches = [await _encoded(topic, partition, size) for partition in range(PARTITIONS)]
+    count = sum(partition[-1].next_offset for partition in batches)
+    async with connect(url) as pool:
+        for partition in range(PARTITIONS):
+            await pool.execute(TAKE_OVER, topic, partition)
+        began, cpu = time.perf_counter(), time.process_time()
+        await asyncio.gather(
+            *(_write(pool, topic, partition, each) for partition, each in enumerate(batches))
+        )
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    memory = psutil.Process().memory_info().rss
+    lap = {"rate": count / seconds, "cpu_microseconds": cpu / count * 1e6, "memory_bytes": memory}
+    print(json.dumps(lap))  # noqa: T201 - this is its output
+
+
+async def _write(pool: asyncpg.Pool, topic: str, partition: int, batches: Sequence[Encoded]) -> None:
+    for batch in batches:
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.fetchrow(LOCK, topic, partition)
+            await connection.copy_to_table("staging", source=_stream(batch.chunks), format="binary")
+            await connection.execute(STORE)
+            await connection.execute(STORE_USERS)
+            await connection.execute(ADVANCE, topic, partition, batch.next_offset)
+
+
+async def _stream(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+async def _encoded(topic: str, partition: int, size: int) -> list[Encoded]:
+    verdicts = _verdicts(await _records(TopicPartition(topic, partition)))
+    return [Encoded(list(copy_chunks(batch)), batch[-1].offset + 1) for batch in _batches(verdicts, size)]
+
+
+def _batches(verdicts: Iterator[Verdict], size: int) -> Iterator[list[Verdict]]:
+    while batch := list(islice(verdicts, size)):
+        yield batch
+
+
+async def _records(source: TopicPartition) -> list[Any]:
+    records: list[Any] = []
+    async with AIOKafkaConsumer(bootstrap_servers=os.environ["PEER_KAFKA"]) as consumer:
+        consumer.assign([source])
+        await consumer.seek_to_beginning(source)
+        end = (await consumer.end_offsets([source]))[source]
+        while await consumer.position(source) < end:
+            for fetched in (await consumer.getmany(source, timeout_ms=200)).values():
+                records += fetched
+    return records
+
+
+def _verdicts(records: list[Any]) -> Iterator[Verdict]:
+    decode = Decoder().decode
+    for record in records:
+        transaction = decode(record.value, record.key, record.timestamp)
+        yield Verdict(record.offset, identity_of(transaction.id), transaction, None)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
