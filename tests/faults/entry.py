@@ -18,7 +18,7 @@ from stream_app import ownership, postgres
 from stream_app.app import create_app
 from stream_app.outbox import KafkaOutbox
 from stream_app.ownership import Ownership
-from stream_app.pipeline import Pipeline
+from stream_app.pipeline import LostPartitionError, Pipeline
 from stream_app.postgres import PostgresRows
 from stream_app.settings import Settings
 from stream_app.transport import BatchConsumer
@@ -36,7 +36,7 @@ class Points:
 
     def reach(self, point: str, partition: int = -1) -> None:
         """Note that a point was passed."""
-        if point in {"outbox committed", "rows committed", "opened"}:
+        if point in {"outbox committed", "rows committed", "opened", "refused"}:
             self._note(point, partition)
         if point != self._plan.point:
             return
@@ -55,6 +55,7 @@ def wrap(points: Points) -> None:
     """Mark the points."""
     _after(Pipeline, "_decode", points, "decoded", _batch)
     _after(Pipeline, "_load", points, "loaded", _first)
+    _refused(PostgresRows, "write", points)
     _before(PostgresRows, "write", points, "scored", _first)
     _after(postgres, "_store", points, "rows copied", _nowhere)
     _after(PostgresRows, "write", points, "rows committed", _first)
@@ -112,6 +113,19 @@ def _before(owner: Any, name: str, points: Points, point: str, where: Where) -> 
     async def wrapped(*arguments: Any, **options: Any) -> Any:
         points.reach(point, where(*arguments))
         return await method(*arguments, **options)
+
+    setattr(owner, name, wrapped)
+
+
+def _refused(owner: Any, name: str, points: Points) -> None:
+    method = getattr(owner, name)
+
+    async def wrapped(*arguments: Any, **options: Any) -> Any:
+        try:
+            return await method(*arguments, **options)
+        except LostPartitionError:
+            points.reach("refused", _first(*arguments))
+            raise
 
     setattr(owner, name, wrapped)
 

@@ -81,12 +81,19 @@ def _rows_first() -> None:
 
 
 def _hearing_of_rebalances() -> None:
-    """Not a protection: a group that takes its time to tell a member that its partitions are gone."""
+    """Not a protection of ours: let a member that lost its partitions hear of it only when it asks."""
+    beat, ask = GroupCoordinator._do_heartbeat, GroupCoordinator.request_rejoin  # noqa: SLF001
+    asked: list[bool] = []
 
-    async def heartbeat(_self: Any) -> bool:
-        return True
+    async def heartbeat(self: Any) -> bool:
+        return bool(await beat(self)) if asked else True
+
+    def request_rejoin(self: Any) -> None:
+        asked.append(True)
+        ask(self)
 
     GroupCoordinator._do_heartbeat = heartbeat  # noqa: SLF001
+    GroupCoordinator.request_rejoin = request_rejoin
 
 
 PROTECTIONS: dict[str, Callable[[], None]] = {

@@ -1,7 +1,6 @@
 """An installation under faults: workers with a plan, what they did, and the audit of what came of it."""
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -74,7 +73,7 @@ class Rig(Installation):
         self._started = 0
 
     @contextmanager
-    def run(self, plan: Plan | None = None, *, datadir: str = "one", **overrides: str) -> Iterator[Worker]:
+    def run(self, plan: Plan | None = None, /, *, datadir: str = "one", **overrides: str) -> Iterator[Worker]:
         """A worker by the plan while the block runs; killed at its end if still there."""
         folder = self.folder / datadir
         if folder not in self.datadirs:
@@ -179,8 +178,3 @@ async def rig(services: Addresses, folder: Path) -> AsyncIterator[Rig]:
         with redis.Redis.from_url(redis_url) as client:
             client.flushdb()
         _REDIS_NUMBERS.add(number)
-
-
-def signal_process(pid: int, number: signal.Signals) -> None:
-    """Send a signal to a process that this run started."""
-    os.kill(pid, number)

@@ -1,0 +1,70 @@
+"""A worker that is stopped past its session, and goes on when others have its partitions."""
+
+import signal
+import time
+from dataclasses import dataclass
+
+from tests.faults.plan import Plan
+from tests.faults.rig import Rig, Worker
+from tests.installation import until
+from tests.traffic import traffic
+
+SMALL = {"TXNWATCH_BATCH_SIZE": "50"}
+FIRST, SECOND = 3000, 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Nap:
+    """When a worker fell asleep, and what it committed to Kafka from waking to opening partitions again."""
+
+    slept: float
+    commits_before_opening: int
+    messages: int = FIRST + SECOND
+
+
+async def sleep_through(ground: Rig, plan: Plan, *, seed: int, off: tuple[str, ...] = ()) -> Nap:
+    """A worker stops itself in a batch; another finishes everything; it wakes; both go on with more."""
+    transactions = traffic(FIRST + SECOND, seed=seed)
+    await ground.send_transactions(transactions[:FIRST])
+    with ground.run(plan, datadir="sleeper", **SMALL) as sleeper:
+        await asleep(sleeper)
+        (slept,) = ground.events("signalled")
+        with ground.run(Plan(off=[*off]), datadir="other", **SMALL) as other:
+            await ground.finish(other)
+            woken = wake(sleeper)
+            await until(lambda: opened(ground, sleeper, after=woken))
+            await ground.send_transactions(transactions[FIRST:])
+            await ground.finish(sleeper, other)
+            for worker in (sleeper, other):
+                assert await worker.stop() == 0, worker.tail()
+    return Nap(slept.at, commits_before_opening(ground, sleeper, after=woken))
+
+
+async def asleep(worker: Worker) -> None:
+    """Wait until the worker has stopped itself."""
+
+    async def stopped() -> bool:
+        assert worker.process.poll() is None, worker.tail()
+        return worker.state() == "T"
+
+    await until(stopped)
+
+
+def wake(worker: Worker) -> float:
+    """Let the worker go on; when that was."""
+    now = time.time()
+    worker.process.send_signal(signal.SIGCONT)
+    return now
+
+
+async def opened(ground: Rig, worker: Worker, *, after: float) -> bool:
+    """Whether the worker has taken a partition over since then."""
+    assert worker.process.poll() is None, worker.tail()
+    return any(event.at > after for event in ground.events("opened", worker.process.pid))
+
+
+def commits_before_opening(ground: Rig, worker: Worker, *, after: float) -> int:
+    """How many batches the worker committed after that time with no partition taken over since."""
+    later = [event for event in ground.events(pid=worker.process.pid) if event.at > after]
+    opened = [event.at for event in later if event.what == "opened"]
+    return sum(event.what == "outbox committed" and event.at < min(opened) for event in later)
