@@ -7,6 +7,7 @@ import asyncio
 import socket
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import faust
@@ -38,7 +39,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         super().__init__(**_faust_options(settings))
         self.settings = settings
         self.tally = Tally()
-        self.transport = BatchTransport([URL(f"kafka://{settings.kafka}")], self)
+        self.transport = BatchTransport(_brokers(settings), self)
         self.windows = WindowStore(
             settings.datadir / "windows",
             cache_bytes=settings.block_cache_bytes,
@@ -54,8 +55,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         await super().on_first_start()
 
     async def on_start(self) -> None:
-        """Check the topics and make what the pipelines write to, before anything is consumed."""
-        await check_topics(self.settings)
+        """Make what the pipelines write to, before anything is consumed."""
         self.ownership = await _ownership(self, self._resources)
         await super().on_start()
 
@@ -83,8 +83,8 @@ def create_app(settings: Settings) -> ScoringApp:
     async def finish(event: Any) -> None:
         if await app.ownership.process(event.value):
             event.ack()
-        else:  # lost: its partition's next owner replays it, and nobody is to wait for it here
-            app.consumer.unacked.discard(event.message)
+        else:
+            app.consumer.abandon(event.message)
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def release(*_args: Any, **_kwargs: Any) -> None:
@@ -114,6 +114,7 @@ async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
 
     ownership = Ownership(
         settings,
+        check=partial(check_topics, settings),
         store=app.windows,
         rows=rows,
         mirror=mirror,
@@ -137,7 +138,7 @@ async def _mirror(settings: Settings, resources: AsyncExitStack) -> RedisMirror:
 def _faust_options(settings: Settings) -> dict[str, Any]:
     return {
         "id": settings.app_id,
-        "broker": [URL(f"kafka://{server}") for server in settings.kafka.split(",")],
+        "broker": _brokers(settings),
         "store": "memory://",
         "datadir": settings.datadir,
         "Worker": BoundedWorker,
@@ -152,9 +153,14 @@ def _faust_options(settings: Settings) -> dict[str, Any]:
         "broker_rebalance_timeout": max(30.0, settings.session_seconds),
         "web_bind": settings.web_host,
         "web_port": settings.web_port,
-        "canonical_url": f"http://{_advertised(settings.web_host)}:{settings.web_port}",
+        "web_host": _advertised(settings.web_host),
+        "table_standby_replicas": 0,
         "worker_redirect_stdouts": False,
     }
+
+
+def _brokers(settings: Settings) -> list[URL]:
+    return [URL(f"kafka://{server}") for server in settings.servers]
 
 
 def _advertised(web_host: str) -> str:

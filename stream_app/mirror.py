@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from stream_app.scoring import Window
 from stream_app.windows import describe
@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 CHUNK_USERS = 500
 MOST_PENDING = 100_000
 LAST_WRITES_SECONDS = 5
+FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0
 
 # KEYS: a window's hash and its list of amounts, by turns. ARGV: six values a user.
 WRITE = """
@@ -69,13 +70,23 @@ class RedisMirror:
             await asyncio.gather(self._writer, return_exceptions=True)
 
     def put(self, windows: Mapping[str, Window]) -> None:
-        """Take note of windows; beyond the bound on pending ones, the new are dropped and counted."""
-        if len(self._pending) + len(windows) > MOST_PENDING:
-            self.dropped += len(windows)
-            return
-        self._pending.update(windows)
-        self._arrived.set()
-        self._written.clear()
+        """Take note of windows; beyond the bound on pending users, new ones are dropped and counted."""
+        room = MOST_PENDING - len(self._pending)
+        if len(windows) > room:
+            known = {user: window for user, window in windows.items() if user in self._pending}
+            self._drop(len(windows) - len(known), "too many are waiting")
+            windows = known
+        if windows:
+            self._pending.update(windows)
+            self._arrived.set()
+            self._written.clear()
+
+    def _drop(self, count: int, why: str) -> None:
+        if count and not self.dropped:
+            logger.warning(
+                "Redis mirror: windows left out, since %s; `txnwatch mirror rebuild` mends it", why
+            )
+        self.dropped += count
 
     async def rebuild(self, windows: Iterable[tuple[str, Window]]) -> int:
         """Mirror all windows given, at the pace that Redis takes them; how many there were."""
@@ -93,18 +104,24 @@ class RedisMirror:
 
     async def _write_forever(self) -> None:
         """Write what is pending, chunk by chunk; while Redis is away, try again with backoff."""
-        delay = 0.1
+        delay, most = FIRST_DELAY, CHUNK_USERS
         while True:
             await self._arrived.wait()
-            chunk = dict(islice(self._pending.items(), CHUNK_USERS))
+            chunk = dict(islice(self._pending.items(), most))
             try:
                 await self._write(list(_keys(chunk)), list(_values(chunk.values())))
+            except ResponseError as error:
+                # One of them is refused, a key of another type say: find it one by one, and leave it out.
+                if len(chunk) > 1:
+                    most = 1
+                    continue
+                self._drop(1, f"Redis refused one: {error}")
             except (RedisError, OSError) as error:
                 logger.warning("Redis mirror: %s; trying again in %.1f s", error, delay)
                 await asyncio.sleep(delay)
-                delay = min(2 * delay, 5)
+                delay = min(2 * delay, LONGEST_DELAY)
                 continue
-            delay = 0.1
+            delay, most = FIRST_DELAY, min(2 * most, CHUNK_USERS)
             self._forget(chunk)
 
     def _forget(self, written: Mapping[str, Window]) -> None:

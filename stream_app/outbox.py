@@ -4,16 +4,19 @@ The `transactional.id` is the app's id and the partition: starting a producer un
 owner's and aborts what that one left open, and a transaction of the fenced one fails whole.
 """
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     InvalidProducerEpoch,
     InvalidProducerIdMapping,
     InvalidTxnState,
+    KafkaConnectionError,
     KafkaError,
+    KafkaTimeoutError,
     OutOfOrderSequenceNumber,
     ProducerFenced,
 )
@@ -23,15 +26,26 @@ from stream_app.pipeline import LostPartitionError, Output, Refusal
 from stream_app.scoring import Verdict
 from stream_app.settings import Settings
 
-# Room for the largest message that a broker takes by default, refused ones included.
-LARGEST_RECORD = 1 << 20
-FENCED = (
+LARGEST_BATCH = 1 << 20
+# What of a refused message is kept: with headers, below the 1,048,588 bytes that a broker takes by default.
+LARGEST_LETTER = 1_000_000
+LARGEST_KEY = 1_000
+STOP_SECONDS = 10
+
+# The transaction's outcome is not known, or another owner's producer has ended it. Either way the
+# partition is to be taken over again, by whomever the group gives it to.
+LOST = (
+    KafkaConnectionError,
+    KafkaTimeoutError,
     ProducerFenced,
     InvalidProducerEpoch,
     InvalidProducerIdMapping,
     InvalidTxnState,
     OutOfOrderSequenceNumber,
 )
+
+
+Sent = asyncio.Future[Any]  # of aiokafka's RecordMetadata
 
 
 class Message(NamedTuple):
@@ -49,25 +63,32 @@ class KafkaOutbox:
         self._partition = partition
         self._settings = settings
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka,
+            bootstrap_servers=settings.servers,
             client_id=f"{settings.app_id}-outbox-{partition}",
             transactional_id=f"{settings.app_id}-{partition}",
             compression_type="lz4",
-            max_batch_size=LARGEST_RECORD,
-            max_request_size=2 * LARGEST_RECORD,
+            max_batch_size=LARGEST_BATCH,
+            max_request_size=2 * LARGEST_BATCH,
         )
 
     async def __aenter__(self) -> Self:
-        await self._producer.start()
+        try:
+            await self._producer.start()
+        except BaseException:
+            await self._close()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        """Stop in a bounded time: what hangs there is fenced by the next owner's producer."""
         try:
-            await self._producer.stop()
-        except KafkaError:
-            # A fenced producer raises its fencing again on the way out; it holds nothing by then.
+            await asyncio.wait_for(self._producer.stop(), STOP_SECONDS)
+        except (KafkaError, TimeoutError):  # a fenced producer raises its fencing again on the way out
             await self._producer.client.close()
 
     async def commit(self, output: Output) -> int | None:
@@ -75,34 +96,39 @@ class KafkaOutbox:
         try:
             async with self._producer.transaction():
                 return await self._fill(output)
-        except FENCED as error:
-            raise LostPartitionError(
-                f"partition {self._partition}: this producer was fenced: {error!r}"
-            ) from error
+        except KafkaError as error:
+            # The producer's sender wraps what ended it.
+            if isinstance(error, LOST) or isinstance(error.__cause__, LOST):
+                raise LostPartitionError(
+                    f"partition {self._partition}: the transaction failed: {error!r}"
+                ) from error
+            raise
 
     async def _fill(self, output: Output) -> int | None:
         settings = self._settings
-        if settings.scored_topic:
-            await self._send(settings.scored_topic, map(self._scored, output.verdicts))
         flagged = (verdict for verdict in output.verdicts if verdict.flag is not None)
-        await self._send(settings.anomalies_topic, map(self._scored, flagged))
-        await self._send(settings.dlq_topic, map(self._refused, output.refusals))
         changes = (Message(key, value, []) for key, value in output.changes)
-        last = await self._send(settings.changelog_topic, changes)
+        submitted = [
+            *await self._submit(settings.scored_topic, map(self._scored, output.verdicts)),
+            *await self._submit(settings.anomalies_topic, map(self._scored, flagged)),
+            *await self._submit(settings.dlq_topic, map(self._refused, output.refusals)),
+            *await self._submit(settings.changelog_topic, changes),
+        ]
         source = TopicPartition(settings.transactions_topic, self._partition)
         await self._producer.send_offsets_to_transaction({source: output.next_offset}, settings.app_id)
-        return last
+        # Each has to be seen to have arrived: a transaction of aiokafka commits without a batch that failed.
+        offsets = [(await sent).offset + count - 1 for sent, count in submitted]
+        return offsets[-1] if output.changes else None
 
-    async def _send(self, topic: str, messages: Iterable[Message]) -> int | None:
-        """Send all messages to the topic's partition of our number; the offset of the last, if any."""
-        submitted = []
-        for batch in self._batches(messages):
-            sent = await self._producer.send_batch(batch, topic, partition=self._partition)
-            submitted.append((sent, batch.record_count()))
-        last = None
-        for sent, count in submitted:
-            last = (await sent).offset + count - 1
-        return last
+    async def _submit(self, topic: str, messages: Iterable[Message]) -> list[tuple[Sent, int]]:
+        """Hand messages over for the topic's partition of our number: each batch's future and its size."""
+        submitted: list[tuple[Sent, int]] = []
+        if topic:
+            for batch in self._batches(messages):
+                sent = await self._producer.send_batch(batch, topic, partition=self._partition)
+                sent.add_done_callback(_look_at)
+                submitted.append((sent, batch.record_count()))
+        return submitted
 
     def _batches(self, messages: Iterable[Message]) -> Iterator[BatchBuilder]:
         batch = self._producer.create_batch()
@@ -120,13 +146,18 @@ class KafkaOutbox:
         return Message(verdict.transaction.user_id.encode(), value, self._origin(verdict.offset))
 
     def _refused(self, refusal: Refusal) -> Message:
+        key, value = refusal.record.key, refusal.record.value or b""
         headers = [
             ("reason", refusal.reason.encode()),
             ("detail", refusal.detail.encode(errors="replace")),
             ("source-topic", self._settings.transactions_topic.encode()),
             *self._origin(refusal.record.offset),
         ]
-        return Message(refusal.record.key, refusal.record.value or b"", headers)
+        if len(key or b"") + len(value) > LARGEST_LETTER:
+            # It would not fit; the headers say where the whole of it is.
+            headers.append(("cut-from", b"%d" % len(value)))
+            key, value = key and key[:LARGEST_KEY], value[: LARGEST_LETTER - LARGEST_KEY]
+        return Message(key, value, headers)
 
     def _origin(self, offset: int) -> list[tuple[str, bytes]]:
         return [("source-partition", b"%d" % self._partition), ("source-offset", b"%d" % offset)]
@@ -136,3 +167,9 @@ def _append(batch: BatchBuilder, message: Message) -> bool:
     """Whether the message still fitted; a batch that is full closes itself."""
     added = batch.append(timestamp=None, key=message.key, value=message.value, headers=message.headers)
     return added is not None
+
+
+def _look_at(sent: Sent) -> None:
+    """Take note of a failure: where several batches fail, only the first is raised."""
+    if not sent.cancelled():
+        sent.exception()

@@ -8,22 +8,29 @@ anew by whoever gets it, so that there is one way in, whatever happened before.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
+
+from aiokafka.errors import KafkaError
 
 from stream_app.mirror import RedisMirror
 from stream_app.outbox import KafkaOutbox
 from stream_app.pipeline import Batch, LostPartitionError, Outbox, Pipeline
 from stream_app.postgres import PostgresRows
 from stream_app.restore import restore
+from stream_app.retry import retried
 from stream_app.settings import Settings
 from stream_app.windows import WindowStore
 
 logger = logging.getLogger(__name__)
 
 MakePipeline = Callable[[int, Outbox], Pipeline]
+T = TypeVar("T")
+
+CANCEL_SECONDS = 5
 
 
 @dataclass(slots=True)
@@ -42,6 +49,7 @@ class Ownership:
         self,
         settings: Settings,
         *,
+        check: Callable[[], Awaitable[str]],
         store: WindowStore,
         rows: PostgresRows | None,
         mirror: RedisMirror | None,
@@ -49,32 +57,30 @@ class Ownership:
         rejoin: Callable[[], None],
     ) -> None:
         self._settings = settings
+        self._check = check
         self._store = store
         self._rows = rows
         self._mirror = mirror
         self._make_pipeline = make_pipeline
         self._rejoin = rejoin
         self._owned: dict[int, Owned] = {}
-        self._acquiring: asyncio.Future[list[None]] | None = None
+        self._acquiring: asyncio.Task[None] | None = None
 
     async def acquire(self, partitions: Iterable[int]) -> bool:
-        """Open all partitions; False when they were released again meanwhile."""
-        opening = self._acquiring = asyncio.gather(*map(self._open, partitions))
-        await asyncio.wait([opening])
-        if opening.cancelled():
+        """Open these partitions, and only these; False when they were released again meanwhile."""
+        await self.release()
+        acquiring = self._acquiring = asyncio.create_task(self._acquire(partitions))
+        await asyncio.wait([acquiring])
+        if acquiring.cancelled():
             return False
-        opening.result()
+        acquiring.result()
         return True
 
     async def release(self) -> None:
         """Close all partitions; batches still under way are cut off, to be replayed by the next owner."""
-        if self._acquiring is not None:
-            await _cancel(self._acquiring)
+        await _cancel(self._acquiring)
         owned, self._owned = self._owned, {}
-        for partition in owned.values():
-            if partition.running is not None:
-                await _cancel(partition.running)
-        await asyncio.gather(*(partition.resources.aclose() for partition in owned.values()))
+        await asyncio.gather(*map(_close, owned.values()))
 
     async def process(self, batch: Batch) -> bool:
         """Bring a batch through the pipeline; False when the partition is no longer ours."""
@@ -92,24 +98,40 @@ class Ownership:
             owned.running = None
         return True
 
-    async def _open(self, partition: int) -> None:
+    async def _acquire(self, partitions: Iterable[int]) -> None:
+        identity = f"{await self._retried(self._check)}/{self._settings.changelog_topic}"
+        async with asyncio.TaskGroup() as group:
+            for partition in partitions:
+                group.create_task(self._retried(partial(self._open, partition, identity)))
+
+    async def _open(self, partition: int, identity: str) -> None:
         async with AsyncExitStack() as stack:
             outbox = await stack.enter_async_context(KafkaOutbox(partition, self._settings))
-            epoch, _ = (0, 0) if self._rows is None else await self._rows.take_over(partition)
-            self._store.open(partition)
+            epoch, stored_up_to = (0, 0) if self._rows is None else await self._rows.take_over(partition)
+            self._store.open(partition, identity)
             stack.callback(self._store.close, partition)
-            restored = await restore(self._store, partition, self._settings)
+            restored = await restore(self._store, partition, self._settings, stored_up_to)
             if self._mirror is not None:
-                stack.push_async_callback(_cancel, asyncio.create_task(self._rebuild_mirror(partition)))
+                rebuilding = asyncio.create_task(self._mirror.rebuild(self._store.windows(partition)))
+                stack.push_async_callback(_cancel, rebuilding)
             self._owned[partition] = Owned(self._make_pipeline(epoch, outbox), stack.pop_all())
-        logger.info("partition %d: taken over, %d windows restored", partition, restored)
+        logger.info("partition %d: taken over, %d changes restored", partition, restored)
 
-    async def _rebuild_mirror(self, partition: int) -> None:
-        assert self._mirror is not None  # noqa: S101 - for the type checker
-        await self._mirror.rebuild(self._store.windows(partition))
+    async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        return await retried(attempt, _passes, what="Kafka", within=self._settings.retry_seconds)
 
 
-async def _cancel(task: asyncio.Future[Any]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await asyncio.wait([task])
+def _passes(error: Exception) -> bool:
+    return isinstance(error, KafkaError) and error.retriable
+
+
+async def _close(owned: Owned) -> None:
+    await _cancel(owned.running)
+    await owned.resources.aclose()
+
+
+async def _cancel(task: asyncio.Task[Any] | None) -> None:
+    """Cancel the task and wait for its end, for a bounded time: what hangs on Kafka ends with its client."""
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_SECONDS)

@@ -1,8 +1,5 @@
 """Step 4: rows into Postgres by COPY through a staging table, guarded by the partition's epoch."""
 
-import asyncio
-import logging
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -10,9 +7,9 @@ import asyncpg
 
 from stream_app.pgcopy import copy_chunks
 from stream_app.pipeline import LostPartitionError
+from stream_app.retry import retried
 from stream_app.scoring import Verdict
 
-logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # Failures of the connection or the server that pass by themselves, and not of what was asked.
@@ -23,9 +20,20 @@ TRANSIENT = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that broke while it was idle
     asyncpg.OperatorInterventionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
 )
+
+# A worker that is frozen, or whose host is gone, must not keep the next owner waiting for its lock.
+SESSION = {
+    "application_name": "txnwatch-worker",
+    "idle_in_transaction_session_timeout": "15s",
+    "statement_timeout": "60s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
 
 STAGING = """
 CREATE TEMP TABLE IF NOT EXISTS staging (
@@ -86,24 +94,7 @@ class PostgresRows:
         return int(row["next_offset"])
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        return await retried(attempt, TRANSIENT, within=self._retry_seconds)
-
-
-async def retried(
-    attempt: Callable[[], Awaitable[T]], transient: tuple[type[Exception], ...], *, within: float
-) -> T:
-    """The attempt's result; failures of the kinds given are tried again with backoff, for so many seconds."""
-    deadline = asyncio.get_running_loop().time() + within
-    delay = 0.05
-    while True:
-        try:
-            return await attempt()
-        except transient as error:
-            if asyncio.get_running_loop().time() + delay > deadline:
-                raise
-            logger.warning("Postgres: %s: %s; trying again in %.1f s", type(error).__name__, error, delay)
-        await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - jitter
-        delay = min(2 * delay, 5)
+        return await retried(attempt, _passes, what="Postgres", within=self._retry_seconds)
 
 
 def connect(url: str) -> asyncpg.Pool:
@@ -115,8 +106,12 @@ def connect(url: str) -> asyncpg.Pool:
         command_timeout=60,
         init=_prepare,
         reset=_keep,
-        server_settings={"application_name": "txnwatch-worker"},
+        server_settings=SESSION,
     )
+
+
+def _passes(error: Exception) -> bool:
+    return isinstance(error, TRANSIENT)
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:

@@ -19,7 +19,10 @@ class PartitionRecovery(Recovery):  # type: ignore[misc]
             except (RebalanceAgain, IllegalStateError):
                 continue
             except ServiceStopped:
-                break
+                if self.should_stop:
+                    break
+                # Faust calls a wait that ran out of time stopped, too.
+                raise TimeoutError("going to the committed offsets took too long") from None
 
     async def _recover(self, generation_id: int) -> None:
         partitions = sorted(tp.partition for tp in self.active_tps)

@@ -17,15 +17,20 @@ logger = logging.getLogger(__name__)
 MOST_RECORDS = 10_000
 
 
-class ChangelogMismatchError(Exception):
-    """The local windows are of another changelog than the broker's: scoring on them would be wrong."""
+class KafkaMismatchError(Exception):
+    """What is kept here goes past what Kafka has: a topic was truncated or made anew."""
 
 
-async def restore(store: WindowStore, partition: int, settings: Settings) -> int:
-    """Apply the changelog's records that the open database lacks; how many there were."""
+async def restore(store: WindowStore, partition: int, settings: Settings, stored_up_to: int = 0) -> int:
+    """Apply the changelog's records that the open database lacks; how many there were.
+
+    `stored_up_to` is the source offset that Postgres has rows up to: KafkaMismatchError when the source does
+    not reach it, or the changelog does not reach what the database holds.
+    """
     changelog = TopicPartition(settings.changelog_topic, partition)
+    source = TopicPartition(settings.transactions_topic, partition)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka,
+        bootstrap_servers=settings.servers,
         client_id=f"{settings.app_id}-restore-{partition}",
         enable_auto_commit=False,
         auto_offset_reset="none",
@@ -35,10 +40,16 @@ async def restore(store: WindowStore, partition: int, settings: Settings) -> int
     )
     async with consumer:
         consumer.assign([changelog])
-        end = (await consumer.end_offsets([changelog]))[changelog]
+        ends = await consumer.end_offsets([changelog, source])
         beginning = (await consumer.beginning_offsets([changelog]))[changelog]
-        consumer.seek(changelog, _start(store, partition, beginning, end))
-        return await _apply(store, consumer, changelog, end)
+        if stored_up_to > ends[source]:
+            raise KafkaMismatchError(
+                f"partition {partition}: Postgres has rows up to offset {stored_up_to}, but "
+                f"{source.topic} ends at {ends[source]}: it was truncated or made anew. If that was meant, "
+                "delete the partition's row of sink_offsets."
+            )
+        consumer.seek(changelog, _start(store, partition, beginning, ends[changelog]))
+        return await _apply(store, consumer, changelog, ends[changelog])
 
 
 def _start(store: WindowStore, partition: int, beginning: int, end: int) -> int:
@@ -46,16 +57,14 @@ def _start(store: WindowStore, partition: int, beginning: int, end: int) -> int:
     if local is None:
         return beginning
     if local >= end:
-        raise ChangelogMismatchError(
-            f"partition {partition}: the local windows stand at changelog offset {local}, but the "
-            f"changelog ends at {end}: it was truncated or made anew. If that was meant, delete "
-            "this worker's data folder."
+        raise KafkaMismatchError(
+            f"partition {partition}: the local windows stand at changelog offset {local}, but the changelog "
+            f"ends at {end}: it was truncated or made anew. If that was meant, delete this worker's data "
+            "folder."
         )
     if local + 1 < beginning:
         logger.warning(
-            "partition %d: the changelog begins at %d, past the local windows: rebuilding",
-            partition,
-            beginning,
+            "partition %d: the changelog begins past the local windows: rebuilding them", partition
         )
         store.destroy(partition)
         return beginning

@@ -2,12 +2,22 @@
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import (
+    AliasChoices,
+    Field,
+    PositiveInt,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Sink = Literal["postgres", "redis"]
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+SCHEMES = {"postgres": ("postgres://", "postgresql://"), "redis": ("redis://", "rediss://", "unix://")}
 
 
 class Settings(BaseSettings):
@@ -17,25 +27,28 @@ class Settings(BaseSettings):
         env_file=".env", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=False
     )
 
-    kafka: str = Field("localhost:9092", validation_alias="KAFKA_BOOTSTRAP_SERVERS", min_length=1)
+    kafka: str = Field(
+        "localhost:9092",
+        validation_alias="KAFKA_BOOTSTRAP_SERVERS",
+        pattern=r"^\s*[^\s,:]+:\d+\s*(,\s*[^\s,:]+:\d+\s*)*$",
+    )
     postgres: SecretStr = Field(
         SecretStr("postgresql://localhost:5432/txnwatch"), validation_alias="POSTGRES_URL"
     )
     redis: SecretStr = Field(SecretStr("redis://localhost:6379/0"), validation_alias="REDIS_URL")
 
     app_id: str = Field("txnwatch", validation_alias="TXNWATCH_APP_ID", pattern=r"^[A-Za-z0-9._-]{1,100}$")
-    transactions_topic: str = Field(
-        "transactions", validation_alias="TXNWATCH_TRANSACTIONS_TOPIC", min_length=1
-    )
-    scored_topic: str = Field("transactions.scored", validation_alias="TXNWATCH_SCORED_TOPIC")
-    anomalies_topic: str = Field("anomalies", validation_alias="TXNWATCH_ANOMALIES_TOPIC", min_length=1)
-    dlq_topic: str = Field("transactions.dlq", validation_alias="TXNWATCH_DLQ_TOPIC", min_length=1)
-    sinks: Annotated[str, NoDecode] = Field(
+    transactions_topic: Topic = Field("transactions", validation_alias="TXNWATCH_TRANSACTIONS_TOPIC")
+    scored_topic: Topic | Literal[""] = Field("transactions.scored", validation_alias="TXNWATCH_SCORED_TOPIC")
+    anomalies_topic: Topic = Field("anomalies", validation_alias="TXNWATCH_ANOMALIES_TOPIC")
+    dlq_topic: Topic = Field("transactions.dlq", validation_alias="TXNWATCH_DLQ_TOPIC")
+    sinks: str = Field(
         "postgres,redis",
         validation_alias="TXNWATCH_SINKS",
-        pattern=r"^((postgres|redis)(,(postgres|redis))*)?$",
+        pattern=r"^((postgres|redis)(\s*,\s*(postgres|redis))*)?$",
     )
-    datadir: Path = Field(Path(".txnwatch"), validation_alias="TXNWATCH_DATADIR")
+    # `faust --datadir` is handed on as F_DATADIR.
+    datadir: Path = Field(Path(".txnwatch"), validation_alias=AliasChoices("F_DATADIR", "TXNWATCH_DATADIR"))
 
     web_host: str = Field("127.0.0.1", validation_alias="TXNWATCH_WEB_HOST")
     web_port: int = Field(6066, validation_alias="TXNWATCH_WEB_PORT", ge=1, le=65535)
@@ -46,13 +59,37 @@ class Settings(BaseSettings):
     factor: Fraction = Field(Fraction(5), validation_alias="TXNWATCH_FACTOR", gt=0)
 
     max_message_bytes: PositiveInt = Field(65536, validation_alias="TXNWATCH_MAX_MESSAGE_BYTES", le=900_000)
-    max_ahead_hours: PositiveFloat = Field(24, validation_alias="TXNWATCH_MAX_AHEAD_HOURS")
+    max_ahead_hours: float = Field(24, validation_alias="TXNWATCH_MAX_AHEAD_HOURS", gt=0, le=1_000_000)
     batch_size: int = Field(4000, validation_alias="TXNWATCH_BATCH_SIZE", ge=1, le=50_000)
-    retry_seconds: PositiveFloat = Field(300, validation_alias="TXNWATCH_RETRY_SECONDS")
-    stop_seconds: PositiveFloat = Field(30, validation_alias="TXNWATCH_STOP_SECONDS")
+    retry_seconds: float = Field(300, validation_alias="TXNWATCH_RETRY_SECONDS", gt=0, le=86_400)
+    stop_seconds: float = Field(30, validation_alias="TXNWATCH_STOP_SECONDS", gt=0, le=3600)
     session_seconds: float = Field(10, validation_alias="TXNWATCH_SESSION_SECONDS", ge=6, le=300)
     block_cache_bytes: PositiveInt = Field(64 << 20, validation_alias="TXNWATCH_BLOCK_CACHE_BYTES")
     write_buffer_bytes: PositiveInt = Field(64 << 20, validation_alias="TXNWATCH_WRITE_BUFFER_BYTES")
+
+    @field_validator("postgres", "redis")
+    @classmethod
+    def _has_a_known_scheme(cls, url: SecretStr, field: ValidationInfo) -> SecretStr:
+        schemes = SCHEMES[str(field.field_name)]
+        if not url.get_secret_value().startswith(schemes):
+            raise ValueError(f"an address that starts with {' or '.join(schemes)} is needed")
+        return url
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        topics = (self.transactions_topic, *self.output_topics)
+        if len(set(topics)) < len(topics):
+            raise ValueError(f"TXNWATCH_*_TOPIC: two of the topics have one name: {', '.join(topics)}")
+        if self.window_minimum > self.window_size:
+            raise ValueError(
+                "TXNWATCH_WINDOW_MINIMUM is more than TXNWATCH_WINDOW_SIZE: nothing is ever flagged"
+            )
+        return self
+
+    @property
+    def servers(self) -> list[str]:
+        """Kafka's bootstrap servers, each `host:port`."""
+        return [server.strip() for server in self.kafka.split(",")]
 
     @property
     def changelog_topic(self) -> str:
@@ -67,4 +104,4 @@ class Settings(BaseSettings):
 
     def has_sink(self, sink: Sink) -> bool:
         """Whether TXNWATCH_SINKS names this sink."""
-        return sink in self.sinks.split(",")
+        return sink in self.sinks

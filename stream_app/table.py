@@ -40,13 +40,13 @@ class ReadableWindows(Store):  # type: ignore[misc]
         self._windows = windows
 
     def __getitem__(self, user_id: str) -> dict[str, Any]:
-        window = self._windows.find(user_id.lower())
+        window = self._windows.find(user_id)
         if window is None:
             raise KeyError(user_id)
         return describe(window)
 
     def __contains__(self, user_id: object) -> bool:
-        return self._windows.find(str(user_id).lower()) is not None
+        return self._windows.find(str(user_id)) is not None
 
     def __iter__(self) -> Iterator[str]:
         windows = self._windows

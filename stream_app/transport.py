@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import OffsetOutOfRangeError
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.consumer import Consumer, ensure_TPset
 from faust.transport.drivers import aiokafka as stock
@@ -25,6 +26,10 @@ from stream_app.pipeline import Batch, Record
 # How long the broker may hold a fetch back while it has nothing: a partition that gets its
 # data meanwhile waits for the fetch under way, so this bounds the delay that adds.
 FETCH_WAIT_MS = 40
+
+
+class SourceGapError(Exception):
+    """Records that have not been scored are no longer in Kafka."""
 
 
 class BatchSchema(faust.Schema):  # type: ignore[misc]
@@ -95,7 +100,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         """Connect to Kafka."""
         conf, settings = self.app.conf, self.app.settings
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka,
+            bootstrap_servers=settings.servers,
             client_id=conf.broker_client_id,
             group_id=conf.id,
             partition_assignment_strategy=[self.app.assignor],
@@ -124,6 +129,13 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     # --- the pumps
 
     async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            await self._pump_all(fetcher)
+        except asyncio.CancelledError:
+            if not fetcher.should_stop:
+                raise  # else it is the fetcher's stopping, which Faust in a rebalance takes for a crash
+
+    async def _pump_all(self, fetcher: Any) -> None:
         """Pump every partition of ours, from each rebalance's end to the next one's start."""
         while not (self.should_stop or fetcher.should_stop):
             await self.can_resume_flow.wait()
@@ -141,12 +153,28 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     async def _pump(self, tp: TP) -> NoReturn:
         source, most = TopicPartition(*tp), self.app.settings.batch_size
         while True:
-            fetched = await self._kafka.getmany(source, timeout_ms=1000, max_records=most)
+            fetched = await self._fetch(source, most)
             if records := fetched.get(source):
                 message = self._to_message(tp, records)
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
                 await self.callback(message)
                 await message.finished.wait()
+                if not message.acked:  # lost: the rebalance that was asked for ends this pump
+                    await asyncio.get_running_loop().create_future()
+
+    async def _fetch(self, source: TopicPartition, most: int) -> dict[TopicPartition, list[Record]]:
+        try:
+            fetched: dict[TopicPartition, list[Record]] = await self._kafka.getmany(
+                source, timeout_ms=1000, max_records=most
+            )
+        except OffsetOutOfRangeError:
+            beginning = (await self._kafka.beginning_offsets([source]))[source]
+            raise SourceGapError(
+                f"{source.topic} partition {source.partition}: the group's offset is no longer in Kafka, "
+                f"which has records from {beginning} on. What is between is lost to this worker; to go on "
+                f"without it, set the group {self.app.conf.id} to an offset that is there."
+            ) from None
+        return fetched
 
     def _to_message(self, tp: TP, record: list[Record]) -> BatchMessage:
         return BatchMessage(tp, Batch(tp.partition, record), self.app.consumer_generation_id)
@@ -163,6 +191,11 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         self._unacked_messages.discard(message)
         message.finished.set()
         return True
+
+    def abandon(self, message: BatchMessage) -> None:
+        """Take note that a batch will not be finished here: its partition's next owner replays it."""
+        self._unacked_messages.discard(message)
+        message.finished.set()
 
     async def wait_empty(self) -> None:
         """Give batches in flight a bounded time to finish; cut off later, they are replayed."""
@@ -195,33 +228,10 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 position = (await self._kafka.beginning_offsets([tp]))[tp]
             self._kafka.seek(tp, position)
 
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        """The position of each partition after `perform_seek`."""
-        await self.perform_seek()
-        return {tp: await self._kafka.position(tp) for tp in self._kafka.assignment()}
+    async def _unused(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise NotImplementedError("called by Faust's own recovery and fetching alone, which are replaced")
 
-    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        """Go to the offsets given."""
-        for tp, offset in partitions.items():
-            self._kafka.seek(TopicPartition(*tp), offset)
-
-    async def _seek(self, partition: TP, offset: int) -> None:
-        self._kafka.seek(TopicPartition(*partition), offset)
-
-    async def position(self, tp: TP) -> int | None:
-        """The offset of the next record to be fetched."""
-        offset: int = await self._kafka.position(TopicPartition(*tp))
-        return offset
-
-    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
-        """The first offsets that Kafka has."""
-        offsets: Mapping[TP, int] = await self._kafka.beginning_offsets(map(TopicPartition._make, partitions))
-        return offsets
-
-    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
-        """The offsets after the last that Kafka has."""
-        offsets: Mapping[TP, int] = await self._kafka.end_offsets(map(TopicPartition._make, partitions))
-        return offsets
+    _getmany = _seek = seek_to_committed = seek_wait = position = earliest_offsets = highwaters = _unused
 
     def highwater(self, tp: TP) -> int | None:
         """The offset after the last, as of the last fetch."""
@@ -270,9 +280,6 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     async def create_topic(self, *args: Any, **kwargs: Any) -> None:
         """Create nothing: topics are made by `txnwatch topics`, before the worker starts."""
-
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> NoReturn:  # noqa: ASYNC109 - Faust's signature
-        raise NotImplementedError("the pumps fetch")
 
 
 class BatchProducer(stock.Producer):  # type: ignore[misc]

@@ -16,7 +16,10 @@ from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, Writ
 from schemas.scored import amount_text
 from stream_app.scoring import ID_BYTES, Window
 
-OFFSET_KEY = b"\0changelog-offset"  # no user's key starts with NUL
+# No user's key starts with NUL.
+OFFSET_KEY = b"\0changelog-offset"
+IDENTITY_KEY = b"\0changelog"
+USER_KEY_BYTES = 36
 WIDTHS = {4: "I", 8: "q"}  # bytes an amount, in the first that fits all; else 16
 WIDEST = 16
 _HEADER = struct.Struct("<BBqq")
@@ -75,6 +78,10 @@ def describe(window: Window) -> dict[str, Any]:
     }
 
 
+class WrongWindowsError(Exception):
+    """The local windows are not of this worker's changelog: scoring on them would be wrong."""
+
+
 class WindowStore:
     """Windows by user id, in one RocksDB database a partition; caches are shared by all of them."""
 
@@ -84,10 +91,23 @@ class WindowStore:
         self._cache = Cache(cache_bytes)
         self._buffers = WriteBufferManager(buffer_bytes, allow_stall=False)
 
-    def open(self, partition: int) -> None:
-        """Open the partition's database, made if absent; it is locked against other processes."""
+    def open(self, partition: int, identity: str | None = None) -> None:
+        """Open the partition's database, made if absent; it is locked against other processes.
+
+        `identity` says whose windows they are to be: WrongWindowsError when they are another's.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._databases[partition] = Rdict(str(self._path(partition)), self._options())
+        database = Rdict(str(self._path(partition)), self._options())
+        found: bytes | None = database.get(IDENTITY_KEY)
+        if identity is not None and found is None:
+            database.put(IDENTITY_KEY, identity.encode())
+        elif identity is not None and found != identity.encode():
+            database.close()
+            raise WrongWindowsError(
+                f"{self._path(partition)} holds windows of {found!r}, not of {identity}: choose another "
+                "TXNWATCH_DATADIR, or delete that folder to have them restored"
+            )
+        self._databases[partition] = database
 
     def close(self, partition: int) -> None:
         """Close the partition's database, which unlocks it; nothing where it is not open."""
@@ -97,9 +117,10 @@ class WindowStore:
 
     def destroy(self, partition: int) -> None:
         """Drop the partition's content, to be restored from the changelog; it is open and empty after."""
+        identity: bytes | None = self._databases[partition].get(IDENTITY_KEY)
         self.close(partition)
         Rdict.destroy(str(self._path(partition)), self._options())
-        self.open(partition)
+        self.open(partition, identity.decode() if identity else None)
 
     def changelog_offset(self, partition: int) -> int | None:
         """The offset of the last changelog record in the partition's database, None for an empty one."""
@@ -130,16 +151,15 @@ class WindowStore:
         """Every user's window in the partition, by user id."""
         items: Iterator[tuple[Any, Any]] = self._databases[partition].items()
         for key, value in items:
-            if key != OFFSET_KEY:
+            if len(key) == USER_KEY_BYTES:
                 yield bytes(key).decode(), decode_window(value)
 
     def find(self, user_id: str) -> Window | None:
         """One user's window, whichever open partition has it."""
-        for database in self._databases.values():
-            value = database.get(user_id.encode())
-            if value is not None:
-                return decode_window(value)
-        return None
+        key = user_id.encode()
+        found = (database.get(key) for database in self._databases.values())
+        value = next((value for value in found if value is not None), None)
+        return decode_window(value) if value is not None and len(key) == USER_KEY_BYTES else None
 
     @property
     def partitions(self) -> list[int]:

@@ -3,6 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 
+from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 
 _ROOT = Path(__file__).parents[1]
@@ -25,9 +26,14 @@ def variables(settings: type[BaseSettings]) -> dict[str, str]:
     """The fields of these settings by their variable."""
     prefix = settings.model_config.get("env_prefix", "").upper()
     return {
-        str(field.validation_alias or f"{prefix}{name.upper()}"): name
+        _variable(field.validation_alias) or f"{prefix}{name.upper()}": name
         for name, field in settings.model_fields.items()
     }
+
+
+def _variable(alias: object) -> str:
+    """The one that people set: where there are several, the last."""
+    return str(alias.choices[-1]) if isinstance(alias, AliasChoices) else str(alias or "")
 
 
 def known_variables() -> set[str]:

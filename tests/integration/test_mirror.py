@@ -68,9 +68,24 @@ async def test_what_is_put_while_redis_is_away_arrives_when_it_comes(redis: Redi
     assert await redis.hget(f"user:{USER}:window", "last_offset") == "99"
 
 
+async def test_a_key_that_redis_refuses_is_left_out_and_the_others_are_mirrored(redis: Redis) -> None:
+    users = [f"{number:032d}" for number in range(30)]
+    await redis.set(f"user:{users[7]}:window", "not a hash")
+
+    async with RedisMirror(redis) as mirror:
+        mirror.put({user: window(1, 5) for user in users})
+        await mirror.flush()
+        assert mirror.dropped == 1
+
+    assert len([key async for key in redis.scan_iter("user:*:txn_amounts")]) == 29
+
+
 async def test_a_redis_that_never_answers_neither_raises_nor_waits_for_long() -> None:
     redis = Redis(port=free_port(), socket_connect_timeout=0.2)
     async with asyncio.timeout(15), redis, RedisMirror(redis) as mirror:
         mirror.put({USER: window(1, 1)})
-        mirror.put({str(number): window(1, 1) for number in range(MOST_PENDING)})
-        assert mirror.dropped == MOST_PENDING
+        mirror.put({str(number): window(1, 1) for number in range(MOST_PENDING - 1)})
+        assert mirror.dropped == 0
+        # Of a user who waits already the newer window takes the older one's place.
+        mirror.put({USER: window(2, 2), "one too many": window(1, 1)})
+        assert mirror.dropped == 1

@@ -1,9 +1,11 @@
 """The outbox on a real broker: all of a batch or nothing, and nothing from a former owner."""
 
 from collections.abc import Sequence
+from os import urandom
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import InvalidProducerIdMapping, KafkaError, MessageSizeTooLargeError
 
 from schemas.scored import Flag
 from schemas.transaction import Decoder
@@ -117,3 +119,61 @@ async def test_a_failure_in_the_middle_leaves_nothing_to_be_read(
 
     assert len(await installation.read("TXNWATCH_SCORED_TOPIC")) == 1
     await committed(settings, 1)
+
+
+@pytest.mark.parametrize(
+    ("key_bytes", "value_bytes", "kept"),
+    [(3, 1_048_500, 999_000), (900_000, 148_000, 148_000), (None, 5_000_000, 999_000)],
+)
+async def test_a_refused_message_too_large_for_a_letter_is_cut_and_says_so(
+    settings: Settings, installation: Installation, key_bytes: int | None, value_bytes: int, kept: int
+) -> None:
+    key, value = None if key_bytes is None else urandom(key_bytes), urandom(value_bytes)
+    refusal = Refusal(FakeRecord(9, key, value), "size", "too large")
+
+    async with KafkaOutbox(PARTITION, settings) as outbox:
+        await outbox.commit(Output(PARTITION, 10, [], [refusal], []))
+
+    (letter,) = await installation.read("TXNWATCH_DLQ_TOPIC")
+    # Compared outside of the assertions: their reports would be megabytes.
+    same_key, same_value = letter.key == (key and key[:1000]), letter.value == value[:kept]
+    assert same_key
+    assert same_value
+    assert dict(letter.headers)["cut-from"] == b"%d" % value_bytes
+
+
+async def test_a_batch_that_does_not_arrive_fails_the_whole_transaction(
+    settings: Settings, installation: Installation
+) -> None:
+    too_large = [(b"user", urandom(1_100_000))]
+
+    async with KafkaOutbox(PARTITION, settings) as outbox:
+        with pytest.raises(MessageSizeTooLargeError):
+            await outbox.commit(Output(PARTITION, 5, output(5).verdicts, [], too_large))
+    async with KafkaOutbox(PARTITION, settings) as outbox:
+        await outbox.commit(output(1))
+
+    assert len(await installation.read("TXNWATCH_SCORED_TOPIC")) == 1
+    await committed(settings, 1)
+
+
+async def test_what_aiokafka_wraps_is_seen_for_what_it_is(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with KafkaOutbox(PARTITION, settings) as outbox:
+        wrapped = KafkaError("Unexpected error during batch delivery")
+        wrapped.__cause__ = InvalidProducerIdMapping()
+        monkeypatch.setattr(outbox, "_fill", AsyncRaiser(wrapped))
+
+        with pytest.raises(LostPartitionError, match="Unexpected error"):
+            await outbox.commit(output(1))
+
+
+class AsyncRaiser:
+    """A coroutine function that raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def __call__(self, *_args: object) -> None:
+        raise self._error

@@ -1,5 +1,6 @@
 """The row sink on a real Postgres: what is stored is what was given, exactly, and only by the owner."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -159,3 +160,18 @@ async def test_a_server_that_stays_away_is_given_up_on_in_the_time_given() -> No
         with pytest.raises(OSError):  # noqa: PT011 - several errors in one, of every address tried
             await PostgresRows(pool, TOPIC, retry_seconds=1).take_over(0)
     assert datetime.now(UTC) - started < timedelta(seconds=20)
+
+
+@pytest.mark.slow
+async def test_a_former_owner_frozen_in_its_transaction_does_not_keep_the_partition(
+    pool: asyncpg.Pool, sink: PostgresRows
+) -> None:
+    await sink.take_over(0)
+    async with pool.acquire() as frozen:
+        transaction = frozen.transaction()
+        await transaction.start()
+        await frozen.fetchrow("SELECT 1 FROM sink_offsets FOR UPDATE")
+
+        async with asyncio.timeout(30):
+            assert await sink.take_over(0) == (2, 0)
+        assert frozen.is_closed()

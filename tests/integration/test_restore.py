@@ -7,10 +7,10 @@ import pytest
 
 from stream_app.outbox import KafkaOutbox
 from stream_app.pipeline import Output
-from stream_app.restore import ChangelogMismatchError, restore
+from stream_app.restore import KafkaMismatchError, restore
 from stream_app.scoring import Window
 from stream_app.settings import Settings
-from stream_app.windows import WindowStore, encode_window
+from stream_app.windows import WindowStore, WrongWindowsError, encode_window
 
 PARTITION = 1
 USERS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(50)]
@@ -76,8 +76,29 @@ async def test_windows_ahead_of_the_changelog_are_not_scored_on(
 ) -> None:
     store.write(PARTITION, batch(1, USERS).changes, 500)
 
-    with pytest.raises(ChangelogMismatchError, match=r"offset 500.*ends at 0"):
+    with pytest.raises(KafkaMismatchError, match=r"offset 500.*ends at 0"):
         await restore(store, PARTITION, settings)
+
+
+async def test_rows_past_the_end_of_the_source_are_not_gone_on_from(
+    settings: Settings, store: WindowStore
+) -> None:
+    with pytest.raises(KafkaMismatchError, match=r"rows up to offset 7.*ends at 0.*sink_offsets"):
+        await restore(store, PARTITION, settings, stored_up_to=7)
+
+
+def test_another_installations_windows_are_refused_and_its_own_are_not(tmp_path: Path) -> None:
+    store = WindowStore(tmp_path, cache_bytes=1 << 20, buffer_bytes=1 << 20)
+    store.open(PARTITION, "cluster/one")
+    store.write(PARTITION, batch(1, USERS[:1]).changes, 1)
+    store.destroy(PARTITION)
+    store.close(PARTITION)
+
+    with pytest.raises(WrongWindowsError, match=r"cluster/one.*not of cluster/two"):
+        store.open(PARTITION, "cluster/two")
+    store.open(PARTITION, "cluster/one")
+    assert content(store) == {}
+    store.close(PARTITION)
 
 
 async def test_a_change_without_a_value_removes_the_window(store: WindowStore) -> None:

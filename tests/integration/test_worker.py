@@ -218,6 +218,9 @@ async def test_without_sinks_the_worker_goes_from_kafka_to_kafka(installation: I
         ("TXNWATCH_BATCH_SIZE", "0", "TXNWATCH_BATCH_SIZE: Input should be greater than or equal to 1"),
         ("TXNWATCH_DETECTOR", "oracle", "TXNWATCH_DETECTOR: 'oracle' is none of"),
         ("TXNWATCH_SINKS", "mysql", "TXNWATCH_SINKS: String should match pattern"),
+        ("TXNWATCH_DLQ_TOPIC", "anomalies!", "TXNWATCH_DLQ_TOPIC: String should match pattern"),
+        ("TXNWATCH_WINDOW_MINIMUM", "21", "TXNWATCH_WINDOW_MINIMUM is more than"),
+        ("POSTGRES_URL", "localhost:5432", "POSTGRES_URL: Value error, an address that starts with"),
     ],
 )
 async def test_a_worker_that_cannot_start_says_why_in_a_line(
