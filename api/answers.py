@@ -1,10 +1,9 @@
-"""The bodies of the answers. The types that hold rows twice: as they are sent, and as they are described."""
+"""The bodies of the answers."""
 
 from collections.abc import Sequence
 
 import msgspec
 
-from api.queries import Row
 from api.windows import Stats
 from schemas.scored import Scored
 
@@ -12,7 +11,6 @@ __all__ = [
     "Dependency",
     "Health",
     "Readiness",
-    "RowsPage",
     "Stats",
     "TransactionsPage",
     "UsersPage",
@@ -46,15 +44,11 @@ class UsersPage(msgspec.Struct, frozen=True):
     cursor: str
 
 
-class RowsPage(msgspec.Struct, frozen=True):
-    """`TransactionsPage` with the rows' `meta_data` as JSON text."""
-
-    transactions: Sequence[Row]
-    cursor: str
-
-
 class TransactionsPage(msgspec.Struct, frozen=True):
-    """Rows newest first, ties by id; `cursor` is empty only when the page is."""
+    """Rows newest first, ties by id; `cursor` is empty only when the page is.
+
+    Describes what handlers.py puts together of the rows as Postgres wrote them.
+    """
 
     transactions: list[Scored]
     cursor: str

@@ -13,6 +13,7 @@ from api.broker import Broker
 from api.cache import QueryCache
 from api.cursors import Cursors, key_from
 from api.docs import Docs
+from api.exports import Exports
 from api.feed import Feed, Pace
 from api.handlers import Feeds, Pages, Service
 from api.history import History
@@ -42,9 +43,13 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     cache = QueryCache(
         redis,
         seconds=settings.query_cache_seconds,
+        closed_seconds=settings.query_cache_closed_seconds,
         scope=settings.app_id,
         key=key,
         count=metrics.count_cached,
+    )
+    exports = Exports(
+        at_once=settings.exports, seconds=settings.export_seconds, send_seconds=settings.send_seconds
     )
     broker = Broker(settings.kafka, seconds=settings.dependency_seconds)
     history = History(broker, readers=settings.history_readers)
@@ -60,7 +65,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     checks = {"postgres": database.check, "kafka": kafka_answers, "redis": windows.check}
     table = routes(
         Service(metrics, checks, seconds=settings.dependency_seconds),
-        Pages(database, windows, cache, cursors, now=now),
+        Pages(database, windows, cache, cursors, exports, now=now),
         Feeds(streams, anomalies=anomalies, scored=scored),
         docs,
         cursors,

@@ -24,24 +24,37 @@ _REST_SECONDS = 5.0
 
 
 class QueryCache:
-    """Keeps answers for a few seconds under a hash of everything that they depend on.
+    """Keeps answers for a few seconds under a hash of everything that they depend on; 0: not at all.
 
     The hash is keyed by the cursor key, for an answer holds a cursor: processes with another
     key never see it, nor does another installation (`scope`) on the same Redis.
     """
 
     def __init__(
-        self, redis: "Redis", *, seconds: float, scope: str, key: bytes, count: Callable[[Outcome], None]
+        self,
+        redis: "Redis",
+        *,
+        seconds: float,
+        closed_seconds: float,
+        scope: str,
+        key: bytes,
+        count: Callable[[Outcome], None],
     ) -> None:
         self._redis = redis
         self._milliseconds = int(seconds * 1000)
+        self._closed_milliseconds = int(max(seconds, closed_seconds) * 1000)
         self._scope = scope
         self._key = key
         self._count = count
         self._rests_until = 0.0
 
-    async def answer(self, question: Any, compute: Callable[[], Awaitable[bytes]]) -> bytes:
-        """The kept answer to this question, or the computed one, which is then kept."""
+    async def answer(
+        self, question: Any, compute: Callable[[], Awaitable[bytes]], *, closed: bool = False
+    ) -> bytes:
+        """The kept answer to this question, or the computed one, which is then kept.
+
+        It is kept for longer where the range is `closed`: only late transactions still change it.
+        """
         if self._milliseconds <= 0:
             return await compute()
         name = self._name(question)
@@ -51,7 +64,8 @@ class QueryCache:
             return kept
         self._count("miss" if self._up else "down")
         fresh = await compute()
-        await self._ask(lambda: self._redis.set(name, fresh, px=self._milliseconds))
+        milliseconds = self._closed_milliseconds if closed else self._milliseconds
+        await self._ask(lambda: self._redis.set(name, fresh, px=milliseconds))
         return fresh
 
     def _name(self, question: Any) -> str:

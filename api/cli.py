@@ -18,6 +18,7 @@ from api.settings import Settings
 log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 5.0
+_LINE_BYTES = 1 << 16
 _REPEAT_SECONDS = 30.0
 
 
@@ -50,6 +51,7 @@ async def _serve(settings: Settings, host: str, port: int) -> None:
         access_log=None,
         handler_cancellation=True,  # a client that leaves frees what it held at once
         shutdown_timeout=_STOP_SECONDS,
+        max_line_size=_LINE_BYTES,  # so that an overlong cursor is refused by its name
     )
     try:
         await runner.setup()

@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from api import inputs
-from api.answers import Dependency, Health, Readiness, RowsPage, UsersPage
+from api.accept import preferred
+from api.answers import Dependency, Health, Readiness, UsersPage
 from api.cache import QueryCache
-from api.cursors import Cursors
+from api.cursors import Cursors, Position
+from api.exports import FORMS, Exports
 from api.feed import Feed
 from api.metrics import CONTENT_TYPE as METRICS_TYPE
 from api.metrics import Metrics
@@ -20,14 +23,21 @@ from api.queries import Database, Filters
 from api.sse import Streams
 from api.windows import WindowMirror
 
+ROW_MEDIA = ("application/json", *FORMS)
+"""What rows can be had as; the first is what a client gets that does not say."""
+
+_PAGE_ROWS = 100
 _DEFAULT_RANGE = timedelta(days=30)
+_SETTLED = timedelta(minutes=1)
+"""How long after its end a range counts as closed."""
 _NEEDED = frozenset({"postgres", "kafka"})
 _NO_ANSWER = Dependency("down", "It did not answer in time.")
 
 
-def _json(body: bytes, status: int = 200) -> web.Response:
+def _json(body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:
     return web.Response(
-        body=body, status=status, content_type="application/json", headers={"Cache-Control": "no-store"}
+        body=body,
+        headers={"Content-Type": "application/json", "Cache-Control": "no-store", **(headers or {})},
     )
 
 
@@ -80,6 +90,7 @@ class Pages:
         windows: WindowMirror,
         cache: QueryCache,
         cursors: Cursors,
+        exports: Exports,
         *,
         now: Callable[[], datetime],
     ) -> None:
@@ -87,14 +98,16 @@ class Pages:
         self._windows = windows
         self._cache = cache
         self._cursors = cursors
+        self._exports = exports
         self._now = now
 
-    async def users(self, _request: web.Request, query: inputs.Users) -> web.Response:
+    async def users(self, request: web.Request, query: inputs.Users) -> web.Response:
         """A page of the users."""
         after = self._cursors.to_user(query.cursor) if query.cursor else None
         users = await self._database.users(after, query.limit)
         cursor = self._cursors.of_user(users[-1]) if users else ""
-        return _json(msgspec.json.encode(UsersPage(users, cursor)))
+        more = cursor if len(users) == query.limit else ""
+        return _json(msgspec.json.encode(UsersPage(users, cursor)), _next(request, more))
 
     async def stats(self, _request: web.Request, query: inputs.User) -> web.Response:
         """The user's window, or 404."""
@@ -103,8 +116,8 @@ class Pages:
             raise Problem(404, "There is no window of this user.")
         return _json(msgspec.json.encode(stats))
 
-    async def transactions(self, _request: web.Request, query: inputs.Transactions) -> web.Response:
-        """A page of a user's rows."""
+    async def transactions(self, request: web.Request, query: inputs.Transactions) -> web.StreamResponse:
+        """A user's rows."""
         start, end = self._range(query.from_date, query.to_date)
         filters = Filters(
             user_id=query.user_id,
@@ -114,13 +127,13 @@ class Pages:
             max_amount=query.max_amount,
             is_anomaly=query.is_anomaly,
         )
-        return await self._page(filters, query.cursor, query.limit)
+        return await self._rows(request, filters, query.cursor, query.limit)
 
-    async def anomalies(self, _request: web.Request, query: inputs.Anomalies) -> web.Response:
-        """A page of the flagged rows."""
+    async def anomalies(self, request: web.Request, query: inputs.Anomalies) -> web.StreamResponse:
+        """The flagged rows."""
         start, end = self._range(query.from_date, query.to_date)
         filters = Filters(user_id=query.user_id, from_date=start, to_date=end, is_anomaly=True)
-        return await self._page(filters, query.cursor, query.limit)
+        return await self._rows(request, filters, query.cursor, query.limit)
 
     def _range(self, start: datetime | None, end: datetime | None) -> tuple[datetime | None, datetime | None]:
         """The last 30 days where nothing else is said.
@@ -134,15 +147,43 @@ class Pages:
             start = newest - min(_DEFAULT_RANGE, newest - earliest)
         return start, end
 
-    async def _page(self, filters: Filters, cursor: str | None, limit: int) -> web.Response:
+    async def _rows(
+        self, request: web.Request, filters: Filters, cursor: str | None, limit: int | None
+    ) -> web.StreamResponse:
+        """As the client accepts them: a page, or an export of all."""
         after = self._cursors.to_row(filters.user_id, cursor) if cursor else None
+        accept = request.headers.get(hdrs.ACCEPT, "*/*")
+        form = FORMS.get(preferred(accept, ROW_MEDIA)) if accept != "*/*" else None
+        if form is None:
+            return await self._page(request, filters, after, limit or _PAGE_ROWS)
+        name = request.path.rpartition("/")[2]
+        return await self._exports.send(
+            request, form, name, lambda shape: self._database.lines(shape, filters, after, limit)
+        )
 
+    async def _page(
+        self, request: web.Request, filters: Filters, after: Position | None, limit: int
+    ) -> web.Response:
         async def compute() -> bytes:
-            rows = await self._database.rows(filters, after, limit)
-            following = self._cursors.of_row(filters.user_id, rows[-1].position) if rows else ""
-            return msgspec.json.encode(RowsPage(rows, following))
+            """The body after a line that holds the cursor, where more may follow."""
+            page = await self._database.page(filters, after, limit)
+            cursor = self._cursors.of_row(filters.user_id, page.last) if page.last else ""
+            more = cursor if page.count == limit else ""
+            return f'{more}\n{{"transactions":[{page.rows}],"cursor":"{cursor}"}}'.encode()
 
-        return _json(await self._cache.answer((filters, after, limit), compute))
+        closed = filters.to_date is not None and filters.to_date < self._now() - _SETTLED
+        answer = await self._cache.answer((filters, after, limit), compute, closed=closed)
+        more, _, body = answer.partition(b"\n")
+        return _json(body, {hdrs.VARY: hdrs.ACCEPT, **_next(request, more.decode())})
+
+
+def _next(request: web.Request, cursor: str) -> dict[str, str]:
+    """The link to the page after this one (RFC 8288): the same query with this cursor."""
+    if not cursor:
+        return {}
+    given = (one for one in request.rel_url.raw_query_string.split("&") if one)
+    query = "&".join([one for one in given if unquote(one.partition("=")[0]) != "cursor"])
+    return {hdrs.LINK: f'<?{query}{"&" if query else ""}cursor={cursor}>; rel="next"'}
 
 
 class Feeds:

@@ -13,6 +13,7 @@ from api.problems import Problem
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+_EXPOSED = f"{hdrs.CONTENT_DISPOSITION}, {hdrs.LINK}, {hdrs.RETRY_AFTER}"
 _UNMATCHED = "unmatched"
 _LOGGED_PATH = 200
 
@@ -83,8 +84,10 @@ class Cors:
 
     async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
         """Adds them to any answer that is about to be sent."""
-        response.headers.update(self.headers(request.headers.get(hdrs.ORIGIN)))
-        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = hdrs.RETRY_AFTER
+        for name, value in self.headers(request.headers.get(hdrs.ORIGIN)).items():
+            given = response.headers.get(name)
+            response.headers[name] = f"{given}, {value}" if given and name == hdrs.VARY else value
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = _EXPOSED
 
     @web.middleware
     async def preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -41,6 +41,7 @@ class Asset:
     file: str = path(TEXT, "The file's name.")
 
 
+_LIMIT = "How many at most. Default: 100 in JSON, all in the other forms."
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
     """A page of the list of users."""
@@ -66,7 +67,7 @@ class Transactions:
     min_amount: Decimal | None = query(AMOUNT, "The smallest amount, included.")
     max_amount: Decimal | None = query(AMOUNT, "The largest amount, included.")
     is_anomaly: bool | None = query(FLAG, "Only those flagged (true), or only the others (false).")
-    limit: int = query(integer(1, 1000), "How many at most.", default=100)
+    limit: int | None = query(integer(1, 1000), _LIMIT)
     cursor: str | None = query(OPAQUE, _CURSOR, blank=True)
 
 
@@ -77,7 +78,7 @@ class Anomalies:
     user_id: str | None = query(UUID, "Only this user's.")
     from_date: datetime | None = query(FROM, _FROM)
     to_date: datetime | None = query(TO, _TO)
-    limit: int = query(integer(1, 1000), "How many at most.", default=100)
+    limit: int | None = query(integer(1, 1000), _LIMIT)
     cursor: str | None = query(OPAQUE, _CURSOR, blank=True)
 
 

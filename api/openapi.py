@@ -13,6 +13,7 @@ from api.problems import ProblemDocument
 from api.routes import Route
 from schemas.scored import Scored
 
+_EXPORT = "One row a line, and all of the range."
 _REFERENCE = "#/components/schemas/{name}"
 
 
@@ -84,4 +85,10 @@ def _success(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
     schema: Any = schema_of[route.body] if route.body else {"type": "string"}
     if route.media == "text/event-stream":
         schema = {"type": "string", "description": "Each `data:` is one row.", "x-data": schema_of[Scored]}
-    return {"description": "What was asked for.", "content": {route.media: {"schema": schema}}}
+    content = {route.media: {"schema": schema}}
+    content |= {media: {"schema": {"type": "string", "description": _EXPORT}} for media in route.exports}
+    answer: dict[str, Any] = {"description": "What was asked for.", "content": content}
+    if route.pages:
+        link = {"description": 'The next page: `<?…>; rel="next"`.', "schema": {"type": "string"}}
+        answer["headers"] = {"Link": link}
+    return answer

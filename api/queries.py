@@ -4,27 +4,47 @@ Pages are keyset pages: they start at a position, not at a row number, so a row 
 meanwhile makes no other row appear twice or go missing.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import asyncpg
-import msgspec
 
 from api.cursors import Position
 from api.problems import Unavailable
 
-# Ordinary columns come as the text that the row's JSON holds; the time is told by msgspec, as in
-# the worker. ORDER BY names the table, or it would sort by the texts, and without an index.
+# As the worker writes it: the fraction of a second is there in full or, when it is none, not at all.
+_TIME = """CASE WHEN t.txn_date::timestamptz(0) = t.txn_date
+    THEN to_char(t.txn_date, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+    ELSE to_char(t.txn_date, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END"""
+
+# Postgres writes the rows' JSON: a page is one text for us, which costs this process a quarter of
+# what 100 records of seven columns do (docs/decisions.md).
+_JSON = f"""'{{"id":"' || t.id || '","user_id":"' || t.user_id || '","amount":"' || t.amount
+    || '","currency":' || to_json(t.currency) || ',"txn_date":"' || {_TIME}
+    || '","status":' || to_json(t.status) || ',"meta_data":' || t.meta_data || '}}'"""
+
+_CSV = f"""t.id || ',' || t.user_id || ',' || t.amount || ',' || {{currency}} || ',' || {_TIME}
+    || ',' || {{status}} || ',' || {{meta_data}}""".format(
+    **{
+        column: f"""'"' || replace(t.{column}::text, '"', '""') || '"'"""
+        for column in ("currency", "status", "meta_data")
+    }
+)
+
+# ORDER BY is the index's order, so that nothing is sorted.
 _ROWS = """
-SELECT id::text, user_id::text, amount::text, currency, txn_date, status, meta_data::text
+SELECT {columns}
 FROM transactions AS t
 WHERE {where}
 ORDER BY t.txn_date DESC, t.id
 LIMIT {limit}"""
+
+# The rows come in order, so the last one's date is the least of them.
+_PAGE = f"string_agg({_JSON}, ','), count(*), min(t.txn_date), (array_agg(t.id::text))[count(*)]"
 
 _USERS = """
 SELECT user_id::text FROM users AS u
@@ -46,21 +66,17 @@ _DOWN = (
 )
 
 
-class Row(msgspec.Struct, frozen=True):
-    """One scored transaction in the shape of the topics; `meta_data` is JSON text as it is."""
+Shape = Literal["json", "csv"]
+_LINES = {"json": _JSON, "csv": _CSV}
 
-    id: str
-    user_id: str
-    amount: str
-    currency: str
-    txn_date: datetime
-    status: str
-    meta_data: msgspec.Raw
 
-    @property
-    def position(self) -> Position:
-        """Where this row stands in the order of the pages."""
-        return Position(self.txn_date, self.id)
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows as JSON texts with commas between them, how many they are, and the last one's place."""
+
+    rows: str
+    count: int
+    last: Position | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +103,20 @@ class _Arguments:
         return f"${len(self.values)}"
 
 
-def rows_statement(filters: Filters, after: Position | None, limit: int) -> tuple[str, list[Any]]:
-    """The statement of one page of rows, and the values to bind."""
+def page_statement(filters: Filters, after: Position | None, limit: int) -> tuple[str, list[Any]]:
+    """The statement of one page, which is one record, and the values to bind."""
+    rows, values = rows_statement("t.*", filters, after, limit)
+    return f"SELECT {_PAGE} FROM ({rows}) AS t", values  # noqa: S608  # all of it is this module's
+
+
+def rows_statement(
+    columns: str, filters: Filters, after: Position | None, limit: int | None
+) -> tuple[str, list[Any]]:
+    """The statement of these columns of rows in order, and the values to bind."""
     arguments = _Arguments()
     where = " AND ".join(_conditions(filters, after, arguments)) or "true"
-    return _ROWS.format(where=where, limit=arguments.bind(limit)), arguments.values
+    bound = "ALL" if limit is None else arguments.bind(limit)
+    return _ROWS.format(columns=columns, where=where, limit=bound), arguments.values
 
 
 def _conditions(filters: Filters, after: Position | None, arguments: _Arguments) -> Iterator[str]:
@@ -116,6 +141,26 @@ def _conditions(filters: Filters, after: Position | None, arguments: _Arguments)
         yield f"t.txn_date <= {when} AND (t.txn_date < {when} OR t.id > {last})"
 
 
+_LINES_AT_ONCE = 1000
+_POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+async def _exact_times(connection: asyncpg.Connection) -> None:
+    """Times as microseconds: asyncpg's own form turns the first and the last moment into infinities."""
+    await connection.set_type_codec(
+        "timestamptz",
+        schema="pg_catalog",
+        format="tuple",
+        encoder=lambda moment: ((moment - _POSTGRES_EPOCH) // _MICROSECOND,),
+        decoder=lambda micros: _POSTGRES_EPOCH + micros[0] * _MICROSECOND,
+    )
+
+
+async def _as_it_is(_: asyncpg.Connection) -> None:
+    """Nothing here changes a session, so putting it back would be a round trip a request for nothing."""
+
+
 class Database:
     """Bounded reads of Postgres; connects when asked, and again after it was away.
 
@@ -130,16 +175,22 @@ class Database:
 
     async def __aenter__(self) -> Self:
         # With no connection to open at first, the pool can be made while Postgres is away.
+        milliseconds = str(int(self._query_seconds * 1000))
         self._pool = await asyncpg.create_pool(
             self._url,
             min_size=0,
             max_size=self._connections,
             timeout=self._connect_seconds,
-            command_timeout=self._query_seconds,
+            # The server gives a statement up by itself; this is for one that no longer answers.
+            command_timeout=self._query_seconds + self._connect_seconds,
+            init=_exact_times,
+            reset=_as_it_is,
             server_settings={
                 "application_name": "txnwatch-api",
                 "default_transaction_read_only": "on",
                 "jit": "off",
+                "statement_timeout": milliseconds,
+                "timezone": "UTC",  # what times are written in
             },
         )
         return self
@@ -147,18 +198,35 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         self._pool.terminate()  # what still runs is only a read
 
-    async def rows(self, filters: Filters, after: Position | None, limit: int) -> list[Row]:
+    async def page(self, filters: Filters, after: Position | None, limit: int) -> Page:
         """At most `limit` rows after the position, newest first, ties by id."""
-        records = await self._fetch(*rows_statement(filters, after, limit))
-        return [
-            Row(row_id, user, amount, currency, txn_date, status, msgspec.Raw(meta_data))
-            for row_id, user, amount, currency, txn_date, status, meta_data in records
-        ]
+        [[rows, count, txn_date, row_id]] = await self._fetch(*page_statement(filters, after, limit))
+        return Page(rows, count, Position(txn_date, row_id)) if count else Page("", 0, None)
+
+    async def lines(
+        self, shape: Shape, filters: Filters, after: Position | None, limit: int | None
+    ) -> AsyncGenerator[list[str], None]:
+        """The same rows of any range as texts, one a row, as one moment shows them.
+
+        Postgres is asked for more when these are taken, so that memory is bounded on both sides.
+        """
+        statement, values = rows_statement(_LINES[shape], filters, after, limit)
+        async with self._connection() as connection, connection.transaction():
+            cursor = await connection.cursor(statement, *values)
+            while records := await cursor.fetch(_LINES_AT_ONCE):
+                yield [record[0] for record in records]
 
     async def users(self, after: str | None, limit: int) -> list[str]:
         """At most `limit` user ids after this one, in their order."""
         arguments = _Arguments()
         where = "true" if after is None else f"u.user_id > {arguments.bind(after)}"
+        statement = _USERS.format(where=where, limit=arguments.bind(limit))
+        return [record[0] for record in await self._fetch(statement, arguments.values)]
+
+    async def users_between(self, first: str, last: str, limit: int) -> list[str]:
+        """At most `limit` user ids from `first` to `last`, both included, in their order."""
+        arguments = _Arguments()
+        where = f"u.user_id BETWEEN {arguments.bind(first)} AND {arguments.bind(last)}"
         statement = _USERS.format(where=where, limit=arguments.bind(limit))
         return [record[0] for record in await self._fetch(statement, arguments.values)]
 

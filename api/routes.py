@@ -15,6 +15,7 @@ from api.docs import Docs
 from api.handlers import Feeds, Pages, Service
 from api.metrics import CONTENT_TYPE as METRICS_TYPE
 from api.params import Check
+from api.exports import FORMS
 from api.sse import CONTENT_TYPE as EVENTS_TYPE
 
 Answer = Callable[[web.Request, Any], Awaitable[web.StreamResponse]]
@@ -34,7 +35,11 @@ class Route:
     status: int = 200
     depends: bool = False
     """On something that can be down: then 503 is among the answers."""
+    exports: Sequence[str] = ()
+    """Other media that the same rows can be had as."""
     finds: bool = False
+    pages: bool = False
+    """Whether `Link` names the page after this one."""
     """Something that may not be there: then 404 is among the answers."""
 
     @property
@@ -72,6 +77,7 @@ def routes(service: Service, pages: Pages, feeds: Feeds, docs: Docs, cursors: Cu
             summary="All users.",
             parameters=inputs.Users,
             checks=(inputs.user_cursor_opens(cursors),),
+            pages=True,
             body=answers.UsersPage,
             depends=True,
         ),
@@ -90,6 +96,8 @@ def routes(service: Service, pages: Pages, feeds: Feeds, docs: Docs, cursors: Cu
             summary="A user's transactions, newest first.",
             parameters=inputs.Transactions,
             checks=(inputs.ranges_in_order, inputs.row_cursor_opens(cursors)),
+            exports=tuple(FORMS),
+            pages=True,
             body=answers.TransactionsPage,
             depends=True,
         ),
@@ -99,6 +107,8 @@ def routes(service: Service, pages: Pages, feeds: Feeds, docs: Docs, cursors: Cu
             summary="The flagged transactions of all users, newest first.",
             parameters=inputs.Anomalies,
             checks=(inputs.ranges_in_order, inputs.row_cursor_opens(cursors)),
+            exports=tuple(FORMS),
+            pages=True,
             body=answers.TransactionsPage,
             depends=True,
         ),

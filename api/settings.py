@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     anomalies_topic: str = Field("anomalies", alias="TXNWATCH_ANOMALIES_TOPIC", min_length=1)
     datadir: Path = Field(Path(".txnwatch"), alias="TXNWATCH_DATADIR")
 
+    dlq_topic: str = Field("transactions.dlq", alias="TXNWATCH_DLQ_TOPIC", min_length=1)
     host: str = Field("127.0.0.1", alias="TXNWATCH_API_HOST", min_length=1)
     port: int = Field(8000, alias="TXNWATCH_API_PORT", ge=0, le=65535)
     cors_origins: str = Field("*", alias="TXNWATCH_CORS_ORIGINS")
@@ -37,10 +38,16 @@ class Settings(BaseSettings):
     send_seconds: PositiveFloat = Field(30.0, alias="TXNWATCH_SSE_SEND_SECONDS")
     buffer_bytes: int = Field(1 << 20, alias="TXNWATCH_SSE_BUFFER_BYTES", ge=1)
     retry_milliseconds: int = Field(2000, alias="TXNWATCH_SSE_RETRY_MILLISECONDS", ge=0)
+    query_cache_closed_seconds: float = Field(
+        30.0, alias="TXNWATCH_QUERY_CACHE_CLOSED_SECONDS", ge=0, le=86_400
+    )
     history_readers: int = Field(4, alias="TXNWATCH_SSE_HISTORY_READERS", ge=1, le=64)
     linger_seconds: PositiveFloat = Field(10.0, alias="TXNWATCH_SSE_LINGER_SECONDS")
 
     @field_validator("postgres", "redis")
+    exports: int = Field(2, alias="TXNWATCH_API_EXPORTS", ge=1, le=1000)
+    export_seconds: PositiveFloat = Field(600.0, alias="TXNWATCH_API_EXPORT_SECONDS")
+
     @classmethod
     def _is_a_url(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
         """Refuses what no client could use, without showing it: it may hold a password."""

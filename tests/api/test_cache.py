@@ -22,7 +22,14 @@ async def redis(redis_url: str) -> AsyncIterator["Redis"]:
 
 
 def cache_of(redis: "Redis", counts: Counter[str], *, scope: str = "a", key: bytes = b"k") -> QueryCache:
-    return QueryCache(redis, seconds=60, scope=scope, key=key, count=lambda outcome: counts.update([outcome]))
+    return QueryCache(
+        redis,
+        seconds=60,
+        closed_seconds=600,
+        scope=scope,
+        key=key,
+        count=lambda outcome: counts.update([outcome]),
+    )
 
 
 def answering(text: bytes) -> Callable[[], Awaitable[bytes]]:
@@ -106,6 +113,24 @@ async def test_the_default_range_is_one_place_for_a_minute_and_moves_on(
             text = await response.text()
     assert 'txnwatch_api_query_cache_total{outcome="hit"} 1.0' in text
     assert 'txnwatch_api_query_cache_total{outcome="miss"} 2.0' in text
+
+
+async def test_a_range_that_has_ended_is_kept_for_longer(pages_settings: Settings, redis: "Redis") -> None:
+    clock = datetime(2018, 6, 1, 12, tzinfo=UTC)
+    kept = {
+        "2018-05-31": 600_000,
+        "2018-06-01T11:58:59": 600_000,
+        "2018-06-01T11:59:30": 60_000,
+        "2018-06-02": 60_000,
+    }
+    settings = {"query_cache_seconds": 60, "query_cache_closed_seconds": 600}
+    async with serving(pages_settings, clock=lambda: clock, **settings) as client:
+        for to_date, most in kept.items():
+            async with client.get("/transactions", params={"user_id": ALICE, "to_date": to_date}) as response:
+                assert response.status == 200
+            [name] = await redis.keys("query:*")
+            assert most - 5_000 < await redis.pttl(name) <= most
+            await redis.delete(name)
 
 
 async def test_no_filter_is_answered_with_another_ones_rows(pages_settings: Settings, database: str) -> None:

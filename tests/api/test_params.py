@@ -33,7 +33,7 @@ def refused(declared: type[Any], query: str) -> dict[str, str]:
 
 def test_what_is_not_given_has_its_default() -> None:
     query = read(Transactions, f"user_id={USER}")
-    assert (query.limit, query.cursor, query.from_date, query.is_anomaly) == (100, None, None, None)
+    assert (query.limit, query.cursor, query.from_date, query.is_anomaly) == (None, None, None, None)
 
 
 def test_what_the_old_client_sends_is_understood() -> None:

@@ -1,14 +1,16 @@
 import json
 import random
+import uuid
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
 import pytest
+from yarl import URL
 
 from api.cursors import Position
-from api.queries import Database, Filters, rows_statement
+from api.queries import Database, Filters, page_statement, rows_statement
 from api.settings import Settings
 from tests.api.rows import FLAG, START, Made, made, store, user
 from tests.api.serving import Client, serving
@@ -173,6 +175,70 @@ async def test_anomalies_are_the_flagged_rows_of_all_users(client: Client, datab
     assert ids(mine) == newest_first([one for one in flagged if one.txn.user_id == BOB])
 
 
+async def test_the_link_leads_through_all_pages_and_ends(client: Client, database: str) -> None:
+    many = [made(ALICE, n, hundredths=100 * n, after=timedelta(hours=n // 4)) for n in range(30)]
+    await store(database, many)
+    url = client.make_url("/transactions").with_query(
+        {"user_id": ALICE, "limit": "7", "from_date": "2018-01-01T00:00:00+05:30", "min_amount": "1"}
+    )
+    got, seen = [], 0
+    while True:
+        async with client.session.get(url) as response:
+            assert response.status == 200
+            got += ids((await response.json())["transactions"])
+            seen += 1
+            if "next" not in response.links:
+                break
+            url = URL(response.links["next"]["url"])
+            assert "Link" in response.headers["Access-Control-Expose-Headers"]
+    assert got == newest_first(many[1:])
+    assert seen == 5
+
+
+async def test_a_kept_page_has_its_link_too(pages_settings: Settings, database: str) -> None:
+    await store(database, [made(ALICE, n, after=timedelta(hours=n)) for n in range(4)])
+    async with serving(pages_settings, query_cache_seconds=60) as client:
+        query = {**EVER, "user_id": ALICE, "limit": "2"}
+        links = []
+        for _ in range(2):
+            async with client.get("/transactions", params=query) as response:
+                links.append(response.headers["Link"])
+        assert links[0] == links[1]
+        async with client.get("/transactions", params={**query, "limit": "100"}) as response:
+            assert "Link" not in response.headers
+
+
+async def test_the_first_and_the_last_moment_are_moments_like_others(client: Client, database: str) -> None:
+    first, last = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"
+    connection = await asyncpg.connect(database)
+    try:
+        for number, moment in enumerate([first] * 3 + [last] * 3):
+            await connection.execute(
+                "INSERT INTO transactions VALUES ($1, $2, 1, 'INR', $3::text::timestamptz, 'paid', '{}')",
+                str(uuid.UUID(int=number)), ALICE, moment,
+            )  # fmt: skip
+    finally:
+        await connection.close()
+    whole: dict[str, Any] = {"user_id": ALICE, "from_date": first, "to_date": last, "limit": 1}
+    rows = [row async for rows in pages(client, **whole) for row in rows]
+    assert [row["txn_date"] for row in rows] == [last] * 3 + [first] * 3
+    assert [uuid.UUID(row["id"]).int for row in rows] == [3, 4, 5, 0, 1, 2]
+    for moment in (first, last):
+        found, _ = await page(client, user_id=ALICE, from_date=moment, to_date=moment)
+        assert [row["txn_date"] for row in found] == [moment] * 3
+
+
+@pytest.mark.parametrize("moment", ["00", "00.000001", "00.1", "00.500000", "59.999999", "59.999500"])
+async def test_a_time_is_spelled_as_the_worker_does(client: Client, database: str, moment: str) -> None:
+    when = datetime.fromisoformat(
+        f"2018-04-01T00:00:{moment.ljust(9, '0') if '.' in moment else moment}+00:00"
+    )
+    one = made(ALICE, after=when - START)
+    await store(database, [one])
+    async with client.get("/transactions", params={**EVER, "user_id": ALICE}) as response:
+        assert f'"txn_date":"{one.shown["txn_date"]}"' in await response.text()
+
+
 # --- The plans -------------------------------------------------------------------------------
 
 
@@ -213,10 +279,10 @@ async def many_rows(database: str) -> AsyncIterator[asyncpg.Connection]:
 async def test_an_index_serves_each_page_without_a_sort(
     many_rows: asyncpg.Connection, filters: Filters, index: str, mode: str, *, after: bool
 ) -> None:
-    everything, values = rows_statement(filters, None, 40)
+    everything, values = rows_statement("t.id::text, t.txn_date", filters, None, 40)
     rows = await many_rows.fetch(everything, *values)
-    position = _position(rows[20]) if after else None
-    statement, values = rows_statement(filters, position, 10)
+    position = Position(rows[20]["txn_date"], rows[20]["id"]) if after else None
+    statement, values = page_statement(filters, position, 10)
     await many_rows.execute(f"SET plan_cache_mode = {mode}")
     [[plan]] = await many_rows.fetch(f"EXPLAIN (FORMAT JSON, ANALYZE) {statement}", *values)
     root = json.loads(plan)[0]["Plan"]
@@ -228,10 +294,6 @@ async def test_an_index_serves_each_page_without_a_sort(
     assert all(index in node["Index Name"] or "default" in node["Index Name"] for node in scans), plan
     # It starts at the date of the position: what it read over is no more than the 21 ties up to there.
     assert sum(node.get("Rows Removed by Filter", 0) for node in scans) <= 21, plan
-
-
-def _position(record: asyncpg.Record) -> Any:
-    return Position(record["txn_date"], record["id"])
 
 
 def _nodes(node: dict[str, Any]) -> Any:

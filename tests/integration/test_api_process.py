@@ -125,7 +125,7 @@ async def test_what_is_not_http_is_refused_without_a_stack_trace(
 ) -> None:
     nonsense = [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-        b"GET /users?cursor=" + b"A" * 10_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /users?cursor=" + b"A" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: " + b"y" * 20_000 + b"\r\n\r\n",
         b"GET /\x00\xff HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET /users?limit=\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -136,6 +136,16 @@ async def test_what_is_not_http_is_refused_without_a_stack_trace(
         running.process.send_signal(signal.SIGTERM)
         _, said = await ended(running.process)
     assert "Traceback" not in said
+
+
+async def test_an_overlong_cursor_is_refused_by_its_name(environment: dict[str, str], tmp_path: Path) -> None:
+    async with (
+        listening(environment, tmp_path) as running,
+        aiohttp.ClientSession(running.url) as session,
+        session.get("/users", params={"cursor": "A" * 10_000}) as response,
+    ):
+        assert response.status == 422
+        assert [error["parameter"] for error in (await response.json())["errors"]] == ["cursor"]
 
 
 async def _answer(url: str, request: bytes) -> bytes:

@@ -1,0 +1,232 @@
+import asyncio
+import csv
+import io
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import psutil
+import pytest
+
+from api.accept import preferred
+from api.settings import Settings
+from tests.api.rows import FLAG, made, store, user
+from tests.api.serving import Client, serving
+from tests.integration.test_api_process import listening
+
+ALICE, BOB = user(1), user(2)
+JSON, LINES, CSV = "application/json", "application/x-ndjson", "text/csv"
+EVER = {"from_date": "0001-01-01"}
+AWKWARD = {
+    "quote": '"a", "b"',
+    "line": "one\r\ntwo\u2028",
+    "\u00e9\\": [1.50, {"\U0001f600": None}],
+    "s": "'; --",
+}
+
+
+async def exported(client: Client, media: str, path: str = "/transactions", **query: Any) -> str:
+    async with client.get(path, params={**EVER, **query}, headers={"Accept": media}) as response:
+        assert response.status == 200, await response.text()
+        assert response.content_type == media
+        return await response.text()
+
+
+async def in_pages(client: Client, path: str = "/transactions", **query: Any) -> list[Any]:
+    async with client.get(path, params={**EVER, "limit": 1000, **query}) as response:
+        rows: list[Any] = (await response.json())["transactions"]
+        return rows
+
+
+def of_lines(text: str) -> list[Any]:
+    assert text.endswith("\n") or not text
+    return [json.loads(line) for line in text.split("\n")[:-1]]
+
+
+def of_csv(text: str) -> list[Any]:
+    assert text.startswith("id,user_id,amount,currency,txn_date,status,meta_data\r\n")
+    rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    return [{**row, "meta_data": json.loads(row["meta_data"])} for row in rows]
+
+
+async def test_every_form_has_the_rows_of_the_pages(client: Client, database: str) -> None:
+    many = [
+        made(
+            owner,
+            n,
+            after=timedelta(days=n % 7 * 30, microseconds=n),
+            flag=FLAG if n % 2 else None,
+            meta_data=AWKWARD,
+        )
+        for n in range(40)
+        for owner in (ALICE, BOB)
+    ]
+    await store(database, many)
+    for path, query in (
+        ("/transactions", {"user_id": ALICE}),
+        ("/anomalies", {}),
+        ("/anomalies", {"user_id": BOB}),
+    ):
+        expected = await in_pages(client, path, **query)
+        assert len(expected) in (40, 20)
+        assert of_lines(await exported(client, LINES, path, **query)) == expected
+        assert of_csv(await exported(client, CSV, path, **query)) == expected
+
+
+async def test_an_export_is_all_of_the_range_unless_told_otherwise(client: Client, database: str) -> None:
+    await store(database, [made(ALICE, n, hundredths=n, after=timedelta(hours=n)) for n in range(2500)])
+    assert len(of_lines(await exported(client, LINES, user_id=ALICE))) == 2500
+    some = of_lines(await exported(client, LINES, user_id=ALICE, min_amount="10", max_amount="10.09"))
+    assert [row["amount"] for row in some] == [f"10.0{n}" for n in reversed(range(10))]
+    async with client.get("/transactions", params={**EVER, "user_id": ALICE}) as response:
+        cursor = (await response.json())["cursor"]
+    rest = of_csv(await exported(client, CSV, user_id=ALICE, cursor=cursor, limit=3))
+    assert [row["amount"] for row in rest] == ["23.99", "23.98", "23.97"]
+
+
+async def test_a_range_without_rows_is_an_export_without_lines(client: Client) -> None:
+    assert of_lines(await exported(client, LINES, user_id=ALICE)) == []
+    assert of_csv(await exported(client, CSV, user_id=ALICE)) == []
+
+
+async def test_what_is_wrong_is_a_problem_in_every_form(client: Client) -> None:
+    for media in (LINES, CSV):
+        async with client.get("/transactions?limit=0", headers={"Accept": media}) as response:
+            assert (response.status, response.content_type) == (422, "application/problem+json")
+
+
+async def test_an_export_is_offered_as_a_file(client: Client) -> None:
+    headers = {"Accept": CSV, "Origin": "https://a.example"}
+    async with client.get("/anomalies", headers=headers) as response:
+        assert response.headers["Content-Disposition"] == 'attachment; filename="anomalies.csv"'
+        assert response.headers["Vary"] == "Accept"
+        assert "Content-Disposition" in response.headers["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("*/*", JSON), ("", JSON), ("text/csv", CSV), ("TEXT/CSV; charset=utf-8", CSV), ("text/*", CSV),
+        ("application/*", JSON), ("application/x-ndjson, */*;q=0.5", LINES), ("image/png", JSON),
+        ("text/csv;q=0, */*;q=0.1", JSON), ("text/html,application/xhtml+xml,*/*;q=0.8", JSON),
+        ("application/json;q=0.2, text/csv;q=0.3", CSV), ("text/csv;q=nan", JSON), ("text/csv;q=x", JSON),
+        (",;,q=1;;", JSON),
+    ],
+)  # fmt: skip
+def test_the_form_is_the_one_that_is_wanted_most(accept: str, expected: str) -> None:
+    assert preferred(accept, [JSON, LINES, CSV]) == expected
+
+
+async def test_more_exports_than_are_let_in_are_told_when_to_come_back(
+    pages_settings: Settings, database: str
+) -> None:
+    await fill(database, 100_000)
+    query, headers = {"user_id": ALICE, **EVER}, {"Accept": LINES}
+    async with serving(pages_settings, exports=1) as client:
+        async with client.get("/transactions", params=query, headers=headers) as unread:
+            assert unread.status == 200
+            async with client.get("/transactions", params=query, headers=headers) as response:
+                assert (response.status, response.content_type) == (503, "application/problem+json")
+                assert int(response.headers["Retry-After"]) > 0
+            async with client.get("/transactions", params=query) as response:
+                assert response.status == 200
+        async with asyncio.timeout(10):  # the client that left has given its place back
+            while len(of_lines(await _whatever(client, query, headers))) != 100_000:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+async def _whatever(client: Client, query: dict[str, str], headers: dict[str, str]) -> str:
+    async with client.get("/transactions", params=query, headers=headers) as response:
+        return await response.text() if response.status == 200 else ""
+
+
+async def test_an_export_that_fails_midway_is_not_taken_for_the_whole(
+    pages_settings: Settings, database: str
+) -> None:
+    await fill(database, 200_000)
+    query, headers = {"user_id": ALICE, **EVER}, {"Accept": CSV}
+    async with (
+        serving(pages_settings) as client,
+        client.get("/transactions", params=query, headers=headers) as response,
+    ):
+        assert response.status == 200
+        await _end_others(database)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+
+
+async def _end_others(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    finally:
+        await connection.close()
+
+
+async def fill(database: str, count: int) -> None:
+    """So many rows of Alice's."""
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute(
+            """
+            INSERT INTO transactions
+            SELECT gen_random_uuid(), $1::uuid, n % 1000, 'INR',
+                   timestamptz '2018-04-01' + n * interval '1 minute', 'paid',
+                   jsonb_build_object('is_anomaly', n % 100 = 0, 'note', repeat('x', 100))
+            FROM generate_series(1, $2::integer) AS n
+            """,
+            ALICE,
+            count,
+        )
+        await connection.execute("ANALYZE transactions")
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def watching(process: psutil.Process) -> AsyncIterator[list[int]]:
+    """The resident bytes of the process, seen again and again while inside."""
+    seen = [process.memory_info().rss]
+
+    async def watch() -> None:
+        while True:
+            seen.append(process.memory_info().rss)
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(watch())
+    try:
+        yield seen
+    finally:
+        task.cancel()
+
+
+@pytest.mark.slow
+async def test_a_million_rows_take_less_than_100_mb(
+    environment: dict[str, str], database: str, tmp_path: Path
+) -> None:
+    await fill(database, 1_000_000)
+    async with listening(environment, tmp_path) as running, aiohttp.ClientSession(running.url) as session:
+        async with session.get("/users") as response:  # a connection is open, and everything loaded
+            assert response.status == 200
+        process = psutil.Process(running.process.pid)
+        for media, end in ((LINES, b"\n"), (CSV, b"\r\n")):
+            query, headers = {"user_id": ALICE, **EVER}, {"Accept": media}
+            count = 0
+            async with watching(process) as seen, session.get(
+                "/transactions", params=query, headers=headers, timeout=aiohttp.ClientTimeout(250)
+            ) as response:  # fmt: skip
+                async for chunk in response.content.iter_any():
+                    count += chunk.count(end[-1:])
+            assert count == 1_000_000 + (media == CSV)
+            growth = max(seen) - seen[0]
+            sys.stdout.write(f"{media}: grew by {growth / 1e6:.1f} MB\n")
+            assert growth < 100_000_000
