@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from schemas.transaction import Transaction
 from stream_app.pipeline import LostPartitionError
-from stream_app.postgres import PostgresRows, connect
+from stream_app.postgres import SESSION, PostgresRows, connect
 from stream_app.scoring import Verdict, identity_of
 
 TOPIC = "transactions"
@@ -164,14 +164,16 @@ async def test_a_server_that_stays_away_is_given_up_on_in_the_time_given() -> No
 
 @pytest.mark.slow
 async def test_a_former_owner_frozen_in_its_transaction_does_not_keep_the_partition(
-    pool: asyncpg.Pool, sink: PostgresRows
+    database: str, sink: PostgresRows
 ) -> None:
     await sink.take_over(0)
-    async with pool.acquire() as frozen:
-        transaction = frozen.transaction()
-        await transaction.start()
-        await frozen.fetchrow("SELECT 1 FROM sink_offsets FOR UPDATE")
+    frozen = await asyncpg.connect(database, server_settings=SESSION)
+    await frozen.execute("BEGIN")
+    await frozen.execute("SELECT 1 FROM sink_offsets FOR UPDATE")
 
-        async with asyncio.timeout(30):
-            assert await sink.take_over(0) == (2, 0)
-        assert frozen.is_closed()
+    async with asyncio.timeout(30):
+        assert await sink.take_over(0) == (2, 0)
+
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)):
+        await frozen.execute("COMMIT")
+    frozen.terminate()
