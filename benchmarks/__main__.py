@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from benchmarks.bed import bed
+from benchmarks.latency import latency
 from benchmarks.load import Loads
 from benchmarks.machine import machine, versions
 from benchmarks.options import Options
@@ -25,6 +26,7 @@ Measurement = Callable[[Loads, Options], Awaitable[Result]]
 MEASUREMENTS: dict[str, Measurement] = {
     "state": state,
     "whole": whole,
+    "latency": latency,
 }
 
 
