@@ -20,6 +20,7 @@ from aiokafka.errors import (
     OutOfOrderSequenceNumber,
     ProducerFenced,
 )
+from aiokafka.producer import sender
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream_app.pipeline import LostPartitionError, Output, Refusal
@@ -31,6 +32,11 @@ LARGEST_BATCH = 1 << 20
 LARGEST_LETTER = 1_000_000
 LARGEST_KEY = 1_000
 STOP_SECONDS = 10
+
+# A transaction may begin once the former one's markers are written, which takes a broker a millisecond or
+# two. aiokafka asks again after 20, and after 100 where the broker is still verifying the first produce.
+sender.BACKOFF_OVERRIDE = 0.001
+RETRY_MS = 10
 
 # The transaction's outcome is not known, or another owner's producer has ended it. Either way the
 # partition is to be taken over again, by whomever the group gives it to.
@@ -69,6 +75,7 @@ class KafkaOutbox:
             compression_type="lz4",
             max_batch_size=LARGEST_BATCH,
             max_request_size=2 * LARGEST_BATCH,
+            retry_backoff_ms=RETRY_MS,
         )
 
     async def __aenter__(self) -> Self:

@@ -8,10 +8,13 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka.producer import sender
 from faust.tables import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer, Fetcher
 from faust.transport.drivers import aiokafka as stock
+
+import stream_app.outbox  # noqa: F401 - for what it changes in aiokafka
 
 EXPECTED: dict[Callable[..., Any], list[str]] = {
     Consumer._drain_messages: ["self", "fetcher"],
@@ -53,6 +56,13 @@ def test_the_recovery_tasks_that_are_replaced_are_still_there() -> None:
         "_slurp_changelogs",
         "_publish_stats",
     ]
+
+
+def test_aiokafkas_wait_between_transactions_is_where_it_is_shortened() -> None:
+    source = inspect.getsource(sender.AddPartitionsToTxnHandler)
+
+    assert "return BACKOFF_OVERRIDE" in source
+    assert sender.BACKOFF_OVERRIDE == 0.001
 
 
 def test_recovery_is_a_property_of_the_table_manager() -> None:
