@@ -14,10 +14,12 @@ import click
 from rich.console import Console
 
 from benchmarks.bed import bed
+from benchmarks.growth import growth
 from benchmarks.latency import latency
 from benchmarks.load import Loads
 from benchmarks.machine import machine, versions
 from benchmarks.options import Options
+from benchmarks.recovery import recovery
 from benchmarks.result import Record, Result, show
 from benchmarks.state import state
 from benchmarks.whole import whole
@@ -27,6 +29,8 @@ MEASUREMENTS: dict[str, Measurement] = {
     "state": state,
     "whole": whole,
     "latency": latency,
+    "growth": growth,
+    "recovery": recovery,
 }
 
 

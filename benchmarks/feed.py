@@ -37,7 +37,7 @@ def resident(partition: int) -> str:
 
 
 async def prime(bed: Bed, run: str) -> None:
-    """Send a transaction to each partition."""
+    """Send a transaction of its `resident` to each partition."""
     async with AIOKafkaProducer(bootstrap_servers=bed.kafka) as producer:
         for partition in range(PARTITIONS):
             user = resident(partition)

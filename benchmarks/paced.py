@@ -56,10 +56,10 @@ async def send(producer: AIOKafkaProducer, topic: str, schedule: Schedule, first
             await producer.send_batch(batch, topic, partition=partition)
 
 
-def message(identity: str, user: str, date: str) -> bytes:
-    """A transaction that no window flags: all amounts are equal."""
+def message(identity: str, user: str, date: str, amount: str = "12.30") -> bytes:
+    """A transaction as the topic holds it."""
     return (
-        f'{{"id":"{identity}","user_id":"{user}","amount":"12.30","currency":"INR",'
+        f'{{"id":"{identity}","user_id":"{user}","amount":"{amount}","currency":"INR",'
         f'"txn_date":"{date}","status":"paid"}}'
     ).encode()
 
