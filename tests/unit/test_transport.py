@@ -8,6 +8,7 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka.consumer.fetcher import Fetcher as AiokafkaFetcher
 from aiokafka.producer import sender
 from faust.tables import TableManager
 from faust.tables.recovery import Recovery
@@ -63,6 +64,10 @@ def test_aiokafkas_wait_between_transactions_is_where_it_is_shortened() -> None:
 
     assert "return BACKOFF_OVERRIDE" in source
     assert sender.BACKOFF_OVERRIDE == 0.001
+
+
+def test_aiokafkas_fetcher_takes_the_wait_that_is_set_on_it() -> None:
+    assert "self._prefetch_backoff = prefetch_backoff" in inspect.getsource(AiokafkaFetcher.__init__)
 
 
 def test_recovery_is_a_property_of_the_table_manager() -> None:
