@@ -1,0 +1,1 @@
+"""Refused messages: counted, looked at, sent again."""
