@@ -14,6 +14,7 @@ import msgspec
 import redis
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from redis.asyncio import Redis
 
 from infra.embedded.cluster import Addresses
 from tests.faults.audit import audit
@@ -151,6 +152,11 @@ class Rig(Installation):
             for tp, offset in found.items()
             if tp.topic == self.transactions and offset.offset > 0
         }
+
+    async def flush_mirror(self) -> None:
+        """Take everything from Redis."""
+        async with Redis.from_url(self.environment["REDIS_URL"]) as client:
+            await client.flushdb()
 
     async def audited(self, *, mirror: bool = True) -> Findings:
         """What is lost, doubled or wrong, once all workers have ended."""

@@ -47,7 +47,7 @@ def off(switched: str, *protections: str) -> list[str]:
 @ON_AND_OFF
 async def test_rows_are_committed_before_kafka(ground: Rig, switched: str) -> None:
     """With Kafka first, a crash between the two loses the batch's rows."""
-    findings = await killed_once(ground, Plan("outbox committed", 8, off=off(switched, "rows first")))
+    findings = await killed_once(ground, Plan("scored", 8, off=off(switched, "rows first")))
 
     assert_found(findings, switched, where="rows")
 

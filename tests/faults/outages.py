@@ -1,0 +1,61 @@
+"""The services under faults: their processes killed, stopped and started again."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from infra.embedded import cluster
+
+
+class Services:
+    """The three services of a data folder of their own."""
+
+    def __init__(self, datadir: Path) -> None:
+        self.datadir = datadir
+        self.addresses = cluster.up(datadir)
+
+    def pid(self, name: str) -> int:
+        """The pid of a service's main process."""
+        pid = cluster.status(self.datadir)[name].pid
+        assert pid is not None, f"{name} does not run"
+        return pid
+
+    async def end(self, name: str, how: signal.Signals) -> None:
+        """Send the service's main process a signal and wait for its end."""
+        process = psutil.Process(self.pid(name))
+        process.send_signal(how)
+        await asyncio.to_thread(_wait, process)
+
+    async def start(self) -> None:
+        """Start what does not run; all answer after."""
+        await asyncio.to_thread(cluster.up, self.datadir)
+
+    @contextmanager
+    def hanging(self, name: str) -> Iterator[None]:
+        """The service and its children are stopped while the block runs: connected, and never answering."""
+        main = psutil.Process(self.pid(name))
+        family = [main, *main.children(recursive=True)]
+        try:
+            for process in family:
+                process.suspend()
+            yield
+        finally:
+            for process in reversed(family):
+                if process.is_running():
+                    process.resume()
+
+
+def _wait(process: psutil.Process) -> None:
+    try:
+        while process.status() != psutil.STATUS_ZOMBIE:
+            try:
+                process.wait(0.05)
+            except psutil.TimeoutExpired:
+                continue
+            return
+    except psutil.NoSuchProcess:
+        return

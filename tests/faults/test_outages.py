@@ -1,0 +1,187 @@
+"""The broker, Postgres and Valkey away, hanging or back with less than they had."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.faults.ledger import Ledger
+from tests.faults.outages import Services
+from tests.faults.rig import Rig, Worker, rig
+from tests.services import embedded_datadir
+from tests.traffic import traffic
+
+MESSAGES = 8000
+SMALL = {"TXNWATCH_BATCH_SIZE": "50"}
+
+
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'txnwatch-worker'"
+FULL = """
+CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
+CREATE TRIGGER full_disk BEFORE INSERT ON transactions FOR EACH ROW EXECUTE FUNCTION full_disk();
+"""
+
+
+@pytest.fixture(scope="module")
+def own_services() -> Iterator[Services]:
+    """Services that only these tests use, as they are broken here."""
+    with embedded_datadir() as datadir:
+        yield Services(datadir)
+
+
+@pytest.fixture
+async def ground(own_services: Services, tmp_path: Path) -> AsyncIterator[Rig]:
+    async with rig(own_services.addresses, tmp_path) as one:
+        yield one
+
+
+@dataclass(slots=True)
+class Load:
+    """A worker in the middle of a backlog, which a fault then hits."""
+
+    ground: Rig
+    worker: Worker
+    hit: float = 0.0
+
+    async def under_way(self) -> None:
+        """Wait until it has committed some batches since now; the fault comes next."""
+        before = len(self.ground.events("outbox committed"))
+        await self.ground.noted("outbox committed", count=before + 3)
+        assert not await self.ground.finished()
+        self.hit = time.time()
+
+    async def over(self, since: float) -> list[float]:
+        """Wait until all is finished and end the worker; seconds from then to the next commit."""
+        await self.ground.finish(self.worker)
+        assert await self.worker.stop() == 0, self.worker.tail()
+        return self.ground.recoveries(since)
+
+
+@pytest.fixture
+async def load(ground: Rig) -> AsyncIterator[Load]:
+    await ground.send_transactions(traffic(MESSAGES))
+    with ground.run(**SMALL) as worker:
+        yield Load(ground, worker)
+
+
+async def settle(ledger: Ledger, fault: str, load: Load, since: float) -> None:
+    recovery = await load.over(since)
+    findings = await load.ground.audited()
+    ledger.settle(fault, findings, injected=1, in_flight=1, messages=MESSAGES, recovery=recovery)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "away"), [(signal.SIGKILL, 0.0), (signal.SIGKILL, 30.0), (signal.SIGTERM, 5.0)]
+)
+async def test_the_broker_ends_and_comes_back(
+    own_services: Services, load: Load, ledger: Ledger, how: signal.Signals, away: float
+) -> None:
+    await load.under_way()
+
+    await own_services.end("kafka", how)
+    await asyncio.sleep(away)  # the outage itself, not a wait for something
+    await own_services.start()
+
+    await settle(ledger, f"broker: {how.name}, away for {away:.0f} s", load, time.time())
+
+
+@pytest.mark.slow
+async def test_the_broker_hangs(own_services: Services, load: Load, ledger: Ledger) -> None:
+    await load.under_way()
+
+    with own_services.hanging("kafka"):
+        await asyncio.sleep(15)
+
+    await settle(ledger, "broker: hanging for 15 s", load, time.time())
+
+
+async def test_postgres_is_killed_and_comes_back(own_services: Services, load: Load, ledger: Ledger) -> None:
+    await load.under_way()
+
+    await own_services.end("postgres", signal.SIGQUIT)  # what `pg_ctl stop -m immediate` sends
+    await own_services.start()
+
+    await settle(ledger, "Postgres: immediate shutdown and restart", load, time.time())
+
+
+@pytest.mark.slow
+async def test_postgres_is_away_for_a_while(own_services: Services, load: Load, ledger: Ledger) -> None:
+    await load.under_way()
+
+    await own_services.end("postgres", signal.SIGQUIT)
+    await asyncio.sleep(15)
+    await own_services.start()
+
+    await settle(ledger, "Postgres: away for 15 s", load, time.time())
+
+
+@pytest.mark.slow
+async def test_postgres_hangs(own_services: Services, load: Load, ledger: Ledger) -> None:
+    await load.under_way()
+
+    with own_services.hanging("postgres"):
+        await asyncio.sleep(20)
+
+    await settle(ledger, "Postgres: its processes stopped for 20 s", load, time.time())
+
+
+@pytest.mark.slow
+async def test_postgres_cuts_every_connection(load: Load, ledger: Ledger) -> None:
+    await load.under_way()
+
+    async with load.ground.postgres() as connection:
+        cut = await connection.fetch(CUT)
+
+    assert cut
+    await settle(ledger, "Postgres: connections cut", load, time.time())
+
+
+@pytest.mark.slow
+async def test_postgres_has_no_room(load: Load, ledger: Ledger) -> None:
+    """What a server with a full disk answers, by a trigger: filling a real one would hit the others too."""
+    await load.under_way()
+
+    async with load.ground.postgres() as connection:
+        await connection.execute(FULL)
+        await asyncio.sleep(10)
+        await connection.execute("DROP TRIGGER full_disk ON transactions")
+
+    await settle(ledger, "Postgres: disk full for 10 s", load, time.time())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["killed", "hanging", "flushed"])
+async def test_valkey_fails_and_the_rows_do_not_wait_for_it(
+    own_services: Services, load: Load, ledger: Ledger, fault: str
+) -> None:
+    await load.under_way()
+    hit = time.time()
+
+    match fault:
+        case "killed":
+            await own_services.end("valkey", signal.SIGKILL)
+            await load.ground.finish(load.worker, within=60)
+            await own_services.start()
+        case "hanging":
+            with own_services.hanging("valkey"):
+                await load.ground.finish(load.worker, within=60)
+        case _:
+            await load.ground.flush_mirror()
+            await load.ground.finish(load.worker, within=60)
+            await load.ground.send_transactions(traffic(100, seed=9))
+    recovery = load.ground.recoveries(hit)
+
+    # What a flush took is made good when the partitions are taken over next.
+    assert await load.worker.stop() == 0, load.worker.tail()
+    with load.ground.run() as worker:
+        await load.ground.finish(worker)
+        assert await worker.stop() == 0, worker.tail()
+    findings = await load.ground.audited()
+    ledger.settle(f"Valkey: {fault}", findings, injected=1, in_flight=1, messages=MESSAGES, recovery=recovery)
+    assert max(recovery) < 2, "the rows waited for the mirror"
