@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import islice
 from types import TracebackType
 from typing import Self
@@ -17,7 +18,6 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from stream_app.scoring import Window
-from stream_app.windows import describe
 
 logger = logging.getLogger(__name__)
 
@@ -26,18 +26,23 @@ MOST_PENDING = 100_000
 LAST_WRITES_SECONDS = 5
 FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0
 
-# KEYS: a window's hash and its list of amounts, by turns. ARGV: six values a user.
+# KEYS: a window's hash and its list of amounts, by turns. ARGV: six values a user, the last of them the
+# amounts in hundredths. Redis sets their points: rendering twenty texts a window cost a fifth of the worker.
 WRITE = """
+local function money(hundredths)
+    local digits = string.rep('0', 3 - #hundredths) .. hundredths
+    return string.sub(digits, 1, -3) .. '.' .. string.sub(digits, -2)
+end
 for i = 1, #KEYS / 2 do
     local hash, list, at = KEYS[2 * i - 1], KEYS[2 * i], 6 * (i - 1)
     local offset = tonumber(redis.call('HGET', hash, 'last_offset') or -1)
     if tonumber(ARGV[at + 4]) >= offset then
-        redis.call('HSET', hash, 'count', ARGV[at + 1], 'sum', ARGV[at + 2], 'mean', ARGV[at + 3],
-            'last_offset', ARGV[at + 4], 'updated_at', ARGV[at + 5])
+        redis.call('HSET', hash, 'count', ARGV[at + 1], 'sum', money(ARGV[at + 2]),
+            'mean', money(ARGV[at + 3]), 'last_offset', ARGV[at + 4], 'updated_at', ARGV[at + 5])
         redis.call('DEL', list)
         local amounts = {}
-        for amount in string.gmatch(ARGV[at + 6], '[^ ]+') do amounts[#amounts + 1] = amount end
-        if #amounts > 0 then redis.call('RPUSH', list, unpack(amounts)) end
+        for amount in string.gmatch(ARGV[at + 6], '[^ ]+') do amounts[#amounts + 1] = money(amount) end
+        redis.call('RPUSH', list, unpack(amounts))
     end
 end
 """
@@ -141,6 +146,6 @@ def _keys(users: Iterable[str]) -> Iterator[str]:
 
 def _values(windows: Iterable[Window]) -> Iterator[str | int]:
     for window in windows:
-        shown = describe(window)
-        yield from (shown["count"], shown["sum"], shown["mean"] or "", shown["last_offset"])
-        yield from (shown["updated_at"], " ".join(shown["amounts"]))
+        yield from (len(window.amounts), window.total, window.mean, window.last_offset)
+        yield datetime.fromtimestamp(window.updated_at / 1000, UTC).isoformat()
+        yield " ".join(map(str, reversed(window.amounts)))

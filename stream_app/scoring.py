@@ -30,6 +30,17 @@ class Window:
     last_offset: int = -1
     updated_at: int = 0
 
+    @property
+    def mean(self) -> int:
+        """The amounts' mean in whole hundredths, half to even; 0 for none.
+
+        >>> Window([100, 103], total=203).mean, Window([1, 2], total=3).mean, Window().mean
+        (102, 2, 0)
+        """
+        count = len(self.amounts)
+        whole, rest = divmod(self.total, count or 1)
+        return whole + (2 * rest > count or (2 * rest == count and whole % 2))
+
     def push(self, amount: int, size: int) -> None:
         """Let an amount join and the oldest beyond `size` leave.
 

@@ -7,7 +7,6 @@ that it is either before a batch or after it, never between.
 import struct
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def describe(window: Window) -> dict[str, Any]:
     count = len(window.amounts)
     return {
         "count": count,
-        "mean": amount_text(round(Fraction(window.total, count))) if count else None,
+        "mean": amount_text(window.mean) if count else None,
         "sum": amount_text(window.total),
         "amounts": [amount_text(amount) for amount in reversed(window.amounts)],
         "last_offset": window.last_offset,

@@ -52,6 +52,7 @@ def test_verdicts_are_those_of_the_rule_computed_anew_over_each_prefix(
         assert verdicts[at] == (len(before) >= minimum and mean > 0 and amount > factor * mean)
     assert window.amounts == amounts[-rule.size :]
     assert window.total == sum(window.amounts)
+    assert window.mean == (round(Fraction(window.total, len(window.amounts))) if window.amounts else 0)
 
 
 @given(HISTORIES)
