@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 
 from aiohttp import web
 from redis.asyncio import Redis
@@ -24,7 +25,7 @@ from api.params import read
 from api.queries import Database
 from api.routes import Route, routes
 from api.settings import Settings
-from api.sse import Streams
+from api.streams import Streams
 from api.windows import WindowMirror
 
 
@@ -53,11 +54,10 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     )
     broker = Broker(settings.kafka, seconds=settings.dependency_seconds)
     history = History(broker, readers=settings.history_readers)
-    anomalies = _feed(settings, settings.anomalies_topic, broker, history, metrics)
-    scored = (
-        _feed(settings, settings.scored_topic, broker, history, metrics) if settings.scored_topic else None
-    )
-    streams = Streams(send_seconds=settings.send_seconds, count_cut_off=metrics.count_cut_off)
+    feed = partial(_feed, settings, broker, history, metrics)
+    anomalies = feed(topic=settings.anomalies_topic, pages="/anomalies")
+    scored = feed(topic=settings.scored_topic, pages="/transactions") if settings.scored_topic else None
+    streams = _streams(settings, metrics)
 
     async def kafka_answers() -> None:
         await broker.ends(settings.anomalies_topic)
@@ -125,14 +125,28 @@ def _redis(settings: Settings) -> Redis:
     )
 
 
-def _feed(settings: Settings, topic: str, broker: Broker, history: History, metrics: Metrics) -> Feed:
+def _streams(settings: Settings, metrics: Metrics) -> Streams:
+    return Streams(
+        limit=settings.stream_clients,
+        buffer_bytes=settings.buffer_bytes,
+        send_seconds=settings.send_seconds,
+        retry_milliseconds=settings.retry_milliseconds,
+        count_cut_off=metrics.count_cut_off,
+        count_turned_away=metrics.count_turned_away,
+    )
+
+
+def _feed(
+    settings: Settings, broker: Broker, history: History, metrics: Metrics, *, topic: str, pages: str
+) -> Feed:
     pace = Pace(
         heartbeat_seconds=settings.heartbeat_seconds,
+        send_seconds=settings.send_seconds,
         buffer_bytes=settings.buffer_bytes,
         retry_milliseconds=settings.retry_milliseconds,
         linger_seconds=settings.linger_seconds,
         start_seconds=settings.dependency_seconds,
     )
-    feed = Feed(topic, broker, history, pace, count_sent=metrics.event_counter(topic))
+    feed = Feed(topic, broker, history, pace, pages=pages, count_sent=metrics.event_counter(topic))
     metrics.watch_clients(topic, lambda: feed.listeners)
     return feed

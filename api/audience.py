@@ -1,54 +1,46 @@
-"""Who hears a feed, and what waits for each of them."""
+"""Who hears a feed, and what waits for each of them until it has caught up."""
 
-import asyncio
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+
+from api.clients import Client, Frame
 
 
 class Subscription:
-    """The frames that wait for one client: bounded, and the client is cut off when they are too many."""
+    """A client that hears the records of one key (None: all).
 
-    __slots__ = ("_bytes", "_cut", "_frames", "_limit", "_lost", "_ready", "key")
+    Frames wait, bounded, while the client is still being sent the past; then it is written to directly.
+    """
 
-    def __init__(self, key: bytes | None, limit: int, cut: Callable[[], None]) -> None:
+    __slots__ = ("_bytes", "_client", "_waiting", "key")
+
+    def __init__(self, key: bytes | None, client: Client) -> None:
         self.key = key
-        self._limit = limit
-        self._cut = cut
-        self._frames: deque[bytes] = deque()
+        self._client = client
+        self._waiting: list[Frame] | None = []
         self._bytes = 0
-        self._lost = False
-        self._ready = asyncio.Event()
 
-    def push(self, frame: bytes) -> bool:
-        """Queues a frame; False if there is no room, and then the client is cut off."""
-        if self._frames and self._bytes + len(frame) > self._limit:
-            self._lost = True
-            self._ready.set()
-            self._cut()
+    def push(self, frame: Frame) -> bool:
+        """Sends a frame, or lets it wait; False if there is no room, and then the client is cut off."""
+        if self._waiting is None:
+            return self._client.write(frame)
+        if self._waiting and self._bytes + len(frame.raw) > self._client.limit:
+            self._client.cut()
             return False
-        self._frames.append(frame)
-        self._bytes += len(frame)
-        self._ready.set()
+        self._waiting.append(frame)
+        self._bytes += len(frame.raw)
         return True
 
-    async def take(self, seconds: float) -> bytes:
-        """All frames that wait, as soon as there is one; empty when none came in time.
+    def take(self) -> bytes:
+        """What waits. When that is nothing, frames go to the client directly from now on.
 
-        Raises ConnectionError once a frame was lost: nothing may follow a hole.
+        Raises ConnectionError once the client was cut off: nothing may follow a hole.
         """
-        try:
-            async with asyncio.timeout(seconds):
-                await self._ready.wait()
-        except TimeoutError:
-            return b""
-        if self._lost:
+        if self._client.gone:
             raise ConnectionAbortedError
-        taken = b"".join(self._frames)
-        self._frames.clear()
-        self._bytes = 0
-        self._ready.clear()
-        return taken
+        taken, self._bytes = self._waiting, 0
+        self._waiting = [] if taken else None
+        return b"".join([frame.raw for frame in taken or ()])
 
 
 class Audience:

@@ -13,14 +13,17 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from api.audience import Audience, Subscription
 from api.broker import Broker, Topic
+from api.clients import Client, Frame
 from api.history import Expired, History
-from api.positions import Feedpoint, Missing, behind, settle, text_of
+from api.positions import EARLIEST, Feedpoint, Missing, behind, settle, text_of
 from api.problems import Unavailable
 from api.sse import event, heartbeat, jittered, named_event, opening, pieces
 
@@ -30,7 +33,11 @@ _POLL_MILLISECONDS = 500
 _POLL_RECORDS = 500
 _NEAR = 1000
 """Offsets: a client no further behind than this joins the feed."""
+_AT_ONCE = 2000
+"""Frames that are written before others get their turn."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 5.0
+_AHEAD = timedelta(days=1)
+"""How far ahead of now transactions are dated at the most, as the worker has it by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +45,7 @@ class Pace:
     """How feeds and their streams behave in time and memory."""
 
     heartbeat_seconds: float
+    send_seconds: float
     buffer_bytes: int
     retry_milliseconds: int
     linger_seconds: float
@@ -55,9 +63,17 @@ class Feed:
     """Follows one topic from its end, and survives Kafka's absence without losing its place."""
 
     def __init__(
-        self, topic: str, broker: Broker, history: History, pace: Pace, *, count_sent: Callable[[], None]
+        self,
+        topic: str,
+        broker: Broker,
+        history: History,
+        pace: Pace,
+        *,
+        pages: str,
+        count_sent: Callable[[int], None],
     ) -> None:
         self.name = topic
+        self._pages = pages
         self.listeners = 0
         self._broker = broker
         self._history = history
@@ -140,33 +156,36 @@ class Feed:
         point, missing = settle(self._point, topic.incarnation, beginnings, ends)
         self._known, self._offsets = topic, dict(point.offsets)
         if missing:
-            self._send(self._audience.everyone(), self._gap(point, missing))
+            for subscription in self._audience.everyone():
+                self._send([subscription], Frame(self._gap(point, missing, subscription.key)))
 
     async def _publish(self, records: Iterable[ConsumerRecord]) -> None:
         """Tells everyone concerned.
 
-        Now and then their tasks get to send, so that a large batch does not by itself overflow
-        a client that reads.
+        Now and then others get their turn, so that a large batch neither holds them up nor
+        overflows by itself a client that reads.
         """
-        unsent = 0
+        unsent, sent = 0, 0
         for record in records:
             self._offsets[record.partition] = record.offset + 1
             audience = self._audience.of(record.key)
             if not audience or record.value is None:
                 continue
-            frame = event(record.value, text_of(self._topic.incarnation, self._offsets))
+            frame = Frame(event(record.value, text_of(self._topic.incarnation, self._offsets)))
             self._send(audience, frame)
-            unsent += len(frame)
-            if unsent > self._pace.buffer_bytes // 4:
+            unsent, sent = unsent + len(frame.raw), sent + len(audience)
+            if unsent > self._pace.buffer_bytes // 4 or sent > _AT_ONCE:
                 await asyncio.sleep(0)
-                unsent = 0
+                unsent, sent = 0, 0
 
-    def _send(self, audience: Iterable[Subscription], frame: bytes) -> None:
+    def _send(self, audience: Iterable[Subscription], frame: Frame) -> None:
+        sent = 0
         for subscription in audience:
             if subscription.push(frame):
-                self._count_sent()
+                sent += 1
             else:
                 self._audience.discard(subscription)
+        self._count_sent(sent)
 
     async def _step_over_markers(
         self, consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]
@@ -210,34 +229,44 @@ class Feed:
             raise Unavailable("kafka", "Kafka does not answer.") from None
 
     async def frames(
-        self, key: bytes | None, asked: Feedpoint | None, cut: Callable[[], None]
+        self, key: bytes | None, asked: Feedpoint | None, client: Client
     ) -> AsyncGenerator[bytes, None]:
         """What one client is sent, from `asked` on (None: from now on); to be used inside `listening`.
 
-        Raises Unavailable, at the latest before the second frame unless Kafka loses records meanwhile.
+        Yields what is of the past, and then writes what is new to the client itself. Raises
+        Unavailable, at the latest before the second frame unless Kafka loses records meanwhile.
         """
         point, missing = (self._point, []) if asked is None else await self._settled(asked)
         place = _Place(point)
         yield opening(str(point), jittered(self._pace.retry_milliseconds))
         if missing:
-            yield self._gap(point, missing)
+            yield self._gap(point, missing, key)
         async for frame in self._approach(place, key):
             yield frame
-        with self._audience.joined(Subscription(key, self._pace.buffer_bytes, cut)) as subscription:
+        with self._audience.joined(Subscription(key, client)) as subscription:
             here = self._point
             while behind(place.point, here):
                 async for frame in self._turn(place, here, key):
                     yield frame
-            while True:
-                frames = await subscription.take(self._pace.heartbeat_seconds)
-                yield frames or heartbeat(str(self._point))
+            while waiting := subscription.take():
+                yield waiting
+            await self._beat(client)
+
+    async def _beat(self, client: Client) -> None:
+        """Keeps a client that is written to alive, until it is gone."""
+        while not client.gone:
+            client.idle = True
+            await asyncio.sleep(self._pace.heartbeat_seconds)
+            client.check(self._pace.send_seconds)
+            if client.idle and not client.gone:
+                client.write(Frame(heartbeat(str(self._point))))
 
     async def _approach(self, place: _Place, key: bytes | None) -> AsyncIterator[bytes]:
         """The past, until the client is near the feed and not ahead of it."""
         while True:
             here = self._point
             if place.point.incarnation != here.incarnation:
-                yield await self._resettle(place)
+                yield await self._resettle(place, key)
             elif behind(here, place.point):
                 # It was served by a process that had read further. Ours will be there soon.
                 if not await self._has_moved():
@@ -253,7 +282,7 @@ class Feed:
         try:
             turn = await self._history.read(self._topic, place.point, until, key)
         except Expired:
-            yield await self._resettle(place)
+            yield await self._resettle(place, key)
             return
         place.point = Feedpoint(place.point.incarnation, turn.offsets)
         if not turn.frames:
@@ -268,16 +297,29 @@ class Feed:
         except TimeoutError:
             return False
 
-    async def _resettle(self, place: _Place) -> bytes:
+    async def _resettle(self, place: _Place, key: bytes | None) -> bytes:
         place.point, missing = await self._settled(place.point)
-        return self._gap(place.point, missing)
+        return self._gap(place.point, missing, key)
 
     async def _settled(self, asked: Feedpoint) -> tuple[Feedpoint, list[Missing]]:
-        ends = await self._broker.ends(self.name)
         beginnings = await self._broker.beginnings(self.name)
+        if asked == EARLIEST:
+            return Feedpoint(self._topic.incarnation, beginnings), []
+        ends = await self._broker.ends(self.name)
         # The feed may have read further since the ends were asked for.
         ends = {partition: max(end, self._offsets.get(partition, 0)) for partition, end in ends.items()}
         return settle(asked, self._topic.incarnation, beginnings, ends)
 
-    def _gap(self, point: Feedpoint, missing: Sequence[Missing]) -> bytes:
-        return named_event("gap", {"topic": self.name, "missing": missing}, str(point))
+    def _gap(self, point: Feedpoint, missing: Sequence[Missing], key: bytes | None) -> bytes:
+        """What is missing, and the query that has it.
+
+        Offsets say nothing of dates, and late transactions are dated at any time before: so the
+        range is open towards the past. Its pages come newest first, and can be left at the first known row.
+        """
+        query = {"user_id": key.decode()} if key else {}
+        query |= {
+            "from_date": "0001-01-01",
+            "to_date": (datetime.now(UTC) + _AHEAD).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        data = {"topic": self.name, "missing": missing, "fetch": f"{self._pages}?{urlencode(query)}"}
+        return named_event("gap", data, str(point))

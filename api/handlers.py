@@ -20,7 +20,7 @@ from api.metrics import Metrics
 from api.positions import Feedpoint
 from api.problems import Problem, Unavailable
 from api.queries import Database, Filters
-from api.sse import Streams
+from api.streams import Streams
 from api.windows import WindowMirror
 
 ROW_MEDIA = ("application/json", *FORMS)
@@ -216,5 +216,8 @@ class Feeds:
         self, request: web.Request, feed: Feed, user_id: str | None, asked: Feedpoint | None
     ) -> web.StreamResponse:
         key = user_id.encode() if user_id else None
-        async with feed.listening():
-            return await self._streams.send(request, feed.frames(key, asked, self._streams.cutter(request)))
+        if self._streams.full:
+            return self._streams.turn_away()
+        with self._streams.place():
+            async with feed.listening():
+                return await self._streams.send(request, lambda client: feed.frames(key, asked, client))

@@ -26,7 +26,11 @@ _CURSOR = (
     "The cursor of the page before. It holds for this user whatever the other filters are; "
     "empty: from the start."
 )
-_LAST_SEEN = "The id of the last event seen. The stream goes on after it, without a gap or a repeat."
+_LIMIT = "How many at most. Default: 100 in JSON, all in the other forms."
+_LAST_SEEN = (
+    "The id of the last event seen. The stream goes on after it, without a gap or a repeat. "
+    "`earliest`: from the first record that there is."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,6 @@ class Asset:
     file: str = path(TEXT, "The file's name.")
 
 
-_LIMIT = "How many at most. Default: 100 in JSON, all in the other forms."
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
     """A page of the list of users."""

@@ -40,6 +40,9 @@ class Metrics:
         self._cut_off = Counter(
             "txnwatch_api_sse_cut_off", "Clients cut off because they did not read.", registry=registry
         )
+        self._turned_away = Counter(
+            "txnwatch_api_sse_turned_away", "Clients that found every place taken.", registry=registry
+        )
         for outcome in ("hit", "miss", "down"):
             self._cache.labels(outcome)
 
@@ -61,8 +64,12 @@ class Metrics:
         """One client that was cut off."""
         self._cut_off.inc()
 
-    def event_counter(self, topic: str) -> Callable[[], None]:
-        """What counts one event of this topic sent to one client."""
+    def count_turned_away(self) -> None:
+        """One client that was told to come back later."""
+        self._turned_away.inc()
+
+    def event_counter(self, topic: str) -> Callable[[int], None]:
+        """What counts an event of this topic sent to so many clients."""
         return self._events.labels(topic).inc
 
     def watch_clients(self, topic: str, clients: Callable[[], int]) -> None:

@@ -80,8 +80,7 @@ def _field(
     return dataclasses.field(default=default, metadata=declared)
 
 
-def declared(parameters: type[Any]) -> tuple[Parameter, ...]:
-    """The parameters a dataclass declares, in its order."""
+def _declared(parameters: type[Any]) -> tuple[Parameter, ...]:
     return tuple(
         Parameter(
             name=field.metadata["name"] or field.name,
@@ -95,6 +94,16 @@ def declared(parameters: type[Any]) -> tuple[Parameter, ...]:
         )
         for field in dataclasses.fields(parameters)
     )
+
+
+def declared(parameters: type[Any]) -> tuple[Parameter, ...]:
+    """The parameters a dataclass declares, in its order; looked up once."""
+    if parameters not in _known:
+        _known[parameters] = _declared(parameters)
+    return _known[parameters]
+
+
+_known: dict[type[Any], tuple[Parameter, ...]] = {}
 
 
 def read(parameters: type[T], request: web.Request, checks: Iterable[Check] = ()) -> T:

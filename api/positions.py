@@ -26,6 +26,10 @@ class Feedpoint:
         return text_of(self.incarnation, self.offsets)
 
 
+EARLIEST = Feedpoint("", {})
+"""Where the topic begins, wherever that is."""
+
+
 class Missing(msgspec.Struct, frozen=True):
     """Records of one partition that cannot be sent: offsets `first` up to and without `until`."""
 
@@ -41,11 +45,13 @@ def text_of(incarnation: str, offsets: Mapping[int, int]) -> str:
 
 
 def parse(text: str) -> Feedpoint:
-    """Reads an id back; ValueError if it is not one.
+    """Reads an id back, or the word `earliest`; ValueError if it is neither.
 
     >>> parse("1f0c9a3e.0-15.1-7").offsets
     {0: 15, 1: 7}
     """
+    if text == "earliest":
+        return EARLIEST
     match = _TEXT.fullmatch(text)
     if match is None:
         raise ValueError("is not an event id of this service")

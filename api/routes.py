@@ -12,10 +12,10 @@ from aiohttp import web
 from api import answers, inputs
 from api.cursors import Cursors
 from api.docs import Docs
+from api.exports import FORMS
 from api.handlers import Feeds, Pages, Service
 from api.metrics import CONTENT_TYPE as METRICS_TYPE
 from api.params import Check
-from api.exports import FORMS
 from api.sse import CONTENT_TYPE as EVENTS_TYPE
 
 Answer = Callable[[web.Request, Any], Awaitable[web.StreamResponse]]
@@ -32,14 +32,14 @@ class Route:
     checks: Sequence[Check] = ()
     body: type[Any] | None = None
     media: str = "application/json"
-    status: int = 200
-    depends: bool = False
-    """On something that can be down: then 503 is among the answers."""
     exports: Sequence[str] = ()
     """Other media that the same rows can be had as."""
-    finds: bool = False
+    status: int = 200
     pages: bool = False
     """Whether `Link` names the page after this one."""
+    depends: bool = False
+    """On something that can be down: then 503 is among the answers."""
+    finds: bool = False
     """Something that may not be there: then 404 is among the answers."""
 
     @property
@@ -74,10 +74,10 @@ def routes(service: Service, pages: Pages, feeds: Feeds, docs: Docs, cursors: Cu
         Route(
             path="/users",
             answer=pages.users,
+            pages=True,
             summary="All users.",
             parameters=inputs.Users,
             checks=(inputs.user_cursor_opens(cursors),),
-            pages=True,
             body=answers.UsersPage,
             depends=True,
         ),
@@ -93,22 +93,22 @@ def routes(service: Service, pages: Pages, feeds: Feeds, docs: Docs, cursors: Cu
         Route(
             path="/transactions",
             answer=pages.transactions,
+            exports=tuple(FORMS),
+            pages=True,
             summary="A user's transactions, newest first.",
             parameters=inputs.Transactions,
             checks=(inputs.ranges_in_order, inputs.row_cursor_opens(cursors)),
-            exports=tuple(FORMS),
-            pages=True,
             body=answers.TransactionsPage,
             depends=True,
         ),
         Route(
             path="/anomalies",
             answer=pages.anomalies,
+            exports=tuple(FORMS),
+            pages=True,
             summary="The flagged transactions of all users, newest first.",
             parameters=inputs.Anomalies,
             checks=(inputs.ranges_in_order, inputs.row_cursor_opens(cursors)),
-            exports=tuple(FORMS),
-            pages=True,
             body=answers.TransactionsPage,
             depends=True,
         ),

@@ -23,31 +23,31 @@ class Settings(BaseSettings):
     anomalies_topic: str = Field("anomalies", alias="TXNWATCH_ANOMALIES_TOPIC", min_length=1)
     datadir: Path = Field(Path(".txnwatch"), alias="TXNWATCH_DATADIR")
 
-    dlq_topic: str = Field("transactions.dlq", alias="TXNWATCH_DLQ_TOPIC", min_length=1)
     host: str = Field("127.0.0.1", alias="TXNWATCH_API_HOST", min_length=1)
     port: int = Field(8000, alias="TXNWATCH_API_PORT", ge=0, le=65535)
     cors_origins: str = Field("*", alias="TXNWATCH_CORS_ORIGINS")
     cursor_key: SecretStr = Field(SecretStr(""), alias="TXNWATCH_CURSOR_KEY")
 
     query_cache_seconds: float = Field(2.0, alias="TXNWATCH_QUERY_CACHE_SECONDS", ge=0, le=3600)
+    query_cache_closed_seconds: float = Field(
+        30.0, alias="TXNWATCH_QUERY_CACHE_CLOSED_SECONDS", ge=0, le=86_400
+    )
     database_connections: int = Field(10, alias="TXNWATCH_API_DATABASE_CONNECTIONS", ge=1, le=1000)
     dependency_seconds: PositiveFloat = Field(3.0, alias="TXNWATCH_API_DEPENDENCY_SECONDS")
     query_seconds: PositiveFloat = Field(10.0, alias="TXNWATCH_API_QUERY_SECONDS")
 
+    exports: int = Field(2, alias="TXNWATCH_API_EXPORTS", ge=1, le=1000)
+    export_seconds: PositiveFloat = Field(600.0, alias="TXNWATCH_API_EXPORT_SECONDS")
+
+    stream_clients: int = Field(15_000, alias="TXNWATCH_SSE_CLIENTS", ge=1)
     heartbeat_seconds: PositiveFloat = Field(15.0, alias="TXNWATCH_SSE_HEARTBEAT_SECONDS")
     send_seconds: PositiveFloat = Field(30.0, alias="TXNWATCH_SSE_SEND_SECONDS")
     buffer_bytes: int = Field(1 << 20, alias="TXNWATCH_SSE_BUFFER_BYTES", ge=1)
     retry_milliseconds: int = Field(2000, alias="TXNWATCH_SSE_RETRY_MILLISECONDS", ge=0)
-    query_cache_closed_seconds: float = Field(
-        30.0, alias="TXNWATCH_QUERY_CACHE_CLOSED_SECONDS", ge=0, le=86_400
-    )
     history_readers: int = Field(4, alias="TXNWATCH_SSE_HISTORY_READERS", ge=1, le=64)
     linger_seconds: PositiveFloat = Field(10.0, alias="TXNWATCH_SSE_LINGER_SECONDS")
 
     @field_validator("postgres", "redis")
-    exports: int = Field(2, alias="TXNWATCH_API_EXPORTS", ge=1, le=1000)
-    export_seconds: PositiveFloat = Field(600.0, alias="TXNWATCH_API_EXPORT_SECONDS")
-
     @classmethod
     def _is_a_url(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
         """Refuses what no client could use, without showing it: it may hold a password."""

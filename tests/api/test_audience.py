@@ -1,8 +1,29 @@
-import asyncio
-
 import pytest
 
 from api.audience import Audience, Subscription
+from api.clients import Client, Frame
+
+
+class Transport:
+    """As much of a transport as a client uses; nothing is read of it but by `read`."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.waiting = 0
+        self.aborted = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+        self.waiting += len(data)
+
+    def read(self, size: int) -> None:
+        self.waiting -= size
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+    def abort(self) -> None:
+        self.aborted = True
 
 
 class Cut:
@@ -13,44 +34,84 @@ class Cut:
         self.times += 1
 
 
-async def test_frames_wait_in_order_and_are_taken_together() -> None:
-    subscription = Subscription(None, 100, Cut())
-    assert subscription.push(b"a")
-    assert subscription.push(b"b")
-    assert await subscription.take(1) == b"ab"
+def client_of(
+    transport: Transport, limit: int = 100, cut: Cut | None = None, *, chunked: bool = True
+) -> Client:
+    return Client(transport, chunked=chunked, limit=limit, count_cut_off=cut or Cut())  # type: ignore[arg-type]
 
 
-async def test_taking_ends_without_a_frame_when_none_comes() -> None:
-    assert await Subscription(None, 100, Cut()).take(0.001) == b""
+def test_frames_wait_in_order_until_the_client_has_caught_up_and_are_sent_at_once_from_then_on() -> None:
+    transport = Transport()
+    subscription = Subscription(None, client_of(transport))
+    assert subscription.push(Frame(b"a"))
+    assert subscription.push(Frame(b"b"))
+    assert subscription.take() == b"ab"
+    assert subscription.push(Frame(b"c"))
+    assert transport.written == b""
+    assert subscription.take() == b"c"
+    assert subscription.take() == b""
+    assert subscription.push(Frame(b"d" * 17))
+    assert transport.written == b"11\r\n" + b"d" * 17 + b"\r\n"
 
 
-async def test_a_frame_ends_the_waiting() -> None:
-    subscription = Subscription(None, 100, Cut())
-    taking = asyncio.create_task(subscription.take(60))
-    await asyncio.sleep(0)
-    subscription.push(b"a")
-    assert await taking == b"a"
+def test_an_older_client_gets_no_chunks() -> None:
+    transport = Transport()
+    subscription = Subscription(None, client_of(transport, chunked=False))
+    assert subscription.take() == b""
+    subscription.push(Frame(b"a"))
+    assert transport.written == b"a"
 
 
-async def test_who_lets_too_much_wait_is_cut_off_and_gets_nothing_after_the_hole() -> None:
-    cut = Cut()
-    subscription = Subscription(None, 4, cut)
-    assert subscription.push(b"abc")
-    assert not subscription.push(b"de")
-    assert cut.times == 1
+def test_who_lets_too_much_wait_is_cut_off_and_gets_nothing_after_the_hole() -> None:
+    transport, cut = Transport(), Cut()
+    subscription = Subscription(None, client_of(transport, 4, cut))
+    assert subscription.push(Frame(b"abc"))
+    assert not subscription.push(Frame(b"de"))
+    assert not subscription.push(Frame(b"de"))
+    assert (cut.times, transport.aborted) == (1, True)
     with pytest.raises(ConnectionError):
-        await subscription.take(1)
+        subscription.take()
 
 
-async def test_one_frame_may_be_larger_than_the_limit() -> None:
-    subscription = Subscription(None, 4, Cut())
-    assert subscription.push(b"abcdefgh")
-    assert await subscription.take(1) == b"abcdefgh"
+def test_who_does_not_read_what_was_sent_is_cut_off_too() -> None:
+    transport, cut = Transport(), Cut()
+    subscription = Subscription(None, client_of(transport, 20, cut))
+    assert subscription.take() == b""
+    assert subscription.push(Frame(b"a" * 16))
+    transport.read(16)
+    assert subscription.push(Frame(b"a" * 16))
+    assert not subscription.push(Frame(b"a"))
+    assert (cut.times, transport.aborted) == (1, True)
 
 
-async def test_a_record_reaches_those_of_its_key_and_those_of_all() -> None:
+def test_one_frame_may_be_larger_than_the_limit() -> None:
+    subscription = Subscription(None, client_of(Transport(), 4))
+    assert subscription.push(Frame(b"abcdefgh"))
+    assert subscription.take() == b"abcdefgh"
+
+
+def test_a_client_that_reads_nothing_of_what_waits_is_cut_off_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("api.clients.time.monotonic", lambda: now[0])
+    transport, cut = Transport(), Cut()
+    client = client_of(transport, 1000, cut)
+    for read in (0, 10, 1, 0):  # as long as it reads anything, it stays
+        client.write(Frame(b"a" * 10))
+        transport.read(read)
+        now[0] += 20
+        client.check(30)
+        assert cut.times == 0
+    now[0] += 15
+    client.check(30)
+    assert (cut.times, transport.aborted) == (1, True)
+
+
+def test_a_record_reaches_those_of_its_key_and_those_of_all() -> None:
     audience = Audience()
-    mine, others, everything = (Subscription(key, 1, Cut()) for key in (b"mine", b"others", None))
+    client = client_of(Transport())
+    mine, others, everything = (Subscription(key, client) for key in (b"mine", b"others", None))
     with audience.joined(mine), audience.joined(others), audience.joined(everything):
         assert set(audience.of(b"mine")) == {mine, everything}
         assert audience.of(b"nobody's") == (everything,)
@@ -59,9 +120,9 @@ async def test_a_record_reaches_those_of_its_key_and_those_of_all() -> None:
     assert audience.of(b"mine") == ()
 
 
-async def test_leaving_keeps_the_others_of_the_same_key() -> None:
+def test_leaving_keeps_the_others_of_the_same_key() -> None:
     audience = Audience()
-    first, second = (Subscription(b"k", 1, Cut()) for _ in range(2))
+    first, second = (Subscription(b"k", client_of(Transport())) for _ in range(2))
     with audience.joined(first):
         with audience.joined(second):
             audience.discard(second)

@@ -1,8 +1,10 @@
 import asyncio
+import json
 import re
 import socket
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from api.broker import Broker
 from api.positions import parse
 from api.settings import Settings
 from tests.api.events import PATIENCE, listening
-from tests.api.rows import FLAG, Worker, made, partition_of, store, user
+from tests.api.rows import FLAG, START, Worker, made, partition_of, store, user
 from tests.api.serving import Client, serving
 
 ALICE, BOB, CAROL = user(1), user(2), user(3)
@@ -320,10 +322,41 @@ async def test_what_kafka_no_longer_holds_is_told_as_a_gap(settings: Settings, w
             gap = await stream.next()
             assert gap.name == "gap"
             missing = {"partition": number, "first": 0, "until": 4, "reason": "expired"}
-            assert gap.data == {"topic": settings.scored_topic, "missing": [missing]}
+            assert gap.data["topic"] == settings.scored_topic
+            assert gap.data["missing"] == [missing]
+            assert gap.data["fetch"].startswith(
+                f"/transactions?user_id={ALICE}&from_date=0001-01-01&to_date=2"
+            )
             assert await stream.rows(3) == [made(ALICE, n).shown for n in range(2, 5)]
         async with listening(client, PATH, gap.id) as stream:
             assert await stream.rows(3) == [made(ALICE, n).shown for n in range(2, 5)]
+
+
+async def test_the_query_that_a_gap_names_has_what_is_missing(settings: Settings, database: str) -> None:
+    now = datetime.now(UTC)
+    ages = (timedelta(days=-1) / 2, timedelta(0), timedelta(days=9000))
+    many = [made(ALICE, n, after=now - age - START, flag=FLAG) for n, age in enumerate(ages)]
+    await store(database, [*many, made(BOB)])
+    async with serving(settings) as client:
+        for path, rows in ((PATH, many), ("/sse/anomalies", many), (f"/sse/anomalies?user_id={BOB}", [])):
+            async with listening(client, path, "0a1b2c3d.0-1") as stream:
+                gap = await stream.next()
+            assert gap.name == "gap"
+            async with client.get(gap.data["fetch"]) as response:
+                assert response.status == 200
+                assert (await response.json())["transactions"] == [one.shown for one in rows]
+
+
+async def test_earliest_is_all_that_kafka_has(client: Client, worker: Worker) -> None:
+    await worker.publish(*(made(one, n) for n in range(30) for one in (ALICE, BOB)), each=7)
+    for path, last_id in ((PATH, "earliest"), (f"{PATH}?last_event_id=earliest", "")):
+        async with listening(client, path, last_id) as stream:
+            assert await stream.rows(30) == [made(ALICE, n).shown for n in range(30)]
+    async with listening(client, PATH, "earliest") as stream:
+        assert await stream.rows(10) == [made(ALICE, n).shown for n in range(10)]
+        seen = stream.last_id
+    async with listening(client, PATH, seen) as stream:
+        assert await stream.rows(20) == [made(ALICE, n).shown for n in range(10, 30)]
 
 
 async def test_a_position_that_kafka_has_not_reached_is_told_as_a_gap(client: Client, worker: Worker) -> None:
@@ -385,7 +418,57 @@ async def test_stopping_ends_streams_promptly_and_whole(settings: Settings) -> N
         assert client.server.runner is not None
         async with asyncio.timeout(5):
             await client.server.runner.cleanup()
-            assert await stream.response.content.read() == b""  # an error, were the answer cut short
+            last = await stream.response.content.read()  # an error, were the answer cut short
+        assert re.fullmatch(rb": stopping\nretry: \d+\n\n", last)
+
+
+async def test_clients_of_a_process_that_stops_are_told_to_come_back_at_different_times(
+    settings: Settings,
+) -> None:
+    async with serving(settings, retry_milliseconds=1000) as client, AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(listening(client, PATH)) for _ in range(12)]
+        assert client.server.runner is not None
+        await client.server.runner.cleanup()
+        for stream in streams:
+            assert await stream.block() is None
+            assert stream.comments[-1] == "stopping"
+        retries = [stream.retry or 0 for stream in streams]
+        assert len(set(retries)) > 6
+        assert all(1000 <= one <= 2000 for one in retries)
+
+
+async def test_who_finds_no_place_is_told_to_come_back_and_not_to_give_up(settings: Settings) -> None:
+    async with serving(settings, stream_clients=2, retry_milliseconds=1000) as client:
+        async with listening(client, PATH), listening(client, "/sse/anomalies") as last:
+            for path in (PATH, "/sse/anomalies"):
+                async with client.get(path, headers={"Last-Event-ID": last.last_id}) as response:
+                    assert (response.status, response.content_type) == (200, "text/event-stream")
+                    assert response.headers["Connection"] == "close"
+                    body = await response.text()
+                found = re.fullmatch(
+                    r": full\nretry: (\d+)\n\n", body
+                )  # and no id, so that it keeps its place
+                assert found
+                assert 5000 <= int(found[1]) <= 10_000
+        await until(client, "txnwatch_api_sse_clients", 0)
+        async with listening(client, PATH):
+            assert await counted(client, "txnwatch_api_sse_turned_away_total") == 2
+
+
+async def test_an_older_client_is_served_without_chunks(client: Client, worker: Worker) -> None:
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    try:
+        writer.write(f"GET {PATH} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+        async with asyncio.timeout(PATIENCE):
+            assert b"chunked" not in (await reader.readuntil(b"\r\n\r\n")).lower()
+            assert (await reader.readuntil(b"\n\n")).startswith(b": txnwatch\n")
+            for number in range(2):
+                await worker.publish(made(ALICE, number))
+                event = await reader.readuntil(b"\n\n")
+                assert json.loads(event.partition(b"data: ")[2]) == made(ALICE, number).shown
+    finally:
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_a_stream_that_is_catching_up_is_ended_too(settings: Settings, worker: Worker) -> None:
