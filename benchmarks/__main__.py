@@ -4,7 +4,7 @@ import asyncio
 import shlex
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from benchmarks.load import Loads
 from benchmarks.machine import machine, versions
 from benchmarks.options import Options
 from benchmarks.recovery import recovery
+from benchmarks.report import report
 from benchmarks.result import Record, Result, show
 from benchmarks.state import state
 from benchmarks.whole import whole
@@ -35,7 +36,7 @@ MEASUREMENTS: dict[str, Measurement] = {
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice(list(MEASUREMENTS)))
+@click.argument("names", nargs=-1, type=click.Choice([*MEASUREMENTS, "report"]))
 @click.option("--count", type=click.IntRange(1000), help="Transactions; 1,000,000 by default.")
 @click.option("--users", type=click.IntRange(10), help="Their users; 100,000 by default.")
 @click.option("--rounds", type=click.IntRange(1), help="Runs of each contender, in turn; 3 by default.")
@@ -48,37 +49,67 @@ MEASUREMENTS: dict[str, Measurement] = {
     show_default=True,
     help="Where the JSON goes, one file a measurement.",
 )
-def main(names: tuple[str, ...], *, quick: bool, output: Path, **given: Any) -> None:
-    """Run the measurements named, or all.
+@click.option(
+    "--docs",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("docs"),
+    show_default=True,
+    help="Where `report` writes benchmarks.md.",
+)
+def main(names: tuple[str, ...], *, quick: bool, output: Path, docs: Path, **given: Any) -> None:
+    """Run the measurements named, or all. The name `report` makes docs/benchmarks.md of what was measured.
 
     Compare ratios within a run, not rates between runs: the machine's other work is in all of them.
     """
     changes = {name: value for name, value in given.items() if value is not None}
     options = replace(Options.quick() if quick else Options(), **changes)
-    asyncio.run(_measure(names or tuple(MEASUREMENTS), options, output))
+    measured = [name for name in names or MEASUREMENTS if name != "report"]
+    if measured:
+        asyncio.run(_measure(measured, options, output))
+    if "report" in names:
+        _report(output, docs)
 
 
-async def _measure(names: tuple[str, ...], options: Options, output: Path) -> None:
+def _report(output: Path, docs: Path) -> None:
+    try:
+        written = report(output, docs, tuple(MEASUREMENTS))
+    except ImportError as error:
+        raise click.ClickException(f"{error}: install txnwatch with the extra `bench`") from error
+    except FileNotFoundError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("\n".join(map(str, written)))
+
+
+async def _measure(names: Sequence[str], options: Options, output: Path) -> None:
     console = Console()
     with bed() as services:
         loads = Loads(services)
         for name in names:
             click.echo(f"{name}:")
-            began = time.monotonic()
-            record = _record(await MEASUREMENTS[name](loads, options))
-            show(record.result, console)
-            record.write(output)
-            click.echo(f"{name} took {time.monotonic() - began:.0f} s; written to {output / name}.json\n")
+            began, started = datetime.now(UTC), time.monotonic()
+            result = await MEASUREMENTS[name](loads, options)
+            show(result, console)
+            stamp = began.isoformat(timespec="seconds")
+            Record(stamp, _command(name), machine(), versions(), result).write(output)
+            seconds = time.monotonic() - started
+            click.echo(f"{name} took {seconds:.0f} s; written to {output / name}.json\n")
 
 
-def _record(result: Result) -> Record:
-    began = datetime.now(UTC).isoformat(timespec="seconds")
-    return Record(began, _command(), machine(), versions(), result)
+def _command(name: str) -> str:
+    """The command that measures this alone in the same way."""
+    given = [argument for argument in sys.argv[1:] if argument not in {*MEASUREMENTS, "report"}]
+    return shlex.join([".venv/bin/python", "-m", "benchmarks", name, *_without_folders(given)])
 
 
-def _command() -> str:
-    """This command as it is to be typed again."""
-    return shlex.join([".venv/bin/python", "-m", "benchmarks", *sys.argv[1:]])
+def _without_folders(arguments: list[str]) -> list[str]:
+    """Arguments less `--output` and `--docs`, which are nobody else's business."""
+    kept, remaining = [], iter(arguments)
+    for argument in remaining:
+        if argument in {"--output", "--docs"}:
+            next(remaining, None)
+        elif not argument.startswith(("--output=", "--docs=")):
+            kept.append(argument)
+    return kept
 
 
 if __name__ == "__main__":

@@ -47,19 +47,25 @@ class Loads:
 
 async def fill(bed: Bed, topic: str, count: int, users: int) -> Load:
     """Put `count` transactions of `users` users on a new topic, lz4, spread as a producer spreads them."""
+    partitions, load = generate(topic, count, users)
     await bed.create_topics(topic)
-    first, last = [], []
     async with AIOKafkaProducer(
         bootstrap_servers=bed.kafka, compression_type="lz4", max_batch_size=1 << 18
     ) as producer:
-        partitions = _spread(count, users)
         for partition, messages in enumerate(partitions):
-            marker = _marker(partition)
-            first.append(_id(marker, 0))
-            last.append(_id(marker, 1))
-            await _send(producer, topic, partition, [*_mark(marker, 0), *messages, *_mark(marker, 1)])
-    total = count + PARTITIONS * 2 * MARKS
-    return Load(topic, total, users, frozenset(first), frozenset(last))
+            await _send(producer, topic, partition, messages)
+    return load
+
+
+def generate(topic: str, count: int, users: int) -> tuple[list[list[tuple[bytes, bytes]]], Load]:
+    """Each partition's keys and values, and what is to be known of them; always the same."""
+    markers = [_marker(partition) for partition in range(PARTITIONS)]
+    partitions = [
+        [*_mark(marker, 0), *messages, *_mark(marker, 1)]
+        for marker, messages in zip(markers, _spread(count, users), strict=True)
+    ]
+    first, last = (frozenset(_id(marker, end) for marker in markers) for end in (0, 1))
+    return partitions, Load(topic, sum(map(len, partitions)), users, first, last)
 
 
 def _spread(count: int, users: int) -> list[list[tuple[bytes, bytes]]]:

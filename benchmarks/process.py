@@ -91,6 +91,8 @@ class Running:
                 member.kill()
         for process in self.processes:
             process.wait()
+        while any(map(_runs, family)):
+            time.sleep(POLL_SECONDS)
 
     def _all(self) -> list[psutil.Process]:
         self.check()
@@ -121,6 +123,14 @@ def _families(processes: list[subprocess.Popen[bytes]]) -> list[psutil.Process]:
             parent = psutil.Process(process.pid)
             family += [parent, *parent.children(recursive=True)]
     return family
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it is still there; a zombie is not, which only its own parent can collect."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _inherited() -> dict[str, str]:

@@ -13,6 +13,7 @@ from rich.table import Table
 Cell = str | float | None
 TIMES = "×"  # noqa: RUF001 - the multiplication sign is meant
 NOTHING = "-"
+VERDICTS = {"aim": "aim reached", "least": "reached", "missed": "missed", "unknown": "not measured", "": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,11 @@ class Figure:
 
     def show(self) -> str:
         """The value with its unit."""
-        return NOTHING if self.value is None else quantity(self.value, self.unit)
+        return self.of(self.value)
+
+    def of(self, value: float | None) -> str:
+        """A value of this kind with its unit."""
+        return NOTHING if value is None else quantity(value, self.unit)
 
     def _reaches(self, goal: float | None) -> bool:
         if goal is None or self.value is None:
@@ -133,8 +138,7 @@ def show(result: Result, console: Console) -> None:
 
 
 def _goals(figure: Figure) -> str:
-    goals = [("at least", figure.least), ("aim", figure.aim)]
-    if figure.better == "less":
-        goals = [("at most", figure.least), ("aim", figure.aim)]
-    asked = ", ".join(f"{name} {quantity(goal, figure.unit)}" for name, goal in goals if goal is not None)
-    return f" ({asked}: {figure.verdict})" if asked else ""
+    bound = "at least" if figure.better == "more" else "at most"
+    goals = [(bound, figure.least), ("aim", figure.aim)]
+    asked = ", ".join(f"{name} {figure.of(goal)}" for name, goal in goals if goal is not None)
+    return f" ({asked}: {VERDICTS[figure.verdict]})" if asked else ""

@@ -92,4 +92,6 @@ def percentile(ordered: Sequence[float], percent: float) -> float | None:
     """
     if not ordered:
         return None
-    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+    # Rounded, for 99.9 / 100 * 1000 is a little more than 999.
+    rank = math.ceil(round(percent / 100 * len(ordered), 6))
+    return ordered[max(0, rank - 1)]
