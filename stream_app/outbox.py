@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
+    IllegalOperation,
     InvalidProducerEpoch,
     InvalidProducerIdMapping,
     InvalidTxnState,
@@ -22,8 +23,10 @@ from aiokafka.errors import (
 )
 from aiokafka.producer import sender
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import OffsetAndMetadata
 
 from stream_app.pipeline import LostPartitionError, Output, Refusal
+from stream_app.restore import KafkaMismatchError
 from stream_app.scoring import Verdict
 from stream_app.settings import Settings
 
@@ -41,6 +44,7 @@ RETRY_MS = 10
 # The transaction's outcome is not known, or another owner's producer has ended it. Either way the
 # partition is to be taken over again, by whomever the group gives it to.
 LOST = (
+    IllegalOperation,  # of a producer that was found fenced while it was being filled
     KafkaConnectionError,
     KafkaTimeoutError,
     ProducerFenced,
@@ -68,6 +72,7 @@ class KafkaOutbox:
     def __init__(self, partition: int, settings: Settings) -> None:
         self._partition = partition
         self._settings = settings
+        self._reached = -1
         self._producer = AIOKafkaProducer(
             bootstrap_servers=settings.servers,
             client_id=f"{settings.app_id}-outbox-{partition}",
@@ -98,6 +103,10 @@ class KafkaOutbox:
         except (KafkaError, TimeoutError):  # a fenced producer raises its fencing again on the way out
             await self._producer.client.close()
 
+    def resume(self, changelog_offset: int | None) -> None:
+        """Take note of how far the changelog reaches: a change that lands before it is of another one."""
+        self._reached = -1 if changelog_offset is None else changelog_offset
+
     async def commit(self, output: Output) -> int | None:
         """Write the output and the source offset, all or nothing; the last change's changelog offset."""
         try:
@@ -122,10 +131,22 @@ class KafkaOutbox:
             *await self._submit(settings.changelog_topic, changes),
         ]
         source = TopicPartition(settings.transactions_topic, self._partition)
-        await self._producer.send_offsets_to_transaction({source: output.next_offset}, settings.app_id)
+        # The offset says how far the changelog reaches, so that one which is made anew later is noticed.
+        offset = OffsetAndMetadata(output.next_offset, str(self._reached))
+        await self._producer.send_offsets_to_transaction({source: offset}, settings.app_id)
         # Each has to be seen to have arrived: a transaction of aiokafka commits without a batch that failed.
         offsets = [(await sent).offset + count - 1 for sent, count in submitted]
-        return offsets[-1] if output.changes else None
+        return self._reach(offsets[-1]) if output.changes else None
+
+    def _reach(self, offset: int) -> int:
+        """The changelog offset of the last change; KafkaMismatchError unless it is past the former one."""
+        if offset <= self._reached:
+            raise KafkaMismatchError(
+                f"partition {self._partition}: a change came to offset {offset} of the changelog, which had "
+                f"{self._reached} before: it was made anew under this worker"
+            )
+        self._reached = offset
+        return offset
 
     async def _submit(self, topic: str, messages: Iterable[Message]) -> list[tuple[Sent, int]]:
         """Hand messages over for the topic's partition of our number: each batch's future and its size."""

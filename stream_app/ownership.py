@@ -1,16 +1,18 @@
 """Taking partitions over and giving them up, in the order that keeps a former owner's writes out.
 
-Take-over, per partition: start the transactional producer (fences the former owner and aborts what it left
-open), raise the epoch in Postgres, restore the windows from the changelog to its end. Only then does the
-consumer go to the committed offset. A partition is closed at every rebalance and opened
-anew by whoever gets it, so that there is one way in, whatever happened before.
+Take-over, per partition: raise the epoch in Postgres, start the transactional producer (fences the former
+owner and aborts what it left open), restore the windows from the changelog to its end. Only then does the
+consumer go to the committed offset. The epoch comes first: were it raised after the producers of two
+owners that take over at once have started, the one that is fenced could have it, and write rows from windows
+that the other's last transaction has outdated. A partition is closed at every rebalance and opened anew by
+whoever gets it, so that there is one way in, whatever happened before.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,10 +22,10 @@ from stream_app.mirror import RedisMirror
 from stream_app.outbox import KafkaOutbox
 from stream_app.pipeline import Batch, LostPartitionError, Outbox, Pipeline
 from stream_app.postgres import PostgresRows
-from stream_app.restore import restore
+from stream_app.restore import Bounds, changelog_reached, restore
 from stream_app.retry import retried
 from stream_app.settings import Settings
-from stream_app.windows import WindowStore
+from stream_app.windows import WindowStore, is_damage
 
 logger = logging.getLogger(__name__)
 
@@ -94,28 +96,51 @@ class Ownership:
             logger.warning("%s; asking the group again", lost)
             self._rejoin()
             return False
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            logger.warning("partition %d: windows are damaged: %s; asking the group", batch.partition, error)
+            self._store.discard(batch.partition)
+            self._rejoin()
+            return False
         finally:
             owned.running = None
         return True
 
     async def _acquire(self, partitions: Iterable[int]) -> None:
         identity = f"{await self._retried(self._check)}/{self._settings.changelog_topic}"
+        reached = await self._retried(partial(changelog_reached, self._settings))
         async with asyncio.TaskGroup() as group:
             for partition in partitions:
-                group.create_task(self._retried(partial(self._open, partition, identity)))
+                bounds = Bounds(changelog=reached.get(partition, -1))
+                group.create_task(self._retried(partial(self._open, partition, identity, bounds)))
 
-    async def _open(self, partition: int, identity: str) -> None:
+    async def _open(self, partition: int, identity: str, bounds: Bounds) -> None:
         async with AsyncExitStack() as stack:
-            outbox = await stack.enter_async_context(KafkaOutbox(partition, self._settings))
             epoch, stored_up_to = (0, 0) if self._rows is None else await self._rows.take_over(partition)
-            self._store.open(partition, identity)
+            bounds = replace(bounds, source=stored_up_to)
+            outbox = await stack.enter_async_context(KafkaOutbox(partition, self._settings))
             stack.callback(self._store.close, partition)
-            restored = await restore(self._store, partition, self._settings, stored_up_to)
+            restored = await self._restore(partition, identity, bounds)
+            outbox.resume(self._store.changelog_offset(partition))
             if self._mirror is not None:
                 rebuilding = asyncio.create_task(self._mirror.rebuild(self._store.windows(partition)))
                 stack.push_async_callback(_cancel, rebuilding)
             self._owned[partition] = Owned(self._make_pipeline(epoch, outbox), stack.pop_all())
         logger.info("partition %d: taken over, %d changes restored", partition, restored)
+
+    async def _restore(self, partition: int, identity: str, bounds: Bounds) -> int:
+        """Open the windows and bring them to the changelog's end, from its beginning if they are damaged."""
+        try:
+            self._store.open(partition, identity)
+            return await restore(self._store, partition, self._settings, bounds)
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            logger.warning("partition %d: restoring all windows, as they are damaged: %s", partition, error)
+        self._store.discard(partition)
+        self._store.open(partition, identity)
+        return await restore(self._store, partition, self._settings, bounds)
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
         return await retried(attempt, _passes, what="Kafka", within=self._settings.retry_seconds)

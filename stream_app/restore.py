@@ -5,27 +5,55 @@ marker and never delivered, and it reads what was aborted. Here only committed r
 end is where the consumer's position reaches the end offset.
 """
 
-import logging
+from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_app.settings import Settings
 from stream_app.windows import WindowStore
-
-logger = logging.getLogger(__name__)
 
 MOST_RECORDS = 10_000
 
 
 class KafkaMismatchError(Exception):
-    """What is kept here goes past what Kafka has: a topic was truncated or made anew."""
+    """What is known here goes past what Kafka has: a topic was truncated or made anew."""
 
 
-async def restore(store: WindowStore, partition: int, settings: Settings, stored_up_to: int = 0) -> int:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far a partition's topics are known to have reached once."""
+
+    source: int = 0
+    """The offset that Postgres has rows up to."""
+    changelog: int = -1
+    """The offset of a change that was committed."""
+
+
+NO_BOUNDS = Bounds()
+
+
+async def changelog_reached(settings: Settings) -> dict[int, int]:
+    """By partition, the offset of a change that the group's offset was committed after: see the outbox."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.servers, client_id=f"{settings.app_id}-restore")
+    await admin.start()
+    try:
+        offsets = await admin.list_consumer_group_offsets(settings.app_id)
+    finally:
+        await admin.close()
+    return {
+        source.partition: int(offset.metadata)
+        for source, offset in offsets.items()
+        if source.topic == settings.transactions_topic and offset.metadata.isdecimal()
+    }
+
+
+async def restore(store: WindowStore, partition: int, settings: Settings, bounds: Bounds = NO_BOUNDS) -> int:
     """Apply the changelog's records that the open database lacks; how many there were.
 
-    `stored_up_to` is the source offset that Postgres has rows up to: KafkaMismatchError when the source does
-    not reach it, or the changelog does not reach what the database holds.
+    Raises:
+        KafkaMismatchError: The source or the changelog does not reach what it once did or what the database
+            holds, or the changelog does not have all that the database lacks.
     """
     changelog = TopicPartition(settings.changelog_topic, partition)
     source = TopicPartition(settings.transactions_topic, partition)
@@ -42,11 +70,17 @@ async def restore(store: WindowStore, partition: int, settings: Settings, stored
         consumer.assign([changelog])
         ends = await consumer.end_offsets([changelog, source])
         beginning = (await consumer.beginning_offsets([changelog]))[changelog]
-        if stored_up_to > ends[source]:
+        if bounds.source > ends[source]:
             raise KafkaMismatchError(
-                f"partition {partition}: Postgres has rows up to offset {stored_up_to}, but "
+                f"partition {partition}: Postgres has rows up to offset {bounds.source}, but "
                 f"{source.topic} ends at {ends[source]}: it was truncated or made anew. If that was meant, "
                 "delete the partition's row of sink_offsets."
+            )
+        if bounds.changelog >= ends[changelog]:
+            raise KafkaMismatchError(
+                f"partition {partition}: the changelog once had an offset {bounds.changelog} and ends at "
+                f"{ends[changelog]}: it was truncated or made anew, and windows are lost. To score anew from "
+                "the source, use another TXNWATCH_APP_ID."
             )
         consumer.seek(changelog, _start(store, partition, beginning, ends[changelog]))
         return await _apply(store, consumer, changelog, ends[changelog])
@@ -54,6 +88,12 @@ async def restore(store: WindowStore, partition: int, settings: Settings, stored
 
 def _start(store: WindowStore, partition: int, beginning: int, end: int) -> int:
     local = store.changelog_offset(partition)
+    if beginning > (0 if local is None else local + 1):
+        raise KafkaMismatchError(
+            f"partition {partition}: the changelog begins at offset {beginning}, and these windows lack what "
+            "was before: records were deleted from it, which has to be compacted alone. Start the worker "
+            "whose data folder has all windows, or reset the windows and score anew from the source."
+        )
     if local is None:
         return beginning
     if local >= end:
@@ -62,12 +102,6 @@ def _start(store: WindowStore, partition: int, beginning: int, end: int) -> int:
             f"ends at {end}: it was truncated or made anew. If that was meant, delete this worker's data "
             "folder."
         )
-    if local + 1 < beginning:
-        logger.warning(
-            "partition %d: the changelog begins past the local windows: rebuilding them", partition
-        )
-        store.destroy(partition)
-        return beginning
     return local + 1
 
 

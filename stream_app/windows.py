@@ -4,6 +4,7 @@ The store keeps the changelog offset that its content stands for in the same wri
 that it is either before a batch or after it, never between.
 """
 
+import shutil
 import struct
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -77,6 +78,12 @@ def describe(window: Window) -> dict[str, Any]:
     }
 
 
+def is_damage(error: Exception) -> bool:
+    """Whether RocksDB says that its files are not as it left them: cut short, changed or gone."""
+    said = str(error)  # rocksdict raises plain exceptions with RocksDB's words
+    return said.startswith("Corruption") or (said.startswith("IO error") and "No such file" in said)
+
+
 class WrongWindowsError(Exception):
     """The local windows are not of this worker's changelog: scoring on them would be wrong."""
 
@@ -114,12 +121,10 @@ class WindowStore:
         if database is not None:
             database.close()
 
-    def destroy(self, partition: int) -> None:
-        """Drop the partition's content, to be restored from the changelog; it is open and empty after."""
-        identity: bytes | None = self._databases[partition].get(IDENTITY_KEY)
+    def discard(self, partition: int) -> None:
+        """Close the partition's database and remove its files, whatever state they are in."""
         self.close(partition)
-        Rdict.destroy(str(self._path(partition)), self._options())
-        self.open(partition, identity.decode() if identity else None)
+        shutil.rmtree(self._path(partition), ignore_errors=True)
 
     def changelog_offset(self, partition: int) -> int | None:
         """The offset of the last changelog record in the partition's database, None for an empty one."""

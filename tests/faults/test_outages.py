@@ -180,6 +180,7 @@ async def test_valkey_fails_and_the_rows_do_not_wait_for_it(
     # What a flush took is made good when the partitions are taken over next.
     assert await load.worker.stop() == 0, load.worker.tail()
     with load.ground.run() as worker:
+        await load.ground.noted("opened", count=4, pid=worker.process.pid)
         await load.ground.finish(worker)
         assert await worker.stop() == 0, worker.tail()
     findings = await load.ground.audited()

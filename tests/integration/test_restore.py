@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from stream_app.outbox import KafkaOutbox
 from stream_app.pipeline import Output
-from stream_app.restore import KafkaMismatchError, restore
+from stream_app.restore import Bounds, KafkaMismatchError, changelog_reached, restore
 from stream_app.scoring import Window
 from stream_app.settings import Settings
 from stream_app.windows import WindowStore, WrongWindowsError, encode_window
@@ -80,24 +84,70 @@ async def test_windows_ahead_of_the_changelog_are_not_scored_on(
         await restore(store, PARTITION, settings)
 
 
+async def test_a_changelog_that_once_reached_further_is_not_gone_on_from(
+    settings: Settings, store: WindowStore
+) -> None:
+    async with KafkaOutbox(PARTITION, settings) as outbox:
+        await outbox.commit(batch(1, USERS))
+        await outbox.commit(batch(2, USERS[:3]))
+
+    # Each group offset says where the changelog was before its own batch.
+    assert await changelog_reached(settings) == {PARTITION: 49}
+    with pytest.raises(KafkaMismatchError, match=r"once had an offset 99 and ends at 55.*TXNWATCH_APP_ID"):
+        await restore(store, PARTITION, settings, Bounds(changelog=99))
+
+
+async def test_a_changelog_whose_first_changes_were_deleted_restores_no_part_of_the_windows(
+    settings: Settings, store: WindowStore
+) -> None:
+    async with KafkaOutbox(PARTITION, settings) as outbox:
+        await outbox.commit(batch(1, USERS))
+        await outbox.commit(batch(2, USERS[:3]))
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        # A broker deletes nothing from a topic that is compacted alone.
+        policy = {"cleanup.policy": "compact,delete"}
+        await admin.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, settings.changelog_topic, policy)]
+        )
+        changelog = TopicPartition(settings.changelog_topic, PARTITION)
+        await admin.delete_records({changelog: RecordsToDelete(before_offset=20)})
+    finally:
+        await admin.close()
+
+    with pytest.raises(KafkaMismatchError, match="begins at offset 20"):
+        await restore(store, PARTITION, settings)
+    assert content(store) == {}
+
+
+async def test_a_changelog_made_anew_under_an_owner_takes_none_of_its_changes(settings: Settings) -> None:
+    async with KafkaOutbox(PARTITION, settings) as outbox:
+        outbox.resume(500)
+
+        with pytest.raises(KafkaMismatchError, match=r"offset 49 of the changelog, which had 500"):
+            await outbox.commit(batch(1, USERS))
+
+    assert await changelog_reached(settings) == {}
+
+
 async def test_rows_past_the_end_of_the_source_are_not_gone_on_from(
     settings: Settings, store: WindowStore
 ) -> None:
     with pytest.raises(KafkaMismatchError, match=r"rows up to offset 7.*ends at 0.*sink_offsets"):
-        await restore(store, PARTITION, settings, stored_up_to=7)
+        await restore(store, PARTITION, settings, Bounds(source=7))
 
 
 def test_another_installations_windows_are_refused_and_its_own_are_not(tmp_path: Path) -> None:
     store = WindowStore(tmp_path, cache_bytes=1 << 20, buffer_bytes=1 << 20)
     store.open(PARTITION, "cluster/one")
     store.write(PARTITION, batch(1, USERS[:1]).changes, 1)
-    store.destroy(PARTITION)
     store.close(PARTITION)
 
     with pytest.raises(WrongWindowsError, match=r"cluster/one.*not of cluster/two"):
         store.open(PARTITION, "cluster/two")
     store.open(PARTITION, "cluster/one")
-    assert content(store) == {}
+    assert set(content(store)) == {USERS[0]}
     store.close(PARTITION)
 
 
@@ -119,7 +169,8 @@ def test_a_database_keeps_its_content_over_a_restart(tmp_path: Path) -> None:
 
     store.open(PARTITION)
     assert set(content(store)) == set(USERS[:3])
-    store.destroy(PARTITION)
+    store.discard(PARTITION)
+    store.open(PARTITION)
     assert (content(store), store.changelog_offset(PARTITION)) == ({}, None)
     store.close(PARTITION)
 
