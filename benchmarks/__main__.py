@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -61,6 +62,8 @@ def main(names: tuple[str, ...], *, quick: bool, output: Path, docs: Path, **giv
 
     Compare ratios within a run, not rates between runs: the machine's other work is in all of them.
     """
+    # What ends us ends what we started, too: asyncio takes a SIGINT as the cancellation of all.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     changes = {name: value for name, value in given.items() if value is not None}
     options = replace(Options.quick() if quick else Options(), **changes)
     measured = [name for name in names or MEASUREMENTS if name != "report"]
