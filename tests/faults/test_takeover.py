@@ -22,6 +22,7 @@ from stream_app.topics import check_topics
 from stream_app.windows import WindowStore
 from tests.faults.oracle import replay
 from tests.faults.rig import Rig
+from tests.installation import until
 from tests.traffic import traffic
 
 SIZE = 100
@@ -122,8 +123,12 @@ async def test_one_that_was_overtaken_while_taking_over_writes_no_row(ground: Ri
         before_epoch.open.set()
         await opening
         before_commit.open.set()
-        await working
-        at = (await ground.offsets()).get(partition, 0)
+        at = SIZE if await working else 0
+
+        async def committed() -> bool:  # an offset is there for others a little after its commit
+            return (await ground.offsets()).get(partition, 0) == at
+
+        await until(committed)
         await slow.process(Batch(partition, log[at:]))
 
     expected = replay(log).rows
