@@ -13,6 +13,11 @@ from redis.backoff import NoBackoff
 from api.broker import Broker
 from api.cache import QueryCache
 from api.cursors import Cursors, key_from
+from api.dashboard.answers import Rule
+from api.dashboard.group import Group
+from api.dashboard.handlers import Data
+from api.dashboard.page import Page
+from api.dashboard.pulse import Pulse, Topics
 from api.docs import Docs
 from api.exports import Exports
 from api.feed import Feed, Pace
@@ -23,7 +28,7 @@ from api.metrics import Metrics
 from api.openapi import document
 from api.params import read
 from api.queries import Database
-from api.routes import Route, routes
+from api.routes import Route, dashboard_routes, routes
 from api.settings import Settings
 from api.streams import Streams
 from api.windows import WindowMirror
@@ -59,16 +64,25 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     scored = feed(topic=settings.scored_topic, pages="/transactions") if settings.scored_topic else None
     streams = _streams(settings, metrics)
 
+    group = Group(broker, settings.app_id, settings.transactions_topic, seconds=settings.dependency_seconds)
+    pulse = _pulse(settings, broker, group)
+
     async def kafka_answers() -> None:
         await broker.ends(settings.anomalies_topic)
 
     checks = {"postgres": database.check, "kafka": kafka_answers, "redis": windows.check}
-    table = routes(
-        Service(metrics, checks, seconds=settings.dependency_seconds),
-        Pages(database, windows, cache, cursors, exports, now=now),
-        Feeds(streams, anomalies=anomalies, scored=scored),
-        docs,
-        cursors,
+    table = (
+        *routes(
+            Service(metrics, checks, seconds=settings.dependency_seconds),
+            Pages(database, windows, cache, cursors, exports, now=now),
+            Feeds(streams, anomalies=anomalies, scored=scored),
+            docs,
+            cursors,
+        ),
+        *dashboard_routes(
+            Page(),
+            Data(pulse, group, broker, database, source=settings.transactions_topic, rule=_rule(settings)),
+        ),
     )
     docs.describe(document(table))
 
@@ -78,6 +92,8 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
             stack.push_async_callback(redis.aclose)
             stack.push_async_callback(broker.close)
             stack.push_async_callback(history.close)
+            stack.push_async_callback(group.close)
+            await stack.enter_async_context(pulse.running())
             for feed in filter(None, (anomalies, scored)):
                 await stack.enter_async_context(feed.running())
             yield
@@ -113,6 +129,29 @@ def _database(settings: Settings) -> Database:
         connections=settings.database_connections,
         connect_seconds=settings.dependency_seconds,
         query_seconds=settings.query_seconds,
+    )
+
+
+def _pulse(settings: Settings, broker: Broker, group: Group) -> Pulse:
+    return Pulse(
+        broker,
+        group,
+        Topics(
+            source=settings.transactions_topic,
+            anomalies=settings.anomalies_topic,
+            refused=settings.dlq_topic,
+        ),
+        linger_seconds=settings.linger_seconds,
+        start_seconds=settings.dependency_seconds,
+    )
+
+
+def _rule(settings: Settings) -> Rule:
+    return Rule(
+        detector=settings.detector,
+        window=settings.window_size,
+        minimum=settings.window_minimum,
+        factor=float(settings.factor),
     )
 
 

@@ -101,6 +101,19 @@ class Broker:
             name, lambda consumer, topic: consumer.beginning_offsets(topic.partitions)
         )
 
+    async def at(self, name: str, milliseconds: int) -> dict[int, int]:
+        """The first offset with this timestamp or a later one, by partition; where there is none, the end."""
+
+        async def ask(consumer: AIOKafkaConsumer, topic: Topic) -> Mapping[TopicPartition, int]:
+            found = await consumer.offsets_for_times(dict.fromkeys(topic.partitions, milliseconds))
+            ends = await consumer.end_offsets(topic.partitions)
+            return {
+                partition: one.offset if (one := found[partition]) else ends[partition]
+                for partition in topic.partitions
+            }
+
+        return await self._offsets_of(name, ask)
+
     async def _offsets_of(
         self,
         name: str,
@@ -130,13 +143,17 @@ class Broker:
                 self._offsets = consumer
             return self._offsets
 
-    @asynccontextmanager
-    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        admin = AIOKafkaAdminClient(
+    def admin(self) -> AIOKafkaAdminClient:
+        """A client for questions about the cluster, not started."""
+        return AIOKafkaAdminClient(
             bootstrap_servers=self._bootstrap,
             client_id="txnwatch-api",
             request_timeout_ms=int(self._seconds * 1000),
         )
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = self.admin()
         await self.start(admin.start, admin.close)
         try:
             yield admin

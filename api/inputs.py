@@ -8,7 +8,22 @@ from decimal import Decimal
 from typing import Any
 
 from api.cursors import Cursors
-from api.params import AMOUNT, FLAG, FROM, OPAQUE, TEXT, TO, UUID, Kind, header, integer, path, query
+from api.params import (
+    AMOUNT,
+    FLAG,
+    FROM,
+    MILLISECONDS,
+    OPAQUE,
+    TEXT,
+    TO,
+    UUID,
+    UUID_PREFIX,
+    Kind,
+    header,
+    integer,
+    path,
+    query,
+)
 from api.positions import Feedpoint, parse
 from api.problems import ParameterError
 
@@ -40,9 +55,23 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """A file of the documentation page."""
+    """A file of one of the pages."""
 
     file: str = path(TEXT, "The file's name.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class After:
+    """What came after a time."""
+
+    after: int = query(MILLISECONDS, "Only what is later than this, in milliseconds since 1970.", default=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """Some users by the beginning of their ids."""
+
+    prefix: tuple[str, str] = query(UUID_PREFIX, "How their ids begin; empty: any.", required=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

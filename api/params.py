@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
+from uuid import UUID as UUIDValue  # noqa: N811  # UUID is the kind of parameter here
 
 from aiohttp import web
 
@@ -144,6 +145,8 @@ def _value(parameter: Parameter, texts: Sequence[str]) -> Any:
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _INTEGER = re.compile(r"[0-9]{1,9}", re.ASCII)
+_DIGITS = re.compile(r"[0-9a-f]{0,32}", re.ASCII)
+_MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
 _OPAQUE = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
 _MOMENT = re.compile(
     r"(?P<date>\d{4}-\d{2}-\d{2})"
@@ -158,6 +161,20 @@ def _uuid(text: str) -> str:
     if not _UUID.fullmatch(text):
         raise ValueError("must be a UUID such as 0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c")
     return text.lower()
+
+
+def _uuid_prefix(text: str) -> tuple[str, str]:
+    """The first and the last UUID that begin so."""
+    digits = text.replace("-", "").lower()
+    if not _DIGITS.fullmatch(digits):
+        raise ValueError("must be how a UUID begins, such as 0b6c2c1e-3d")
+    return str(UUIDValue(digits.ljust(32, "0"))), str(UUIDValue(digits.ljust(32, "f")))
+
+
+def _milliseconds(text: str) -> int:
+    if not _MILLISECONDS.fullmatch(text):
+        raise ValueError("must be milliseconds since 1970")
+    return int(text)
 
 
 def _amount(text: str) -> Decimal:
@@ -209,6 +226,8 @@ def integer(minimum: int, maximum: int) -> Kind[int]:
 
 
 UUID = Kind(_uuid, {"type": "string", "format": "uuid"})
+UUID_PREFIX = Kind(_uuid_prefix, {"type": "string", "pattern": "^[0-9A-Fa-f-]{0,36}$"})
+MILLISECONDS = Kind(_milliseconds, {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999})
 AMOUNT = Kind(_amount, {"type": "string", "pattern": r"^[0-9]{1,18}(\.[0-9]{1,2})?$"})
 FLAG = Kind(_flag, {"type": "boolean"})
 TEXT = Kind(str, {"type": "string"})

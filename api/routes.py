@@ -11,6 +11,9 @@ from aiohttp import web
 
 from api import answers, inputs
 from api.cursors import Cursors
+from api.dashboard import answers as shown
+from api.dashboard.handlers import Data
+from api.dashboard.page import Page
 from api.docs import Docs
 from api.exports import FORMS
 from api.handlers import Feeds, Pages, Service
@@ -49,7 +52,7 @@ class Route:
 
 
 def routes(service: Service, pages: Pages, feeds: Feeds, docs: Docs, cursors: Cursors) -> tuple[Route, ...]:
-    """All routes."""
+    """All routes but the dashboard's."""
     return (
         Route(path="/", answer=docs.home, summary="To the documentation.", status=307, media=""),
         Route(path="/docs", answer=docs.page, summary="This documentation.", media="text/html"),
@@ -126,6 +129,57 @@ def routes(service: Service, pages: Pages, feeds: Feeds, docs: Docs, cursors: Cu
             summary="Flags as they are raised.",
             parameters=inputs.AnomalyStream,
             media=EVENTS_TYPE,
+            depends=True,
+        ),
+    )
+
+
+def dashboard_routes(page: Page, data: Data) -> tuple[Route, ...]:
+    """The dashboard, its files, and what only it asks for."""
+    return (
+        Route(path="/dashboard", answer=page.page, summary="The dashboard.", media="text/html"),
+        Route(
+            path="/dashboard/{file}",
+            answer=page.asset,
+            summary="A file of the dashboard.",
+            parameters=inputs.Asset,
+            media="application/octet-stream",
+            finds=True,
+        ),
+        Route(
+            path="/dashboard/data/pulse",
+            answer=data.pulse,
+            summary="Rates of the last minutes and each partition's lag, looked at once a second.",
+            parameters=inputs.After,
+            body=shown.PulsePage,
+            depends=True,
+        ),
+        Route(
+            path="/dashboard/data/workers",
+            answer=data.workers,
+            summary="The workers and the partitions that they hold.",
+            body=shown.Workers,
+            depends=True,
+        ),
+        Route(
+            path="/dashboard/data/refused",
+            answer=data.refused,
+            summary="Refused messages: how many for which reason, and the last few.",
+            body=shown.RefusedPage,
+            depends=True,
+        ),
+        Route(
+            path="/dashboard/data/rule",
+            answer=data.rule,
+            summary="What a transaction is compared with.",
+            body=shown.Rule,
+        ),
+        Route(
+            path="/dashboard/data/users",
+            answer=data.users,
+            summary="The first few users whose ids begin so.",
+            parameters=inputs.Prefix,
+            body=shown.UserIds,
             depends=True,
         ),
     )

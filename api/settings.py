@@ -1,5 +1,6 @@
 """The API's settings: read from the environment and `.env`, refused by name when they make no sense."""
 
+from fractions import Fraction
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,9 +20,17 @@ class Settings(BaseSettings):
     redis: SecretStr = Field(SecretStr("redis://localhost:6379/0"), alias="REDIS_URL")
 
     app_id: str = Field("txnwatch", alias="TXNWATCH_APP_ID", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    transactions_topic: str = Field("transactions", alias="TXNWATCH_TRANSACTIONS_TOPIC", min_length=1)
     scored_topic: str = Field("transactions.scored", alias="TXNWATCH_SCORED_TOPIC")
     anomalies_topic: str = Field("anomalies", alias="TXNWATCH_ANOMALIES_TOPIC", min_length=1)
+    dlq_topic: str = Field("transactions.dlq", alias="TXNWATCH_DLQ_TOPIC", min_length=1)
     datadir: Path = Field(Path(".txnwatch"), alias="TXNWATCH_DATADIR")
+
+    # The worker's rule, for the dashboard to draw.
+    detector: str = Field("rolling_mean", alias="TXNWATCH_DETECTOR")
+    window_size: int = Field(20, alias="TXNWATCH_WINDOW_SIZE", ge=1, le=200)
+    window_minimum: int = Field(10, alias="TXNWATCH_WINDOW_MINIMUM", ge=1)
+    factor: Fraction = Field(Fraction(5), alias="TXNWATCH_FACTOR", gt=0)
 
     host: str = Field("127.0.0.1", alias="TXNWATCH_API_HOST", min_length=1)
     port: int = Field(8000, alias="TXNWATCH_API_PORT", ge=0, le=65535)

@@ -12,6 +12,13 @@ from tests.api.serving import Client
 
 ALICE = user(1)
 ROUTES = {
+    "/dashboard",
+    "/dashboard/{file}",
+    "/dashboard/data/pulse",
+    "/dashboard/data/workers",
+    "/dashboard/data/refused",
+    "/dashboard/data/rule",
+    "/dashboard/data/users",
     "/", "/docs", "/docs/{file}", "/openapi.json", "/health", "/ready", "/metrics", "/users",
     "/users/{user_id}/stats", "/transactions", "/anomalies", "/sse/transactions/{user_id}", "/sse/anomalies",
 }  # fmt: skip

@@ -1,0 +1,68 @@
+"""The pulse's arithmetic: from offsets and flags to rates and lag. Pure, but for what it keeps."""
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from api.dashboard.answers import Lag, Produced, Sample
+
+
+def lags(ends: Mapping[int, int], committed: Mapping[int, int], beginnings: Mapping[int, int]) -> list[Lag]:
+    """Where each partition is; one that nothing was finished of lags by all that it holds."""
+    done = {number: max(committed.get(number, 0), beginnings.get(number, 0)) for number in ends}
+    return [
+        Lag(number, end, done[number], max(end - done[number], 0)) for number, end in sorted(ends.items())
+    ]
+
+
+class Ledger:
+    """The samples of the last minutes; the oldest fall out."""
+
+    def __init__(self, *, samples: int) -> None:
+        self._samples: deque[Sample] = deque(maxlen=samples)
+        self._before: tuple[int, int, int | None] | None = None
+
+    def note(
+        self, at: int, arrived: int, scored: int | None, *, flagged: int, produced: Produced | None = None
+    ) -> None:
+        """One look at the totals so far; the first is what later ones are compared with.
+
+        `arrived` and `scored` are sums of offsets, `flagged` is how many flags came since the last look.
+        """
+        before, self._before = self._before, (at, arrived, scored)
+        if before is None or at <= before[0]:
+            return
+        seconds = (at - before[0]) / 1000
+        self._samples.append(
+            Sample(
+                at=at,
+                arrived=_rate(before[1], arrived, seconds),
+                scored=None if scored is None or before[2] is None else _rate(before[2], scored, seconds),
+                flagged=round(flagged / seconds, 2),
+                produced=produced,
+            )
+        )
+
+    def after(self, at: int) -> Sequence[Sample]:
+        """The samples later than this, oldest first."""
+        return [sample for sample in self._samples if sample.at > at]
+
+    @property
+    def newest(self) -> int:
+        """The time of the newest sample, 0 if there is none."""
+        return self._samples[-1].at if self._samples else 0
+
+
+def _rate(before: int, after: int, seconds: float) -> float:
+    return round(max(after - before, 0) / seconds, 2)
+
+
+def per_step(timestamps: Counter[int], times: Sequence[int]) -> list[int]:
+    """How many of the timestamps lie in each step between two times, the later one included.
+
+    >>> per_step(Counter([1, 4, 5, 5, 9, 11]), [0, 5, 10])
+    [4, 1]
+    """
+    return [
+        sum(count for at, count in timestamps.items() if start < at <= end) for start, end in pairwise(times)
+    ]

@@ -1,0 +1,51 @@
+"""What the topic of refused messages holds: how many for which reason, and the last few."""
+
+from collections import Counter, deque
+
+from aiokafka import ConsumerRecord
+
+from api.dashboard.answers import Refused, RefusedPage
+
+_LAST = 20
+_SHOWN = 300
+
+
+class Refusals:
+    """A running tally; `complete` unless the reading began behind the topic's start."""
+
+    def __init__(self, *, complete: bool) -> None:
+        self._complete = complete
+        self._reasons: Counter[str] = Counter()
+        self._last: deque[Refused] = deque(maxlen=_LAST)
+
+    def add(self, record: ConsumerRecord) -> None:
+        """Counts one refused message."""
+        refused = _refused(record)
+        self._reasons[refused.reason] += 1
+        self._last.append(refused)
+
+    def page(self) -> RefusedPage:
+        """All of it, the commonest reason and the newest message first."""
+        return RefusedPage(
+            total=self._reasons.total(),
+            complete=self._complete,
+            reasons=dict(self._reasons.most_common()),
+            last=sorted(self._last, key=lambda refused: refused.at, reverse=True),
+        )
+
+
+def _refused(record: ConsumerRecord) -> Refused:
+    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+    return Refused(
+        at=record.timestamp,
+        reason=headers.get("reason", "unknown")[:_SHOWN],
+        detail=headers.get("detail", "")[:_SHOWN],
+        key=_legible(record.key),
+        value=_legible(record.value),
+        partition=record.partition,
+        offset=record.offset,
+    )
+
+
+def _legible(value: bytes | None) -> str:
+    return (value or b"")[:_SHOWN].decode(errors="replace")

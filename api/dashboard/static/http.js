@@ -1,0 +1,56 @@
+// Asks the API. Errors carry the problem's own words.
+
+export class ProblemError extends Error {
+  constructor(status, detail, errors = []) {
+    super(detail);
+    this.status = status;
+    this.errors = errors;
+  }
+}
+
+export const AWAY = "The API does not answer.";
+
+// A JSON answer; `fresh` passes over answers that the API keeps for a moment.
+export async function ask(path, parameters = {}, { signal, fresh = false, accept = [200] } = {}) {
+  const query = new URLSearchParams(parameters).toString();
+  const headers = fresh ? { "Cache-Control": "no-cache" } : {};
+  let answer;
+  try {
+    answer = await fetch(query ? `${path}?${query}` : path, { signal, headers, cache: "no-store" });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ProblemError(0, AWAY);
+  }
+  const body = await answer.json().catch(() => null);
+  if (accept.includes(answer.status) && body) return body;
+  throw new ProblemError(answer.status, body?.detail ?? AWAY, body?.errors ?? []);
+}
+
+// Calls `step` again and again, each time so long after the one before has ended; less often while it
+// fails, and not at all while nobody sees the page. Returns what ends it.
+export function repeat(step, milliseconds) {
+  const ended = new AbortController();
+  let timer = 0;
+  let failures = 0;
+  let running = false;
+  async function turn() {
+    if (running || document.hidden || ended.signal.aborted) return;
+    running = true;
+    clearTimeout(timer);
+    try {
+      await step(ended.signal);
+      failures = 0;
+    } catch (error) {
+      if (error.name !== "AbortError") failures += 1;
+      if (error.name !== "AbortError" && !(error instanceof ProblemError)) console.error(error);
+    }
+    running = false;
+    if (!ended.signal.aborted) timer = setTimeout(turn, milliseconds * Math.min(2 ** failures, 5));
+  }
+  document.addEventListener("visibilitychange", turn, { signal: ended.signal });
+  turn();
+  return () => {
+    ended.abort();
+    clearTimeout(timer);
+  };
+}

@@ -1,0 +1,81 @@
+// A live stream that comes back by itself. A browser retries an EventSource that lost its connection,
+// and gives one up for good that was answered with anything but 200: then a new one is made here.
+
+const FIRST_DELAY = 1000;
+const LONGEST_DELAY = 30_000;
+const HIDDEN_FOR = 30_000;
+
+export class Stream {
+  #path;
+  #hears;
+  #source = null;
+  #lastId = "";
+  #failures = 0;
+  #opened = false;
+  #timer = 0;
+  #ended = new AbortController();
+
+  // hears: row(text), gap(), state("connecting" | "open" | "reconnecting" | "asleep")
+  constructor(path, hears) {
+    this.#path = path;
+    this.#hears = hears;
+    document.addEventListener("visibilitychange", () => this.#seen(), { signal: this.#ended.signal });
+    this.#connect();
+  }
+
+  close() {
+    this.#ended.abort();
+    clearTimeout(this.#timer);
+    this.#source?.close();
+  }
+
+  #connect() {
+    clearTimeout(this.#timer);
+    const query = this.#lastId ? `?last_event_id=${encodeURIComponent(this.#lastId)}` : "";
+    this.#hears.state(this.#opened ? "reconnecting" : "connecting");
+    const source = new EventSource(this.#path + query);
+    this.#source = source;
+    source.onopen = () => this.#open();
+    source.onmessage = (event) => {
+      this.#lastId = event.lastEventId;
+      this.#hears.row(event.data);
+    };
+    source.addEventListener("gap", (event) => {
+      this.#lastId = event.lastEventId;
+      this.#hears.gap("kafka");
+    });
+    source.onerror = () => this.#failed(source);
+  }
+
+  #open() {
+    // Without a position to go on from, what came in between is not known.
+    if (this.#opened && !this.#lastId && this.#failures) this.#hears.gap("position");
+    this.#opened = true;
+    this.#failures = 0;
+    this.#hears.state("open");
+  }
+
+  #failed(source) {
+    if (this.#ended.signal.aborted || source !== this.#source) return;
+    this.#hears.state("reconnecting");
+    if (source.readyState !== EventSource.CLOSED) return;
+    const delay = Math.min(FIRST_DELAY * 2 ** this.#failures, LONGEST_DELAY) * (0.75 + Math.random() / 2);
+    this.#failures += 1;
+    this.#timer = setTimeout(() => this.#connect(), delay);
+  }
+
+  // Browsers open few connections to one host: a tab that nobody sees leaves its own to others.
+  #seen() {
+    clearTimeout(this.#timer);
+    if (!document.hidden) {
+      if (!this.#source || this.#source.readyState === EventSource.CLOSED) this.#connect();
+      return;
+    }
+    this.#timer = setTimeout(() => {
+      this.#source?.close();
+      this.#source = null;
+      this.#failures += 1;
+      this.#hears.state("asleep");
+    }, HIDDEN_FOR);
+  }
+}

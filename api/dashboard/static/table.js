@@ -1,0 +1,224 @@
+// An endless table: older rows come page by page as one scrolls, new ones arrive on top, no row is there twice.
+
+import { announce } from "./announce.js";
+import { ask } from "./http.js";
+import { $, el, say, show } from "./dom.js";
+import { compare, matches } from "./rows.js";
+import { isFlagged, moment, money, number, plural, ratio, roughly, sentence } from "./words.js";
+
+const PAGE = 100;
+const KEPT = 10_000; // rows; beyond that, the oldest pages are let go and come again by scrolling
+const MENDED_PAGES = 5;
+const FLUSH = 200;
+
+export class EndlessTable {
+  #body = $("rows");
+  #rows = []; // as shown: newest first
+  #elements = new Map(); // id -> element
+  #pages = []; // { cursor, last }: the cursor after each page, and the page's last row
+  #cursor = "";
+  #done = false;
+  #loading = false;
+  #user = "";
+  #filters = {};
+  #abort = new AbortController();
+  #arrived = [];
+  #timer = 0;
+  #above = 0;
+  #pick;
+  #observer;
+
+  // pick(row): somebody wants a row's details.
+  constructor(pick) {
+    this.#pick = pick;
+    this.#observer = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.more(), {
+      rootMargin: "800px",
+    });
+    $("more-button").addEventListener("click", () => this.more());
+    $("newer").addEventListener("click", () => $("rows-title").scrollIntoView({ block: "start" }));
+    addEventListener("scroll", () => this.#above && this.#atTop() && this.#countAbove(0), { passive: true });
+  }
+
+  get rows() {
+    return this.#rows;
+  }
+
+  // Starts over for this user and these filters.
+  async open(user, filters) {
+    this.close();
+    this.#abort = new AbortController();
+    [this.#user, this.#filters] = [user, filters];
+    await this.more();
+  }
+
+  close() {
+    this.#abort.abort();
+    this.#observer.disconnect();
+    clearTimeout(this.#timer);
+    this.#body.replaceChildren();
+    [this.#rows, this.#pages, this.#arrived] = [[], [], []];
+    this.#elements.clear();
+    [this.#cursor, this.#done, this.#loading, this.#timer] = ["", false, false, 0];
+    this.#countAbove(0);
+    show($("more-button"), false);
+    say($("more-text"), "");
+    say($("rows-aside"), "");
+  }
+
+  // The next page, if there is one.
+  async more() {
+    if (this.#loading || this.#done) return;
+    this.#loading = true;
+    const { signal } = this.#abort;
+    show($("more-button"), false);
+    say($("more-text"), "Loading…");
+    try {
+      const page = await this.#page(this.#cursor, signal);
+      this.#cursor = page.cursor;
+      this.#done = page.transactions.length === 0;
+      if (!this.#done) this.#pages.push({ cursor: page.cursor, last: page.transactions.at(-1) });
+      this.#merge(page.transactions);
+      this.#tellEnd();
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      say($("more-text"), error.message);
+      show($("more-button"));
+      say($("more-button"), "Try again");
+      if (error.status === 422) throw error;
+      return;
+    } finally {
+      if (!signal.aborted) this.#loading = false;
+    }
+    // The observer tells of changes only: look again, the end may still be in sight.
+    this.#observer.disconnect();
+    if (!this.#done) this.#observer.observe($("more"));
+  }
+
+  // Fetches what may have been missed and puts it where it belongs.
+  async mend() {
+    const { signal } = this.#abort;
+    let cursor = "";
+    for (let count = 0; count < MENDED_PAGES; count += 1) {
+      const page = await this.#page(cursor, signal);
+      const known = page.transactions.some((row) => this.#elements.has(row.id));
+      this.#merge(page.transactions);
+      if (known || !page.cursor) return;
+      cursor = page.cursor;
+    }
+    await this.open(this.#user, this.#filters); // too much was missed for what is here to be next to it
+  }
+
+  // A row that was scored just now.
+  live(row) {
+    this.#arrived.push(row);
+    this.#timer ||= setTimeout(() => this.#flush(), FLUSH);
+  }
+
+  #flush() {
+    this.#timer = 0;
+    const rows = this.#arrived.splice(0).filter((row) => matches(row, this.#filters) && this.#belongs(row));
+    const fresh = this.#merge(rows, true);
+    if (!fresh.length) return;
+    if (!this.#atTop()) this.#countAbove(this.#above + fresh.length);
+    const flagged = fresh.filter(isFlagged);
+    const newest = flagged[0] ?? fresh[0];
+    announce(() =>
+      isFlagged(newest) ? `New flag: ${sentence(newest)}` : `New transaction: ${money(newest.amount, newest.currency)}`,
+    );
+    this.#trim();
+  }
+
+  // A row older than all that is loaded comes with its page.
+  #belongs(row) {
+    return this.#done || !this.#rows.length || compare(row, this.#rows.at(-1)) <= 0;
+  }
+
+  #page(cursor, signal) {
+    const parameters = { user_id: this.#user, limit: PAGE, ...this.#filters };
+    if (cursor) parameters.cursor = cursor;
+    return ask("transactions", parameters, { signal, fresh: true });
+  }
+
+  // Puts rows in their places; those that are new here.
+  #merge(rows, arriving = false) {
+    const fresh = rows.filter((row) => !this.#elements.has(row.id));
+    fresh.sort(compare);
+    const anchored = CSS.supports("overflow-anchor", "auto");
+    const height = anchored ? 0 : this.#body.offsetHeight;
+    let place = 0;
+    for (const row of fresh) {
+      place = this.#placeOf(row, place);
+      const element = this.#element(row, arriving);
+      const before = this.#rows[place];
+      this.#body.insertBefore(element, before ? this.#elements.get(before.id) : null);
+      this.#rows.splice(place, 0, row);
+      this.#elements.set(row.id, element);
+    }
+    if (!anchored && arriving && !this.#atTop()) scrollBy(0, this.#body.offsetHeight - height);
+    return fresh;
+  }
+
+  #placeOf(row, from) {
+    let [low, high] = [from, this.#rows.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (compare(this.#rows[middle], row) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #trim() {
+    while (this.#rows.length > KEPT && this.#pages.length > 2 && this.#atTop()) {
+      this.#pages.pop();
+      const { cursor, last } = this.#pages.at(-1);
+      while (this.#rows.length && compare(last, this.#rows.at(-1)) < 0) {
+        const row = this.#rows.pop();
+        this.#elements.get(row.id).remove();
+        this.#elements.delete(row.id);
+      }
+      [this.#cursor, this.#done] = [cursor, false];
+      this.#observer.observe($("more"));
+    }
+  }
+
+  #tellEnd() {
+    const count = this.#rows.length;
+    if (!this.#done) say($("more-text"), "");
+    else say($("more-text"), count ? `That is all: ${plural(count, "transaction")}.` : "");
+    $("rows").dispatchEvent(new CustomEvent("loaded", { detail: { count, done: this.#done } }));
+  }
+
+  #atTop() {
+    return this.#body.getBoundingClientRect().top > 0;
+  }
+
+  #countAbove(count) {
+    this.#above = count;
+    show($("newer"), count > 0);
+    if (count) say($("newer"), `↑ ${number(count)} new`);
+  }
+
+  #element(row, arriving) {
+    const flagged = isFlagged(row);
+    const amount = money(row.amount, row.currency);
+    const details = el("button", { type: "button", class: "quiet", "aria-label": `Details of ${amount}` }, "Details");
+    const element = el(
+      "div",
+      { role: "row", class: `row${flagged ? " flagged" : ""}${arriving ? " arriving" : ""}`, "data-id": row.id },
+      el("span", { role: "cell", class: "time" }, moment(row.txn_date)),
+      el("span", { role: "cell", class: "number" }, amount),
+      el("span", { role: "cell", class: "status" }, row.status),
+      el("span", { role: "cell", class: "verdict" }, flagged ? verdict(row) : el("span", { class: "unseen" }, "not flagged")),
+      el("span", { role: "cell", class: "open" }, details),
+    );
+    element.addEventListener("click", () => this.#pick(row));
+    return element;
+  }
+}
+
+function verdict(row) {
+  const flag = row.meta_data;
+  if (typeof flag.ratio !== "number" || typeof flag.mean !== "string") return `flagged by ${flag.detector}`;
+  return `${ratio(flag.ratio)} the mean of ${roughly(flag.mean, row.currency)}`;
+}
