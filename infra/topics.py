@@ -66,7 +66,7 @@ async def _create(admin: AIOKafkaAdminClient, settings: Settings, names: Iterabl
             name=name,
             num_partitions=settings.partitions,
             replication_factor=settings.replication,
-            topic_configs={_POLICY: "compact"} if name == settings.changelog_topic else {},
+            topic_configs=_configs(settings, name),
         )
         for name in names
     ]
@@ -82,6 +82,16 @@ async def _create(admin: AIOKafkaAdminClient, settings: Settings, names: Iterabl
     if problems:
         raise TopicsError("the broker refused:\n" + "\n".join(problems))
     return [topic.name for topic in wanted if topic.name not in refused]
+
+
+def _configs(settings: Settings, name: str) -> dict[str, str]:
+    """What the topic needs other than the broker's defaults."""
+    configs = {_POLICY: "compact"} if name == settings.changelog_topic else {}
+    if name != settings.transactions_topic:
+        # By a worker's own clock, one that is behind would have its records deleted by their age at
+        # once, and one that is an hour ahead would have them refused.
+        configs["message.timestamp.type"] = "LogAppendTime"
+    return configs
 
 
 async def _check(admin: AIOKafkaAdminClient, settings: Settings, counts: dict[str, int]) -> None:

@@ -31,8 +31,8 @@ async def admin(services: Addresses) -> AsyncIterator[AIOKafkaAdminClient]:
     await client.close()
 
 
-async def cleanup_policy(admin: AIOKafkaAdminClient, topic: str) -> str:
-    wanted = ConfigResource(ConfigResourceType.TOPIC, topic, {"cleanup.policy": None})
+async def config(admin: AIOKafkaAdminClient, topic: str, name: str) -> str:
+    wanted = ConfigResource(ConfigResourceType.TOPIC, topic, {name: None})
     [response] = await admin.describe_configs([wanted])
     return str(response.resources[0][4][0][1])
 
@@ -55,8 +55,19 @@ async def test_every_topic_is_created_with_the_partitions_set_and_only_the_chang
     assert ensured.existing == []
     described = await admin.describe_topics(expected)
     assert {topic["topic"]: len(topic["partitions"]) for topic in described} == dict.fromkeys(expected, 4)
-    assert await cleanup_policy(admin, absent.changelog_topic) == "compact"
-    assert await cleanup_policy(admin, absent.transactions_topic) == "delete"
+    assert await config(admin, absent.changelog_topic, "cleanup.policy") == "compact"
+    assert await config(admin, absent.transactions_topic, "cleanup.policy") == "delete"
+
+
+async def test_what_workers_write_gets_its_time_from_the_broker(
+    absent: Settings, admin: AIOKafkaAdminClient
+) -> None:
+    await ensure_topics(absent)
+
+    written = [absent.scored_topic, absent.anomalies_topic, absent.dlq_topic, absent.changelog_topic]
+    kinds = [await config(admin, topic, "message.timestamp.type") for topic in written]
+    assert kinds == ["LogAppendTime"] * 4
+    assert await config(admin, absent.transactions_topic, "message.timestamp.type") == "CreateTime"
 
 
 async def test_a_created_topic_takes_a_record_at_once(absent: Settings) -> None:
