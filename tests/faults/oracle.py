@@ -17,6 +17,7 @@ from uuid import UUID
 from aiokafka import ConsumerRecord
 
 SIZE, MINIMUM, FACTOR = 20, 10, 5
+LETTER_BYTES, KEY_BYTES = 1_000_000, 36
 
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
 Row = dict[str, Any]
@@ -66,9 +67,14 @@ def replay(log: Iterable[Record]) -> Expected:
         if reason is None:
             _score(expected, record)
         elif reason != b"tombstone":
-            value = record.value or b""
-            expected.letters[record.partition, record.offset] = (reason.decode(), record.key, value)
+            letter = (reason.decode(), record.key, _kept(record.value or b""))
+            expected.letters[record.partition, record.offset] = letter
     return expected
+
+
+def _kept(value: bytes) -> bytes:
+    """What a dead letter keeps: all, or of what no letter has room for the first 999,000 bytes."""
+    return value if len(value) <= LETTER_BYTES - KEY_BYTES else value[: LETTER_BYTES - 1_000]
 
 
 def _score(expected: Expected, record: Record) -> None:

@@ -4,12 +4,14 @@ A protection whose absence the oracle does not notice would be one that no fault
 """
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream_app import outbox, restore
 from stream_app.pipeline import Pipeline
@@ -96,11 +98,31 @@ def _hearing_of_rebalances() -> None:
     GroupCoordinator.request_rejoin = request_rejoin
 
 
+def _clock(seconds: float) -> Callable[[], None]:
+    """Not a protection: a worker whose clock is off by so much."""
+
+    def set_clock() -> None:
+        true, append = time.time, BatchBuilder.append
+        time.time = lambda: true() + seconds
+
+        def append_by_clock(self: Any, *, timestamp: int | None, **parts: Any) -> Any:
+            # aiokafka's compiled part asks the machine's clock itself.
+            return append(
+                self, timestamp=int(time.time() * 1000) if timestamp is None else timestamp, **parts
+            )
+
+        BatchBuilder.append = append_by_clock
+
+    return set_clock
+
+
 PROTECTIONS: dict[str, Callable[[], None]] = {
     "epoch": _epoch,
     "next offset": _next_offset,
     "fencing": _fencing,
     "committed reads": _committed_reads,
     "rows first": _rows_first,
+    "clock ahead": _clock(400 * 86_400),
+    "clock behind": _clock(-400 * 86_400),
     "hearing of rebalances": _hearing_of_rebalances,
 }

@@ -5,19 +5,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 import redis
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 
 from infra.embedded.cluster import Addresses
 from tests.faults.audit import audit
+from tests.faults.bad import Message
 from tests.faults.oracle import Findings
 from tests.faults.plan import Event, Plan
 from tests.installation import Installation, until
@@ -141,17 +143,33 @@ class Rig(Installation):
 
     async def offsets(self) -> dict[int, int]:
         """The group's committed offsets by partition."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
-        await admin.start()
-        try:
+        async with self.administration() as admin:
             found = await admin.list_consumer_group_offsets(self.environment["TXNWATCH_APP_ID"])
-        finally:
-            await admin.close()
         return {
             tp.partition: offset.offset
             for tp, offset in found.items()
             if tp.topic == self.transactions and offset.offset > 0
         }
+
+    @asynccontextmanager
+    async def administration(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        """A client of the broker's administration."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
+        await admin.start()
+        try:
+            yield admin
+        finally:
+            await admin.close()
+
+    async def send_messages(self, messages: Iterable[Message]) -> None:
+        """Put messages on the input topic, each with the reason that it is refused for as a header."""
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.kafka, linger_ms=5, max_request_size=6 << 20
+        ) as producer:
+            for key, value, reason in messages:
+                headers = [] if reason is None else [("expected", reason.encode())]
+                partition = 0 if key is None else None
+                await producer.send(self.transactions, value, key=key, partition=partition, headers=headers)
 
     async def flush_mirror(self) -> None:
         """Take everything from Redis."""
