@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 
 from benchmarks.bed import PARTITIONS, Bed
+from benchmarks.peers.rule import SIZE, stands_out
 
 SEED = 20260101
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -21,11 +23,15 @@ MARKS = 12  # transactions of the marking user that lead up to a mark
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A filled topic. `first` and `last` are the ids of the flags that its partitions begin and end with."""
+    """A filled topic of which the rule flags `flags` transactions.
+
+    `first` and `last` are the ids of the flags that its partitions begin and end with.
+    """
 
     topic: str
     count: int
     users: int
+    flags: int
     first: frozenset[str]
     last: frozenset[str]
 
@@ -60,26 +66,33 @@ async def fill(bed: Bed, topic: str, count: int, users: int) -> Load:
 def generate(topic: str, count: int, users: int) -> tuple[list[list[tuple[bytes, bytes]]], Load]:
     """Each partition's keys and values, and what is to be known of them; always the same."""
     markers = [_marker(partition) for partition in range(PARTITIONS)]
+    spread, flags = _spread(count, users)
     partitions = [
         [*_mark(marker, 0), *messages, *_mark(marker, 1)]
-        for marker, messages in zip(markers, _spread(count, users), strict=True)
+        for marker, messages in zip(markers, spread, strict=True)
     ]
     first, last = (frozenset(_id(marker, end) for marker in markers) for end in (0, 1))
-    return partitions, Load(topic, sum(map(len, partitions)), users, first, last)
+    flags += len(first) + len(last)
+    return partitions, Load(topic, sum(map(len, partitions)), users, flags, first, last)
 
 
-def _spread(count: int, users: int) -> list[list[tuple[bytes, bytes]]]:
+def _spread(count: int, users: int) -> tuple[list[list[tuple[bytes, bytes]]], int]:
+    """Each partition's transactions between the marks, and how many of all the rule flags."""
     random = Random(SEED)  # noqa: S311 - reproducible, not secret
     ids = [_uuid(random.getrandbits(128)) for _ in range(users)]
-    homes = [murmur2(user.encode()) & 0x7FFFFFFF for user in ids]
+    homes = [(murmur2(user.encode()) & 0x7FFFFFFF) % PARTITIONS for user in ids]
     scales = [math.exp(random.gauss(7.5, 0.8)) for _ in ids]
+    windows: list[deque[int]] = [deque(maxlen=SIZE) for _ in ids]
     partitions: list[list[tuple[bytes, bytes]]] = [[] for _ in range(PARTITIONS)]
+    flags = 0
     for number in range(count):
         at = random.randrange(users)
         amount = round(scales[at] * math.exp(random.gauss(0, 0.5)) * (8 if random.random() < OUTLIERS else 1))
         message = _message(_uuid(random.getrandbits(128)), ids[at], amount, number)
-        partitions[homes[at] % PARTITIONS].append((ids[at].encode(), message))
-    return partitions
+        partitions[homes[at]].append((ids[at].encode(), message))
+        flags += stands_out(windows[at], amount)
+        windows[at].append(amount)
+    return partitions, flags
 
 
 def _marker(partition: int) -> str:

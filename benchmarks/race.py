@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol
@@ -19,6 +20,11 @@ from benchmarks.process import Running
 
 PATIENCE_SECONDS = 900
 POLL_SECONDS = 0.02
+STRAGGLERS_SECONDS = 10
+
+
+class WrongFlagsError(Exception):
+    """A contender's flags are not those of the rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +87,17 @@ def output_of(run: str) -> str:
 async def race(
     loads: Loads, contenders: Sequence[Contender], *, count: int, users: int, rounds: int
 ) -> dict[str, Standing]:
-    """Every contender once a round, in turn, so that a slow spell of the machine meets them all."""
+    """Every contender once a round, in turn, so that a slow spell of the machine meets them all.
+
+    One that gets fewer transactions gets them of fewer users in proportion: windows are as full.
+    """
     counts = {contender.name: min(count, contender.at_most or count) for contender in contenders}
     standings = {name: Standing(name, count) for name, count in counts.items()}
     for _ in range(rounds):
         for contender in contenders:
             standing = standings[contender.name]
             if standing.failure is None:
-                load = await loads.of(standing.count, users)
+                load = await loads.of(standing.count, max(1, users * standing.count // count))
                 await _lap(loads.bed, load, contender, standing)
     return standings
 
@@ -160,17 +169,31 @@ class Watch:
 
 
 async def _marks(bed: Bed, load: Load, run: str, watch: Watch) -> tuple[float, float]:
-    """When the first of the first marks and the last of the last ones arrived, in seconds."""
+    """When the first of the first marks and the last of the last ones arrived, in seconds.
+
+    Raises WrongFlagsError unless the flags are as many as the rule gives: a contender does the same job as
+    the others or is not compared with them.
+    """
     stamps: dict[str, float] = {}
     async with AIOKafkaConsumer(
         bootstrap_servers=bed.kafka, auto_offset_reset="earliest", isolation_level="read_committed"
     ) as consumer:
         consumer.assign([TopicPartition(output_of(run), number) for number in range(PARTITIONS)])
-        while not load.last <= stamps.keys():
+
+        async def collect() -> None:
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 watch.start()
                 for record in records:
                     stamps.setdefault(msgspec.json.decode(record.value)["id"], record.timestamp / 1000)
+
+        while not load.last <= stamps.keys():
+            await collect()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STRAGGLERS_SECONDS):
+                while len(stamps) < load.flags:
+                    await collect()
+    if len(stamps) != load.flags:
+        raise WrongFlagsError(f"flagged {len(stamps):,} transactions where {load.flags:,} are to be flagged")
     return min(stamps[mark] for mark in load.first), max(stamps[mark] for mark in load.last)
 
 

@@ -28,7 +28,8 @@ SETTINGS = (
 )
 RATE = (
     "A rate is the transactions over the time from the contender's first flag to its last, by the broker's "
-    "clock."
+    "clock. A contender with a smaller count gets fewer users in proportion, so that windows are as full. "
+    "Each has to flag exactly the transactions that the rule flags, or it is left out."
 )
 
 

@@ -26,7 +26,7 @@ SETTINGS = (
 )
 RATE = (
     "A rate is the transactions over the time from the contender's first flag to its last flag or its last "
-    "row, whichever came later."
+    "row, whichever came later. A contender with a smaller count gets fewer users in proportion."
 )
 
 
