@@ -41,7 +41,8 @@ MEASUREMENTS: dict[str, Measurement] = {
 @click.option("--count", type=click.IntRange(1000), help="Transactions; 1,000,000 by default.")
 @click.option("--users", type=click.IntRange(10), help="Their users; 100,000 by default.")
 @click.option("--rounds", type=click.IntRange(1), help="Runs of each contender, in turn; 3 by default.")
-@click.option("--seconds", type=click.FloatRange(1), help="How long each rate of latency; 15 by default.")
+@click.option("--seconds", type=click.FloatRange(1), help="How long each rate of latency; 10 by default.")
+@click.option("--full", is_flag=True, default=None, help="Spare no peer but stock Faust any transaction.")
 @click.option("--quick", is_flag=True, help="Only see that everything runs: small, one round.")
 @click.option(
     "--output",

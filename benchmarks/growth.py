@@ -6,19 +6,21 @@ from benchmarks.contenders import Txnwatch
 from benchmarks.load import Loads
 from benchmarks.options import Options
 from benchmarks.race import Standing, race
-from benchmarks.result import Cell, Column, Figure, Result, ratio
+from benchmarks.result import TIMES, Cell, Column, Figure, Result, ratio
 
 COLUMNS = [
     Column("users", "users"),
     Column("workers", "workers"),
     Column("rate", "median/s"),
-    Column("against", "× the first", ".2f"),  # noqa: RUF001 - the multiplication sign is meant
+    Column("against", f"{TIMES} the first", ".2f"),
     Column("cpu", "CPU µs", ".1f"),
     Column("megabytes", "MB a worker"),
+    Column("count", "count"),
 ]
 METHOD = (
-    "× the first: its rate over that of the first row. MB a worker: the most resident memory seen, over the "  # noqa: RUF001
-    "workers. Workers, broker and database share the machine's cores: more workers than cores gain nothing."
+    f"{TIMES} the first: its rate over that of the first row. MB a worker: the most resident memory seen "
+    "over the workers. The joining of the later workers is in the time. Workers, broker and database share "
+    "the machine's cores: more workers than cores gain nothing."
 )
 
 
@@ -39,7 +41,8 @@ async def growth(loads: Loads, options: Options) -> Result:
         name = f"{step.users:,} users, {step.workers} worker{'s' if step.workers > 1 else ''}"
         contender = Txnwatch(name, workers=step.workers)
         rounds = max(1, options.rounds // 2)
-        raced = await race(loads, [contender], count=options.count, users=step.users, rounds=rounds)
+        count = options.count if step.workers == 1 else options.spared
+        raced = await race(loads, [contender], count=count, users=step.users, rounds=rounds)
         standings[step] = raced[name]
     first = standings[steps[0]].rate
     bytes_of_many = standings[steps[2]].memory_bytes
@@ -74,4 +77,5 @@ def _row(step: Step, standing: Standing, first: float | None) -> dict[str, Cell]
         "against": ratio(standing.rate, first),
         "cpu": standing.cpu_microseconds,
         "megabytes": None if memory is None else memory / 1e6 / step.workers,
+        "count": standing.count,
     }

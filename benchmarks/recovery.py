@@ -38,7 +38,7 @@ async def recovery(loads: Loads, options: Options) -> Result:
     """Restoring beside stock Faust, then killing."""
     restorers: list[Restorer] = [
         TxnwatchRestorer("txnwatch restores", ours, None),
-        FaustRestorer("stock Faust restores", stock, 30_000),
+        FaustRestorer("stock Faust restores", stock, 20_000),
     ]
     counts = [min(options.count, restorer.at_most or options.count) for restorer in restorers]
     for _ in range(max(1, options.rounds // 2)):

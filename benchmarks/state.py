@@ -1,5 +1,7 @@
 """`state`: Kafka in, windows in durable state, flags out."""
 
+from dataclasses import replace
+
 from benchmarks.contenders import BYTEWAX, FAUST, STATE_ONLY, KafkaStreams, PythonPeer, Txnwatch
 from benchmarks.load import Loads
 from benchmarks.options import Options
@@ -13,13 +15,6 @@ BYTEWAX_PEER = PythonPeer("Bytewax", "bytewax", BYTEWAX, before=("-m", "bytewax.
 STOCK_FAUST = PythonPeer(
     "stock Faust", "faust", ("-m", "benchmarks.peers.faust_state", *FAUST), at_most=20_000
 )
-CONTENDERS: list[Contender] = [
-    Txnwatch("txnwatch", STATE_ONLY),
-    STREAMS,
-    QUIX,
-    BYTEWAX_PEER,
-    STOCK_FAUST,
-]
 SETTINGS = (
     "Kafka Streams: at-least-once, 1 thread, Jackson, persistent store with cache and changelog, commits "
     "every second. QuixStreams: windows as bytes in RocksDB with changelog, commits every second. Bytewax: "
@@ -35,7 +30,9 @@ RATE = (
 
 async def state(loads: Loads, options: Options) -> Result:
     """Everyone on the same topic."""
-    standings = await race(loads, CONTENDERS, count=options.count, users=options.users, rounds=options.rounds)
+    spared = [replace(peer, at_most=options.spared) for peer in (QUIX, BYTEWAX_PEER)]
+    contenders: list[Contender] = [Txnwatch("txnwatch", STATE_ONLY), STREAMS, *spared, STOCK_FAUST]
+    standings = await race(loads, contenders, count=options.count, users=options.users, rounds=options.rounds)
     return Result(
         name="state",
         title="Kafka in, windows in durable state, flags out; one worker",

@@ -15,9 +15,9 @@ STOCK_FAUST = PythonPeer(
     "faust",
     ("-m", "benchmarks.peers.faust_whole", *FAUST),
     whole=True,
-    at_most=5_000,
+    at_most=3_000,
 )
-QUIX = PythonPeer("QuixStreams", "quix", ("-m", "benchmarks.peers.quix"), whole=True, at_most=100_000)
+QUIX = PythonPeer("QuixStreams", "quix", ("-m", "benchmarks.peers.quix"), whole=True, at_most=60_000)
 CONTENDERS: list[Contender] = [Txnwatch("txnwatch"), COPY, QUIX, STOCK_FAUST]
 SETTINGS = (
     "COPY alone: the worker's own staging table and INSERTs, rows encoded beforehand, nothing else done; its "
