@@ -112,7 +112,7 @@ class KafkaOutbox:
         try:
             async with self._producer.transaction():
                 return await self._fill(output)
-        except KafkaError as error:
+        except (KafkaError, IllegalOperation) as error:
             # The producer's sender wraps what ended it.
             if isinstance(error, LOST) or isinstance(error.__cause__, LOST):
                 raise LostPartitionError(

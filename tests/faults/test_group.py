@@ -106,7 +106,7 @@ async def test_workers_come_go_and_die_and_the_numbers_stay_right(
     )
 
 
-@pytest.mark.parametrize("point", ["scored", "rows committed"])
+@pytest.mark.parametrize("point", [pytest.param("scored", marks=pytest.mark.slow), "rows committed"])
 async def test_a_worker_that_sleeps_past_its_session_writes_nothing_when_it_wakes(
     ground: Rig, ledger: Ledger, point: str
 ) -> None:

@@ -101,6 +101,7 @@ async def test_the_broker_hangs(own_services: Services, load: Load, ledger: Ledg
     await settle(ledger, "broker: hanging for 15 s", load, time.time())
 
 
+@pytest.mark.slow
 async def test_postgres_is_killed_and_comes_back(own_services: Services, load: Load, ledger: Ledger) -> None:
     await load.under_way()
 
