@@ -1,6 +1,7 @@
 """`txnwatch worker`."""
 
 import asyncio
+import socket
 from typing import Any
 
 import click
@@ -45,9 +46,21 @@ def _check(settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
     """Say in a line what would otherwise end the worker with a stack trace."""
     try:
         detector_of(settings)
+        _check_port(settings)
         loop.run_until_complete(check_topics(settings))
     except (TopicsError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     except KafkaError as error:
         message = f"Kafka at {settings.kafka} (KAFKA_BOOTSTRAP_SERVERS): {error}"
         raise click.ClickException(message) from None
+
+
+def _check_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.web_host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.web_host, settings.web_port))
+        except OSError as error:
+            taken = f"port {settings.web_port} of {settings.web_host} for the web views: {error.strerror}"
+            raise ValueError(f"{taken}: TXNWATCH_WEB_PORT or --web-port") from None

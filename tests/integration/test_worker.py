@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -232,4 +233,17 @@ async def test_a_worker_that_cannot_start_says_why_in_a_line(
 
     assert worker.returncode == 1
     assert message in output.decode()
+    assert "Traceback" not in output.decode()
+
+
+async def test_a_worker_whose_port_is_taken_says_so_in_a_line(installation: Installation) -> None:
+    port = int(installation.environment["TXNWATCH_WEB_PORT"])
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        installation.command("txnwatch", "worker") as worker,
+    ):
+        output, _ = await asyncio.to_thread(worker.communicate, timeout=60)
+
+    assert worker.returncode == 1
+    assert "for the web views: Address already in use: TXNWATCH_WEB_PORT" in output.decode()
     assert "Traceback" not in output.decode()
