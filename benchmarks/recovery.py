@@ -96,6 +96,6 @@ async def _killed(
         notes.append(f"{what}: failed: {reason(error)}")
         click.echo(f"  {notes[-1]}", err=True)
         return {"what": what}
-    click.echo(f"  {what}: {gap.first:.1f} s to the first row, {gap.every:.1f} s to one of every partition")
+    click.echo(f"  {what}: a new row of every partition after {gap.every:.1f} s")
     # Of two workers, the one that lives goes on with its own partitions: its rows say nothing.
     return {"what": what, "first": gap.first if fail is restarted else None, "every": gap.every}
