@@ -27,6 +27,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from stream_app.pipeline import LostPartitionError, Output, Refusal
 from stream_app.restore import KafkaMismatchError
+from stream_app.retry import causes
 from stream_app.scoring import Verdict
 from stream_app.settings import Settings
 
@@ -113,8 +114,7 @@ class KafkaOutbox:
             async with self._producer.transaction():
                 return await self._fill(output)
         except (KafkaError, IllegalOperation) as error:
-            # The producer's sender wraps what ended it.
-            if isinstance(error, LOST) or isinstance(error.__cause__, LOST):
+            if any(map(_is_loss, causes(error))):
                 raise LostPartitionError(
                     f"partition {self._partition}: the transaction failed: {error!r}"
                 ) from error
@@ -189,6 +189,10 @@ class KafkaOutbox:
 
     def _origin(self, offset: int) -> list[tuple[str, bytes]]:
         return [("source-partition", b"%d" % self._partition), ("source-offset", b"%d" % offset)]
+
+
+def _is_loss(error: BaseException) -> bool:
+    return isinstance(error, LOST) or (isinstance(error, KafkaError) and error.retriable)
 
 
 def _append(batch: BatchBuilder, message: Message) -> bool:

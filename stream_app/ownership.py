@@ -23,7 +23,7 @@ from stream_app.outbox import KafkaOutbox
 from stream_app.pipeline import Batch, LostPartitionError, Outbox, Pipeline
 from stream_app.postgres import PostgresRows
 from stream_app.restore import Bounds, changelog_reached, restore
-from stream_app.retry import retried
+from stream_app.retry import causes, retried
 from stream_app.settings import Settings
 from stream_app.windows import WindowStore, is_damage
 
@@ -147,7 +147,7 @@ class Ownership:
 
 
 def _passes(error: Exception) -> bool:
-    return isinstance(error, KafkaError) and error.retriable
+    return any(isinstance(one, KafkaError) and one.retriable for one in causes(error))
 
 
 async def _close(owned: Owned) -> None:

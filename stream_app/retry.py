@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 logger = logging.getLogger(__name__)
@@ -11,6 +11,13 @@ T = TypeVar("T")
 
 FIRST_DELAY = 0.05
 LONGEST_DELAY = 5.0
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it came of: aiokafka's sender wraps what ended it, once or twice."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 async def retried(

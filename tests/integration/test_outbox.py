@@ -5,7 +5,13 @@ from os import urandom
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import InvalidProducerIdMapping, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    CoordinatorNotAvailableError,
+    InvalidProducerIdMapping,
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+)
 
 from schemas.scored import Flag
 from schemas.transaction import Decoder
@@ -157,12 +163,18 @@ async def test_a_batch_that_does_not_arrive_fails_the_whole_transaction(
     await committed(settings, 1)
 
 
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    "kind", [InvalidProducerIdMapping, KafkaConnectionError, CoordinatorNotAvailableError]
+)
 async def test_what_aiokafka_wraps_is_seen_for_what_it_is(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, kind: type[KafkaError], times: int
 ) -> None:
     async with KafkaOutbox(PARTITION, settings) as outbox:
-        wrapped = KafkaError("Unexpected error during batch delivery")
-        wrapped.__cause__ = InvalidProducerIdMapping()
+        wrapped: KafkaError = kind()
+        for _ in range(times):
+            inner, wrapped = wrapped, KafkaError("Unexpected error during batch delivery")
+            wrapped.__cause__ = inner
         monkeypatch.setattr(outbox, "_fill", AsyncRaiser(wrapped))
 
         with pytest.raises(LostPartitionError, match="Unexpected error"):
