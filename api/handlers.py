@@ -21,7 +21,7 @@ from api.positions import Feedpoint
 from api.problems import Problem, Unavailable
 from api.queries import Database, Filters
 from api.streams import Streams
-from api.windows import WindowMirror
+from api.windows import Windows
 
 ROW_MEDIA = ("application/json", *FORMS)
 """What rows can be had as; the first is what a client gets that does not say."""
@@ -87,7 +87,7 @@ class Pages:
     def __init__(
         self,
         database: Database,
-        windows: WindowMirror,
+        windows: Windows,
         cache: QueryCache,
         cursors: Cursors,
         exports: Exports,
@@ -172,7 +172,10 @@ class Pages:
             return f'{more}\n{{"transactions":[{page.rows}],"cursor":"{cursor}"}}'.encode()
 
         closed = filters.to_date is not None and filters.to_date < self._now() - _SETTLED
-        answer = await self._cache.answer((filters, after, limit), compute, closed=closed)
+        if "no-cache" in request.headers.get(hdrs.CACHE_CONTROL, ""):
+            answer = await compute()  # as RFC 9111 asks of a cache
+        else:
+            answer = await self._cache.answer((filters, after, limit), compute, closed=closed)
         more, _, body = answer.partition(b"\n")
         return _json(body, {hdrs.VARY: hdrs.ACCEPT, **_next(request, more.decode())})
 

@@ -150,3 +150,17 @@ async def test_no_filter_is_answered_with_another_ones_rows(pages_settings: Sett
         for query in (*queries, *queries):
             expected, got = [await one.get("/transactions", params=query) for one in (plain, kept)]
             assert await got.read() == await expected.read()
+
+
+async def test_a_client_that_wants_no_kept_answer_gets_none(pages_settings: Settings, database: str) -> None:
+    async with serving(pages_settings, query_cache_seconds=60) as client:
+        query = {"user_id": ALICE, "from_date": "2018-01-01"}
+
+        async def shown(**headers: str) -> int:
+            async with client.get("/transactions", params=query, headers=headers) as response:
+                return len((await response.json())["transactions"])
+
+        assert await shown() == 0
+        await store(database, [made(ALICE)])
+        assert await shown() == 0
+        assert await shown(**{"Cache-Control": "no-cache"}) == 1

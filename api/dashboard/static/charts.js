@@ -1,4 +1,4 @@
-// Plotly, loaded beside the page and not before it, drawing in the page's own colours.
+// Plotly, which loads beside the page and keeps nothing waiting, drawing in the page's own colours.
 
 const COLOURS = ["ink", "soft", "line", "card", "accent", "flag", "accent-fill", "flag-fill"];
 const CONFIG = { displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: false };
@@ -8,28 +8,25 @@ const drawn = new Map(); // chart element -> what draws it again
 
 function plotly() {
   loading ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = new URL("plotly.min.js", import.meta.url).href;
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => {
-      loading = null;
-      reject(new Error("Plotly could not be loaded."));
-    };
-    document.head.append(script);
+    const script = document.getElementById("plotly");
+    if (window.Plotly) resolve(window.Plotly);
+    script.addEventListener("load", () => resolve(window.Plotly));
+    script.addEventListener("error", () => reject(new Error("Plotly could not be loaded.")));
   });
   return loading;
 }
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
-  return Object.fromEntries(COLOURS.map((name) => [name, style.getPropertyValue(`--${name}`)]));
+  const named = Object.fromEntries(COLOURS.map((name) => [name, style.getPropertyValue(`--${name}`)]));
+  return { ...named, rem: parseFloat(style.fontSize) };
 }
 
 function axis(palette, options = {}) {
   return {
     gridcolor: palette.line,
     linecolor: palette.line,
-    tickfont: { color: palette.soft, size: 11 },
+    tickfont: { color: palette.soft, size: 0.74 * palette.rem },
     tickcolor: palette.line,
     fixedrange: true,
     zeroline: false,
@@ -49,12 +46,12 @@ export async function draw(element, figure) {
     element,
     data,
     {
-      margin: { l: 46, r: 10, t: 6, b: 26 },
+      margin: { l: 3.2 * palette.rem, r: 10, t: 6, b: 1.9 * palette.rem },
       paper_bgcolor: "transparent",
       plot_bgcolor: "transparent",
       font: { family: getComputedStyle(document.body).fontFamily, color: palette.ink },
       showlegend: false,
-      hoverlabel: { bgcolor: palette.card, bordercolor: palette.line, font: { color: palette.ink, size: 12 } },
+      hoverlabel: { bgcolor: palette.card, bordercolor: palette.line, font: { color: palette.ink, size: 0.85 * palette.rem } },
       dragmode: false,
       ...layout,
     },

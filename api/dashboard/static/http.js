@@ -12,19 +12,32 @@ export const AWAY = "The API does not answer.";
 
 // A JSON answer; `fresh` passes over answers that the API keeps for a moment.
 export async function ask(path, parameters = {}, { signal, fresh = false, accept = [200] } = {}) {
-  const query = new URLSearchParams(parameters).toString();
-  const headers = fresh ? { "Cache-Control": "no-cache" } : {};
-  let answer;
-  try {
-    answer = await fetch(query ? `${path}?${query}` : path, { signal, headers, cache: "no-store" });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ProblemError(0, AWAY);
-  }
+  const headers = { Accept: "application/json", ...(fresh ? { "Cache-Control": "no-cache" } : {}) };
+  const answer = await get(path, parameters, { signal, headers });
   const body = await answer.json().catch(() => null);
   if (accept.includes(answer.status) && body) return body;
-  throw new ProblemError(answer.status, body?.detail ?? AWAY, body?.errors ?? []);
+  throw problem(answer, body);
 }
+
+// All rows of a range as a file.
+export async function csv(path, parameters) {
+  const answer = await get(path, parameters, { headers: { Accept: "text/csv" } });
+  if (!answer.ok) throw problem(answer, await answer.json().catch(() => null));
+  return answer.blob().catch(() => {
+    throw new ProblemError(0, "The export was cut short.");
+  });
+}
+
+async function get(path, parameters, options) {
+  const query = new URLSearchParams(parameters).toString();
+  try {
+    return await fetch(query ? `${path}?${query}` : path, options);
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new ProblemError(0, AWAY);
+  }
+}
+
+const problem = (answer, body) => new ProblemError(answer.status, body?.detail ?? AWAY, body?.errors ?? []);
 
 // Calls `step` again and again, each time so long after the one before has ended; less often while it
 // fails, and not at all while nobody sees the page. Returns what ends it.

@@ -25,6 +25,7 @@ export class Live {
   #known = new Set();
   #waiting = []; // texts of rows that are not shown yet, oldest first
   #timer = 0;
+  #painted = 0;
   #paused = false;
   #stream = null;
   #stop = null;
@@ -81,11 +82,11 @@ export class Live {
 
   #tellRates() {
     const recent = this.#samples.slice(-5);
-    const mean = (name) => recent.reduce((sum, sample) => sum + (sample[name] ?? 0), 0) / (recent.length || 1);
-    const arrived = mean("arrived");
+    const arrived = mean(recent.map((sample) => sample.arrived));
     say($("arrived"), number(arrived, arrived < 10 ? 1 : 0));
-    const scored = recent.every((sample) => sample.scored === null) ? null : mean("scored");
-    say($("scored"), scored === null ? "" : `${number(scored, scored < 10 ? 1 : 0)} scored`);
+    const known = recent.map((sample) => sample.scored).filter((scored) => scored !== null);
+    const scored = mean(known);
+    say($("scored"), known.length ? `${number(scored, scored < 10 ? 1 : 0)} scored a second` : "");
     const [flags, all] = this.#lastMinute();
     say($("flagged"), number(flags, flags < 10 ? 1 : 0));
     say($("share"), all ? `${number((flags / all) * 100, 2)}% of transactions` : "");
@@ -108,13 +109,14 @@ export class Live {
     say($("lag"), number(lag));
     const scored = this.#samples.at(-1)?.scored ?? 0;
     const seconds = scored > 0 ? lag / scored : Infinity;
-    const away = Number.isFinite(seconds) ? `about ${number(seconds, seconds < 10 ? 1 : 0)} s of work` : "nothing is being scored";
+    const about = seconds < 1 ? "less than a second of work" : `about ${number(seconds)} s of work`;
+    const away = Number.isFinite(seconds) ? about : "nothing is being scored";
     say($("lag-aside"), lag === 0 ? "all caught up" : away);
     bars(
       $("lags"),
-      partitions.map(({ partition, end, lag: behind }) => ({
+      partitions.map(({ partition, lag: behind }) => ({
         name: `Partition ${partition}`,
-        value: behind ? `${number(behind)} behind` : `caught up at ${number(end)}`,
+        value: behind ? `${number(behind)} behind` : "caught up",
         share: lagShare(behind),
         warn: behind > 10_000,
       })),
@@ -144,7 +146,7 @@ export class Live {
       data: [
         { x: times, y: samples.map((one) => one.arrived), type: "scatter", mode: "lines", name: "arriving", fill: "tozeroy",
           line: { color: palette.accent, width: 1.5 }, fillcolor: palette["accent-fill"], hovertemplate: "%{y:,.0f} arriving<extra></extra>" },
-        { x: times, y: samples.map((one) => one.scored), type: "scatter", mode: "lines", name: "scored",
+        { x: times, y: smooth(samples.map((one) => one.scored)), type: "scatter", mode: "lines", name: "scored",
           line: { color: palette.ink, width: 1.5, dash: "dot" }, hovertemplate: "%{y:,.0f} scored<extra></extra>" },
       ],
       layout: { xaxis: axis(over), yaxis: axis({ rangemode: "tozero", nticks: 4, tickformat: ",~r" }), hovermode: "x unified" },
@@ -181,7 +183,8 @@ export class Live {
   }
 
   #schedule() {
-    if (this.#waiting.length) this.#timer ||= setTimeout(() => this.#due(), PAINT);
+    const rest = Math.max(this.#painted + PAINT - Date.now(), 0);
+    if (this.#waiting.length) this.#timer ||= setTimeout(() => this.#due(), rest);
   }
 
   #due() {
@@ -206,6 +209,7 @@ export class Live {
     const rows = waiting.map(({ text }) => JSON.parse(text));
     const fresh = this.#add(rows, true);
     const now = Date.now();
+    this.#painted = now;
     rows.forEach((row) => this.#seen.set(row.id, now));
     for (const id of [...this.#seen.keys()].slice(0, -500)) this.#seen.delete(id);
     const newest = fresh.at(-1);
@@ -246,6 +250,8 @@ function item(row, arriving) {
   );
 }
 
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / (values.length || 1);
+
 function binned(samples) {
   const sums = new Map();
   samples.forEach((sample, index) => {
@@ -256,6 +262,14 @@ function binned(samples) {
   });
   const bins = [...sums.keys()].sort((one, other) => one - other).slice(0, -1); // the last is not over
   return [bins, bins.map((bin) => sums.get(bin))];
+}
+
+// Offsets are committed in batches: each value with the four before it.
+function smooth(values) {
+  return values.map((value, index) => {
+    const known = values.slice(Math.max(index - 4, 0), index + 1).filter((one) => one !== null);
+    return value === null ? null : mean(known);
+  });
 }
 
 function spread(values) {

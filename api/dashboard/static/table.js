@@ -25,6 +25,7 @@ export class EndlessTable {
   #arrived = [];
   #timer = 0;
   #above = 0;
+  #first = null; // the first page's coming
   #pick;
   #observer;
 
@@ -48,7 +49,8 @@ export class EndlessTable {
     this.close();
     this.#abort = new AbortController();
     [this.#user, this.#filters] = [user, filters];
-    await this.more();
+    this.#first = this.more();
+    await this.#first;
   }
 
   close() {
@@ -97,6 +99,7 @@ export class EndlessTable {
   // Fetches what may have been missed and puts it where it belongs.
   async mend() {
     const { signal } = this.#abort;
+    await this.#first;
     let cursor = "";
     for (let count = 0; count < MENDED_PAGES; count += 1) {
       const page = await this.#page(cursor, signal);

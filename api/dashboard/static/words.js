@@ -32,7 +32,9 @@ export function number(value, digits = 0) {
 }
 
 export function ratio(value) {
-  return `${number(value, value < 100 ? 1 : 0)} ×`;
+  const digits = value < 100 ? 1 : 0;
+  const options = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return `${format(`ratio ${digits}`, () => new Intl.NumberFormat(undefined, options)).format(value)} ×`;
 }
 
 export function isFlagged(row) {

@@ -1,0 +1,291 @@
+// One user: amounts over time, the window as the worker has it, and every transaction.
+
+import { FILTERS, ofUser, replace } from "./address.js";
+import { notice } from "./announce.js";
+import { draw, forget } from "./charts.js";
+import { details } from "./details.js";
+import { $, chosen, el, say, show } from "./dom.js";
+import { ask, csv, repeat } from "./http.js";
+import { Series } from "./series.js";
+import { Stream } from "./stream.js";
+import { EndlessTable } from "./table.js";
+import { instant, money, number, plural, roughly, sentence } from "./words.js";
+
+const EVER = "1970-01-01";
+const PAUSE = 300;
+
+export class User {
+  #report;
+  #table = new EndlessTable(details);
+  #user = "";
+  #filters = {};
+  #log = false;
+  #rule = null;
+  #series = null;
+  #held = null; // how many amounts the worker's window has
+  #currency = "";
+  #stream = null;
+  #stop = () => {};
+  #timer = 0;
+  #abort = new AbortController();
+  #windowDue = false;
+  #chartDue = false;
+
+  constructor(report) {
+    this.#report = report;
+    const form = $("filters");
+    form.addEventListener("input", () => this.#filter(PAUSE));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#filter(0);
+    });
+    $("clear").addEventListener("click", () => {
+      form.reset();
+      this.#apply({});
+    });
+    $("scale").addEventListener("click", () => this.#scale(!this.#log));
+    $("export").addEventListener("click", () => this.#export());
+    $("rows").addEventListener("loaded", (event) => this.#tellLoaded(event.detail));
+  }
+
+  async open({ user, filters, log }) {
+    if (user && user === this.#user) return this.#apply(filters);
+    this.close();
+    document.title = user ? `User ${user.slice(0, 8)} · txnwatch` : "Users · txnwatch";
+    show($("user-none"), !user);
+    show($("user-some"), Boolean(user));
+    if (!user) return this.#suggest();
+    [this.#user, this.#filters, this.#held, this.#currency] = [user, filters, null, ""];
+    this.#abort = new AbortController();
+    $("user-title").replaceChildren("User ", el("code", {}, user));
+    this.#fill(filters);
+    this.#log = log;
+    chosen($("scale"), log);
+    this.#stream = new Stream(`sse/transactions/${user}`, {
+      row: (text) => this.#arrives(JSON.parse(text)),
+      gap: () => notice("Some transactions were no longer in Kafka when the connection came back. They have been loaded from the database."),
+      state: (state) => {
+        this.#report(state);
+        if (state === "open") this.#mend();
+      },
+    });
+    this.#stop = repeat((signal) => this.#refresh(signal), 1000);
+    await Promise.all([this.#open(), this.#load()]);
+  }
+
+  close() {
+    this.#abort.abort();
+    this.#stream?.close();
+    this.#stream = null;
+    this.#stop();
+    clearTimeout(this.#timer);
+    this.#table.close();
+    forget($("chart-amounts"));
+    this.#user = "";
+  }
+
+  async #suggest() {
+    this.#report("none");
+    $("user-title").textContent = "Users";
+    try {
+      const page = await ask("anomalies", { limit: 200, from_date: EVER });
+      const newest = new Map();
+      for (const row of page.transactions) if (!newest.has(row.user_id)) newest.set(row.user_id, row);
+      const items = [...newest.values()].slice(0, 24).map((row) =>
+        el("li", {}, el("a", { class: "cover", href: ofUser(row.user_id) }, row.user_id), el("p", { class: "aside" }, sentence(row))),
+      );
+      $("recent").replaceChildren(...items);
+      show($("recent-empty"), !items.length);
+    } catch (error) {
+      notice(error.message);
+    }
+  }
+
+  // --- The table and its filters
+
+  #fill(filters) {
+    for (const name of FILTERS) {
+      const field = $("filters").elements[name];
+      if (field.type === "checkbox") field.checked = filters[name] === "true";
+      else field.value = (filters[name] ?? "").slice(0, field.type === "date" ? 10 : undefined);
+    }
+  }
+
+  #filter(pause) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      const given = new FormData($("filters"));
+      this.#apply(Object.fromEntries(FILTERS.map((name) => [name, String(given.get(name) ?? "").trim()]).filter(([, value]) => value)));
+    }, pause);
+  }
+
+  async #apply(filters) {
+    if (JSON.stringify(filters) === JSON.stringify(this.#filters)) return;
+    const dates = filters.from_date !== this.#filters.from_date || filters.to_date !== this.#filters.to_date;
+    this.#filters = filters;
+    if (document.activeElement?.form !== $("filters")) this.#fill(filters);
+    replace(ofUser(this.#user, filters, this.#log));
+    await Promise.all([this.#open(), dates ? this.#load() : null]);
+  }
+
+  async #open() {
+    show($("filters-problem"), false);
+    for (const field of $("filters").elements) field.removeAttribute("aria-invalid");
+    try {
+      await this.#table.open(this.#user, this.#filters);
+    } catch (error) {
+      if (error.status !== 422) throw error;
+      this.#refuse(error);
+    }
+  }
+
+  #refuse(error) {
+    const names = { from_date: "From", to_date: "To", min_amount: "At least", max_amount: "At most" };
+    say($("filters-problem"), error.errors.map(({ parameter, detail }) => `${names[parameter] ?? parameter}: ${detail}.`).join(" ") || error.message);
+    show($("filters-problem"));
+    show($("more-button"), false);
+    say($("more-text"), "");
+    for (const { parameter } of error.errors) $("filters").elements[parameter]?.setAttribute("aria-invalid", "true");
+  }
+
+  #tellLoaded({ count, done }) {
+    const filtered = Object.keys(this.#filters).length;
+    say($("rows-aside"), count ? `${plural(count, "row")}${done ? "" : " so far"}${this.#filters.from_date ? "" : ", of the last 30 days"}` : "");
+    if (count || !done) return;
+    say($("more-text"), filtered ? "No transaction is like that." : "There is none in the last 30 days.");
+    if (this.#filters.from_date) return;
+    const button = $("more-button");
+    say(button, "Look at all dates");
+    show(button);
+    button.addEventListener("click", () => this.#everything(), { once: true });
+  }
+
+  #everything() {
+    this.#apply({ ...this.#filters, from_date: EVER });
+    this.#fill(this.#filters);
+  }
+
+  async #export() {
+    const button = $("export");
+    button.disabled = true;
+    try {
+      const file = await csv("transactions", { user_id: this.#user, ...this.#filters });
+      const link = el("a", { href: URL.createObjectURL(file), download: `transactions-${this.#user}.csv` });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    } catch (error) {
+      notice(error.message);
+    } finally {
+      button.disabled = false;
+    }
+  }
+
+  // --- What arrives
+
+  #arrives(row) {
+    this.#table.live(row);
+    this.#currency ||= row.currency;
+    if (this.#inDates(row)) this.#series?.add(row);
+    this.#windowDue = true;
+    this.#chartDue = true;
+  }
+
+  #inDates(row) {
+    const day = row.txn_date.slice(0, 10);
+    return !(this.#filters.from_date > day) && !(this.#filters.to_date < day);
+  }
+
+  // What came between loading and the stream's opening, or while it was away.
+  async #mend() {
+    try {
+      await this.#table.mend();
+      await this.#load();
+    } catch (error) {
+      if (error.name !== "AbortError" && error.status !== 422) notice(error.message);
+    }
+  }
+
+  // Once a second, if something has arrived.
+  async #refresh(signal) {
+    if (this.#chartDue) await this.#draw();
+    if (this.#windowDue) await this.#window(signal);
+  }
+
+  // --- The chart and the window
+
+  async #load() {
+    const { signal } = this.#abort;
+    try {
+      this.#rule ??= await ask("dashboard/data/rule", {}, { signal });
+      const series = new Series(this.#rule);
+      await series.load(this.#user, this.#filters, signal);
+      this.#series = series;
+      await this.#window(signal);
+      await this.#draw();
+    } catch (error) {
+      if (error.name !== "AbortError" && error.status !== 422) notice(error.message);
+    }
+  }
+
+  async #draw() {
+    this.#chartDue = false;
+    const chart = $("chart-amounts");
+    await draw(chart, this.#series.figure({ log: this.#log, held: this.#held }));
+    const { window } = this.#rule;
+    const dates = this.#filters.from_date || this.#filters.to_date ? "in these dates" : "of the last 30 days";
+    say($("amounts-aside"), `The newest ${number(this.#series.count)} ${dates}, whatever their amounts. The lines show what each was compared with: the mean of the ${window} before it.`);
+    if (!chart.dataset.listens && chart.on) {
+      chart.dataset.listens = "true";
+      chart.on("plotly_click", ({ points: [point] }) => point.customdata && details(point.customdata));
+    }
+  }
+
+  #scale(log) {
+    this.#log = log;
+    chosen($("scale"), log);
+    replace(ofUser(this.#user, this.#filters, log));
+    if (this.#series) this.#draw();
+  }
+
+  async #window(signal) {
+    this.#windowDue = false;
+    this.#currency ||= this.#table.rows[0]?.currency ?? "";
+    try {
+      const stats = await ask(`users/${this.#user}/stats`, {}, { signal });
+      this.#held = stats.count;
+      this.#tellWindow(stats);
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      show($("window-none"));
+      say($("window-none"), error.status === 404 ? "No worker has a window of this user." : error.message);
+      $("window-facts").replaceChildren();
+      $("window-amounts").replaceChildren();
+    }
+  }
+
+  #tellWindow(stats) {
+    const { minimum, factor, detector } = this.#rule;
+    show($("window-none"), false);
+    const shown = (amount) => (this.#currency ? money(amount, this.#currency) : amount);
+    const threshold = Number(stats.mean) * factor;
+    const facts = [
+      ["Mean", shown(stats.mean)],
+      ["Transactions", number(stats.count)],
+      ["Finished offset", number(stats.last_offset)],
+      ["As of", `${instant(Date.parse(stats.updated_at))} UTC`],
+    ];
+    if (detector === "rolling_mean") {
+      const ready = stats.count >= minimum && threshold > 0;
+      facts.unshift(["The next is flagged above", ready ? roughly(threshold.toFixed(2), this.#currency) : `(from ${minimum} transactions on)`]);
+    }
+    $("window-facts").replaceChildren(...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+    const highest = Math.max(...stats.amounts.map(Number), 0.01);
+    $("window-amounts").replaceChildren(...stats.amounts.map((amount) => column(shown(amount), Number(amount) / highest)));
+  }
+}
+
+function column(text, share) {
+  const bar = el("i", { "aria-hidden": "true" });
+  bar.style.blockSize = `${Math.max(share * 100, 2)}%`;
+  return el("li", { title: text }, bar, el("span", { class: "unseen" }, text));
+}
