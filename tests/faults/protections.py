@@ -82,6 +82,19 @@ def _rows_first() -> None:
     outbox.KafkaOutbox.commit = commit_first  # type: ignore[method-assign]
 
 
+def _window_guard() -> None:
+    """Score again what a window has learned from already."""
+    load = Pipeline._load  # noqa: SLF001
+
+    def load_unguarded(self: Any, *arguments: Any) -> Any:
+        windows = load(self, *arguments)
+        for window in windows.values():
+            window.last_offset = -1
+        return windows
+
+    Pipeline._load = load_unguarded  # type: ignore[method-assign,assignment]  # noqa: SLF001
+
+
 def _hearing_of_rebalances() -> None:
     """Not a protection of ours: let a member that lost its partitions hear of it only when it asks."""
     beat, ask = GroupCoordinator._do_heartbeat, GroupCoordinator.request_rejoin  # noqa: SLF001
@@ -122,6 +135,7 @@ PROTECTIONS: dict[str, Callable[[], None]] = {
     "fencing": _fencing,
     "committed reads": _committed_reads,
     "rows first": _rows_first,
+    "window guard": _window_guard,
     "clock ahead": _clock(400 * 86_400),
     "clock behind": _clock(-400 * 86_400),
     "hearing of rebalances": _hearing_of_rebalances,

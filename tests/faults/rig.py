@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import redis
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
@@ -170,6 +170,17 @@ class Rig(Installation):
                 headers = [] if reason is None else [("expected", reason.encode())]
                 partition = 0 if key is None else None
                 await producer.send(self.transactions, value, key=key, partition=partition, headers=headers)
+
+    async def set_back(self) -> None:
+        """Set the group to the input topic's beginning, as a mistaken command would."""
+        partitions = [TopicPartition(self.transactions, number) for number in await self.offsets()]
+        async with AIOKafkaConsumer(
+            bootstrap_servers=self.kafka,
+            group_id=self.environment["TXNWATCH_APP_ID"],
+            enable_auto_commit=False,
+        ) as consumer:
+            consumer.assign(partitions)
+            await consumer.commit(dict.fromkeys(partitions, 0))
 
     async def flush_mirror(self) -> None:
         """Take everything from Redis."""

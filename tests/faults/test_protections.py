@@ -80,6 +80,22 @@ async def test_rows_below_the_stored_offset_are_passed_over(ground: Rig, switche
 
 
 @ON_AND_OFF
+async def test_what_a_window_has_learned_from_is_not_scored_again(ground: Rig, switched: str) -> None:
+    """The group's offsets set back: all is read again, and only the windows know that it was finished."""
+    await ground.send_transactions(traffic(FIRST))
+    with ground.run(**SMALL) as worker:
+        await ground.finish(worker)
+        assert await worker.stop() == 0, worker.tail()
+    await ground.set_back()
+
+    with ground.run(Plan(off=off(switched, "window guard")), **SMALL) as worker:
+        await ground.finish(worker)
+        assert await worker.stop() == 0, worker.tail()
+
+    assert_found(await ground.audited(), switched, where="scored")
+
+
+@ON_AND_OFF
 async def test_a_former_owner_is_fenced_from_kafka(ground: Rig, switched: str) -> None:
     """Without fencing, a batch under way when its owner fell asleep is committed when it wakes."""
     fenceless = off(switched, "fencing")

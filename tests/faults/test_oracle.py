@@ -1,0 +1,88 @@
+"""The oracle and the ledger themselves: another replay agrees, and nothing amiss is passed over."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiokafka import ConsumerRecord
+
+from tests import oracle as by_user
+from tests.faults.bad import good
+from tests.faults.ledger import BEGIN, END, Ledger, main
+from tests.faults.oracle import Findings, Record, replay
+from tests.traffic import Sent, traffic
+
+
+def log(transactions: Sequence[Sent]) -> list[Record]:
+    return [record(offset, *good(sent)) for offset, sent in enumerate(transactions)]
+
+
+def record(offset: int, key: bytes | None, value: bytes | None, reason: str | None) -> Record:
+    headers = [] if reason is None else [("expected", reason.encode())]
+    sizes = (len(key or b""), len(value or b""))
+    return ConsumerRecord("transactions", 0, offset, 7, 0, key, value, None, *sizes, headers)
+
+
+def test_it_agrees_with_a_replay_by_user() -> None:
+    transactions = traffic(2000, users=20)
+    expected, other = replay(log(transactions)), by_user.replay(transactions)
+
+    assert {row["id"] for row in expected.anomalies.values()} == other.flagged
+    assert {user: window.amounts for user, window in expected.windows.items()} == other.windows
+    assert {row["id"] for row in expected.rows.values()} == other.stored
+    assert expected.next_offsets == {0: 2000}
+
+
+def test_a_repeated_id_has_no_second_verdict_early_and_no_second_row_late() -> None:
+    transactions = traffic(60, users=1)
+
+    early = replay(log([*transactions, transactions[-5]]))
+    late = replay(log([*transactions, transactions[0]]))
+
+    assert (len(early.scored), len(early.rows)) == (60, 60)
+    assert (len(late.scored), len(late.rows)) == (61, 60)
+
+
+def test_a_bad_message_is_a_letter_and_a_tombstone_is_nothing() -> None:
+    expected = replay([record(0, b"k", b"{", "json"), record(1, b"k", None, "tombstone")])
+
+    assert expected.letters == {(0, 0): ("json", b"k", b"{")}
+    assert (expected.scored, expected.next_offsets) == ({}, {0: 2})
+
+
+def test_what_is_missing_there_twice_unexpected_or_different_is_found() -> None:
+    findings = Findings()
+
+    findings.compare("rows", {1: "a", 2: "b", 3: "c"}, [(1, "a"), (1, "a"), (3, "x"), (4, "d")])
+
+    assert findings.lost == ["rows: 2"]
+    assert findings.doubled == ["rows: 1", "rows: 4"]
+    assert findings.wrong == ["rows: 3: x, not c"]
+    assert not findings.nothing
+
+
+def test_a_run_with_findings_is_noted_and_fails(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    ledger = Ledger(path, seed=3)
+
+    ledger.settle("fine", Findings(), injected=2, in_flight=1, messages=1000, recovery=[1.0, 3.0, 2.0])
+    with pytest.raises(AssertionError, match="1 lost"):
+        ledger.settle("bad", Findings(lost=["rows: 1"]), injected=1, in_flight=1, messages=5)
+
+    assert [msgspec.json.decode(line)["lost"] for line in path.read_bytes().splitlines()] == [0, 1]
+
+
+def test_the_page_gets_a_row_a_fault_and_keeps_the_rest(tmp_path: Path) -> None:
+    path, page = tmp_path / "ledger", tmp_path / "page.md"
+    ledger = Ledger(path, seed=3)
+    for recovery in ([1.0], [5.0, 3.0]):
+        ledger.settle("kill", Findings(), injected=20, in_flight=20, messages=1000, recovery=recovery)
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+
+    main(path, page)
+
+    *_, row = (line for line in page.read_text().splitlines() if line.startswith("|"))
+    assert row == "| kill | 40 | 40 | 2,000 | 0 | 0 | 0 | 3.0 s, 5.0 s |"
+    assert page.read_text().startswith("before\n")
+    assert page.read_text().endswith(f"{END}\nafter\n")
