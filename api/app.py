@@ -31,7 +31,7 @@ from api.queries import Database
 from api.routes import Route, dashboard_routes, routes
 from api.settings import Settings
 from api.streams import Streams
-from api.windows import WindowMirror
+from api.windows import WindowMirror, Windows, WorkerView
 
 
 def _utc_now() -> datetime:
@@ -45,7 +45,8 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     cursors = Cursors(key)
     database = _database(settings)
     redis = _redis(settings)
-    windows = WindowMirror(redis, seconds=settings.dependency_seconds)
+    mirror = WindowMirror(redis, seconds=settings.dependency_seconds)
+    windows = Windows(mirror, WorkerView(settings.worker_url, seconds=settings.dependency_seconds))
     cache = QueryCache(
         redis,
         seconds=settings.query_cache_seconds,
@@ -70,7 +71,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     async def kafka_answers() -> None:
         await broker.ends(settings.anomalies_topic)
 
-    checks = {"postgres": database.check, "kafka": kafka_answers, "redis": windows.check}
+    checks = {"postgres": database.check, "kafka": kafka_answers, "redis": mirror.check}
     table = (
         *routes(
             Service(metrics, checks, seconds=settings.dependency_seconds),

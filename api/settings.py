@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     window_minimum: int = Field(10, alias="TXNWATCH_WINDOW_MINIMUM", ge=1)
     factor: Fraction = Field(Fraction(5), alias="TXNWATCH_FACTOR", gt=0)
 
+    worker_url: str = Field(
+        "http://127.0.0.1:6066", alias="TXNWATCH_WORKER_URL", pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$"
+    )
     host: str = Field("127.0.0.1", alias="TXNWATCH_API_HOST", min_length=1)
     port: int = Field(8000, alias="TXNWATCH_API_PORT", ge=0, le=65535)
     cors_origins: str = Field("*", alias="TXNWATCH_CORS_ORIGINS")

@@ -1,8 +1,10 @@
-"""A user's current window, read from the worker's mirror of it in Redis."""
+"""A user's current window: from the worker's mirror of it in Redis, else from the worker itself."""
 
 import asyncio
+from http import HTTPStatus
 
 import msgspec
+from aiohttp import ClientError, ClientSession, ClientTimeout
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -59,3 +61,44 @@ class WindowMirror:
                 await self._redis.ping()
         except (RedisError, OSError) as error:
             raise Unavailable("redis", "Redis does not answer.") from error
+
+
+class WorkerView:
+    """Reads a window from the web view of any worker; it asks the one that has the user."""
+
+    def __init__(self, url: str, *, seconds: float) -> None:
+        self._url = url.rstrip("/")
+        self._timeout = ClientTimeout(total=seconds)
+
+    async def of(self, user_id: str) -> Stats | None:
+        """The user's window, None if there is none; raises Unavailable."""
+        try:
+            async with (
+                ClientSession(timeout=self._timeout, trust_env=False) as session,
+                session.get(f"{self._url}/table/windows/{user_id}/") as response,
+            ):
+                if response.status == HTTPStatus.NOT_FOUND:
+                    return None
+                response.raise_for_status()
+                shown = msgspec.json.decode(await response.read())
+                return msgspec.convert({**shown, "user_id": user_id}, Stats)
+        except (ClientError, OSError, TypeError, msgspec.MsgspecError) as error:
+            raise Unavailable("worker", "Neither Redis nor a worker answers.") from error
+
+
+class Windows:
+    """The mirror, and the worker's view while Redis is away."""
+
+    def __init__(self, mirror: WindowMirror, worker: WorkerView) -> None:
+        self._mirror = mirror
+        self._worker = worker
+
+    async def of(self, user_id: str) -> Stats | None:
+        """The user's window, None if there is none; raises Unavailable."""
+        try:
+            return await self._mirror.of(user_id)
+        except Unavailable as away:
+            try:
+                return await self._worker.of(user_id)
+            except Unavailable:
+                raise away from None

@@ -18,7 +18,8 @@ DEAD = "127.0.0.1:1"
 
 def settings_from(environment: Mapping[str, str], **overrides: Any) -> Settings:
     """The settings of this environment alone, whatever the real one and a .env file say."""
-    given: dict[str, Any] = {**environment, "TXNWATCH_CURSOR_KEY": "a key for tests"}
+    own = {"TXNWATCH_CURSOR_KEY": "a key for tests", "TXNWATCH_WORKER_URL": f"http://{DEAD}"}
+    given: dict[str, Any] = {**own, **environment}
     return Settings(_env_file=None, **{**given, **overrides})
 
 

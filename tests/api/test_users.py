@@ -2,6 +2,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
@@ -86,6 +88,32 @@ async def test_stats_without_redis_say_when_to_come_back(pages_settings: Setting
         assert response.content_type == "application/problem+json"
 
 
+async def test_stats_without_redis_are_the_workers(pages_settings: Settings) -> None:
+    window: dict[str, Any] = {
+        "count": 2, "sum": "14.50", "mean": "7.25", "amounts": ["2.50", "12.00"], "last_offset": 41,
+        "updated_at": "2018-04-01T00:00:31+00:00",
+    }  # fmt: skip
+
+    async def view(request: web.Request) -> web.Response:
+        known = {ALICE: web.json_response(window), user(2): web.Response(text="nonsense")}
+        return known.get(
+            request.match_info["user_id"], web.json_response({"error": "key not found"}, status=404)
+        )
+
+    app = web.Application()
+    app.router.add_get("/table/windows/{user_id}/", view)
+    async with TestServer(app) as worker:
+        dead = settings_with_redis(pages_settings).model_copy(
+            update={"worker_url": str(worker.make_url("/"))}
+        )
+        async with serving(dead) as client:
+            async with client.get(f"/users/{ALICE}/stats") as response:
+                assert (response.status, await response.json()) == (200, {**window, "user_id": ALICE})
+            for one, status in ((user(2), 503), (user(3), 404)):
+                async with client.get(f"/users/{one}/stats") as response:
+                    assert (response.status, response.content_type) == (status, "application/problem+json")
+
+
 async def test_rows_come_without_redis_too(pages_settings: Settings, database: str) -> None:
     await store(database, [made(ALICE, n, after=timedelta(days=n)) for n in range(3)])
     query = {"user_id": ALICE, "from_date": "2018-01-01"}
@@ -99,4 +127,5 @@ async def test_rows_come_without_redis_too(pages_settings: Settings, database: s
 
 
 def settings_with_redis(pages_settings: Settings) -> Settings:
-    return pages_settings.model_copy(update={"redis": SecretStr(f"redis://{DEAD}/0")})
+    dead = {"redis": SecretStr(f"redis://{DEAD}/0"), "worker_url": f"http://{DEAD}"}
+    return pages_settings.model_copy(update=dead)
