@@ -3,8 +3,10 @@
 import asyncio
 import errno
 import logging
+import resource
 import signal
 import time
+from contextlib import suppress
 
 import click
 import uvloop
@@ -19,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 5.0
 _LINE_BYTES = 1 << 16
+_BACKLOG = 4096
+"""All clients of a process that was restarted come back together."""
 _REPEAT_SECONDS = 30.0
 
 
@@ -31,7 +35,15 @@ def api(host: str | None, port: int | None) -> None:
     """Serve pages of the past, streams of the present, and their documentation."""
     settings = _settings()
     _log_to_stderr()
+    _raise_limit_of_files()
     uvloop.run(_serve(settings, host or settings.host, settings.port if port is None else port))
+
+
+def _raise_limit_of_files() -> None:
+    """As many open files, and so clients, as the system lets this process have."""
+    with suppress(ValueError, OSError):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _settings() -> Settings:
@@ -65,7 +77,7 @@ async def _serve(settings: Settings, host: str, port: int) -> None:
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             message = f"Port {port} on {host} is taken: set TXNWATCH_API_PORT, or stop what listens there."
