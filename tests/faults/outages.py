@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import psutil
 
 from infra.embedded import cluster
+from infra.embedded.state import State
+from tests.installation import until
 
 
 class Services:
@@ -25,10 +28,18 @@ class Services:
         return pid
 
     async def end(self, name: str, how: signal.Signals) -> None:
-        """Send the service's main process a signal and wait for its end."""
+        """Send the service's main process a signal and wait until nothing of it is left."""
         process = psutil.Process(self.pid(name))
         process.send_signal(how)
         await asyncio.to_thread(_wait, process)
+        # Its last threads may hold its ports for a moment longer than it is seen to run.
+        await until(lambda: self._free(name), within=30)
+
+    async def _free(self, name: str) -> bool:
+        """Whether the service's ports, if it has any, can be listened on again."""
+        ports = State.load(self.datadir.resolve() / "services.json").ports
+        own = {"kafka": ("kafka", "controller"), "valkey": ("valkey",)}.get(name, ())
+        return all(_is_free(ports[port]) for port in own)
 
     async def start(self) -> None:
         """Start what does not run; all answer after."""
@@ -47,6 +58,16 @@ class Services:
             for process in reversed(family):
                 if process.is_running():
                     process.resume()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _wait(process: psutil.Process) -> None:
