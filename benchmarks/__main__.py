@@ -17,9 +17,11 @@ from rich.console import Console
 from benchmarks.bed import bed
 from benchmarks.growth import growth
 from benchmarks.latency import latency
+from benchmarks.live import feed
 from benchmarks.load import Loads
 from benchmarks.machine import machine, versions
 from benchmarks.options import Options
+from benchmarks.query import query
 from benchmarks.recovery import recovery
 from benchmarks.report import report
 from benchmarks.result import Record, Result, show
@@ -33,6 +35,8 @@ MEASUREMENTS: dict[str, Measurement] = {
     "latency": latency,
     "growth": growth,
     "recovery": recovery,
+    "query": query,
+    "feed": feed,
 }
 
 
