@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 POLL_SECONDS = 0.05
+_ARGUMENTS_SECONDS = 1.0
 _TAIL_LINES = 15
 _TAIL_COLUMNS = 160
 
@@ -58,9 +59,19 @@ def find(pid: int | None, marker: str) -> psutil.Process | None:
         return None
     try:
         process = psutil.Process(pid)
-        return process if marker in process.cmdline() else None
+        return process if marker in _arguments(process) else None
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return None
+
+
+def _arguments(process: psutil.Process) -> list[str]:
+    """The process's arguments, which a program that was started this moment does not have yet."""
+    deadline = time.monotonic() + _ARGUMENTS_SECONDS
+    while not (arguments := process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:  # one of the kernel's own: it never has any
+            break
+        time.sleep(POLL_SECONDS)
+    return arguments
 
 
 def stop(process: psutil.Process, with_signal: signal.Signals, patience: float) -> None:

@@ -53,3 +53,17 @@ def test_a_process_that_ignores_its_signal_is_killed_in_bounded_time() -> None:
 
         assert time.monotonic() - began < 3
         assert not psutil.pid_exists(process.pid)
+
+
+def test_a_program_started_this_moment_is_found_though_it_has_no_arguments_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between the start of a program and its arguments, the kernel shows none."""
+    true, shown = psutil.Process.cmdline, [[], []]
+    monkeypatch.setattr(psutil.Process, "cmdline", lambda self: shown.pop() if shown else true(self))
+    with subprocess.Popen([sys.executable, "-c", "input()", "marker"], stdin=subprocess.PIPE) as server:
+        found = processes.find(server.pid, "marker")
+
+        assert found is not None
+        assert shown == []
+        server.communicate(b"\n")
