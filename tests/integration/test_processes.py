@@ -59,7 +59,8 @@ def test_a_program_started_this_moment_is_found_though_it_has_no_arguments_yet(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Between the start of a program and its arguments, the kernel shows none."""
-    true, shown = psutil.Process.cmdline, [[], []]
+    true = psutil.Process.cmdline
+    shown: list[list[str]] = [[], []]
     monkeypatch.setattr(psutil.Process, "cmdline", lambda self: shown.pop() if shown else true(self))
     with subprocess.Popen([sys.executable, "-c", "input()", "marker"], stdin=subprocess.PIPE) as server:
         found = processes.find(server.pid, "marker")
