@@ -1,5 +1,6 @@
 """Fixtures that every folder of tests shares."""
 
+import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -37,13 +38,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the services once, before any test."""
+    """Choose the services and the fault runs' seed once, before any test."""
     config.stash[_CHOICE] = choose()
+    if config.option.faults_seed is None:
+        config.option.faults_seed = random.SystemRandom().randrange(10**6)
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """Say which services the tests run on."""
-    return f"services: {_MEANING[config.stash[_CHOICE]]}"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say which services the tests run on, and how to have the same fault runs again."""
+    return [
+        f"services: {_MEANING[config.stash[_CHOICE]]}",
+        f"fault runs: --faults-seed {config.option.faults_seed}",
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Fixtures of the fault runs."""
 
-import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,17 +11,10 @@ from tests.faults.rig import Rig, rig
 
 
 @pytest.fixture(scope="session")
-def seed(pytestconfig: pytest.Config) -> int:
-    """The session's first seed, printed with every failure as it is a fixture's value."""
-    given: int | None = pytestconfig.getoption("faults_seed")
-    return random.SystemRandom().randrange(10**6) if given is None else given
-
-
-@pytest.fixture(scope="session")
-def ledger(pytestconfig: pytest.Config, seed: int) -> Ledger:
-    """Where each run is noted."""
+def ledger(pytestconfig: pytest.Config) -> Ledger:
+    """Where each run is noted, with the session's seed."""
     path = pytestconfig.getoption("faults_file")
-    return Ledger(None if path is None else Path(path), seed)
+    return Ledger(None if path is None else Path(path), pytestconfig.getoption("faults_seed"))
 
 
 @pytest.fixture

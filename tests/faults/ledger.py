@@ -53,7 +53,7 @@ class Ledger:
         if self._path is not None:
             with self._path.open("ab") as ledger:
                 ledger.write(msgspec.json.encode(asdict(run)) + b"\n")
-        assert findings.nothing, str(findings)
+        assert findings.nothing, f"--faults-seed {self.seed}: {findings}"
 
 
 def table(runs: Iterable[Run]) -> str:
