@@ -31,6 +31,7 @@ from api.queries import Database
 from api.routes import Route, dashboard_routes, routes
 from api.settings import Settings
 from api.streams import Streams
+from api.upkeep import Upkeep
 from api.windows import WindowMirror, Windows, WorkerView
 
 
@@ -90,6 +91,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(database)
+            await stack.enter_async_context(_upkeep(settings).running())
             stack.push_async_callback(redis.aclose)
             stack.push_async_callback(broker.close)
             stack.push_async_callback(history.close)
@@ -153,6 +155,15 @@ def _rule(settings: Settings) -> Rule:
         window=settings.window_size,
         minimum=settings.window_minimum,
         factor=float(settings.factor),
+    )
+
+
+def _upkeep(settings: Settings) -> Upkeep:
+    return Upkeep(
+        settings.postgres.get_secret_value(),
+        ahead=settings.months_ahead,
+        retention=settings.retention_months,
+        seconds=settings.dependency_seconds,
     )
 
 

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     query_cache_closed_seconds: float = Field(
         30.0, alias="TXNWATCH_QUERY_CACHE_CLOSED_SECONDS", ge=0, le=86_400
     )
+    months_ahead: int = Field(3, alias="TXNWATCH_MONTHS_AHEAD", ge=0, le=120)
+    retention_months: int = Field(0, alias="TXNWATCH_RETENTION_MONTHS", ge=0, le=12_000)
     database_connections: int = Field(10, alias="TXNWATCH_API_DATABASE_CONNECTIONS", ge=1, le=1000)
     dependency_seconds: PositiveFloat = Field(3.0, alias="TXNWATCH_API_DEPENDENCY_SECONDS")
     query_seconds: PositiveFloat = Field(10.0, alias="TXNWATCH_API_QUERY_SECONDS")

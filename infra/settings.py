@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     partitions: int = Field(default=4, ge=1, le=10_000)
     replication: int = Field(default=1, ge=1, le=32_767)
     datadir: Path = Path(".txnwatch")
+    months_ahead: int = Field(default=3, ge=0, le=120)
+    retention_months: int = Field(default=0, ge=0, le=12_000)
 
     @classmethod
     def load(cls) -> Self:

@@ -1,0 +1,69 @@
+"""Looks after the months of the transactions table: this month and the next ones are made ahead.
+
+Every process does so, once an hour; the functions of the database let one of them in at a time, and
+find nothing to do for the others.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+log = logging.getLogger(__name__)
+
+_EVERY_SECONDS = 3600.0
+_AGAIN_SECONDS = 60.0
+_LOCK_TIMEOUT = "2s"  # whoever waits for the table makes others wait
+_FAILED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class Upkeep:
+    """Makes months, and drops those older than `retention` months, where that is not 0."""
+
+    def __init__(self, url: str, *, ahead: int, retention: int, seconds: float) -> None:
+        self._url = url
+        self._ahead = ahead
+        self._retention = retention
+        self._seconds = seconds
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """It is done again and again while inside."""
+        task = asyncio.create_task(self._run(), name="upkeep of months")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _run(self) -> None:
+        while True:
+            done = await self.once()
+            await asyncio.sleep(_EVERY_SECONDS if done else _AGAIN_SECONDS)
+
+    async def once(self) -> bool:
+        """Does what there is to do; False when that was not possible, which is logged in a line."""
+        try:
+            async with asyncio.timeout(self._seconds * 10):
+                connection = await asyncpg.connect(
+                    self._url,
+                    timeout=self._seconds,
+                    server_settings={"application_name": "txnwatch-api", "lock_timeout": _LOCK_TIMEOUT},
+                )
+                try:
+                    await self._look_after(connection)
+                finally:
+                    await connection.close(timeout=self._seconds)
+        except _FAILED as error:
+            log.warning("months of transactions not looked after: %s", type(error).__name__)
+            return False
+        return True
+
+    async def _look_after(self, connection: asyncpg.Connection) -> None:
+        for [made] in await connection.fetch("SELECT make_transactions_months($1)", self._ahead):
+            log.info("made %s", made)
+        if self._retention:
+            for [dropped] in await connection.fetch("SELECT drop_transactions_months($1)", self._retention):
+                log.info("dropped %s", dropped)

@@ -1,0 +1,1 @@
+"""The months of the transactions table: made ahead, filled from the default partition, dropped when old."""

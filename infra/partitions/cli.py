@@ -1,0 +1,88 @@
+"""`txnwatch partitions`: the months of the transactions table."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import asyncpg
+import click
+
+from infra.partitions import drain as draining
+from infra.partitions import months
+from infra.settings import Settings, SettingsError
+
+
+@click.group()
+def partitions() -> None:
+    """Make the table's months ahead, fill them from the default partition, drop old ones."""
+
+
+@partitions.command()
+@click.option("--ahead", type=click.IntRange(0, 120), help="How many months (TXNWATCH_MONTHS_AHEAD, 3).")
+def ensure(ahead: int | None) -> None:
+    """Make this month and those after it. The API does so once an hour."""
+
+    async def make(settings: Settings, connection: asyncpg.Connection) -> None:
+        wanted = settings.months_ahead if ahead is None else ahead
+        _say(await months.ensure(connection, wanted), "made", "nothing to make")
+
+    _run(make)
+
+
+@partitions.command()
+@click.option("--batch", type=click.IntRange(1), default=10_000, show_default=True, help="Rows at a time.")
+def drain(batch: int) -> None:
+    """Move the default partition's rows to months of their own, also while rows are inserted."""
+
+    async def move(_: Settings, connection: asyncpg.Connection) -> None:
+        total: dict[str, int] = {}
+        async for moved in draining.drain(connection, batch):
+            total[moved.month] = total.get(moved.month, 0) + moved.rows
+        for month, rows in total.items():
+            click.echo(f"{month}: {rows:,} rows moved")
+        if not total:
+            click.echo("nothing to move")
+
+    _run(move)
+
+
+@partitions.command()
+@click.option(
+    "--keep", type=click.IntRange(1), help="How many whole months (TXNWATCH_RETENTION_MONTHS, off)."
+)
+def drop(keep: int | None) -> None:
+    """Drop old months with their rows. Nothing is dropped unless told how many to keep."""
+
+    async def forget(settings: Settings, connection: asyncpg.Connection) -> None:
+        kept = keep or settings.retention_months
+        if not kept:
+            raise click.ClickException(
+                "TXNWATCH_RETENTION_MONTHS is 0, which is off: set it, or give --keep."
+            )
+        _say(await months.drop(connection, kept), "dropped", "nothing to drop")
+
+    _run(forget)
+
+
+def _say(names: list[str], what: str, nothing: str) -> None:
+    for name in names:
+        click.echo(f"{name}: {what}")
+    if not names:
+        click.echo(nothing)
+
+
+def _run(act: Callable[[Settings, asyncpg.Connection], Coroutine[Any, Any, None]]) -> None:
+    async def connected() -> None:
+        settings = Settings.load()
+        async with months.connected(settings.postgres_url) as connection:
+            await act(settings, connection)
+
+    try:
+        asyncio.run(connected())
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:
+        raise click.ClickException("The tables are not up to date: run `txnwatch migrate`.") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        # Not the URL itself: it may hold a password.
+        raise click.ClickException(f"Postgres at POSTGRES_URL: {error or type(error).__name__}") from error

@@ -1,0 +1,35 @@
+"""Make months ahead and drop old ones: the functions of infra/postgres/002_months.sql."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+# Others wait behind whoever waits for a lock on the table: so nobody waits for it long.
+LOCK_SECONDS = 2
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection whose dates are in UTC."""
+    connection = await asyncpg.connect(url, server_settings={"timezone": "UTC"})
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def ensure(connection: asyncpg.Connection, ahead: int) -> list[str]:
+    """Make this month and so many after it, where they are not there; the names made."""
+    return await _names(connection, "SELECT make_transactions_months($1)", ahead)
+
+
+async def drop(connection: asyncpg.Connection, keep: int) -> list[str]:
+    """Drop the months that ended so many months ago or earlier, with their rows; the names dropped."""
+    return await _names(connection, "SELECT drop_transactions_months($1)", keep)
+
+
+async def _names(connection: asyncpg.Connection, call: str, months: int) -> list[str]:
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+        return [record[0] for record in await connection.fetch(call, months)]
