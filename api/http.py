@@ -16,6 +16,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _EXPOSED = f"{hdrs.CONTENT_DISPOSITION}, {hdrs.LINK}, {hdrs.RETRY_AFTER}"
 _UNMATCHED = "unmatched"
 _LOGGED_PATH = 200
+_LOGGED_TEXT = 500
 
 
 @web.middleware
@@ -30,7 +31,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         translated = _from_http(raised)
         _log(request, translated)
         return translated.response()
-    except Exception:
+    except Exception as error:
+        if isinstance(error, ConnectionResetError) and request.transport is None:
+            raise  # the client has left: there is nobody to tell
         log.exception("%s %s failed", request.method, request.raw_path[:_LOGGED_PATH])
         return Problem(500, "Something went wrong here; it has been logged.").response()
 
@@ -47,7 +50,16 @@ def _log(request: web.Request, problem: Problem) -> None:
     level = logging.WARNING if problem.status >= 500 else logging.INFO  # noqa: PLR2004
     reasons = "; ".join(f"{error.parameter} {error.detail}" for error in problem.errors)
     path = request.raw_path[:_LOGGED_PATH]
-    log.log(level, "%s %s: %d %s", request.method, path, problem.status, reasons or problem.detail)
+    said = _in_one_line(reasons or problem.detail)
+    log.log(level, "%s %s: %d %s", request.method, path, problem.status, said)
+
+
+def _in_one_line(text: str) -> str:
+    """Without what could start a line of its own, or do worse to a terminal: names are the caller's."""
+    shown = (
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text[:_LOGGED_TEXT]
+    )
+    return "".join(shown)
 
 
 def counting(metrics: Metrics) -> Any:

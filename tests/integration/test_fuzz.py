@@ -1,0 +1,44 @@
+"""Every described route with what its description allows and with what it does not, on the running API."""
+
+import asyncio
+import re
+import signal
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.api.rows import FLAG, START, made, store, user
+from tests.integration.test_api_process import listening
+
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
+    "response_schema_conformance,negative_data_rejection,unsupported_method,allow_header_conformance"
+)
+STREAMS = "^/sse/"  # they never end; their parameters are in tests/api/test_bad_input.py
+
+
+@pytest.mark.slow
+async def test_no_request_makes_it_fail_or_answer_otherwise_than_described(
+    environment: dict[str, str], database: str, tmp_path: Path
+) -> None:
+    ago = datetime.now(UTC) - timedelta(days=1) - START
+    flags = [None, FLAG] * 15
+    await store(database, [made(user(n % 3), n, after=ago, flag=flag) for n, flag in enumerate(flags)])
+    async with listening(environment, tmp_path) as running:
+        assert running.process.stderr is not None
+        saying = asyncio.create_task(running.process.stderr.read())
+        fuzzing = await asyncio.create_subprocess_exec(
+            Path(sys.executable).with_name("schemathesis"), "run", f"{running.url}/openapi.json",
+            "--exclude-path-regex", STREAMS, "--checks", CHECKS, "--phases", "examples,coverage,fuzzing",
+            "--max-examples", "60", "--seed", "20180401", "--generation-database", "none",
+            cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        told, _ = await fuzzing.communicate()
+        assert fuzzing.returncode == 0, told.decode()[-5000:]
+        running.process.send_signal(signal.SIGTERM)
+        said = (await saying).decode()
+    assert "422" in said
+    assert "Traceback" not in said
+    assert [line for line in said.splitlines() if not re.match(r"\d{4}-\d\d-\d\d ", line)] == []
