@@ -27,7 +27,7 @@ from api.params import (
 from api.positions import Feedpoint, parse
 from api.problems import ParameterError
 
-EVENT_ID = Kind(parse, {"type": "string"})
+EVENT_ID = Kind(parse, {"type": "string", "examples": ["earliest", "1f0c9a3e.0-15.1-7.2-0.3-99"]})
 
 _FROM = (
     "The earliest txn_date, included. Without an offset it is UTC; a date alone is its first moment. "

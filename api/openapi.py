@@ -9,11 +9,45 @@ import msgspec
 
 from api.params import Parameter, declared
 from api.problems import CONTENT_TYPE as PROBLEM_TYPE
-from api.problems import ProblemDocument
+from api.problems import ParameterError, ProblemDocument
 from api.routes import Route
 from schemas.scored import Scored
 
 _EXPORT = "One row a line, and all of the range."
+_ROW = {
+    "id": "6f1c2d3e-4a5b-4c6d-8e7f-8091a2b3c4d5",
+    "user_id": "0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c",
+    "amount": "1385.86",
+    "currency": "EUR",
+    "txn_date": "2018-04-01T00:00:31Z",
+    "status": "paid",
+    "meta_data": {
+        "is_anomaly": True,
+        "detector": "rolling_mean",
+        "mean": "134.43",
+        "window": 15,
+        "ratio": 10.31,
+        "threshold": "672.15",
+    },
+}
+_PROBLEM = msgspec.to_builtins(
+    ProblemDocument(
+        title="Unprocessable Entity",
+        status=422,
+        detail="Not accepted: limit.",
+        errors=[ParameterError("limit", "must be a whole number from 1 to 1000")],
+    )
+)
+_EVENTS = (
+    ": txnwatch\nretry: 2741\nid: 1f0c9a3e.0-14.1-7.2-0.3-99\n\n"
+    f"id: 1f0c9a3e.0-15.1-7.2-0.3-99\ndata: {msgspec.json.encode(_ROW).decode()}\n\n"
+)
+_EVENTS_ABOUT = (
+    "Each `data:` is one row. `event: gap` is told when records before this are no longer in Kafka; its data "
+    "has `missing`, by partition, and `fetch`, the query that has the rows. A comment comes at least every "
+    "few seconds. `retry:` says when to come back: with the last `id:`, nothing is missed or sent twice."
+)
+
 _REFERENCE = "#/components/schemas/{name}"
 
 
@@ -25,6 +59,8 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     for component in components.values():
         # An indented line would be shown as code.
         component["description"] = cleandoc(component.get("description", ""))
+    components["Scored"]["examples"] = [_ROW]
+    components["ProblemDocument"]["examples"] = [_PROBLEM]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -83,9 +119,10 @@ def _success(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
         location = {"description": "Where to.", "schema": {"type": "string"}}
         return {"description": "Elsewhere.", "headers": {"Location": location}}
     schema: Any = schema_of[route.body] if route.body else {"type": "string"}
-    if route.media == "text/event-stream":
-        schema = {"type": "string", "description": "Each `data:` is one row.", "x-data": schema_of[Scored]}
-    content = {route.media: {"schema": schema}}
+    content: dict[str, Any] = {route.media: {"schema": schema}}
+    if route.streams:
+        schema |= {"description": _EVENTS_ABOUT, "x-data": schema_of[Scored]}
+        content[route.media]["example"] = _EVENTS
     content |= {media: {"schema": {"type": "string", "description": _EXPORT}} for media in route.exports}
     answer: dict[str, Any] = {"description": "What was asked for.", "content": content}
     if route.pages:

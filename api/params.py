@@ -225,12 +225,20 @@ def integer(minimum: int, maximum: int) -> Kind[int]:
     return Kind(parse, {"type": "integer", "minimum": minimum, "maximum": maximum})
 
 
-UUID = Kind(_uuid, {"type": "string", "format": "uuid"})
+UUID = Kind(_uuid, {"type": "string", "format": "uuid", "examples": ["0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c"]})
 UUID_PREFIX = Kind(_uuid_prefix, {"type": "string", "pattern": "^[0-9A-Fa-f-]{0,36}$"})
 MILLISECONDS = Kind(_milliseconds, {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999})
-AMOUNT = Kind(_amount, {"type": "string", "pattern": r"^[0-9]{1,18}(\.[0-9]{1,2})?$"})
+AMOUNT = Kind(
+    _amount, {"type": "string", "pattern": r"^[0-9]{1,18}(\.[0-9]{1,2})?$", "examples": ["12.30", "100"]}
+)
 FLAG = Kind(_flag, {"type": "boolean"})
 TEXT = Kind(str, {"type": "string"})
 OPAQUE = Kind(_opaque, {"type": "string"})
-FROM = Kind(lambda text: _moment(text, day_ends=False), {"type": "string", "format": "date-time"})
-TO = Kind(lambda text: _moment(text, day_ends=True), {"type": "string", "format": "date-time"})
+FROM = Kind(
+    lambda text: _moment(text, day_ends=False),
+    {"type": "string", "format": "date-time", "examples": ["2018-04-01T00:00:00Z"]},
+)
+TO = Kind(
+    lambda text: _moment(text, day_ends=True),
+    {"type": "string", "format": "date-time", "examples": ["2018-04-30T23:59:59Z"]},
+)

@@ -1,3 +1,4 @@
+import json
 import re
 from typing import Any
 from urllib.parse import urljoin
@@ -5,8 +6,8 @@ from urllib.parse import urljoin
 import jsonschema
 import pytest
 
-from api.inputs import Transactions
-from api.params import declared
+from api.inputs import EVENT_ID, Transactions
+from api.params import AMOUNT, FROM, TO, UUID, declared
 from tests.api.rows import made, store, user
 from tests.api.serving import Client
 
@@ -79,6 +80,24 @@ async def test_the_document_has_the_structure_of_openapi_3_1(document: dict[str,
         assert all(one["description"] for one in operation["responses"].values())
     for schema in document["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_examples_are_what_they_are_examples_of(document: dict[str, Any]) -> None:
+    seen = 0
+    for name in ("Scored", "ProblemDocument"):
+        schema = {**document["components"]["schemas"][name], "components": document["components"]}
+        for example in schema["examples"]:
+            jsonschema.validate(example, schema)
+            seen += 1
+    for kind in (UUID, AMOUNT, FROM, TO, EVENT_ID):
+        for example in kind.schema["examples"]:
+            kind.parse(example)
+            seen += 1
+    assert seen > 5
+    for path in ("/sse/anomalies", "/sse/transactions/{user_id}"):
+        events = document["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]["example"]
+        assert events.endswith("\n\n")
+        assert json.loads(events.split("data: ")[1])["id"]
 
 
 async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
