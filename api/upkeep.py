@@ -57,7 +57,7 @@ class Upkeep:
                 finally:
                     await connection.close(timeout=self._seconds)
         except _FAILED as error:
-            log.warning("months of transactions not looked after: %s", type(error).__name__)
+            log.warning("months of transactions not looked after: %s", _reason(error))
             return False
         return True
 
@@ -67,3 +67,12 @@ class Upkeep:
         if self._retention:
             for [dropped] in await connection.fetch("SELECT drop_transactions_months($1)", self._retention):
                 log.info("dropped %s", dropped)
+
+
+def _reason(error: Exception) -> str:
+    """In a few words, and none of the server's: they may hold a password."""
+    if isinstance(error, asyncpg.UndefinedFunctionError):
+        return "run `txnwatch migrate`"
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return "this role may not create tables"
+    return type(error).__name__
