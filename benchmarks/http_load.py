@@ -17,12 +17,16 @@ from benchmarks.schedule import percentile
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What the clients saw: answers a second, their times in milliseconds, and those that were no 200."""
+    """What the clients saw: answers a second, their times in milliseconds, and those that were no 200.
+
+    `cpu` is added by who knows the server: its processor time of one answer, in microseconds.
+    """
 
     rate: float
     p50: float
     p99: float
     failed: int
+    cpu: float | None = None
 
 
 @dataclass(slots=True)

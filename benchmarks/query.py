@@ -39,6 +39,7 @@ COLUMNS = [
     Column("rate", "median/s"),
     Column("p50", "p50 ms", ",.2f"),
     Column("p99", "p99 ms", ",.2f"),
+    Column("cpu", "server's CPU µs"),
     Column("failed", "failed"),
 ]
 OLD_ROWS = """
@@ -118,6 +119,10 @@ def _figures(rows: list[dict[str, Cell]], executed: dict[str, float], last_page:
             10,
             20,
         ),
+        Figure(
+            "the server's processor time of a request, the old way's over ours",
+            ratio(cell(OLD, CLIENTS, "cpu"), cell(OURS, CLIENTS, "cpu")),
+        ),
         *(
             Figure(
                 f"p99 against the bare round trip, {clients} clients",
@@ -150,6 +155,7 @@ def _row(way: str, clients: int, seen: list[Seen]) -> dict[str, Cell]:
         "rate": median(one.rate for one in seen),
         "p50": median(one.p50 for one in seen),
         "p99": median(one.p99 for one in seen),
+        "cpu": median(one.cpu for one in seen if one.cpu) if seen[0].cpu else None,
         "failed": sum(one.failed for one in seen),
     }
 
@@ -204,10 +210,14 @@ async def _served(
     port = free_port()
     arguments, environment = start(port)
 
-    async def measure(clients: int, seconds: float) -> Seen:
-        return await _load(bed, run, "http_load", port, clients, seconds, PATH)
-
     with running(Command(arguments, environment, bed.scratch(run) / f"{name}.log")) as server:
+
+        async def measure(clients: int, seconds: float) -> Seen:
+            before = server.cpu_seconds()
+            seen = await _load(bed, run, "http_load", port, clients, seconds, PATH)
+            spent = 1e6 * (server.cpu_seconds() - before)
+            return msgspec.structs.replace(seen, cpu=spent / (seen.rate * seconds))
+
         await _when_it_answers(port, server)
         await measure(4, 1.0)  # its plans and connections are made
         yield measure
