@@ -57,11 +57,11 @@ class Ledger:
 
 
 def table(runs: Iterable[Run]) -> str:
-    """A Markdown table with a row a fault."""
+    """A Markdown table with a row a fault, by name."""
     by_fault: dict[str, list[Run]] = {}
     for run in runs:
         by_fault.setdefault(run.fault, []).append(run)
-    return "\n".join([*_head(), *(_line(fault, found) for fault, found in by_fault.items())])
+    return "\n".join([*_head(), *(_line(fault, found) for fault, found in sorted(by_fault.items()))])
 
 
 def _head() -> Iterator[str]:

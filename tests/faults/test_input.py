@@ -29,10 +29,18 @@ async def scored(ground: Rig, messages: list[Message], *, killed: bool = False) 
         assert await worker.stop() == 0, worker.tail()
 
 
-async def settle(ground: Rig, ledger: Ledger, fault: str, messages: list[Message]) -> None:
-    injected = sum(reason is not None for _, _, reason in messages)
+async def settle(
+    ground: Rig, ledger: Ledger, fault: str, messages: list[Message], *, injected: int | None = None
+) -> None:
+    """What came of the messages; those that are no transactions were injected, unless a count is given."""
+    count = sum(reason is not None for _, _, reason in messages) if injected is None else injected
     ledger.settle(
-        fault, await ground.audited(), injected=injected, in_flight=injected, messages=len(messages)
+        fault,
+        await ground.audited(),
+        injected=count,
+        in_flight=count,
+        messages=len(messages),
+        recovery=ground.recoveries(),
     )
 
 
@@ -97,7 +105,8 @@ async def test_messages_sent_again_early_late_and_altered(ground: Rig, ledger: L
 
     await scored(ground, messages, killed=True)
 
-    await settle(ground, ledger, "messages sent again, and SIGKILL", messages)
+    repeated = len(messages) - len(sent_before)
+    await settle(ground, ledger, "messages sent again, and SIGKILL", messages, injected=repeated)
 
 
 @pytest.mark.slow
@@ -108,7 +117,7 @@ async def test_messages_in_any_order_are_scored_as_they_arrive(ground: Rig, ledg
 
     await scored(ground, messages, killed=True)
 
-    await settle(ground, ledger, "shuffled arrival, and SIGKILL", messages)
+    await settle(ground, ledger, "shuffled arrival, and SIGKILL", messages, injected=len(messages))
 
 
 @pytest.mark.slow
