@@ -1,19 +1,25 @@
 """The dashboard's page and files: our own beside this module, Plotly's from its installed package."""
 
+import asyncio
+import gzip
+import hashlib
+import mimetypes
 import re
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from api import inputs
 from api.problems import Problem
 
 _STATIC = Path(str(files("api.dashboard"))) / "static"
 _PAGE = _STATIC / "page.html"
-_PLOTLY = "plotly.min.js"
+_PLOTLY = Path(str(files("plotly"))) / "package_data" / "plotly.min.js"
 
-# No inline script or style at all, and no text that could become markup. Plotly would write style elements; page.html tells it not to.
+# No inline script or style at all, and no text that could become markup. Plotly would write style
+# elements: page.html keeps it from doing so.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -26,31 +32,64 @@ _HEADERS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file as it is sent: packed, since Plotly is large."""
+
+    packed: bytes
+    media: str
+    etag: str
+
+    def answer(self, request: web.Request) -> web.Response:
+        known = {tag.value for tag in request.if_none_match or ()}
+        fresh = not known & {self.etag, "*"}
+        response = web.Response(status=200 if fresh else 304, headers=_HEADERS)
+        response.etag = self.etag
+        response.headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
+        if not fresh:
+            return response
+        response.content_type, response.charset = self.media, "utf-8"
+        if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
+            response.headers[hdrs.CONTENT_ENCODING] = "gzip"
+            response.body = self.packed
+        else:
+            response.body = gzip.decompress(self.packed)
+        return response
+
+
 class Page:
     """Serves files of this version alone; none of them has an address outside."""
 
     def __init__(self) -> None:
-        plotly = Path(str(files("plotly"))) / "package_data" / _PLOTLY
-        self._files = {file.name: file for file in _STATIC.iterdir() if file != _PAGE}
-        self._files[_PLOTLY] = plotly
-        self._page = _PAGE.read_bytes().replace(b"<!-- taken -->", _taken(plotly.read_bytes()))
+        self._paths = {path.name: path for path in (*_STATIC.iterdir(), _PLOTLY)}
+        self._files: dict[str, _File] = {}
+        self._loading = asyncio.Lock()
 
-    async def page(self, _request: web.Request, _: inputs.Nothing) -> web.StreamResponse:
+    async def page(self, request: web.Request, _: inputs.Nothing) -> web.StreamResponse:
         """The page, allowed to load from here alone."""
-        return web.Response(
-            body=self._page,
-            content_type="text/html",
-            charset="utf-8",
-            headers={**_HEADERS, "Content-Security-Policy": _POLICY},
-        )
-
-    async def asset(self, _request: web.Request, query: inputs.Asset) -> web.StreamResponse:
-        """A file of the page."""
-        if query.file not in self._files:
-            raise Problem(404, "There is no such file.")
-        response = web.FileResponse(self._files[query.file], headers=_HEADERS)
-        response.enable_compression()
+        response = (await self._file(_PAGE.name)).answer(request)
+        response.headers["Content-Security-Policy"] = _POLICY
         return response
+
+    async def asset(self, request: web.Request, query: inputs.Asset) -> web.StreamResponse:
+        """A file of the page."""
+        if query.file not in self._paths or query.file == _PAGE.name:
+            raise Problem(404, "There is no such file.")
+        return (await self._file(query.file)).answer(request)
+
+    async def _file(self, name: str) -> _File:
+        async with self._loading:
+            if name not in self._files:
+                self._files[name] = await asyncio.to_thread(_load, self._paths[name])
+            return self._files[name]
+
+
+def _load(path: Path) -> _File:
+    body = path.read_bytes()
+    if path == _PAGE:
+        body = body.replace(b"<!-- taken -->", _taken(_PLOTLY.read_bytes()))
+    media = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return _File(gzip.compress(body, 6), media, hashlib.sha256(body).hexdigest()[:32])
 
 
 def _taken(plotly: bytes) -> bytes:

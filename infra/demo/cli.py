@@ -100,6 +100,7 @@ async def _everything(folder: Path) -> AsyncIterator[Children]:
 def _welcome(api: str, web: str, environment: Mapping[str, str], folder: Path, worker_pid: int) -> str:
     lines = {
         "API": api,
+        "its dashboard": f"{api}/dashboard",
         "its documentation": f"{api}/docs",
         "live anomalies": f"{api}/sse/anomalies",
         "worker's web views": f"{web}/table/windows/",

@@ -146,19 +146,31 @@ export class EndlessTable {
   #merge(rows, arriving = false) {
     const fresh = rows.filter((row) => !this.#elements.has(row.id));
     fresh.sort(compare);
-    const anchored = CSS.supports("overflow-anchor", "auto");
-    const height = anchored ? 0 : this.#body.offsetHeight;
+    const fixed = arriving && fresh.length && !this.#atTop() ? this.#onScreen() : null;
+    const before = fixed?.getBoundingClientRect().top;
     let place = 0;
     for (const row of fresh) {
       place = this.#placeOf(row, place);
       const element = this.#element(row, arriving);
-      const before = this.#rows[place];
-      this.#body.insertBefore(element, before ? this.#elements.get(before.id) : null);
+      const following = this.#rows[place];
+      this.#body.insertBefore(element, following ? this.#elements.get(following.id) : null);
       this.#rows.splice(place, 0, row);
       this.#elements.set(row.id, element);
     }
-    if (!anchored && arriving && !this.#atTop()) scrollBy(0, this.#body.offsetHeight - height);
+    // Browsers' own anchoring is switched off (style.css): not all have it, and it misses some insertions.
+    if (fixed) scrollBy({ top: fixed.getBoundingClientRect().top - before, behavior: "instant" });
     return fresh;
+  }
+
+  // The first row that can be seen, found without asking all of them.
+  #onScreen() {
+    let [low, high] = [0, this.#rows.length - 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#elements.get(this.#rows[middle].id).getBoundingClientRect().bottom < 0) low = middle + 1;
+      else high = middle;
+    }
+    return this.#elements.get(this.#rows[low]?.id) ?? null;
   }
 
   #placeOf(row, from) {

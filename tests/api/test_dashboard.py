@@ -1,0 +1,196 @@
+"""The dashboard's page as it is served, and what it asks for beyond the other routes."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from api.settings import Settings
+from tests.api.rows import FLAG, Made, Worker, made, store, user
+from tests.api.serving import DEAD, Client, serving
+from tests.installation import until
+
+PATIENCE = 20
+
+
+async def get(client: Client, path: str, **query: Any) -> dict[str, Any]:
+    async with client.get(path, params=query) as response:
+        assert response.status == 200, await response.text()
+        assert response.headers["Cache-Control"] == "no-store"
+        body: dict[str, Any] = await response.json()
+        return body
+
+
+async def eventually(client: Client, path: str, key: str, expected: Any) -> dict[str, Any]:
+    """The answer as soon as it holds what is expected."""
+    body: dict[str, Any] = {}
+
+    async def holds() -> bool:
+        nonlocal body
+        body = await get(client, path)
+        return bool(body[key] == expected)
+
+    await until(holds, within=PATIENCE)
+    return body
+
+
+async def send(settings: Settings, topic: str, value: bytes, **options: Any) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=settings.kafka) as producer:
+        await producer.send_and_wait(topic, value, **options)
+
+
+async def test_the_page_may_load_from_here_alone_and_run_nothing_inline(client: Client) -> None:
+    async with client.get("/dashboard") as response:
+        assert (response.status, response.content_type) == (200, "text/html")
+        policy = dict(
+            part.strip().split(" ", 1) for part in response.headers["Content-Security-Policy"].split(";")
+        )
+        text = await response.text()
+
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert "unsafe" not in response.headers["Content-Security-Policy"]
+    assert "://" not in text
+    assert "style=" not in text
+
+
+async def test_every_file_that_the_page_names_is_there(client: Client) -> None:
+    async with client.get("/dashboard") as response:
+        text = await response.text()
+    named = {part.split('"')[0] for part in text.replace("href=", "src=").split('src="')[1:]}
+    files = {name for name in named if name.startswith("dashboard/")}
+
+    assert "dashboard/plotly.min.js" in files
+    for name in files:
+        async with client.get(f"/{name}") as response:
+            assert response.status == 200, name
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_no_other_file_is_served(client: Client) -> None:
+    for name in ("page.html", "page.py", "..%2Fpage.py", "__init__.py", "nothing.js"):
+        async with client.get(f"/dashboard/{name}") as response:
+            assert response.status == 404, name
+
+
+@pytest.mark.parametrize("accepted", ["gzip", "identity"])
+async def test_an_unchanged_file_is_not_sent_again_and_the_connection_stays_good(
+    client: Client, accepted: str
+) -> None:
+    headers = {"Accept-Encoding": accepted}
+    async with client.get("/dashboard/main.js", headers=headers) as response:
+        etag, text = response.headers["ETag"], await response.text()
+        assert response.headers.get("Content-Encoding", "identity") == accepted
+        assert "addEventListener" in text
+    for _ in range(3):
+        async with client.get("/dashboard/main.js", headers=headers | {"If-None-Match": etag}) as response:
+            assert (response.status, await response.read()) == (304, b"")
+    async with client.get("/dashboard/main.js", headers=headers) as response:
+        assert await response.text() == text
+
+
+async def test_a_flags_way_through_is_told_from_its_source_records_timestamp(settings: Settings) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=settings.kafka) as producer:
+        sent = await producer.send_and_wait(settings.transactions_topic, b"{}", partition=2)
+    one = made(user(), 1, flag=FLAG)
+
+    async with serving(settings) as client:
+        await get(client, "/dashboard/data/pulse")
+        await publish_with_origin(settings, one, sent.partition, sent.offset)
+
+        async def told() -> bool:
+            return expected in [sample["produced"] for sample in await samples(client)]
+
+        expected = {"id": one.txn.id, "at": sent.timestamp}
+        await until(told, within=PATIENCE)
+
+
+async def publish_with_origin(settings: Settings, one: Made, partition: int, offset: int) -> None:
+    origin = [("source-partition", b"%d" % partition), ("source-offset", b"%d" % offset)]
+    await send(settings, settings.anomalies_topic, one.row, headers=origin)
+
+
+async def samples(client: Client) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await get(client, "/dashboard/data/pulse"))["samples"]
+    return found
+
+
+async def test_flags_are_counted_and_not_the_markers_of_their_transactions(settings: Settings) -> None:
+    flags = [made(user(number), number, flag=FLAG) for number in range(12)]
+    async with Worker(settings.kafka, settings.anomalies_topic) as worker:
+        await worker.publish(*flags)
+        await worker.abort(made(user(), 99, flag=FLAG))
+
+    async with serving(settings) as client:
+        past = await samples(client)
+
+    steps = [(one["at"] - before["at"]) / 1000 for before, one in pairwise(past)]
+    assert round(sum(one["flagged"] * seconds for one, seconds in zip(past[1:], steps, strict=True))) == 12
+
+
+async def test_lag_is_told_by_partition_and_falls_as_the_group_goes_on(settings: Settings) -> None:
+    for _ in range(3):
+        await send(settings, settings.transactions_topic, b"{}", partition=1)
+    async with serving(settings) as client:
+        await eventually(client, "/dashboard/data/workers", "state", "none")
+        first = (await get(client, "/dashboard/data/pulse"))["partitions"]
+        assert [one["lag"] for one in first] == [0, 3, 0, 0]
+
+        async with AIOKafkaConsumer(
+            settings.transactions_topic,
+            bootstrap_servers=settings.kafka,
+            group_id=settings.app_id,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+        ) as consumer:
+            for _ in range(2):
+                await consumer.getone()
+            await consumer.commit()
+
+            workers = await eventually(client, "/dashboard/data/workers", "unassigned", [])
+            assert workers["state"] == "stable"
+            assert [one["partitions"] for one in workers["workers"]] == [[0, 1, 2, 3]]
+            expected = {"partition": 1, "end": 3, "committed": 2, "lag": 1}
+
+            async def fell() -> bool:
+                return expected in (await get(client, "/dashboard/data/pulse"))["partitions"]
+
+            await until(fell, within=PATIENCE)
+
+
+async def test_refused_messages_are_counted_by_reason_and_shown_as_far_as_legible(settings: Settings) -> None:
+    for reason, value in (("json", b"\xff{"), ("amount", b"x" * 5000)):
+        headers = [("reason", reason.encode()), ("detail", b"wrong")]
+        await send(settings, settings.dlq_topic, value, key=b"k", headers=headers, partition=1)
+
+    async with serving(settings) as client:
+        body = await get(client, "/dashboard/data/refused")
+        assert (body["total"], body["complete"]) == (2, True)
+        assert body["reasons"] == {"json": 1, "amount": 1}
+        [last, first] = body["last"]
+        assert (first["value"], first["key"], first["partition"], first["offset"]) == ("\ufffd{", "k", 1, 0)
+        assert len(last["value"]) == 300
+
+        await send(settings, settings.dlq_topic, b"[1]", headers=[("reason", b"json")])
+        assert (await eventually(client, "/dashboard/data/refused", "total", 3))["reasons"]["json"] == 2
+
+
+async def test_users_are_found_by_how_their_ids_begin(client: Client, pages_settings: Settings) -> None:
+    people = sorted(user(number) for number in range(50))
+    await store(pages_settings.postgres.get_secret_value(), [made(one) for one in people])
+
+    assert (await get(client, "/dashboard/data/users", prefix=""))["users"] == people[:10]
+    for text in (people[7][:5], people[7].upper(), people[7].replace("-", "")[:20]):
+        assert (await get(client, "/dashboard/data/users", prefix=text))["users"] == [people[7]]
+    async with client.get("/dashboard/data/users", params={"prefix": "x'; --"}) as response:
+        assert response.status == 422
+
+
+async def test_without_kafka_the_page_is_served_and_its_data_is_unavailable(settings: Settings) -> None:
+    async with serving(settings, kafka=DEAD, dependency_seconds=0.5) as client:
+        async with client.get("/dashboard") as response:
+            assert response.status == 200
+        for name in ("pulse", "workers", "refused"):
+            async with client.get(f"/dashboard/data/{name}") as response:
+                assert (response.status, "Retry-After" in response.headers) == (503, True), name

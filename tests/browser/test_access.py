@@ -1,0 +1,113 @@
+"""For everyone: by keyboard, by screen reader, in both themes, on narrow and on wide screens."""
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, expect
+
+from tests.api.rows import FLAG, made, user
+from tests.browser.chromium import Visit, visiting
+from tests.browser.site import Site
+
+VIEWS = {"live": "", "users": "/users", "user": f"/users/{user()}?from_date=2018-01-01", "health": "/health"}
+WIDTHS = (360, 1280, 2560)
+SETTLED = {
+    "live": "#feed li",
+    "users": "#recent li",
+    "user": "#chart-amounts .main-svg",
+    "health": '[data-service="kafka"][data-state="up"]',
+}
+
+
+async def filled(site: Site) -> None:
+    rows = [made(user(), number, meta_data={"shop": "one"}) for number in range(30)]
+    await site.store(*rows, made(user(), 30, hundredths=9_999_999_999_999, flag=FLAG))
+    await site.mirror(user(), [1230] * 20)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_axe_finds_nothing_serious_and_nothing_overflows(
+    site: Site, browser: Browser, theme: Any
+) -> None:
+    await filled(site)
+    for width in WIDTHS:
+        async with visiting(
+            browser, color_scheme=theme, viewport={"width": width, "height": 800}, reduced_motion="reduce"
+        ) as visit:
+            for view, address in VIEWS.items():
+                page = await visit.open(site.view(address))
+                await expect(page.locator(SETTLED[view]).first).to_be_visible()
+
+                found = (await Axe().run(page)).response["violations"]
+
+                serious = [one for one in found if one["impact"] in ("serious", "critical")]
+                assert not serious, [
+                    (view, width, one["id"], [node["html"][:120] for node in one["nodes"]]) for one in serious
+                ]
+                assert await page.evaluate("document.documentElement.scrollWidth") <= width, (view, width)
+                await page.close()
+
+
+async def test_a_dialog_with_details_passes_too(site: Site, visit: Visit) -> None:
+    await filled(site)
+    page = await visit.open(site.view(VIEWS["user"]))
+    await page.locator("#rows .row").first.get_by_role("button").click()
+    await expect(page.get_by_role("dialog", name="Transaction")).to_be_visible()
+
+    found = (await Axe().run(page)).response["violations"]
+
+    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+async def test_the_theme_is_the_systems_until_one_is_chosen_which_lasts(site: Site, browser: Browser) -> None:
+    async with visiting(browser, color_scheme="dark") as visit:
+        page = await visit.open(site.view())
+        background = "getComputedStyle(document.body).backgroundColor"
+        dark = await page.evaluate(background)
+        chart = page.locator("#chart-flags .plot-container")
+        await expect(chart).to_be_visible()
+        tick = "getComputedStyle(document.querySelector('#chart-flags .xtick text')).fill"
+        dark_tick = await page.evaluate(tick)
+
+        switch = page.get_by_role("button", name="Theme")
+        await switch.click()
+        await expect(switch).to_have_text("Theme: light")
+
+        light = await page.evaluate(background)
+        assert light != dark
+        await page.wait_for_function(f"{tick} !== '{dark_tick}'")
+        await page.reload()
+        await expect(page.get_by_role("button", name="Theme")).to_have_text("Theme: light")
+        assert await page.evaluate(background) == light
+
+
+async def test_everything_can_be_reached_by_keyboard(site: Site, visit: Visit) -> None:
+    await filled(site)
+    page = await visit.open(site.view(VIEWS["user"]))
+    await expect(page.locator("#rows .row")).to_have_count(31)
+
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="To the content")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("main")).to_be_focused()
+    assert page.url == site.view(VIEWS["user"])
+
+    details = page.locator("#rows .row").first.get_by_role("button")
+    await details.focus()
+    await page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Transaction")
+    await expect(dialog).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await expect(details).to_be_focused()
+
+
+async def test_details_open_by_keyboard_on_a_narrow_screen_as_well(site: Site, browser: Browser) -> None:
+    await filled(site)
+    async with visiting(browser, viewport={"width": 360, "height": 800}) as visit:
+        page = await visit.open(site.view(VIEWS["user"]))
+        details = page.locator("#rows .row").first.get_by_role("button")
+        await details.focus()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("dialog", name="Transaction")).to_be_visible()

@@ -1,0 +1,96 @@
+"""The first view: what flows, and flags as they are raised."""
+
+from aiokafka import AIOKafkaProducer
+from playwright.async_api import expect
+
+from schemas.scored import Flag
+from tests.api.rows import Worker, made, user
+from tests.browser.chromium import Visit
+from tests.browser.site import Site
+
+FLAG = Flag("rolling_mean", "1266.00", 20, 7.2986, "6330.00")
+SENTENCE = "₹9,240.00 is 7.3 × this user's mean of ₹1,266 over 20 transactions"  # noqa: RUF001
+
+
+async def test_a_flag_says_why_it_was_raised_and_leads_to_its_user(site: Site, visit: Visit) -> None:
+    await site.store(made(user(), 1, hundredths=924_000, flag=FLAG), made(user(2), 2))
+    await site.mirror(user(), [924_000])
+
+    page = await visit.open(site.view())
+
+    flag = page.locator("#feed li")
+    await expect(flag).to_have_count(1)
+    await expect(flag.get_by_role("link")).to_have_text(SENTENCE)
+    await flag.get_by_role("link").click()
+    await expect(page.get_by_role("heading", name=f"User {user()}")).to_be_visible()
+    assert page.url == site.view(f"/users/{user()}")
+
+
+async def test_flags_arrive_on_top_and_none_is_there_twice(site: Site, visit: Visit) -> None:
+    first, second, third = (made(user(), number, hundredths=924_000, flag=FLAG) for number in range(3))
+    await site.store(first)
+    page = await visit.open(site.view())
+    await expect(page.locator("#connection")).to_have_text("Live")
+
+    async with Worker(site.settings.kafka, site.settings.anomalies_topic) as worker:
+        await worker.publish(first, second, third)
+
+        ids = page.locator("#feed li")
+        await expect(ids).to_have_count(3)
+    assert [await one.get_attribute("data-id") for one in await ids.all()] == [
+        third.txn.id,
+        second.txn.id,
+        first.txn.id,
+    ]
+    await expect(page.locator("#announcer")).to_contain_text(SENTENCE)
+
+
+async def test_what_somebody_looks_at_stays_where_it_is(site: Site, visit: Visit) -> None:
+    first, second = (made(user(), number, hundredths=924_000, flag=FLAG) for number in range(2))
+    await site.store(first)
+    page = await visit.open(site.view())
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await page.locator("#feed li").hover()
+
+    async with Worker(site.settings.kafka, site.settings.anomalies_topic) as worker:
+        await worker.publish(second)
+
+        held = page.get_by_role("button", name="1 new flag held back: show")
+        await expect(held).to_be_visible()
+        await expect(page.locator("#feed li")).to_have_count(1)
+        await held.click()
+        await expect(page.locator("#feed li")).to_have_count(2)
+        await expect(held).to_be_hidden()
+
+
+async def test_rates_and_lag_are_those_of_the_topic(site: Site, visit: Visit) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=site.settings.kafka) as producer:
+        for number in range(40):
+            await producer.send(
+                site.settings.transactions_topic, b"{}", key=b"%d" % number, partition=number % 4
+            )
+
+    page = await visit.open(site.view())
+
+    await expect(page.locator("#lag")).to_have_text("40")
+    await expect(page.locator("#lag-aside")).to_have_text("nothing is being scored")
+    await expect(page.locator("#lags li")).to_have_count(4)
+    await expect(page.locator("#lags li").first).to_have_text("Partition 010 behind")
+    # The chart begins with the last minutes as Kafka has them, not with nothing.
+    await expect(page.locator("#chart-rate .main-svg").first).to_be_visible()
+    label = await page.locator("#chart-rate").get_attribute("aria-label")
+    assert label is not None
+    assert "between 0 and 8" in label  # 40 in one of its steps of five seconds
+
+
+async def test_charts_are_laid_out_without_styles_of_plotlys_own(site: Site, visit: Visit) -> None:
+    page = await visit.open(site.view())
+    await expect(page.locator("#chart-rate .main-svg").first).to_be_visible()
+
+    position = await page.locator("#chart-rate .main-svg").first.evaluate(
+        "it => getComputedStyle(it).position"
+    )
+
+    assert position == "absolute"
+    assert await page.locator("style").count() == 0
+    assert await page.locator("#chart-rate").evaluate("it => it.scrollHeight <= it.clientHeight + 1")

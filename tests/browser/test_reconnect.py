@@ -1,0 +1,106 @@
+"""The page while the API or Kafka's records are gone: it says so, comes back, and mends what it missed."""
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from playwright.async_api import Route, expect
+
+from tests.api.rows import FLAG, Worker, made, user
+from tests.browser.chromium import Visit
+from tests.browser.site import Site
+
+AWAY = ("Failed to load resource", "ERR_", "503")
+
+
+async def test_it_comes_back_after_the_api_restarts_and_nothing_is_missing_or_twice(
+    site: Site, visit: Visit
+) -> None:
+    visit.expected = AWAY
+    before, while_away, after = (made(user(), number, flag=FLAG) for number in range(3))
+    page = await visit.open(site.view())
+    await expect(page.locator("#connection")).to_have_text("Live")
+    async with Worker(site.settings.kafka, site.settings.anomalies_topic) as worker:
+        await worker.publish(before)
+        await expect(page.locator("#feed li")).to_have_count(1)
+
+        await site.stop()
+        await expect(page.locator("#connection")).to_have_text("Reconnecting…")
+        await worker.publish(while_away)
+        await site.start()
+
+        await expect(page.locator("#connection")).to_have_text("Live")
+        await worker.publish(after)
+        await expect(page.locator("#feed li")).to_have_count(3)
+    shown = await page.locator("#feed li").evaluate_all("all => all.map(it => it.dataset.id)")
+    assert shown == [after.txn.id, while_away.txn.id, before.txn.id]
+
+
+async def test_a_stream_that_a_browser_gives_up_for_good_is_opened_anew(site: Site, visit: Visit) -> None:
+    visit.expected = AWAY
+    refused = 0
+
+    async def refuse_twice(route: Route) -> None:
+        nonlocal refused
+        refused += 1
+        await (route.fulfill(status=503, body="") if refused <= 2 else route.continue_())
+
+    await visit.context.route("**/sse/anomalies*", refuse_twice)
+    page = await visit.open(site.view())
+
+    await expect(page.locator("#connection")).to_have_text("Live")
+    assert refused == 3
+    async with Worker(site.settings.kafka, site.settings.anomalies_topic) as worker:
+        await worker.publish(made(user(), 1, flag=FLAG))
+        await expect(page.locator("#feed li")).to_have_count(1)
+
+
+async def test_a_gap_is_told_and_mended_from_the_database(site: Site, visit: Visit) -> None:
+    visit.expected = AWAY
+    before, lost, last = (made(user(), number, flag=FLAG) for number in range(3))
+    page = await visit.open(site.view())
+    await expect(page.locator("#connection")).to_have_text("Live")
+    async with Worker(site.settings.kafka, site.settings.anomalies_topic) as worker:
+        await worker.publish(before)
+        await expect(page.locator("#feed li")).to_have_count(1)
+
+        await site.stop()
+        await site.store(before, lost)
+        await worker.publish(lost)
+        await _forget_all(site.settings.kafka, site.settings.anomalies_topic)
+        await site.start()
+
+        await expect(page.locator("#notices")).to_contain_text("Some flags were no longer in Kafka")
+        await expect(page.locator("#feed li")).to_have_count(2)
+        await worker.publish(last)
+        await expect(page.locator("#feed li")).to_have_count(3)
+
+
+async def test_a_users_table_mends_itself_after_a_restart(site: Site, visit: Visit) -> None:
+    visit.expected = AWAY
+    before, while_away = (made(user(), number) for number in range(2))
+    await site.store(before)
+    await site.mirror(user(), [1230])
+    page = await visit.open(site.view(f"/users/{user()}?from_date=2018-01-01"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await expect(page.locator("#rows .row")).to_have_count(1)
+
+    await site.stop()
+    await expect(page.locator("#connection")).to_have_text("Reconnecting…")
+    await site.store(while_away)  # and nothing in Kafka: only the database knows
+    await site.start()
+
+    await expect(page.locator("#rows .row")).to_have_count(2)
+
+
+async def _forget_all(bootstrap: str, topic: str) -> None:
+    """Deletes every record of the topic, as retention would."""
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap) as consumer:
+        partitions = [TopicPartition(topic, number) for number in range(4)]
+        ends = await consumer.end_offsets(partitions)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_records(
+            {partition: RecordsToDelete(before_offset=end) for partition, end in ends.items() if end}
+        )
+    finally:
+        await admin.close()

@@ -1,0 +1,253 @@
+"""A user's page: the chart, the window, the table with its filters, what arrives, the export."""
+
+import csv
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from tests.api.rows import FLAG, Made, Worker, made, user
+from tests.browser.chromium import Visit, visiting
+from tests.browser.site import Site
+
+ALICE = user(1)
+EVER = "from_date=2018-01-01"
+
+
+@pytest.fixture
+async def visit(browser: Browser) -> AsyncIterator[Visit]:
+    """A visitor who knows that most of these have no topics: the stream is refused, again and again."""
+    async with visiting(browser) as one:
+        one.expected = ("503",)
+        yield one
+
+
+def history(count: int, *, flagged_each: int = 0) -> list[Made]:
+    """One transaction a minute; every so many is flagged, and costs a thousand times as much."""
+    return [
+        made(
+            ALICE,
+            number,
+            hundredths=100_000 if flagged_each and number % flagged_each == 0 else 100 + number % 50,
+            after=timedelta(minutes=number),
+            flag=FLAG if flagged_each and number % flagged_each == 0 else None,
+        )
+        for number in range(count)
+    ]
+
+
+async def ids(page: Page) -> list[str]:
+    """The ids of the rows as shown, from the top."""
+    found: list[str] = await page.locator("#rows .row").evaluate_all("all => all.map(it => it.dataset.id)")
+    return found
+
+
+async def painted(page: Page) -> None:
+    """Waits for a frame: where things are in between, nobody sees."""
+    await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def newest_first(rows: list[Made]) -> list[str]:
+    return [row.txn.id for row in reversed(rows)]
+
+
+async def test_the_chart_marks_flags_and_draws_the_rule(pages: Site, visit: Visit) -> None:
+    await pages.store(*history(60, flagged_each=25))
+    await pages.mirror(ALICE, [100] * 20)
+
+    page = await visit.open(pages.view(f"/users/{ALICE}?{EVER}"))
+
+    chart = page.locator("#chart-amounts")
+    await expect(chart.locator(".main-svg").first).to_be_visible()
+    label = await chart.get_attribute("aria-label")
+    assert label == (
+        "60 amounts from 2018-04-01 00:00:00 to 2018-04-01 00:59:00, 3 flagged. The table below lists them."
+    )
+    traces = await chart.evaluate("it => Object.fromEntries(it.data.map(one => [one.name, one.y]))")
+    assert traces["flagged"] == [1000, 1000, 1000]
+    assert len(traces["amount"]) == 57
+    # Of the window's 20 amounts, 19 from 1.06 to 1.24 and 1.05: what the 26th was compared with.
+    assert traces["rolling mean"][:20] == [None] * 20
+    assert traces["rolling mean"][25] == round(sum(range(105, 125)) / 20 / 100, 4)
+    assert traces["threshold"][25] == 5 * traces["rolling mean"][25]
+
+
+async def test_the_window_is_as_the_worker_has_it(pages: Site, visit: Visit) -> None:
+    await pages.store(*history(3))
+    await pages.mirror(ALICE, [123_400, *[100_000] * 11], last_offset=123_456)
+
+    page = await visit.open(pages.view(f"/users/{ALICE}?{EVER}"))
+
+    facts = page.locator("#window-facts")
+    await expect(facts).to_contain_text("Mean₹1,019.50")
+    await expect(facts).to_contain_text("The next is flagged above₹5,098")
+    await expect(facts).to_contain_text("Finished offset123,456")
+    await expect(page.locator("#window-amounts li")).to_have_count(12)
+
+
+async def test_a_user_without_a_window_is_said_to_have_none(pages: Site, visit: Visit) -> None:
+    visit.expected = ("503", "404")
+    await pages.store(*history(3))
+
+    page = await visit.open(pages.view(f"/users/{ALICE}?{EVER}"))
+
+    await expect(page.locator("#window-none")).to_have_text("No worker has a window of this user.")
+    await expect(page.locator("#rows .row")).to_have_count(3)
+
+
+async def test_filters_live_in_the_address_and_a_shared_one_shows_the_same(pages: Site, visit: Visit) -> None:
+    rows = history(60, flagged_each=25)
+    await pages.store(*rows)
+    await pages.mirror(ALICE, [100] * 20)
+    page = await visit.open(pages.view(f"/users/{ALICE}"))
+    await expect(page.locator("#more-text")).to_have_text("There is none in the last 30 days.")
+
+    await page.get_by_role("button", name="Look at all dates").click()
+    await expect(page.locator("#rows .row")).to_have_count(60)
+    await page.get_by_label("Flagged only").check()
+    await expect(page.locator("#rows .row")).to_have_count(3)
+    await page.get_by_label("Flagged only").uncheck()
+    await page.get_by_label("At least").fill("1.20")
+    await page.get_by_label("At most").fill("1.30")
+    await expect(page.locator("#rows .row")).to_have_count(10)
+    await page.get_by_label("From", exact=True).fill("2018-04-01")
+
+    await expect(page).to_have_url(
+        pages.view(f"/users/{ALICE}?from_date=2018-04-01&min_amount=1.20&max_amount=1.30")
+    )
+    shared = await visit.open(page.url)
+    await expect(shared.locator("#rows .row")).to_have_count(10)
+    assert await ids(shared) == await ids(page)
+    await expect(shared.get_by_label("At least")).to_have_value("1.20")
+    await expect(shared.get_by_label("From", exact=True)).to_have_value("2018-04-01")
+    assert parse_qs(shared.url.partition("?")[2])["max_amount"] == ["1.30"]
+
+
+async def test_a_filter_that_makes_no_sense_is_named_and_marked(pages: Site, visit: Visit) -> None:
+    visit.expected = ("503", "422")
+    await pages.store(*history(3))
+    await pages.mirror(ALICE, [100] * 3)
+    page = await visit.open(pages.view(f"/users/{ALICE}?{EVER}"))
+    await expect(page.locator("#rows .row")).to_have_count(3)
+
+    await page.get_by_label("At least").fill("much")
+
+    await expect(page.locator("#filters-problem")).to_contain_text("At least: must be an amount")
+    await expect(page.get_by_label("At least")).to_have_attribute("aria-invalid", "true")
+    await page.get_by_role("button", name="Clear").click()
+    await expect(page.locator("#filters-problem")).to_be_hidden()
+
+
+async def test_five_thousand_rows_scroll_by_and_none_is_there_twice(pages: Site, visit: Visit) -> None:
+    rows = history(5000)
+    await pages.store(*rows)
+    await pages.mirror(ALICE, [100] * 20)
+    page = await visit.open(pages.view(f"/users/{ALICE}?{EVER}"))
+    await expect(page.locator("#rows .row").first).to_be_visible()
+
+    await page.evaluate(
+        """async () => {
+          const end = document.getElementById("more-text");
+          while (!end.textContent.startsWith("That is all")) {
+            scrollTo(0, document.body.scrollHeight);
+            await new Promise(requestAnimationFrame);
+          }
+        }"""
+    )
+
+    await expect(page.locator("#more-text")).to_have_text("That is all: 5,000 transactions.")
+    assert await ids(page) == newest_first(rows)
+
+
+async def test_new_rows_arrive_on_top_and_nothing_jumps(site: Site, visit: Visit) -> None:
+    rows = history(320)
+    await site.store(*rows[:300])
+    await site.mirror(ALICE, [100] * 20)
+    page = await visit.open(site.view(f"/users/{ALICE}?{EVER}"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    async with Worker(site.settings.kafka, site.settings.scored_topic) as worker:
+        await worker.publish(rows[300])
+        await expect(page.locator("#rows .row").first).to_have_attribute("data-id", rows[300].txn.id)
+
+        seen = page.locator(f'[data-id="{rows[250].txn.id}"]')
+        await seen.scroll_into_view_if_needed()
+        await painted(page)
+        before = await seen.bounding_box()
+        await worker.publish(*rows[301:])
+        newer = page.get_by_role("button", name="↑ 19 new")
+        await expect(newer).to_be_visible()
+        await painted(page)
+        after = await seen.bounding_box()
+
+        assert before is not None
+        assert after is not None
+        assert abs(before["y"] - after["y"]) <= 1
+        await newer.click()
+        await expect(newer).to_be_hidden()
+        top = await ids(page)
+        assert top[:50] == newest_first(rows)[:50]
+        assert len(set(top)) == len(top)
+
+
+async def test_a_row_that_arrives_passes_the_filters_first(site: Site, visit: Visit) -> None:
+    await site.store(made(ALICE, 0, hundredths=5000))
+    await site.mirror(ALICE, [5000])
+    page = await visit.open(site.view(f"/users/{ALICE}?{EVER}&min_amount=50&max_amount=60.5"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    minute = timedelta(minutes=1)
+
+    async with Worker(site.settings.kafka, site.settings.scored_topic) as worker:
+        await worker.publish(
+            made(ALICE, 1, hundredths=4999, after=minute),
+            made(ALICE, 2, hundredths=6051, after=2 * minute),
+            made(ALICE, 3, hundredths=6050, after=3 * minute),
+        )
+
+        await expect(page.locator("#rows .row")).to_have_count(2)
+    await expect(page.locator("#rows .row").first).to_contain_text("₹60.50")
+
+
+async def test_an_export_holds_what_the_filters_let_through(
+    pages: Site, visit: Visit, tmp_path: Path
+) -> None:
+    rows = history(150, flagged_each=25)
+    await pages.store(*rows)
+    await pages.mirror(ALICE, [100] * 20)
+    page = await visit.open(pages.view(f"/users/{ALICE}?{EVER}&is_anomaly=true"))
+    await expect(page.locator("#rows .row")).to_have_count(6)
+
+    async with page.expect_download() as download:
+        await page.get_by_role("button", name="Export CSV").click()
+
+    file = await download.value
+    assert file.suggested_filename == f"transactions-{ALICE}.csv"
+    await file.save_as(tmp_path / "export.csv")
+    with (tmp_path / "export.csv").open(newline="") as lines:
+        exported = list(csv.DictReader(lines))
+    assert [row["id"] for row in exported] == newest_first([row for row in rows if b'"ratio"' in row.row])
+    assert {row["amount"] for row in exported} == {"1000.00"}
+
+
+async def test_a_user_is_found_by_how_the_id_begins(pages: Site, visit: Visit) -> None:
+    people = [user(number) for number in range(30)]
+    await pages.store(*(made(one) for one in people))
+    for one in people:
+        await pages.mirror(one, [1230])
+    wanted = people[7]
+    page = await visit.open(pages.view("/users"))
+    search = page.get_by_role("combobox", name="Find a user by id")
+
+    await search.fill("zz")
+    await expect(page.locator("#suggestions")).to_contain_text("Ids are made of")
+    await search.fill(wanted[:6].upper())
+    await expect(page.get_by_role("option", name=wanted)).to_be_visible()
+    await search.press("ArrowDown")
+    await expect(page.get_by_role("option", name=wanted)).to_have_attribute("aria-selected", "true")
+    await search.press("Enter")
+
+    await expect(page.get_by_role("heading", level=1)).to_have_text(f"User {wanted}")
+    await page.go_back()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Users")
