@@ -13,7 +13,8 @@ A message that `Decoder.decode` returns can be written to Postgres and as JSON; 
 - **key** The record's key is the lower-case text of `user_id`, byte for byte: a user under two
   spellings would be on two partitions, and so have two windows.
 - **amount** A number or a string of the same form, at least 0 and below 10^18, with at most two
-  decimals by value: 12.300 and 1.23e1 are 12.30. Read as decimal text, never as a float.
+  decimals by value: 12.300 and 1.23e1 are 12.30. Read as decimal text, never as a float. A bare NaN or
+  Infinity is refused as an amount, though it is not JSON.
 - **txn_date** RFC 3339 with an offset, years 1 to 9999 in UTC. As the RFC allows, `t`, `z` and a
   space for the `T` will do; the colon of the offset may be left out. More than six digits of a second are
   rounded to microseconds, as Postgres does. A leap second (`:60`) is refused. At most 24 hours ahead of the
@@ -57,6 +58,9 @@ FIELDS: Final = frozenset(["id", "user_id", "amount", "currency", "txn_date", "s
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+# What producers write of a float that is no number. It is not JSON, but it is plain what is wrong with it: with
+# false in its place, the amount is what is refused.
+_NOT_A_NUMBER = re.compile(rb'("amount"\s*:\s*)(?:NaN|-?Infinity)\b')
 _EXCERPT = 60
 # No message this short can hold all required fields and 100 levels or a number of 309 digits.
 _SHORT = 300
@@ -215,9 +219,21 @@ def _fields(value: bytes) -> dict[str, Raw]:
     try:
         return strict_json.fields(value)
     except strict_json.NotJsonError as error:
-        raise Refused("json", str(error)) from None
+        fields = _fields_without_number(value)
+        if fields is None:
+            raise Refused("json", str(error)) from None
+        return fields
     except strict_json.NotTextError as error:
         raise Refused("text", str(error)) from None
+
+
+def _fields_without_number(value: bytes) -> dict[str, Raw] | None:
+    """The fields of a message whose only fault as JSON is an amount of NaN or Infinity; None of others."""
+    try:
+        fields = strict_json.fields(_NOT_A_NUMBER.sub(rb"\1false", value))
+    except (strict_json.NotJsonError, strict_json.NotTextError):
+        return None
+    return fields if bytes(fields.get("amount", b"")) == b"false" else None
 
 
 def _text(name: Reason, known: dict[str, Raw]) -> str:

@@ -133,9 +133,18 @@ def test_an_amount_may_be_written_with_escapes() -> None:
     assert decode(message(amount='"\\u0031.5"')).amount == 150
 
 
-@pytest.mark.parametrize(
-    "bare", ["NaN", "Infinity", "-Infinity", "+1", "01", "1.", ".5", "0x1", "1_000", "- 1"]
-)
+@pytest.mark.parametrize("bare", ["NaN", "Infinity", "-Infinity"])
+def test_a_float_that_is_no_number_is_refused_as_an_amount(bare: str) -> None:
+    assert reason(message(amount=bare)) == "amount"
+    assert reason(message(amount=bare, meta_data=f'{{"amount": {bare}}}')) == "amount"
+
+
+def test_a_float_that_is_no_number_in_any_other_place_is_no_json() -> None:
+    assert reason(message(meta_data='{"amount": NaN}')) == "json"
+    assert reason(message(status="NaN")) == "json"
+
+
+@pytest.mark.parametrize("bare", ["nan", "inf", "+Infinity", "+1", "01", "1.", ".5", "0x1", "1_000", "- 1"])
 def test_what_json_has_no_number_for_is_refused_as_json(bare: str) -> None:
     assert reason(message(amount=bare)) == "json"
 
