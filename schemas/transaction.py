@@ -58,8 +58,8 @@ FIELDS: Final = frozenset(["id", "user_id", "amount", "currency", "txn_date", "s
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-# What producers write of a float that is no number. It is not JSON, but it is plain what is wrong with it: with
-# false in its place, the amount is what is refused.
+# What producers write of a float that is no number. It is not JSON, but it is plain what is wrong with it:
+# with false in its place, the amount is what is refused.
 _NOT_A_NUMBER = re.compile(rb'("amount"\s*:\s*)(?:NaN|-?Infinity)\b')
 _EXCERPT = 60
 # No message this short can hold all required fields and 100 levels or a number of 309 digits.
