@@ -85,6 +85,7 @@ class Feed:
         self._wanted = asyncio.Event()
         self._live = asyncio.Event()
         self._moved = asyncio.Event()
+        self._asking: asyncio.Task[Unavailable | None] | None = None
         self._known: Topic | None = None
         self._offsets: dict[int, int] = {}
 
@@ -221,12 +222,27 @@ class Feed:
             self._left_at = time.monotonic()
 
     async def _started(self) -> None:
-        await self._broker.ends(self.name)
+        await self._kafka_answers()
         try:
             async with asyncio.timeout(self._pace.start_seconds):
                 await self._live.wait()
         except TimeoutError:
             raise Unavailable("kafka", "Kafka does not answer.") from None
+
+    async def _kafka_answers(self) -> None:
+        """Raises Unavailable when it does not. Clients that come together ask once."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._answer())
+        refused = await asyncio.shield(self._asking)
+        if refused is not None:
+            raise Unavailable(refused.dependency, refused.detail)
+
+    async def _answer(self) -> Unavailable | None:
+        try:
+            await self._broker.ends(self.name)
+        except Unavailable as refused:
+            return refused
+        return None
 
     async def frames(
         self, key: bytes | None, asked: Feedpoint | None, client: Client

@@ -26,11 +26,15 @@ NUMBER, SENT = b'"number":', b'"sent":'
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """Events seen by all clients together, those that did not come or came twice, times in milliseconds."""
+    """Events seen by all clients together, those that did not come or came twice, times in milliseconds.
+
+    `refused` clients got no stream, `ended` ones lost theirs.
+    """
 
     events: int
     wrong: int
     ended: int
+    refused: int
     p50: float
     p99: float
     highest: float
@@ -43,7 +47,7 @@ class Run:
     milliseconds: "array[float]" = field(default_factory=lambda: array("d"))
     wrong: int = 0
     ended: int = 0
-    opened: int = 0
+    refused: int = 0
     last: float = 0.0
 
 
@@ -65,6 +69,7 @@ class Listener(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Takes the time of each event that is whole."""
         if not self.opened.is_set():
+            self._run.refused += not data.startswith(b"HTTP/1.1 200")
             self.opened.set()
         *blocks, self._rest = (self._rest + data).split(b"\n\n")
         now = time.monotonic()
@@ -121,7 +126,7 @@ async def _measure(port: int, path: str, reading: int, silent: int, events: int)
     times = sorted(run.milliseconds)
     p50, p99, highest = (percentile(times, percent) or 0.0 for percent in (50, 99, 100))
     missing = reading * events - (len(times) - run.wrong)
-    return Heard(len(times), run.wrong + missing, run.ended, p50, p99, highest)
+    return Heard(len(times), run.wrong + missing, run.ended, run.refused, p50, p99, highest)
 
 
 def main() -> None:
