@@ -13,6 +13,8 @@ const PAST = 300_000;
 const BIN = 5_000;
 const SHOWN = 60;
 const PAINT = 250;
+const RUSH = 8; // at once: more than one can follow, so they come less often, and without ado
+const RUSH_PAINT = 1000;
 const EVER = "1970-01-01";
 
 export class Live {
@@ -26,6 +28,7 @@ export class Live {
   #waiting = []; // texts of rows that are not shown yet, oldest first
   #timer = 0;
   #painted = 0;
+  #rushed = false;
   #paused = false;
   #stream = null;
   #stop = null;
@@ -183,7 +186,8 @@ export class Live {
   }
 
   #schedule() {
-    const rest = Math.max(this.#painted + PAINT - Date.now(), 0);
+    const pause = this.#rushed ? RUSH_PAINT : PAINT;
+    const rest = Math.max(this.#painted + pause - Date.now(), 0);
     if (this.#waiting.length) this.#timer ||= setTimeout(() => this.#due(), rest);
   }
 
@@ -205,17 +209,22 @@ export class Live {
 
   #paint() {
     show($("held"), false);
-    const waiting = this.#waiting.splice(0);
-    const rows = waiting.map(({ text }) => JSON.parse(text));
-    const fresh = this.#add(rows, true);
-    const now = Date.now();
-    this.#painted = now;
-    rows.forEach((row) => this.#seen.set(row.id, now));
-    for (const id of [...this.#seen.keys()].slice(0, -500)) this.#seen.delete(id);
+    const count = this.#waiting.length;
+    this.#rushed = count > RUSH;
+    const rows = this.#waiting.splice(0).slice(-SHOWN).map(({ text }) => JSON.parse(text));
+    const fresh = this.#add(rows, !this.#rushed);
+    this.#painted = Date.now();
+    requestAnimationFrame(() => setTimeout(() => this.#noteSeen(rows))); // once the frame is painted
     const newest = fresh.at(-1);
     if (newest) {
-      announce(() => `${plural(fresh.length, "new flag")}. ${sentence(newest)}`);
+      announce(() => `${plural(count, "new flag")}. ${sentence(newest)}`);
     }
+  }
+
+  #noteSeen(rows) {
+    const now = Date.now();
+    for (const row of rows) if (!this.#seen.has(row.id)) this.#seen.set(row.id, now);
+    for (const id of [...this.#seen.keys()].slice(0, -500)) this.#seen.delete(id);
   }
 
   // Rows oldest first; those that were not there yet.

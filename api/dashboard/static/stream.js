@@ -1,5 +1,6 @@
 // A live stream that comes back by itself. A browser retries an EventSource that lost its connection,
-// and gives one up for good that was answered with anything but 200: then a new one is made here.
+// and gives one up for good that was answered with anything but 200: then a new one is made here. Without an
+// event seen there is no position to go on from: whoever listens looks into the database at each "open".
 
 const FIRST_DELAY = 1000;
 const LONGEST_DELAY = 30_000;
@@ -15,7 +16,7 @@ export class Stream {
   #timer = 0;
   #ended = new AbortController();
 
-  // hears: row(text), gap(), state("connecting" | "open" | "reconnecting" | "asleep")
+  // hears: row(text); gap(), when Kafka no longer has what was missed; state("connecting" | "open" | "reconnecting" | "asleep")
   constructor(path, hears) {
     this.#path = path;
     this.#hears = hears;
@@ -42,14 +43,12 @@ export class Stream {
     };
     source.addEventListener("gap", (event) => {
       this.#lastId = event.lastEventId;
-      this.#hears.gap("kafka");
+      this.#hears.gap();
     });
     source.onerror = () => this.#failed(source);
   }
 
   #open() {
-    // Without a position to go on from, what came in between is not known.
-    if (this.#opened && !this.#lastId && this.#failures) this.#hears.gap("position");
     this.#opened = true;
     this.#failures = 0;
     this.#hears.state("open");
@@ -74,7 +73,6 @@ export class Stream {
     this.#timer = setTimeout(() => {
       this.#source?.close();
       this.#source = null;
-      this.#failures += 1;
       this.#hears.state("asleep");
     }, HIDDEN_FOR);
   }

@@ -63,7 +63,10 @@ export class User {
     chosen($("scale"), log);
     this.#stream = new Stream(`sse/transactions/${user}`, {
       row: (text) => this.#arrives(JSON.parse(text)),
-      gap: () => notice("Some transactions were no longer in Kafka when the connection came back. They have been loaded from the database."),
+      gap: () => {
+        notice("Some transactions were no longer in Kafka when the connection came back. The database is asked for them.");
+        this.#mend();
+      },
       state: (state) => {
         this.#report(state);
         if (state === "open") this.#mend();
