@@ -74,6 +74,7 @@ export class User {
     });
     this.#stop = repeat((signal) => this.#refresh(signal), 1000);
     await Promise.all([this.#open(), this.#load()]);
+    if (!this.#currency) this.#windowDue = true; // the window came before any row said which money it is
   }
 
   close() {
