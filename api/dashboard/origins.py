@@ -14,8 +14,7 @@ _SECONDS = 1.0
 class Origins:
     """Looks single records of the source up, by a consumer that reads nothing else."""
 
-    def __init__(self, broker: Broker, consumer: AIOKafkaConsumer) -> None:
-        self._broker = broker
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
 
     @classmethod
@@ -28,7 +27,7 @@ class Origins:
         for partition in partitions:
             consumer.seek(partition, 0)
         consumer.pause(*partitions)
-        return cls(broker, consumer)
+        return cls(consumer)
 
     async def close(self) -> None:
         """Ends the consumer."""

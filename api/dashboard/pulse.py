@@ -175,7 +175,8 @@ class Pulse:
         """Fills a new ledger with the last minutes: arrivals by the broker's index of times, and flags."""
         now = self._milliseconds()
         times = list(range(now - _PAST_SECONDS * 1000, now + 1, _PAST_STEP_SECONDS * 1000))
-        totals = [sum((await self._broker.at(self._topics.source, at)).values()) for at in times]
+        found = await asyncio.gather(*(self._broker.at(self._topics.source, at) for at in times))
+        totals = [sum(offsets.values()) for offsets in found]
         flags = await self._up_to_date(consumer)
         flagged = per_step(Counter(record.timestamp for record in flags), times)
         self._ledger = Ledger(samples=_PAST_SECONDS)

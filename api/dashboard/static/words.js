@@ -59,7 +59,6 @@ export function sentence(row) {
 
 // "2018-04-01T00:00:31.5Z" -> "2018-04-01 00:00:31"; all times are shown in UTC, as filters take them.
 export const moment = (text) => text.slice(0, 19).replace("T", " ");
-export const clock = (milliseconds) => new Date(milliseconds).toISOString().slice(11, 19);
 export const instant = (milliseconds) => moment(new Date(milliseconds).toISOString());
 
 export function duration(milliseconds) {
