@@ -30,7 +30,7 @@ class Refusals:
             total=self._reasons.total(),
             complete=self._complete,
             reasons=dict(self._reasons.most_common()),
-            last=sorted(reversed(self._last), key=lambda refused: refused.at, reverse=True),  # read last, shown first
+            last=sorted(self._last, key=lambda refused: (refused.at, refused.offset), reverse=True),
         )
 
 
