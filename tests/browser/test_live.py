@@ -51,6 +51,7 @@ async def test_what_somebody_looks_at_stays_where_it_is(site: Site, visit: Visit
     page = await visit.open(site.view())
     await expect(page.locator("#connection")).to_have_text("Live")
     await page.locator("#feed li").hover()
+    before = await page.locator("#feed li").bounding_box()
 
     async with Worker(site.settings.kafka, site.settings.anomalies_topic) as worker:
         await worker.publish(second)
@@ -58,9 +59,25 @@ async def test_what_somebody_looks_at_stays_where_it_is(site: Site, visit: Visit
         held = page.get_by_role("button", name="1 new flag held back: show")
         await expect(held).to_be_visible()
         await expect(page.locator("#feed li")).to_have_count(1)
+        assert await page.locator("#feed li").bounding_box() == before
         await held.click()
         await expect(page.locator("#feed li")).to_have_count(2)
         await expect(held).to_be_hidden()
+
+
+async def test_what_was_held_back_shows_when_nobody_looks_any_more(site: Site, visit: Visit) -> None:
+    first, second = (made(user(), number, hundredths=924_000, flag=FLAG) for number in range(2))
+    await site.store(first)
+    page = await visit.open(site.view())
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await page.locator("#feed li").hover()
+    async with Worker(site.settings.kafka, site.settings.anomalies_topic) as worker:
+        await worker.publish(second)
+        await expect(page.locator("#held")).to_be_visible()
+
+        await page.mouse.move(10, 10)
+
+        await expect(page.locator("#feed li")).to_have_count(2)
 
 
 async def test_rates_and_lag_are_those_of_the_topic(site: Site, visit: Visit) -> None:

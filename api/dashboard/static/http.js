@@ -45,25 +45,26 @@ export function repeat(step, milliseconds) {
   const ended = new AbortController();
   let timer = 0;
   let failures = 0;
-  let running = false;
+  let current = null; // one for each turn: a signal that lasts would gather what every turn hangs on it
   async function turn() {
-    if (running || document.hidden || ended.signal.aborted) return;
-    running = true;
+    if (current || document.hidden || ended.signal.aborted) return;
+    current = new AbortController();
     clearTimeout(timer);
     try {
-      await step(ended.signal);
+      await step(current.signal);
       failures = 0;
     } catch (error) {
       if (error.name !== "AbortError") failures += 1;
       if (error.name !== "AbortError" && !(error instanceof ProblemError)) console.error(error);
     }
-    running = false;
+    current = null;
     if (!ended.signal.aborted) timer = setTimeout(turn, milliseconds * Math.min(2 ** failures, 5));
   }
   document.addEventListener("visibilitychange", turn, { signal: ended.signal });
   turn();
   return () => {
     ended.abort();
+    current?.abort();
     clearTimeout(timer);
   };
 }

@@ -40,7 +40,7 @@ export class Live {
       this.#pause(false);
       this.#paint();
     });
-    for (const event of ["pointerleave", "focusout"]) $("feed").addEventListener(event, () => this.#schedule());
+    for (const event of ["pointerleave", "focusout"]) $("feed-card").addEventListener(event, () => this.#schedule());
   }
 
   open() {
@@ -193,8 +193,7 @@ export class Live {
 
   #due() {
     this.#timer = 0;
-    const feed = $("feed");
-    if (this.#paused || feed.matches(":hover") || feed.contains(document.activeElement)) {
+    if (this.#paused || $("feed-card").matches(":hover") || $("feed").contains(document.activeElement)) {
       say($("held"), `${plural(this.#waiting.length, "new flag")} held back: show`);
       show($("held"));
     } else this.#paint();
