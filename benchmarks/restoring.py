@@ -21,8 +21,7 @@ from benchmarks.environments import peer_python
 from benchmarks.feed import input_of, prime, resident
 from benchmarks.process import Command, running
 from benchmarks.race import output_of
-from stream_app.scoring import Window
-from stream_app.windows import encode_window
+from stream_app.window import Window, encode_window
 
 PATIENCE_SECONDS = 300
 LENGTH = 12  # amounts in each window
@@ -94,7 +93,7 @@ class FaustRestorer(Restorer):
 
 def ours(user: str) -> Entry:
     """A window as our worker's changelog holds it."""
-    window = Window([AMOUNT] * LENGTH, bytes(16 * LENGTH), AMOUNT * LENGTH, -1, int(time.time() * 1000))
+    window = Window.of([AMOUNT] * LENGTH, bytes(16 * LENGTH), updated_at=int(time.time() * 1000))
     return user.encode(), encode_window(window)
 
 

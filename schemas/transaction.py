@@ -27,14 +27,16 @@ Fields of any other name are left out and counted.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Raw
 
-from schemas import strict_json
+from schemas import strict_json, usual
 from schemas.money import parse_amount
+from schemas.usual import MAX_STATUS
 
 Reason = Literal[
     "size",
@@ -52,7 +54,6 @@ Reason = Literal[
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 """All reasons, in the order in which they are looked for."""
 
-MAX_STATUS = 32
 FIELDS: Final = frozenset(["id", "user_id", "amount", "currency", "txn_date", "status", "meta_data"])
 
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -62,8 +63,8 @@ _MILLISECOND = timedelta(milliseconds=1)
 # with false in its place, the amount is what is refused.
 _NOT_A_NUMBER = re.compile(rb'("amount"\s*:\s*)(?:NaN|-?Infinity)\b')
 _EXCERPT = 60
-# No message this short can hold all required fields and 100 levels or a number of 309 digits.
-_SHORT = 300
+# Read together: an unusual message has its neighbours looked at again.
+_TOGETHER = 128
 
 
 class Transaction(msgspec.Struct, frozen=True, gc=False):
@@ -94,19 +95,6 @@ class Refused(ValueError):  # noqa: N818  (a verdict on the input, and the term 
         self.detail = detail
 
 
-class _Usual(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """The form of nearly all messages, which msgspec can check by itself."""
-
-    id: str
-    user_id: str
-    amount: Raw
-    currency: Annotated[str, msgspec.Meta(min_length=3, max_length=3)]
-    txn_date: datetime
-    status: Annotated[str, msgspec.Meta(max_length=MAX_STATUS)]
-    meta_data: dict[str, Any] | None = None
-
-
-_USUAL = msgspec.json.Decoder(_Usual, float_hook=strict_json.exact_number)
 _TEXT = msgspec.json.Decoder(str)
 _DATE = msgspec.json.Decoder(datetime)
 _META = msgspec.json.Decoder(dict[str, Any] | None, float_hook=strict_json.exact_number)
@@ -144,40 +132,67 @@ class Decoder:
         Raises:
             Refused: and nothing else.
         """
-        if len(value) > self._max_bytes:
-            raise Refused("size", f"{len(value)} bytes, at most {self._max_bytes}")
-        try:
-            return self._usual(value, key, timestamp_ms)
-        except (msgspec.DecodeError, ValueError, OverflowError):
-            # Something is unusual: look again, field by field, for what it is.
-            return self._careful(value, key, timestamp_ms)
+        found = self._decode([value], [key], [timestamp_ms])[0]
+        if isinstance(found, Refused):
+            raise found
+        return found
 
-    def _usual(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction:
-        if (len(value) > _SHORT or b"\\u" in value or not value.isascii()) and not strict_json.is_plain(
-            value
-        ):
+    def decode_many(
+        self, values: Sequence[bytes], keys: Sequence[bytes | None], timestamps_ms: Sequence[int]
+    ) -> list[Transaction | Refused]:
+        """What `decode` returns or raises for each of many records, several times as fast."""
+        found: list[Transaction | Refused] = []
+        for start in range(0, len(values), _TOGETHER):
+            part = slice(start, start + _TOGETHER)
+            found += self._decode(values[part], keys[part], timestamps_ms[part])
+        return found
+
+    def _decode(
+        self, values: Sequence[bytes], keys: Sequence[bytes | None], timestamps_ms: Sequence[int]
+    ) -> Sequence[Transaction | Refused]:
+        """The same of one at least; where one is unusual, each half by itself."""
+        try:
+            return self._usual(values, keys, timestamps_ms)
+        except (TypeError, ValueError, OverflowError):
+            if len(values) == 1:
+                return [self._unusual(values[0], keys[0], timestamps_ms[0])]
+        half = len(values) // 2
+        return [
+            *self._decode(values[:half], keys[:half], timestamps_ms[:half]),
+            *self._decode(values[half:], keys[half:], timestamps_ms[half:]),
+        ]
+
+    def _usual(
+        self, values: Sequence[bytes], keys: Sequence[bytes | None], timestamps_ms: Sequence[int]
+    ) -> list[Transaction]:
+        if max(map(len, values)) > self._max_bytes:
             raise ValueError
-        usual = _USUAL.decode(value)
-        user_id = usual.user_id
-        currency = usual.currency
-        if (
-            not _UUID.fullmatch(usual.id)
-            or not _UUID.fullmatch(user_id)
-            or key != user_id.encode()
-            or not (currency.isascii() and currency.isalpha())
-        ):
-            raise ValueError
-        return Transaction(
-            usual.id,
-            user_id,
-            _amount(usual.amount),
-            currency,
-            self._in_time(usual.txn_date, timestamp_ms),
-            usual.status,
-            usual.meta_data,
-        )
+        messages, amounts = usual.read(values, keys)
+        dates = [message.txn_date for message in messages]
+        if {date.tzinfo for date in dates} != {UTC} or self._is_ahead(max(dates), min(timestamps_ms)):
+            dates = list(map(self._in_time, dates, timestamps_ms))
+        return [
+            Transaction(
+                message.id,
+                message.user_id,
+                amount,
+                message.currency,
+                date,
+                message.status,
+                message.meta_data,
+            )
+            for message, amount, date in zip(messages, amounts, dates, strict=True)
+        ]
+
+    def _unusual(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction | Refused:
+        try:
+            return self._careful(value, key, timestamp_ms)
+        except Refused as refused:
+            return refused
 
     def _careful(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction:
+        if len(value) > self._max_bytes:
+            raise Refused("size", f"{len(value)} bytes, at most {self._max_bytes}")
         fields = _fields(value)
         known = {name: raw for name, raw in fields.items() if name in FIELDS}
         txn_id = _uuid("id", known)
@@ -206,13 +221,15 @@ class Decoder:
             raise Refused("txn_date", f"{_excerpt(text)}: {error}") from None
 
     def _in_time(self, date: datetime, timestamp_ms: int) -> datetime:
-        if date.tzinfo is not UTC:
-            if date.tzinfo is None:
-                raise ValueError("no offset from UTC")
-            date = date.astimezone(UTC)
-        if (date - _EPOCH) // _MILLISECOND - timestamp_ms > self._max_ahead_ms and timestamp_ms >= 0:
+        if date.tzinfo is None:
+            raise ValueError("no offset from UTC")
+        date = date.astimezone(UTC)
+        if timestamp_ms >= 0 and self._is_ahead(date, timestamp_ms):
             raise ValueError("too far ahead of the record's timestamp")
         return date
+
+    def _is_ahead(self, date: datetime, timestamp_ms: int) -> bool:
+        return (date - _EPOCH) // _MILLISECOND - timestamp_ms > self._max_ahead_ms
 
 
 def _fields(value: bytes) -> dict[str, Raw]:
@@ -263,11 +280,6 @@ def _check_key(key: bytes | None, user_id: str) -> None:
             f"{_excerpt(key)} is not {user_id}, the lower-case text of user_id: "
             "another spelling would put the user on another partition",
         )
-
-
-def _amount(raw: Raw) -> int:
-    text = str(raw, "ascii")
-    return parse_amount(text[1:-1] if text[0] == '"' else text)
 
 
 def _checked_amount(known: dict[str, Raw]) -> int:

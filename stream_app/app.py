@@ -42,6 +42,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         self.transport = BatchTransport(_brokers(settings), self)
         self.windows = WindowStore(
             settings.datadir / "windows",
+            recent_bytes=settings.window_cache_bytes,
             cache_bytes=settings.block_cache_bytes,
             buffer_bytes=settings.write_buffer_bytes,
         )

@@ -17,7 +17,7 @@ from typing import Self
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from stream_app.scoring import Window
+from stream_app.window import Window
 
 logger = logging.getLogger(__name__)
 
@@ -146,6 +146,6 @@ def _keys(users: Iterable[str]) -> Iterator[str]:
 
 def _values(windows: Iterable[Window]) -> Iterator[str | int]:
     for window in windows:
-        yield from (len(window.amounts), window.total, window.mean, window.last_offset)
+        yield from (window.count, window.total, window.mean, window.last_offset)
         yield datetime.fromtimestamp(window.updated_at / 1000, UTC).isoformat()
         yield " ".join(map(str, reversed(window.amounts)))

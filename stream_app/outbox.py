@@ -5,9 +5,9 @@ owner's and aborts what that one left open, and a transaction of the fenced one 
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
@@ -22,16 +22,15 @@ from aiokafka.errors import (
     ProducerFenced,
 )
 from aiokafka.producer import sender
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_app.pipeline import LostPartitionError, Output, Refusal
+from stream_app.record_batch import LARGEST_BATCH, LZ4, UNCOMPRESSED, Header, Message, batches
 from stream_app.restore import KafkaMismatchError
 from stream_app.retry import causes
 from stream_app.scoring import Verdict
 from stream_app.settings import Settings
 
-LARGEST_BATCH = 1 << 20
 # What of a refused message is kept: with headers, below the 1,048,588 bytes that a broker takes by default.
 LARGEST_LETTER = 1_000_000
 LARGEST_KEY = 1_000
@@ -59,14 +58,6 @@ LOST = (
 Sent = asyncio.Future[Any]  # of aiokafka's RecordMetadata
 
 
-class Message(NamedTuple):
-    """A record to be written."""
-
-    key: bytes | None
-    value: bytes
-    headers: list[tuple[str, bytes]]
-
-
 class KafkaOutbox:
     """One partition's producer, from entering (which fences the former owner) to leaving the context."""
 
@@ -74,12 +65,11 @@ class KafkaOutbox:
         self._partition = partition
         self._settings = settings
         self._reached = -1
+        self._source_partition = ("source-partition", b"%d" % partition)
         self._producer = AIOKafkaProducer(
             bootstrap_servers=settings.servers,
             client_id=f"{settings.app_id}-outbox-{partition}",
             transactional_id=f"{settings.app_id}-{partition}",
-            compression_type="lz4",
-            max_batch_size=LARGEST_BATCH,
             max_request_size=2 * LARGEST_BATCH,
             retry_backoff_ms=RETRY_MS,
         )
@@ -122,13 +112,14 @@ class KafkaOutbox:
 
     async def _fill(self, output: Output) -> int | None:
         settings = self._settings
-        flagged = (verdict for verdict in output.verdicts if verdict.flag is not None)
-        changes = (Message(key, value, []) for key, value in output.changes)
+        flagged = [verdict for verdict in output.verdicts if verdict.flag is not None]
+        changes: list[Message] = [(key, value, []) for key, value in output.changes]
         submitted = [
             *await self._submit(settings.scored_topic, map(self._scored, output.verdicts)),
             *await self._submit(settings.anomalies_topic, map(self._scored, flagged)),
             *await self._submit(settings.dlq_topic, map(self._refused, output.refusals)),
-            *await self._submit(settings.changelog_topic, changes),
+            # Windows are ids for the most part, which do not compress.
+            *await self._submit(settings.changelog_topic, changes, UNCOMPRESSED),
         ]
         source = TopicPartition(settings.transactions_topic, self._partition)
         # The offset says how far the changelog reaches, so that one which is made anew later is noticed.
@@ -148,30 +139,21 @@ class KafkaOutbox:
         self._reached = offset
         return offset
 
-    async def _submit(self, topic: str, messages: Iterable[Message]) -> list[tuple[Sent, int]]:
+    async def _submit(
+        self, topic: str, messages: Iterable[Message], compression: int = LZ4
+    ) -> list[tuple[Sent, int]]:
         """Hand messages over for the topic's partition of our number: each batch's future and its size."""
         submitted: list[tuple[Sent, int]] = []
         if topic:
-            for batch in self._batches(messages):
+            for batch in batches([*messages], compression):
                 sent = await self._producer.send_batch(batch, topic, partition=self._partition)
                 sent.add_done_callback(_look_at)
                 submitted.append((sent, batch.record_count()))
         return submitted
 
-    def _batches(self, messages: Iterable[Message]) -> Iterator[BatchBuilder]:
-        batch = self._producer.create_batch()
-        for message in messages:
-            if not _append(batch, message):
-                yield batch
-                batch = self._producer.create_batch()
-                _append(batch, message)
-        if batch.record_count():
-            batch.close()
-            yield batch
-
     def _scored(self, verdict: Verdict) -> Message:
         value, _ = verdict.encoded()
-        return Message(verdict.transaction.user_id.encode(), value, self._origin(verdict.offset))
+        return verdict.transaction.user_id.encode(), value, self._origin(verdict.offset)
 
     def _refused(self, refusal: Refusal) -> Message:
         key, value = refusal.record.key, refusal.record.value or b""
@@ -185,20 +167,14 @@ class KafkaOutbox:
             # It would not fit; the headers say where the whole of it is.
             headers.append(("cut-from", b"%d" % len(value)))
             key, value = key and key[:LARGEST_KEY], value[: LARGEST_LETTER - LARGEST_KEY]
-        return Message(key, value, headers)
+        return key, value, headers
 
-    def _origin(self, offset: int) -> list[tuple[str, bytes]]:
-        return [("source-partition", b"%d" % self._partition), ("source-offset", b"%d" % offset)]
+    def _origin(self, offset: int) -> list[Header]:
+        return [self._source_partition, ("source-offset", b"%d" % offset)]
 
 
 def _is_loss(error: BaseException) -> bool:
     return isinstance(error, LOST) or (isinstance(error, KafkaError) and error.retriable)
-
-
-def _append(batch: BatchBuilder, message: Message) -> bool:
-    """Whether the message still fitted; a batch that is full closes itself."""
-    added = batch.append(timestamp=None, key=message.key, value=message.value, headers=message.headers)
-    return added is not None
 
 
 def _look_at(sent: Sent) -> None:

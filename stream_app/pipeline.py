@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from schemas.transaction import Decoder, Refused
-from stream_app.scoring import Arrival, Detector, Scores, Verdict, Window, score
-from stream_app.windows import encode_window
+from stream_app.scoring import Arrival, Detector, Scores, Verdict, score
+from stream_app.window import Window, encode_window
 
 
 class Record(Protocol):
@@ -91,7 +91,7 @@ class Windows(Protocol):
     def load(self, partition: int, user_ids: Iterable[str]) -> dict[str, Window]:
         """A window for each user, a new one for a user who has none."""
 
-    def write(self, partition: int, items: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+    def write(self, partition: int, items: Sequence[tuple[bytes, bytes | None]], offset: int) -> None:
         """Put encoded windows by key and set the changelog offset, in one write."""
 
 
@@ -138,26 +138,29 @@ class Pipeline:
         intake = self._decode(batch)
         windows = self._load(batch.partition, intake.arrivals)
         scores = score(intake.arrivals, windows, self._detector)
-        output = _output(batch, intake, scores, windows)
+        changed = {user: windows[user] for user in scores.users()}
+        output = _output(batch, intake, scores, changed)
         stored = await self._store_rows(output)
         changelog_offset = await self._outbox.commit(output)
         self._keep_windows(output, changelog_offset)
-        self._mirror_windows(scores, windows)
+        self._mirror_windows(changed)
         self._tally.count(_outcomes(intake, scores, stored))
 
     def _decode(self, batch: Batch) -> Intake:
-        intake, decode = Intake(), self._decoder.decode
-        for record in batch.records:
-            if record.value is None:
-                intake.tombstones += 1
-                continue
-            try:
-                transaction = decode(record.value, record.key, record.timestamp)
-            except Refused as refused:
-                intake.refusals.append(Refusal(record, refused.reason, refused.detail))
-                continue
-            intake.unknown_fields += transaction.unknown
-            intake.arrivals.append(Arrival(record.offset, record.timestamp, transaction))
+        intake = Intake()
+        records = [record for record in batch.records if record.value is not None]
+        intake.tombstones = len(batch.records) - len(records)
+        found = self._decoder.decode_many(
+            [record.value or b"" for record in records],
+            [record.key for record in records],
+            [record.timestamp for record in records],
+        )
+        for record, one in zip(records, found, strict=True):
+            if isinstance(one, Refused):
+                intake.refusals.append(Refusal(record, one.reason, one.detail))
+            else:
+                intake.unknown_fields += one.unknown
+                intake.arrivals.append(Arrival(record.offset, record.timestamp, one))
         return intake
 
     def _load(self, partition: int, arrivals: Iterable[Arrival]) -> dict[str, Window]:
@@ -172,17 +175,13 @@ class Pipeline:
         if changelog_offset is not None:
             self._windows.write(output.partition, output.changes, changelog_offset)
 
-    def _mirror_windows(self, scores: Scores, windows: Mapping[str, Window]) -> None:
+    def _mirror_windows(self, windows: Mapping[str, Window]) -> None:
         if self._mirror is not None:
-            self._mirror.put({user: windows[user] for user in _users(scores)})
-
-
-def _users(scores: Scores) -> set[str]:
-    return {verdict.transaction.user_id for verdict in scores.verdicts}
+            self._mirror.put(windows)
 
 
 def _output(batch: Batch, intake: Intake, scores: Scores, windows: Mapping[str, Window]) -> Output:
-    changes = [(user.encode(), encode_window(windows[user])) for user in _users(scores)]
+    changes = [(user.encode(), encode_window(window)) for user, window in windows.items()]
     return Output(batch.partition, batch.next_offset, scores.verdicts, intake.refusals, changes)
 
 

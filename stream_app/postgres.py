@@ -29,7 +29,7 @@ TRANSIENT = (
 SESSION = {
     "application_name": "txnwatch-worker",
     "idle_in_transaction_session_timeout": "15s",
-    "statement_timeout": "60s",
+    "statement_timeout": "20s",
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",

@@ -16,9 +16,8 @@ from redis.exceptions import RedisError
 
 from stream_app.committed import Records, read_committed
 from stream_app.mirror import RedisMirror
-from stream_app.scoring import Window
 from stream_app.settings import Settings
-from stream_app.windows import decode_window
+from stream_app.window import Window, decode_window
 
 
 @click.group()

@@ -110,7 +110,7 @@ async def _apply(store: WindowStore, consumer: AIOKafkaConsumer, changelog: Topi
     while await consumer.position(changelog) < end:
         fetched = await consumer.getmany(changelog, timeout_ms=200, max_records=MOST_RECORDS)
         if records := fetched.get(changelog):
-            changes = ((record.key, record.value) for record in records)
+            changes = [(record.key, record.value) for record in records]
             store.write(changelog.partition, changes, records[-1].offset)
             count += len(records)
     return count

@@ -64,7 +64,8 @@ class Settings(BaseSettings):
     retry_seconds: float = Field(300, validation_alias="TXNWATCH_RETRY_SECONDS", gt=0, le=86_400)
     stop_seconds: float = Field(30, validation_alias="TXNWATCH_STOP_SECONDS", gt=0, le=3600)
     session_seconds: float = Field(10, validation_alias="TXNWATCH_SESSION_SECONDS", ge=6, le=300)
-    block_cache_bytes: PositiveInt = Field(64 << 20, validation_alias="TXNWATCH_BLOCK_CACHE_BYTES")
+    window_cache_bytes: PositiveInt = Field(128 << 20, validation_alias="TXNWATCH_WINDOW_CACHE_BYTES")
+    block_cache_bytes: PositiveInt = Field(32 << 20, validation_alias="TXNWATCH_BLOCK_CACHE_BYTES")
     write_buffer_bytes: PositiveInt = Field(64 << 20, validation_alias="TXNWATCH_WRITE_BUFFER_BYTES")
 
     @field_validator("postgres", "redis")

@@ -1,73 +1,41 @@
 """Users' windows in RocksDB, one database a partition, read and written by batch.
 
 The store keeps the changelog offset that its content stands for in the same write as the content, so
-that it is either before a batch or after it, never between.
+that it is either before a batch or after it, never between. There is no write-ahead log: a process that
+dies leaves an earlier state of the same kind, and the changelog has what came after.
 """
 
 import shutil
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteBufferManager
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompactionStyle,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteBufferManager,
+    WriteOptions,
+)
 
 from schemas.scored import amount_text
-from stream_app.scoring import ID_BYTES, Window
+from stream_app.recent import ENTRY_BYTES, RecentValues
+from stream_app.window import Window, decode_window
 
 # No user's key starts with NUL.
 OFFSET_KEY = b"\0changelog-offset"
 IDENTITY_KEY = b"\0changelog"
 USER_KEY_BYTES = 36
-WIDTHS = {4: "I", 8: "q"}  # bytes an amount, in the first that fits all; else 16
-WIDEST = 16
-_HEADER = struct.Struct("<BBqq")
-_AMOUNTS = {
-    width: [struct.Struct(f"<{count}{code}") for count in range(256)] for width, code in WIDTHS.items()
-}
-
-
-def encode_window(window: Window) -> bytes:
-    """The window as bytes: width of an amount, count, last offset, update time, ids, amounts.
-
-    >>> window = Window([1, 2], bytes(32), 3, last_offset=7, updated_at=9)
-    >>> len(encode_window(window)), decode_window(encode_window(window)) == window
-    (58, True)
-    """
-    width, amounts = _encode_amounts(window.amounts)
-    header = _HEADER.pack(width, len(window.amounts), window.last_offset, window.updated_at)
-    return header + window.ids + amounts
-
-
-def _encode_amounts(amounts: list[int]) -> tuple[int, bytes]:
-    for width in WIDTHS:
-        try:
-            return width, _AMOUNTS[width][len(amounts)].pack(*amounts)
-        except struct.error:
-            continue  # one of them needs more
-    return WIDEST, b"".join(amount.to_bytes(WIDEST, "little") for amount in amounts)
-
-
-def decode_window(data: bytes) -> Window:
-    """The window that `encode_window` made these bytes of; ValueError for bytes it did not make."""
-    try:
-        width, count, last_offset, updated_at = _HEADER.unpack_from(data)
-    except struct.error:
-        raise ValueError("a window's header is cut short") from None
-    start = _HEADER.size + ID_BYTES * count
-    if not (width in WIDTHS or width == WIDEST) or len(data) != start + width * count:
-        raise ValueError(f"not a window of a known format: {len(data)} bytes, {width} an amount")
-    if width in WIDTHS:
-        amounts = list(_AMOUNTS[width][count].unpack_from(data, start))
-    else:
-        amounts = [int.from_bytes(data[at : at + width], "little") for at in range(start, len(data), width)]
-    return Window(amounts, data[_HEADER.size : start], sum(amounts), last_offset, updated_at)
 
 
 def describe(window: Window) -> dict[str, Any]:
     """The window as people read it: amounts newest first, as decimal text."""
-    count = len(window.amounts)
+    count = window.count
     return {
         "count": count,
         "mean": amount_text(window.mean) if count else None,
@@ -89,11 +57,16 @@ class WrongWindowsError(Exception):
 
 
 class WindowStore:
-    """Windows by user id, in one RocksDB database a partition; caches are shared by all of them."""
+    """Windows by user id, in one RocksDB database a partition; the bytes given are for all of them together.
 
-    def __init__(self, folder: Path, *, cache_bytes: int, buffer_bytes: int) -> None:
+    `recent_bytes` are for the windows that were written last.
+    """
+
+    def __init__(self, folder: Path, *, cache_bytes: int, buffer_bytes: int, recent_bytes: int = 0) -> None:
         self.folder = folder
         self._databases: dict[int, Rdict] = {}
+        self._recent: dict[int, RecentValues] = {}
+        self._most_recent = recent_bytes // ENTRY_BYTES
         self._cache = Cache(cache_bytes)
         self._buffers = WriteBufferManager(buffer_bytes, allow_stall=False)
 
@@ -104,6 +77,7 @@ class WindowStore:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         database = Rdict(str(self._path(partition)), self._options())
+        database.set_write_options(_without_log())
         found: bytes | None = database.get(IDENTITY_KEY)
         if identity is not None and found is None:
             database.put(IDENTITY_KEY, identity.encode())
@@ -114,9 +88,11 @@ class WindowStore:
                 "TXNWATCH_DATADIR, or delete that folder to have them restored"
             )
         self._databases[partition] = database
+        self._recent[partition] = RecentValues()
 
     def close(self, partition: int) -> None:
         """Close the partition's database, which unlocks it; nothing where it is not open."""
+        self._recent.pop(partition, None)
         database = self._databases.pop(partition, None)
         if database is not None:
             database.close()
@@ -133,14 +109,17 @@ class WindowStore:
 
     def load(self, partition: int, user_ids: Iterable[str]) -> dict[str, Window]:
         """A window for each user, a new one for a user who has none."""
-        users = list(user_ids)
-        values: list[Any] = self._databases[partition].get([user.encode() for user in users]) or []
+        keys = {user: user.encode() for user in user_ids}
+        values = self._recent[partition].known([*keys.values()])
+        if others := [key for key in keys.values() if key not in values]:
+            found: Any = self._databases[partition].get(list(others))
+            values.update(zip(others, found, strict=True))
         return {
-            user: Window() if value is None else decode_window(value)
-            for user, value in zip(users, values, strict=True)
+            user: Window() if (value := values[key]) is None else decode_window(value)
+            for user, key in keys.items()
         }
 
-    def write(self, partition: int, items: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+    def write(self, partition: int, items: Sequence[tuple[bytes, bytes | None]], offset: int) -> None:
         """Put (for None, delete) encoded windows by key and set the changelog offset, in one write."""
         batch = WriteBatch(raw_mode=True)
         for key, value in items:
@@ -150,6 +129,7 @@ class WindowStore:
                 batch.put(key, value)
         batch.put(OFFSET_KEY, str(offset).encode())
         self._databases[partition].write(batch)
+        self._recent[partition].put(items, self._most_recent // len(self._databases))
 
     def windows(self, partition: int) -> Iterator[tuple[str, Window]]:
         """Every user's window in the partition, by user id."""
@@ -178,8 +158,17 @@ class WindowStore:
         options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes it by position
         options.set_write_buffer_manager(self._buffers)
         options.set_keep_log_file_num(2)
+        # Ids do not compress, and windows are written more often than read: less sorting, larger files.
+        options.set_compression_type(DBCompressionType.none())
+        options.set_compaction_style(DBCompactionStyle.universal())
         table = BlockBasedOptions()
         table.set_block_cache(self._cache)
         table.set_bloom_filter(10, block_based=False)
         options.set_block_based_table_factory(table)
         return options
+
+
+def _without_log() -> WriteOptions:
+    options = WriteOptions()
+    options.disable_wal = True  # type: ignore[method-assign,assignment]  # a property, despite its stub
+    return options

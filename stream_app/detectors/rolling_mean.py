@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from schemas.scored import Flag, amount_text
-from stream_app.scoring import Window
+from stream_app.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class RollingMean:
 
     def score_one(self, window: Window, amount: int) -> Flag | None:
         """The flag of an amount above the threshold, else None."""
-        count, total = len(window.amounts), window.total
+        count, total = window.count, window.total
         if count < self.minimum or not total:
             return None
         if amount * count * self.factor.denominator <= self.factor.numerator * total:

@@ -7,8 +7,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from stream_app.scoring import ID_BYTES
-from stream_app.windows import WindowStore, decode_window
+from stream_app.window import ID_BYTES, decode_window
+from stream_app.windows import WindowStore
 from tests.faults.oracle import Expected, Findings, Place, Record, UserWindow, replay
 from tests.installation import Installation
 

@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from stream_app.mirror import CHUNK_USERS, MOST_PENDING, RedisMirror
-from stream_app.scoring import Window
+from stream_app.window import Window
 from tests.services import free_port
 
 USER = "00000000-0000-4000-8000-000000000001"
@@ -20,7 +20,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 def window(offset: int, *amounts: int) -> Window:
-    return Window(list(amounts), bytes(16 * len(amounts)), sum(amounts), last_offset=offset, updated_at=1000)
+    return Window.of(list(amounts), bytes(16 * len(amounts)), last_offset=offset, updated_at=1000)
 
 
 async def test_a_window_is_mirrored_as_a_hash_and_a_list_newest_first(redis: Redis) -> None:

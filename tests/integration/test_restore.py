@@ -12,9 +12,9 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from stream_app.outbox import KafkaOutbox
 from stream_app.pipeline import Output
 from stream_app.restore import Bounds, KafkaMismatchError, changelog_reached, restore
-from stream_app.scoring import Window
 from stream_app.settings import Settings
-from stream_app.windows import WindowStore, WrongWindowsError, encode_window
+from stream_app.window import Window, encode_window
+from stream_app.windows import WindowStore, WrongWindowsError
 
 PARTITION = 1
 USERS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(50)]
@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[WindowStore]:
 
 
 def batch(number: int, users: list[str]) -> Output:
-    window = encode_window(Window([number], bytes(16), number, last_offset=number))
+    window = encode_window(Window.of([number], bytes(16), last_offset=number))
     return Output(PARTITION, number, [], [], [(user.encode(), window) for user in users])
 
 

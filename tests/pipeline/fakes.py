@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from schemas.transaction import Decoder
 from stream_app.detectors.rolling_mean import RollingMean
 from stream_app.pipeline import Batch, LostPartitionError, Output, Pipeline
-from stream_app.scoring import Verdict, Window
-from stream_app.windows import decode_window, encode_window
+from stream_app.scoring import Verdict
+from stream_app.window import Window, decode_window, encode_window
 
 
 class Crash(BaseException):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.pipeline import Batch, LostPartitionError
-from stream_app.windows import decode_window
+from stream_app.window import decode_window
 from tests.oracle import replay
 from tests.pipeline.fakes import Crash, FakeRecord, World
 from tests.traffic import Sent, traffic

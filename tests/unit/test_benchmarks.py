@@ -31,8 +31,9 @@ from benchmarks.schedule import (
 from benchmarks.standings import failures, table, times
 from schemas.transaction import Decoder
 from stream_app.detectors import detector_of
-from stream_app.scoring import Arrival, Window, score
+from stream_app.scoring import Arrival, score
 from stream_app.settings import Settings
+from stream_app.window import Window
 
 
 def flagged(load: list[list[tuple[bytes, bytes]]]) -> list[list[str]]:
