@@ -93,7 +93,7 @@ class FaustRestorer(Restorer):
 
 def ours(user: str) -> Entry:
     """A window as our worker's changelog holds it."""
-    window = Window.of([AMOUNT] * LENGTH, bytes(16 * LENGTH), updated_at=int(time.time() * 1000))
+    window = Window.of([AMOUNT] * LENGTH, updated_at=int(time.time() * 1000))
     return user.encode(), encode_window(window)
 
 

@@ -55,6 +55,8 @@ LOST = (
 )
 
 
+NO_HEADERS: list[Header] = []
+
 Sent = asyncio.Future[Any]  # of aiokafka's RecordMetadata
 
 
@@ -113,7 +115,7 @@ class KafkaOutbox:
     async def _fill(self, output: Output) -> int | None:
         settings = self._settings
         flagged = [verdict for verdict in output.verdicts if verdict.flag is not None]
-        changes: list[Message] = [(key, value, []) for key, value in output.changes]
+        changes: list[Message] = [(key, value, NO_HEADERS) for key, value in output.changes]
         submitted = [
             *await self._submit(settings.scored_topic, map(self._scored, output.verdicts)),
             *await self._submit(settings.anomalies_topic, map(self._scored, flagged)),

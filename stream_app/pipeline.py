@@ -188,7 +188,7 @@ def _output(batch: Batch, intake: Intake, scores: Scores, windows: Mapping[str, 
 def _outcomes(intake: Intake, scores: Scores, stored: int) -> Counter[str]:
     outcomes = Counter(f"refused_{refusal.reason}" for refusal in intake.refusals)
     outcomes["scored"] = len(scores.verdicts)
-    outcomes["flagged"] = sum(verdict.flag is not None for verdict in scores.verdicts)
+    outcomes["flagged"] = len([verdict for verdict in scores.verdicts if verdict.flag])
     outcomes["duplicate"] = scores.duplicates
     outcomes["replayed"] = scores.replayed
     outcomes["already_stored"] = len(scores.verdicts) - stored

@@ -2,7 +2,7 @@
 
 A detector has two verbs, kept apart so that a transaction never counts towards its own verdict:
 `score_one(window, amount)` says whether an amount stands out against the window before it, and
-`learn_one(window, amount)` lets the amount join.
+`learn_one(window, amount, transaction_id)` lets the amount join.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,8 +22,8 @@ class Detector(Protocol):
     def score_one(self, window: Window, amount: int) -> Flag | None:
         """The flag of an amount (hundredths) that stands out against the window, else None."""
 
-    def learn_one(self, window: Window, amount: int) -> None:
-        """Let the amount join the window."""
+    def learn_one(self, window: Window, amount: int, transaction_id: bytes) -> None:
+        """Let the amount join the window, with the transaction's id in 16 bytes."""
 
 
 class Arrival(msgspec.Struct, gc=False):
@@ -86,8 +86,7 @@ def score(arrivals: Iterable[Arrival], windows: Mapping[str, Window], detector: 
         else:
             flag = detector.score_one(window, transaction.amount)
             scores.verdicts.append(Verdict(arrival.offset, identity, transaction, flag))
-            detector.learn_one(window, transaction.amount)
-            window.remember(identity)
+            detector.learn_one(window, transaction.amount, identity)
             window.last_offset = arrival.offset
             window.updated_at = arrival.timestamp
     return scores

@@ -109,14 +109,14 @@ class WindowStore:
 
     def load(self, partition: int, user_ids: Iterable[str]) -> dict[str, Window]:
         """A window for each user, a new one for a user who has none."""
-        keys = {user: user.encode() for user in user_ids}
-        values = self._recent[partition].known([*keys.values()])
-        if others := [key for key in keys.values() if key not in values]:
-            found: Any = self._databases[partition].get(list(others))
-            values.update(zip(others, found, strict=True))
+        users = list(user_ids)
+        keys = [user.encode() for user in users]
+        values = self._recent[partition].get(keys)
+        if None in values:
+            values = self._look_up(partition, keys, values)
         return {
-            user: Window() if (value := values[key]) is None else decode_window(value)
-            for user, key in keys.items()
+            user: decode_window(value) if value else Window()
+            for user, value in zip(users, values, strict=True)
         }
 
     def write(self, partition: int, items: Sequence[tuple[bytes, bytes | None]], offset: int) -> None:
@@ -129,7 +129,8 @@ class WindowStore:
                 batch.put(key, value)
         batch.put(OFFSET_KEY, str(offset).encode())
         self._databases[partition].write(batch)
-        self._recent[partition].put(items, self._most_recent // len(self._databases))
+        known = ((key, value or b"") for key, value in items)
+        self._recent[partition].put(known, self._most_recent // len(self._databases))
 
     def windows(self, partition: int) -> Iterator[tuple[str, Window]]:
         """Every user's window in the partition, by user id."""
@@ -149,6 +150,15 @@ class WindowStore:
     def partitions(self) -> list[int]:
         """The partitions that are open."""
         return sorted(self._databases)
+
+    def _look_up(
+        self, partition: int, keys: Sequence[bytes], values: Sequence[bytes | None]
+    ) -> list[bytes | None]:
+        """The values, those that are None from the database."""
+        missing = [key for key, value in zip(keys, values, strict=True) if value is None]
+        found: Any = self._databases[partition].get(list(missing))
+        stored = iter(found)
+        return [next(stored) if value is None else value for value in values]
 
     def _path(self, partition: int) -> Path:
         return self.folder / f"windows-{partition}.db"

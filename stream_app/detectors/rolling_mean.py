@@ -17,7 +17,7 @@ class RollingMean:
     >>> rule = RollingMean(size=20, minimum=2, factor=Fraction(5))
     >>> window = Window()
     >>> for amount in (100, 300):
-    ...     rule.learn_one(window, amount)
+    ...     rule.learn_one(window, amount, bytes(16))
     >>> rule.score_one(window, 1000) is None  # 10.00 is exactly 5 x 2.00
     True
     >>> rule.score_one(window, 1001)
@@ -49,6 +49,6 @@ class RollingMean:
             threshold=amount_text(round(mean * self.factor)),
         )
 
-    def learn_one(self, window: Window, amount: int) -> None:
+    def learn_one(self, window: Window, amount: int, transaction_id: bytes) -> None:
         """Let the amount join; flagged ones do too."""
-        window.push(amount, self.size)
+        window.push(amount, transaction_id, self.size)

@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from redis.asyncio import Redis
 
-from stream_app.window import ID_BYTES, decode_window
+from stream_app.window import decode_window
 from stream_app.windows import WindowStore
 from tests.faults.oracle import Expected, Findings, Place, Record, UserWindow, replay
 from tests.installation import Installation
@@ -148,8 +149,7 @@ def _window(data: bytes) -> UserWindow:
 
 
 def _window_of(window: Any) -> UserWindow:
-    ids = [window.ids[at : at + ID_BYTES] for at in range(0, len(window.ids), ID_BYTES)]
-    texts = [f"{i.hex()[:8]}-{i.hex()[8:12]}-{i.hex()[12:16]}-{i.hex()[16:20]}-{i.hex()[20:]}" for i in ids]
+    texts = [str(UUID(bytes=identity)) for identity in window.ids]
     return UserWindow(window.amounts, texts, window.last_offset, window.updated_at)
 
 

@@ -20,7 +20,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 def window(offset: int, *amounts: int) -> Window:
-    return Window.of(list(amounts), bytes(16 * len(amounts)), last_offset=offset, updated_at=1000)
+    return Window.of(amounts, last_offset=offset, updated_at=1000)
 
 
 async def test_a_window_is_mirrored_as_a_hash_and_a_list_newest_first(redis: Redis) -> None:

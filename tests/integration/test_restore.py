@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[WindowStore]:
 
 
 def batch(number: int, users: list[str]) -> Output:
-    window = encode_window(Window.of([number], bytes(16), last_offset=number))
+    window = encode_window(Window.of([number], last_offset=number))
     return Output(PARTITION, number, [], [], [(user.encode(), window) for user in users])
 
 
