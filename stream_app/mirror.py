@@ -7,16 +7,19 @@ one of a later offset, so writes may be repeated and come from a former owner of
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from types import TracebackType
 from typing import Self
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from schemas.money import amount_text
 from stream_app.window import Window
 
 logger = logging.getLogger(__name__)
@@ -26,33 +29,51 @@ MOST_PENDING = 100_000
 LAST_WRITES_SECONDS = 5
 FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0
 
-# KEYS: a window's hash and its list of amounts, by turns. ARGV: six values a user, the last of them the
-# amounts in hundredths. Redis sets their points: rendering twenty texts a window cost a fifth of the worker.
-WRITE = """
-local function money(hundredths)
-    local digits = string.rep('0', 3 - #hundredths) .. hundredths
-    return string.sub(digits, 1, -3) .. '.' .. string.sub(digits, -2)
+# ARGV[1] of both scripts: MessagePack of an array for each window, as `_described` makes them. Ten arguments a
+# window, its keys among them, would cost the worker twice as much.
+
+# Where Redis has the window as it was read, only what has joined since is pushed. Returns which of the
+# windows it has otherwise.
+FOLLOW = """
+local others = {}
+for number, window in ipairs(cmsgpack.unpack(ARGV[1])) do
+    local user, read, count, total, mean, offset, at = unpack(window, 1, 7)
+    local hash, list = 'user:' .. user .. ':window', 'user:' .. user .. ':txn_amounts'
+    if (redis.call('HGET', hash, 'last_offset') or '-1') ~= read
+            or redis.call('LPUSH', list, unpack(window, 8)) < count then
+        others[#others + 1] = number
+    else
+        redis.call('HSET', hash, 'count', count, 'sum', total, 'mean', mean, 'last_offset', offset,
+            'updated_at', at)
+        redis.call('LTRIM', list, 0, count - 1)
+    end
 end
-for i = 1, #KEYS / 2 do
-    local hash, list, at = KEYS[2 * i - 1], KEYS[2 * i], 6 * (i - 1)
-    local offset = tonumber(redis.call('HGET', hash, 'last_offset') or -1)
-    if tonumber(ARGV[at + 4]) >= offset then
-        redis.call('HSET', hash, 'count', ARGV[at + 1], 'sum', money(ARGV[at + 2]),
-            'mean', money(ARGV[at + 3]), 'last_offset', ARGV[at + 4], 'updated_at', ARGV[at + 5])
+return others
+"""
+# All of each window, unless Redis has one of a later offset.
+WRITE = """
+for _, window in ipairs(cmsgpack.unpack(ARGV[1])) do
+    local user, _, count, total, mean, offset, at = unpack(window, 1, 7)
+    local hash, list = 'user:' .. user .. ':window', 'user:' .. user .. ':txn_amounts'
+    if tonumber(offset) >= tonumber(redis.call('HGET', hash, 'last_offset') or -1) then
+        redis.call('HSET', hash, 'count', count, 'sum', total, 'mean', mean, 'last_offset', offset,
+            'updated_at', at)
         redis.call('DEL', list)
-        local amounts = {}
-        for amount in string.gmatch(ARGV[at + 6], '[^ ]+') do amounts[#amounts + 1] = money(amount) end
-        redis.call('RPUSH', list, unpack(amounts))
+        redis.call('LPUSH', list, unpack(window, 8))
     end
 end
 """
+
+Described = tuple[str | int, ...]
+_ENCODE = msgspec.msgpack.Encoder().encode
 
 
 class RedisMirror:
     """The windows' mirror; its writing task runs from entering to leaving the context."""
 
     def __init__(self, redis: Redis) -> None:
-        self._write = redis.register_script(WRITE)
+        self._follow_script = redis.register_script(FOLLOW)
+        self._write_script = redis.register_script(WRITE)
         self._writer: asyncio.Task[None] | None = None
         self._pending: dict[str, Window] = {}
         self._arrived = asyncio.Event()
@@ -82,7 +103,10 @@ class RedisMirror:
             self._drop(len(windows) - len(known), "too many are waiting")
             windows = known
         if windows:
-            self._pending.update(windows)
+            for user, window in windows.items():
+                if former := self._pending.get(user):
+                    window.read_offset, window.joined = former.read_offset, former.joined + window.joined
+                self._pending[user] = window
             self._arrived.set()
             self._written.clear()
 
@@ -114,7 +138,7 @@ class RedisMirror:
             await self._arrived.wait()
             chunk = dict(islice(self._pending.items(), most))
             try:
-                await self._write(list(_keys(chunk)), list(_values(chunk.values())))
+                await self._write(chunk)
             except ResponseError as error:
                 # One of them is refused, a key of another type say: find it one by one, and leave it out.
                 if len(chunk) > 1:
@@ -129,6 +153,17 @@ class RedisMirror:
             delay, most = FIRST_DELAY, min(2 * most, CHUNK_USERS)
             self._forget(chunk)
 
+    async def _write(self, windows: Mapping[str, Window]) -> None:
+        others = {user: window for user, window in windows.items() if not 0 < window.joined <= window.count}
+        follow = [(user, window) for user, window in windows.items() if user not in others]
+        if follow:
+            joined = [_described(user, window, window.newest(window.joined)) for user, window in follow]
+            found = await self._follow_script(args=[_ENCODE(joined)])
+            others.update(follow[number - 1] for number in found)
+        if others:
+            whole = [_described(user, window, window.amounts) for user, window in others.items()]
+            await self._write_script(args=[_ENCODE(whole)])
+
     def _forget(self, written: Mapping[str, Window]) -> None:
         for user, window in written.items():
             if self._pending[user] is window:
@@ -138,14 +173,19 @@ class RedisMirror:
             self._written.set()
 
 
-def _keys(users: Iterable[str]) -> Iterator[str]:
-    for user in users:
-        yield f"user:{user}:window"
-        yield f"user:{user}:txn_amounts"
+def _described(user: str, window: Window, amounts: Iterable[int]) -> Described:
+    return (
+        user,
+        str(window.read_offset),
+        window.count,
+        amount_text(window.total),
+        amount_text(window.mean),
+        str(window.last_offset),
+        _time(window.updated_at),
+        *map(amount_text, amounts),
+    )
 
 
-def _values(windows: Iterable[Window]) -> Iterator[str | int]:
-    for window in windows:
-        yield from (window.count, window.total, window.mean, window.last_offset)
-        yield datetime.fromtimestamp(window.updated_at / 1000, UTC).isoformat()
-        yield " ".join(map(str, reversed(window.amounts)))
+@lru_cache(maxsize=10_000)
+def _time(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()

@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from stream_app.mirror import CHUNK_USERS, MOST_PENDING, RedisMirror
-from stream_app.window import Window
+from stream_app.window import Window, decode_window, encode_window
 from tests.services import free_port
 
 USER = "00000000-0000-4000-8000-000000000001"
@@ -89,3 +89,63 @@ async def test_a_redis_that_never_answers_neither_raises_nor_waits_for_long() ->
         # Of a user who waits already the newer window takes the older one's place.
         mirror.put({USER: window(2, 2), "one too many": window(1, 1)})
         assert mirror.dropped == 1
+
+
+def scored(former: Window | None, *amounts: int, size: int = 3) -> Window:
+    """The window as a batch leaves it: read as it was written, then joined by these amounts."""
+    window = Window() if former is None else decode_window(encode_window(former))
+    for amount in amounts:
+        window.push(amount, bytes(16), size)
+        window.last_offset += 1
+    return window
+
+
+async def amounts_in(redis: Redis) -> list[str]:
+    return list(map(str, await redis.lrange(f"user:{USER}:txn_amounts", 0, -1)))
+
+
+@pytest.mark.parametrize(
+    "batches", [[[1], [2], [3], [4]], [[1, 2], [3, 4]], [[1, 2, 3, 4]], [[1, 2, 3], [4]]]
+)
+async def test_what_joins_is_pushed_onto_what_is_there(redis: Redis, batches: list[list[int]]) -> None:
+    last = None
+    async with RedisMirror(redis) as mirror:
+        for amounts in batches:
+            last = scored(last, *amounts)
+            mirror.put({USER: last})
+            await mirror.flush()
+
+    assert await amounts_in(redis) == ["0.04", "0.03", "0.02"]
+    assert await redis.hmget(f"user:{USER}:window", "count", "sum", "last_offset") == ["3", "0.09", "3"]
+
+
+async def test_batches_that_wait_together_are_pushed_together(redis: Redis) -> None:
+    async with RedisMirror(redis) as mirror:
+        mirror.put({USER: (first := scored(None, 1, 2))})
+        await mirror.flush()
+        mirror.put({USER: (second := scored(first, 3))})
+        mirror.put({USER: scored(second, 4)})
+        await mirror.flush()
+
+    assert await amounts_in(redis) == ["0.04", "0.03", "0.02"]
+
+
+@pytest.mark.parametrize("lost", ["all", "list", "hash", "newer"])
+async def test_a_mirror_that_has_something_else_is_written_whole(redis: Redis, lost: str) -> None:
+    async with RedisMirror(redis) as mirror:
+        mirror.put({USER: (first := scored(None, 1, 2))})
+        await mirror.flush()
+        match lost:
+            case "all":
+                await redis.flushdb()
+            case "list":
+                await redis.delete(f"user:{USER}:txn_amounts")
+            case "hash":
+                await redis.delete(f"user:{USER}:window")
+            case "newer":  # by another owner of the partition
+                await redis.hset(f"user:{USER}:window", "last_offset", "9")
+        mirror.put({USER: scored(first, 3)})
+        await mirror.flush()
+
+    assert await amounts_in(redis) == (["0.02", "0.01"] if lost == "newer" else ["0.03", "0.02", "0.01"])
+    assert await redis.hget(f"user:{USER}:window", "last_offset") == ("9" if lost == "newer" else "2")

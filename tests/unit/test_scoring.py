@@ -160,7 +160,11 @@ def test_a_window_comes_back_from_its_encoding(amounts: list[int], offset: int, 
     ids = [number.to_bytes(16, "big") for number in range(len(amounts))]
     window = Window.of(amounts, ids, last_offset=offset, updated_at=updated)
 
-    assert decode_window(encode_window(window)) == window
+    read = decode_window(encode_window(window))
+
+    assert encode_window(read) == encode_window(window)
+    assert (read.amounts, read.ids, read.total) == (amounts, ids, sum(amounts))
+    assert (read.last_offset, read.updated_at, read.read_offset) == (offset, updated, offset)
 
 
 @given(st.binary(max_size=80))
