@@ -7,6 +7,7 @@ one of a later offset, so writes may be repeated and come from a former owner of
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -28,8 +29,11 @@ CHUNK_USERS = 500
 MOST_PENDING = 100_000
 LAST_WRITES_SECONDS = 5
 FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0
+# While more are waiting than are written at a time, writing rests for so many times as long as it took: what
+# the pipeline is behind with goes first, and several windows of a user become one.
+REST = 2
 
-# ARGV[1] of both scripts: MessagePack of an array for each window, as `_described` makes them. Ten arguments a
+# ARGV[1] of both scripts: MessagePack of an array for each window, as `_described` makes it. Ten arguments a
 # window, its keys among them, would cost the worker twice as much.
 
 # Where Redis has the window as it was read, only what has joined since is pushed. Returns which of the
@@ -136,7 +140,7 @@ class RedisMirror:
         delay, most = FIRST_DELAY, CHUNK_USERS
         while True:
             await self._arrived.wait()
-            chunk = dict(islice(self._pending.items(), most))
+            chunk, began = dict(islice(self._pending.items(), most)), time.monotonic()
             try:
                 await self._write(chunk)
             except ResponseError as error:
@@ -152,6 +156,8 @@ class RedisMirror:
                 continue
             delay, most = FIRST_DELAY, min(2 * most, CHUNK_USERS)
             self._forget(chunk)
+            if MOST_PENDING / 2 > len(self._pending) > CHUNK_USERS:
+                await asyncio.sleep(REST * (time.monotonic() - began))
 
     async def _write(self, windows: Mapping[str, Window]) -> None:
         others = {user: window for user, window in windows.items() if not 0 < window.joined <= window.count}

@@ -17,10 +17,10 @@ POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 CHUNK_ROWS = 500
 
-_UUIDS = struct.Struct(">hi16si16s")  # field count, id, user_id
-_SIZE = struct.Struct(">i")
-_TIMESTAMP = struct.Struct(">iq")
+_IDS = struct.Struct(">hi16si16s")  # field count, id, user_id
 _SMALL_AMOUNT = struct.Struct(">ihhHHHH")  # up to 9,999.99: one digit before the point and one after
+_MIDDLE = struct.Struct(">i3siqi")  # currency, txn_date, how long status is
+_JSONB = struct.Struct(">iB")  # how long it is, its version
 
 
 def copy_chunks(verdicts: Iterable[Verdict]) -> Iterator[bytes]:
@@ -38,14 +38,16 @@ def encode_row(verdict: Verdict) -> bytes:
     """One row as a COPY tuple of seven fields."""
     transaction = verdict.transaction
     _, meta_data = verdict.encoded()
+    status = transaction.status.encode()
+    date = (transaction.txn_date - POSTGRES_EPOCH) // MICROSECOND
     return b"".join(
         (
-            _UUIDS.pack(7, 16, verdict.identity, 16, identity_of(transaction.user_id)),
+            _IDS.pack(7, 16, verdict.identity, 16, identity_of(transaction.user_id)),
             encode_amount(transaction.amount),
-            _sized(transaction.currency.encode()),
-            _TIMESTAMP.pack(8, (transaction.txn_date - POSTGRES_EPOCH) // MICROSECOND),
-            _sized(transaction.status.encode()),
-            _sized(b"\x01" + meta_data),
+            _MIDDLE.pack(3, transaction.currency.encode(), 8, date, len(status)),
+            status,
+            _JSONB.pack(1 + len(meta_data), 1),
+            meta_data,
         )
     )
 
@@ -61,7 +63,3 @@ def encode_amount(hundredths: int) -> bytes:
         digits.append(digit)
     count = len(digits)
     return struct.pack(f">ihhHH{count}H", 8 + 2 * count, count, count - 2, 0, 2, *reversed(digits))
-
-
-def _sized(data: bytes) -> bytes:
-    return _SIZE.pack(len(data)) + data
