@@ -23,6 +23,7 @@ from stream_app.ownership import Ownership
 from stream_app.pipeline import Outbox, Pipeline
 from stream_app.postgres import PostgresRows, connect
 from stream_app.recovery import PartitionTableManager
+from stream_app.redis_windows import RedisWindows
 from stream_app.settings import Settings
 from stream_app.table import WindowTable
 from stream_app.topics import check_topics
@@ -97,7 +98,7 @@ def create_app(settings: Settings) -> ScoringApp:
 async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
     settings = app.settings
     rows = await _rows(settings, resources) if settings.has_sink("postgres") else None
-    mirror = await _mirror(settings, resources) if settings.has_sink("redis") else None
+    mirror = await _mirror(app, resources) if settings.has_sink("redis") else None
     decoder = Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours))
     detector = detector_of(settings)
 
@@ -131,9 +132,10 @@ async def _rows(settings: Settings, resources: AsyncExitStack) -> PostgresRows:
     return PostgresRows(pool, settings.transactions_topic, retry_seconds=settings.retry_seconds)
 
 
-async def _mirror(settings: Settings, resources: AsyncExitStack) -> RedisMirror:
-    redis = Redis.from_url(settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
-    return await resources.enter_async_context(RedisMirror(await resources.enter_async_context(redis)))
+async def _mirror(app: ScoringApp, resources: AsyncExitStack) -> RedisMirror:
+    redis = Redis.from_url(app.settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
+    windows = RedisWindows(await resources.enter_async_context(redis))
+    return await resources.enter_async_context(RedisMirror(windows, app.windows.load))
 
 
 def _faust_options(settings: Settings) -> dict[str, Any]:

@@ -124,6 +124,7 @@ class Ownership:
             restored = await self._restore(partition, identity, bounds)
             outbox.resume(self._store.changelog_offset(partition))
             if self._mirror is not None:
+                stack.callback(self._mirror.detach, partition)
                 rebuilding = asyncio.create_task(self._mirror.rebuild(self._store.windows(partition)))
                 stack.push_async_callback(_cancel, rebuilding)
             self._owned[partition] = Owned(self._make_pipeline(epoch, outbox), stack.pop_all())

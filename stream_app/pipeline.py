@@ -98,8 +98,8 @@ class Windows(Protocol):
 class Mirror(Protocol):
     """Step 7. Never raises, never waits."""
 
-    def put(self, windows: Mapping[str, Window]) -> None:
-        """Take note of windows to be mirrored soon."""
+    def put(self, partition: int, windows: Mapping[str, Window]) -> None:
+        """Take note of changed windows, to be mirrored soon."""
 
 
 class Tally(Protocol):
@@ -143,7 +143,7 @@ class Pipeline:
         stored = await self._store_rows(output)
         changelog_offset = await self._outbox.commit(output)
         self._keep_windows(output, changelog_offset)
-        self._mirror_windows(changed)
+        self._mirror_windows(batch.partition, changed)
         self._tally.count(_outcomes(intake, scores, stored))
 
     def _decode(self, batch: Batch) -> Intake:
@@ -175,9 +175,9 @@ class Pipeline:
         if changelog_offset is not None:
             self._windows.write(output.partition, output.changes, changelog_offset)
 
-    def _mirror_windows(self, windows: Mapping[str, Window]) -> None:
+    def _mirror_windows(self, partition: int, windows: Mapping[str, Window]) -> None:
         if self._mirror is not None:
-            self._mirror.put(windows)
+            self._mirror.put(partition, windows)
 
 
 def _output(batch: Batch, intake: Intake, scores: Scores, windows: Mapping[str, Window]) -> Output:

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from stream_app.committed import Records, read_committed
-from stream_app.mirror import RedisMirror
+from stream_app.redis_windows import RedisWindows
 from stream_app.settings import Settings
 from stream_app.window import Window, decode_window
 
@@ -53,12 +53,12 @@ async def rebuild(settings: Settings) -> int:
     async with redis:
         await redis.ping()
         reading = aclosing(read_committed(settings.servers, settings.changelog_topic))
-        async with RedisMirror(redis) as target, reading as changelog:
+        target = RedisWindows(redis)
+        async with reading as changelog:
             async for records in changelog:
                 windows = _windows(records)
                 users |= windows.keys()
-                await target.rebuild(windows.items())
-                await target.flush()
+                await target.write_all(windows.items())
     return len(users)
 
 

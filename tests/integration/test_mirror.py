@@ -1,12 +1,13 @@
 """The Redis mirror: readable, never set back by an older window, never in the way."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 import pytest
 from redis.asyncio import Redis
 
-from stream_app.mirror import CHUNK_USERS, MOST_PENDING, RedisMirror
+from stream_app.mirror import MOST_PENDING, RedisMirror
+from stream_app.redis_windows import CHUNK_USERS, RedisWindows
 from stream_app.window import Window, decode_window, encode_window
 from tests.services import free_port
 
@@ -23,9 +24,26 @@ def window(offset: int, *amounts: int) -> Window:
     return Window.of(amounts, last_offset=offset, updated_at=1000)
 
 
+class Mirroring(RedisMirror):
+    """A mirror of windows that are kept here."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = RedisWindows(redis)
+        self.windows: dict[str, Window] = {}
+        super().__init__(self.redis, self.load)
+
+    def load(self, _partition: int, users: Iterable[str]) -> dict[str, Window]:
+        return {user: decode_window(encode_window(self.windows[user])) for user in users}
+
+    def change(self, windows: Mapping[str, Window], partition: int = 0) -> None:
+        """What the pipeline does: keep windows, then have them mirrored."""
+        self.windows |= windows
+        self.put(partition, windows)
+
+
 async def test_a_window_is_mirrored_as_a_hash_and_a_list_newest_first(redis: Redis) -> None:
-    async with RedisMirror(redis) as mirror:
-        mirror.put({USER: window(7, 100, 250, 10**20 - 1)})
+    async with Mirroring(redis) as mirror:
+        mirror.change({USER: window(7, 100, 250, 10**20 - 1)})
         await mirror.flush()
 
     assert await redis.hgetall(f"user:{USER}:window") == {
@@ -39,10 +57,10 @@ async def test_a_window_is_mirrored_as_a_hash_and_a_list_newest_first(redis: Red
 
 
 async def test_an_older_window_does_not_overwrite_a_newer_one(redis: Redis) -> None:
-    async with RedisMirror(redis) as mirror:
-        mirror.put({USER: window(7, 100)})
+    async with Mirroring(redis) as mirror:
+        mirror.change({USER: window(7, 100)})
         await mirror.flush()
-        mirror.put({USER: window(6, 1)})
+        mirror.change({USER: window(6, 1)})
         await mirror.flush()
 
     assert await redis.hget(f"user:{USER}:window", "last_offset") == "7"
@@ -51,7 +69,7 @@ async def test_an_older_window_does_not_overwrite_a_newer_one(redis: Redis) -> N
 
 async def test_all_windows_of_a_rebuild_arrive(redis: Redis) -> None:
     users = [f"{number:032d}" for number in range(2 * CHUNK_USERS + 1)]
-    async with RedisMirror(redis) as mirror:
+    async with Mirroring(redis) as mirror:
         assert await mirror.rebuild((user, window(1, 5)) for user in users) == len(users)
         await mirror.flush()
 
@@ -60,9 +78,9 @@ async def test_all_windows_of_a_rebuild_arrive(redis: Redis) -> None:
 
 async def test_what_is_put_while_redis_is_away_arrives_when_it_comes(redis: Redis) -> None:
     await redis.client_pause(600, all=False)
-    async with RedisMirror(redis) as mirror:
+    async with Mirroring(redis) as mirror:
         for offset in range(100):
-            mirror.put({USER: window(offset, offset)})
+            mirror.change({USER: window(offset, offset)})
         await mirror.flush()
 
     assert await redis.hget(f"user:{USER}:window", "last_offset") == "99"
@@ -72,22 +90,22 @@ async def test_a_key_that_redis_refuses_is_left_out_and_the_others_are_mirrored(
     users = [f"{number:032d}" for number in range(30)]
     await redis.set(f"user:{users[7]}:window", "not a hash")
 
-    async with RedisMirror(redis) as mirror:
-        mirror.put({user: window(1, 5) for user in users})
+    async with Mirroring(redis) as mirror:
+        mirror.change({user: window(1, 5) for user in users})
         await mirror.flush()
-        assert mirror.dropped == 1
+        assert mirror.redis.refused == 1
 
     assert len([key async for key in redis.scan_iter("user:*:txn_amounts")]) == 29
 
 
 async def test_a_redis_that_never_answers_neither_raises_nor_waits_for_long() -> None:
     redis = Redis(port=free_port(), socket_connect_timeout=0.2)
-    async with asyncio.timeout(15), redis, RedisMirror(redis) as mirror:
-        mirror.put({USER: window(1, 1)})
-        mirror.put({str(number): window(1, 1) for number in range(MOST_PENDING - 1)})
+    async with asyncio.timeout(15), redis, Mirroring(redis) as mirror:
+        mirror.change({USER: window(1, 1)})
+        mirror.change({str(number): window(1, 1) for number in range(MOST_PENDING - 1)})
         assert mirror.dropped == 0
         # Of a user who waits already the newer window takes the older one's place.
-        mirror.put({USER: window(2, 2), "one too many": window(1, 1)})
+        mirror.change({USER: window(2, 2), "one too many": window(1, 1)})
         assert mirror.dropped == 1
 
 
@@ -109,10 +127,10 @@ async def amounts_in(redis: Redis) -> list[str]:
 )
 async def test_what_joins_is_pushed_onto_what_is_there(redis: Redis, batches: list[list[int]]) -> None:
     last = None
-    async with RedisMirror(redis) as mirror:
+    async with Mirroring(redis) as mirror:
         for amounts in batches:
             last = scored(last, *amounts)
-            mirror.put({USER: last})
+            mirror.change({USER: last})
             await mirror.flush()
 
     assert await amounts_in(redis) == ["0.04", "0.03", "0.02"]
@@ -120,11 +138,11 @@ async def test_what_joins_is_pushed_onto_what_is_there(redis: Redis, batches: li
 
 
 async def test_batches_that_wait_together_are_pushed_together(redis: Redis) -> None:
-    async with RedisMirror(redis) as mirror:
-        mirror.put({USER: (first := scored(None, 1, 2))})
+    async with Mirroring(redis) as mirror:
+        mirror.change({USER: (first := scored(None, 1, 2))})
         await mirror.flush()
-        mirror.put({USER: (second := scored(first, 3))})
-        mirror.put({USER: scored(second, 4)})
+        mirror.change({USER: (second := scored(first, 3))})
+        mirror.change({USER: scored(second, 4)})
         await mirror.flush()
 
     assert await amounts_in(redis) == ["0.04", "0.03", "0.02"]
@@ -132,8 +150,8 @@ async def test_batches_that_wait_together_are_pushed_together(redis: Redis) -> N
 
 @pytest.mark.parametrize("lost", ["all", "list", "hash", "newer"])
 async def test_a_mirror_that_has_something_else_is_written_whole(redis: Redis, lost: str) -> None:
-    async with RedisMirror(redis) as mirror:
-        mirror.put({USER: (first := scored(None, 1, 2))})
+    async with Mirroring(redis) as mirror:
+        mirror.change({USER: (first := scored(None, 1, 2))})
         await mirror.flush()
         match lost:
             case "all":
@@ -144,8 +162,43 @@ async def test_a_mirror_that_has_something_else_is_written_whole(redis: Redis, l
                 await redis.delete(f"user:{USER}:window")
             case "newer":  # by another owner of the partition
                 await redis.hset(f"user:{USER}:window", "last_offset", "9")
-        mirror.put({USER: scored(first, 3)})
+        mirror.change({USER: scored(first, 3)})
         await mirror.flush()
 
     assert await amounts_in(redis) == (["0.02", "0.01"] if lost == "newer" else ["0.03", "0.02", "0.01"])
     assert await redis.hget(f"user:{USER}:window", "last_offset") == ("9" if lost == "newer" else "2")
+
+
+async def test_what_a_partition_owes_is_written_after_its_windows_were_closed(redis: Redis) -> None:
+    async with Mirroring(redis) as mirror:
+        mirror.change({USER: scored(None, 1, 2)}, partition=3)
+        mirror.detach(3)
+        del mirror.windows[USER]
+        await mirror.flush()
+
+    assert await amounts_in(redis) == ["0.02", "0.01"]
+
+
+async def test_windows_that_cannot_be_read_are_left_out_and_the_others_are_mirrored(redis: Redis) -> None:
+    other = USER[:-1] + "2"
+    async with Mirroring(redis) as mirror:
+        mirror.put(3, {other: window(1, 5)})  # of a partition whose windows are gone
+        mirror.change({USER: window(1, 5)})
+        await mirror.flush()
+
+    assert [key async for key in redis.scan_iter("user:*:window")] == [f"user:{USER}:window"]
+
+
+async def test_what_joins_while_a_chunk_is_on_its_way_follows_it(redis: Redis) -> None:
+    last = scored(None, 1)
+    async with Mirroring(redis) as mirror:
+        for amount in range(2, 40):
+            mirror.change({USER: last})
+            for _ in range(amount % 7):  # the writer gets on as far as it comes meanwhile
+                await asyncio.sleep(0)
+            last = scored(last, amount)
+        mirror.change({USER: last})
+        await mirror.flush()
+
+    assert await amounts_in(redis) == ["0.39", "0.38", "0.37"]
+    assert await redis.hget(f"user:{USER}:window", "last_offset") == "38"

@@ -97,7 +97,7 @@ class FakeMirror:
     reach: Callable[[str], None]
     windows: dict[str, bytes] = field(default_factory=dict)
 
-    def put(self, windows: Mapping[str, Window]) -> None:
+    def put(self, _partition: int, windows: Mapping[str, Window]) -> None:
         self.reach("mirror")
         self.windows |= {user: encode_window(window) for user, window in windows.items()}
 
