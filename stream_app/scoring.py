@@ -5,7 +5,7 @@ A detector has two verbs, kept apart so that a transaction never counts towards 
 `learn_one(window, amount, transaction_id)` lets the amount join.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,7 +13,7 @@ import msgspec
 
 from schemas.scored import Flag, encode_scored
 from schemas.transaction import Transaction
-from stream_app.window import Window
+from stream_app.window import ID_BYTES, Window
 
 
 class Detector(Protocol):
@@ -58,14 +58,16 @@ class Scores:
     duplicates: int = 0
     replayed: int = 0
 
-    def users(self) -> set[str]:
-        """Those who have a verdict."""
-        return {verdict.transaction.user_id for verdict in self.verdicts}
-
 
 def identity_of(uuid: str) -> bytes:
     """A UUID's text as 16 bytes."""
     return bytes.fromhex(uuid.replace("-", ""))
+
+
+def identities_of(uuids: Sequence[str]) -> list[bytes]:
+    """Many of them, at a third of the cost."""
+    joined = identity_of("".join(uuids))
+    return [joined[at : at + ID_BYTES] for at in range(0, len(joined), ID_BYTES)]
 
 
 def score(arrivals: Iterable[Arrival], windows: Mapping[str, Window], detector: Detector) -> Scores:
@@ -74,11 +76,11 @@ def score(arrivals: Iterable[Arrival], windows: Mapping[str, Window], detector: 
     An arrival at or below its window's `last_offset` was finished before a crash and gets no second
     verdict; neither does one whose id is still in the window.
     """
-    scores = Scores()
-    for arrival in arrivals:
+    scores, arrivals = Scores(), [*arrivals]
+    identities = identities_of([arrival.transaction.id for arrival in arrivals])
+    for arrival, identity in zip(arrivals, identities, strict=True):
         transaction = arrival.transaction
         window = windows[transaction.user_id]
-        identity = identity_of(transaction.id)
         if arrival.offset <= window.last_offset:
             scores.replayed += 1
         elif window.holds(identity):

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
 
     max_message_bytes: PositiveInt = Field(65536, validation_alias="TXNWATCH_MAX_MESSAGE_BYTES", le=900_000)
     max_ahead_hours: float = Field(24, validation_alias="TXNWATCH_MAX_AHEAD_HOURS", gt=0, le=1_000_000)
-    batch_size: int = Field(4000, validation_alias="TXNWATCH_BATCH_SIZE", ge=1, le=50_000)
+    batch_size: int = Field(16_000, validation_alias="TXNWATCH_BATCH_SIZE", ge=1, le=50_000)
     retry_seconds: float = Field(300, validation_alias="TXNWATCH_RETRY_SECONDS", gt=0, le=86_400)
     stop_seconds: float = Field(30, validation_alias="TXNWATCH_STOP_SECONDS", gt=0, le=3600)
     session_seconds: float = Field(10, validation_alias="TXNWATCH_SESSION_SECONDS", ge=6, le=300)

@@ -8,7 +8,9 @@ fails when they change.
 """
 
 import asyncio
+import sys
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, NoReturn
 
 import faust
@@ -28,6 +30,11 @@ from stream_app.pipeline import Batch, Record
 # batch fetched but not yet taken waits for that: these bound the two, for some 100 empty fetches a second.
 FETCH_WAIT_MS = 10
 PREFETCH_SECONDS = 0.01
+# What a fetch brings for a partition, as the broker has it, and what a batch takes of that: a few kilobytes
+# of zeros, compressed, are megabytes of messages.
+FETCH_BYTES = 4 << 20
+BATCH_BYTES = 16 << 20
+AT_A_TIME = 100
 
 
 class PlainRecords(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]
@@ -38,6 +45,29 @@ class PlainRecords(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]
 
     def _consumer_record(self, _tp: TopicPartition, record: Record) -> Record:
         return record
+
+
+class BoundedFetch(aiokafka_fetcher.FetchResult):  # type: ignore[misc]
+    """What a fetch brought for a partition, handed out by bounded batches."""
+
+    _partition_records: Any
+
+    def getall(self, max_records: int | None = None) -> list[Record]:
+        """The next records, at most so many; no more once their values exceed BATCH_BYTES."""
+        taken: list[Record] = []
+        if not self.check_assignment(self._topic_partition) or not self.has_more():
+            return taken
+        size, most, is_last = 0, max_records or sys.maxsize, False
+        while len(taken) < most and size < BATCH_BYTES and not is_last:
+            asked = min(AT_A_TIME, most - len(taken))
+            some: list[Record] = [*islice(self._partition_records, asked)]
+            taken += some
+            size += sum([len(record.value or b"") for record in some])
+            is_last = len(some) < asked
+        self._update_position()
+        if is_last:
+            self._partition_records = None  # as aiokafka marks what is used up
+        return taken
 
 
 class SourceGapError(Exception):
@@ -121,13 +151,14 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             auto_offset_reset="none",
             isolation_level="read_committed",
             fetch_max_wait_ms=FETCH_WAIT_MS,
+            max_partition_fetch_bytes=FETCH_BYTES,
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
         )
-        aiokafka_fetcher.PartitionRecords = PlainRecords
+        aiokafka_fetcher.PartitionRecords, aiokafka_fetcher.FetchResult = PlainRecords, BoundedFetch
         await self._consumer.start()
         self._consumer._fetcher._prefetch_backoff = PREFETCH_SECONDS  # noqa: SLF001 - aiokafka's is fixed
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
@@ -67,13 +68,44 @@ async def test_an_older_window_does_not_overwrite_a_newer_one(redis: Redis) -> N
     assert await redis.lrange(f"user:{USER}:txn_amounts", 0, -1) == ["1.00"]
 
 
-async def test_all_windows_of_a_rebuild_arrive(redis: Redis) -> None:
-    users = [f"{number:032d}" for number in range(2 * CHUNK_USERS + 1)]
-    async with Mirroring(redis) as mirror:
-        assert await mirror.rebuild((user, window(1, 5)) for user in users) == len(users)
-        await mirror.flush()
+@asynccontextmanager
+async def following(mirror: RedisMirror, windows: Mapping[str, Window]) -> AsyncIterator[None]:
+    task = asyncio.create_task(mirror.follow(0, windows.items))
+    yield
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
-    assert len([key async for key in redis.scan_iter("user:*:window")]) == len(users)
+
+async def when_there_are(redis: Redis, count: int, offset: int) -> None:
+    """Wait until so many windows in Redis have an offset."""
+    async with asyncio.timeout(60):
+        while True:
+            keys = [key async for key in redis.scan_iter("user:*:window", count=10_000)]
+            async with redis.pipeline(transaction=False) as pipeline:
+                for key in keys:
+                    pipeline.hget(key, "last_offset")
+                found = await pipeline.execute()
+            if found.count(str(offset)) == count:
+                return
+
+
+async def test_all_windows_of_a_partition_arrive_when_it_is_taken_over(redis: Redis) -> None:
+    windows = {f"{number:032d}": window(1, 5) for number in range(2 * CHUNK_USERS + 1)}
+    async with Mirroring(redis) as mirror, following(mirror, windows):
+        await when_there_are(redis, len(windows), 1)
+
+
+async def test_windows_that_are_too_many_to_wait_arrive_all_the_same(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_app.mirror.MOST_PENDING", 10)
+    users = [f"{number:032d}" for number in range(100)]
+    async with Mirroring(redis) as mirror, following(mirror, mirror.windows):
+        mirror.change({user: window(1, 5) for user in users})
+        await when_there_are(redis, 100, 1)
+        mirror.change({user: window(2, 6) for user in users[:50]})
+        await when_there_are(redis, 50, 2)
 
 
 async def test_what_is_put_while_redis_is_away_arrives_when_it_comes(redis: Redis) -> None:
@@ -102,11 +134,7 @@ async def test_a_redis_that_never_answers_neither_raises_nor_waits_for_long() ->
     redis = Redis(port=free_port(), socket_connect_timeout=0.2)
     async with asyncio.timeout(15), redis, Mirroring(redis) as mirror:
         mirror.change({USER: window(1, 1)})
-        mirror.change({str(number): window(1, 1) for number in range(MOST_PENDING - 1)})
-        assert mirror.dropped == 0
-        # Of a user who waits already the newer window takes the older one's place.
-        mirror.change({USER: window(2, 2), "one too many": window(1, 1)})
-        assert mirror.dropped == 1
+        mirror.change({str(number): window(1, 1) for number in range(MOST_PENDING + 1)})
 
 
 def scored(former: Window | None, *amounts: int, size: int = 3) -> Window:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from schemas.transaction import Transaction
 from stream_app.pipeline import LostPartitionError
-from stream_app.postgres import SESSION, PostgresRows, connect
+from stream_app.postgres import MERGED_AFTER_A_DUPLICATE, SESSION, PostgresRows, connect
 from stream_app.scoring import Verdict, identity_of
 
 TOPIC = "transactions"
@@ -27,9 +27,9 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
         yield pool
 
 
-@pytest.fixture
-def sink(pool: asyncpg.Pool) -> PostgresRows:
-    return PostgresRows(pool, TOPIC, retry_seconds=5)
+@pytest.fixture(params=[0, 100], ids=["copied", "merged"])
+def sink(pool: asyncpg.Pool, request: pytest.FixtureRequest) -> PostgresRows:
+    return PostgresRows(pool, TOPIC, retry_seconds=5, few_rows=request.param)
 
 
 def row(offset: int, **changes: Any) -> Verdict:
@@ -108,6 +108,44 @@ async def test_the_same_transaction_again_leaves_the_first(pool: asyncpg.Pool, s
     assert await sink.write(0, epoch, [again], 2) == 0
 
     assert [record["status"] for record in await pool.fetch("SELECT status FROM transactions")] == ["first"]
+
+
+async def test_of_one_id_in_a_batch_the_first_stays_and_the_others_are_stored(
+    pool: asyncpg.Pool, sink: PostgresRows
+) -> None:
+    epoch, _ = await sink.take_over(0)
+    first = row(0, status="first")
+    again = row(1, id=first.transaction.id, user_id=str(UUID(int=0)), status="again")
+
+    assert await sink.write(0, epoch, [first, again, row(2)], 3) == 2
+    assert await sink.write(0, epoch, [row(3), row(4)], 5) == 2
+
+    statuses = await pool.fetch("SELECT status FROM transactions ORDER BY status")
+    assert [record["status"] for record in statuses] == ["first", "paid", "paid", "paid"]
+    assert await sink.take_over(0) == (epoch + 1, 5)
+
+
+async def test_a_batch_without_rows_advances_the_offset(sink: PostgresRows) -> None:
+    epoch, _ = await sink.take_over(0)
+
+    assert await sink.write(0, epoch, [], 7) == 0
+
+    assert await sink.take_over(0) == (epoch + 1, 7)
+
+
+async def test_after_a_duplicate_rows_are_stored_while_batches_are_merged_and_when_copied_again(
+    pool: asyncpg.Pool,
+) -> None:
+    sink = PostgresRows(pool, TOPIC, retry_seconds=5, few_rows=0)
+    epoch, _ = await sink.take_over(0)
+    first = row(0)
+
+    await sink.write(0, epoch, [first], 1)
+    assert await sink.write(0, epoch, [row(1, id=first.transaction.id)], 2) == 0
+    for offset in range(2, MERGED_AFTER_A_DUPLICATE + 4):
+        assert await sink.write(0, epoch, [row(offset)], offset + 1) == 1
+
+    assert await pool.fetchval("SELECT count(*) FROM transactions") == MERGED_AFTER_A_DUPLICATE + 3
 
 
 async def test_a_former_owner_is_refused_and_writes_nothing(pool: asyncpg.Pool, sink: PostgresRows) -> None:
