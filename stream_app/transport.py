@@ -26,10 +26,13 @@ from faust.types.tuples import ConsumerMessage
 
 from stream_app.pipeline import Batch, Record
 
-# A partition that gets its data while a fetch is under way waits for it, and one whose neighbour has a
-# batch fetched but not yet taken waits for that: these bound the two, for some 100 empty fetches a second.
+# A partition that gets its data while a fetch is under way waits for it: for some 100 empty fetches a second.
 FETCH_WAIT_MS = 10
-PREFETCH_SECONDS = 0.01
+# While batches are small, what comes during one is fetched after it, all at once, rather than the first of it
+# beside it and the others a batch later. And they begin only so often: what each costs in transactions would
+# keep a small machine too busy to be quick.
+SMALL_BATCH = 1_000
+PACE_SECONDS = 0.02
 # What a fetch brings for a partition, as the broker has it, and what a batch takes of that: a few kilobytes
 # of zeros, compressed, are megabytes of messages.
 FETCH_BYTES = 4 << 20
@@ -160,7 +163,8 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         )
         aiokafka_fetcher.PartitionRecords, aiokafka_fetcher.FetchResult = PlainRecords, BoundedFetch
         await self._consumer.start()
-        self._consumer._fetcher._prefetch_backoff = PREFETCH_SECONDS  # noqa: SLF001 - aiokafka's is fixed
+        # No partition waits for another's batch to be taken.
+        self._consumer._fetcher._prefetch_backoff = 0  # noqa: SLF001 - aiokafka's is fixed
 
     async def on_stop(self) -> None:
         """Finish what is in flight, then leave the group."""
@@ -197,15 +201,22 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     async def _pump(self, tp: TP) -> NoReturn:
         source, most = TopicPartition(*tp), self.app.settings.batch_size
+        clock = asyncio.get_running_loop().time
         while True:
             fetched = await self._fetch(source, most)
             if records := fetched.get(source):
+                began, is_small = clock(), len(records) < SMALL_BATCH
+                if is_small:
+                    self._kafka.pause(source)
                 message = self._to_message(tp, records)
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
                 await self.callback(message)
                 await message.finished.wait()
                 if not message.acked:  # lost: the rebalance that was asked for ends this pump
                     await asyncio.get_running_loop().create_future()
+                if is_small:
+                    await asyncio.sleep(began + PACE_SECONDS - clock())
+                    self._kafka.resume(source)
 
     async def _fetch(self, source: TopicPartition, most: int) -> dict[TopicPartition, list[Record]]:
         try:

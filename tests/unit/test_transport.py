@@ -8,14 +8,18 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import Fetcher as AiokafkaFetcher
 from aiokafka.producer import sender
+from aiokafka.record.memory_records import MemoryRecords
 from faust.tables import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer, Fetcher
 from faust.transport.drivers import aiokafka as stock
 
 import stream_app.outbox  # noqa: F401 - for what it changes in aiokafka
+from stream_app.record_batch import UNCOMPRESSED, batches
+from stream_app.transport import BoundedFetch, PlainRecords
 
 EXPECTED: dict[Callable[..., Any], list[str]] = {
     Consumer._drain_messages: ["self", "fetcher"],
@@ -68,6 +72,50 @@ def test_aiokafkas_wait_between_transactions_is_where_it_is_shortened() -> None:
 
 def test_aiokafkas_fetcher_takes_the_wait_that_is_set_on_it() -> None:
     assert "self._prefetch_backoff = prefetch_backoff" in inspect.getsource(AiokafkaFetcher.__init__)
+
+
+class OneAssignment:
+    """What aiokafka's FetchResult asks of an assignment: its one partition's state."""
+
+    active = True
+
+    def __init__(self) -> None:
+        self.position, self.paused = 0, False
+
+    def state_value(self, _tp: TopicPartition) -> "OneAssignment":
+        return self
+
+    def consumed_to(self, position: int) -> None:
+        self.position = position
+
+
+def fetched(values: list[bytes]) -> tuple[BoundedFetch, OneAssignment]:
+    tp, assignment = TopicPartition("transactions", 0), OneAssignment()
+    (batch,) = batches([(b"key", value, []) for value in values], UNCOMPRESSED)
+    memory = MemoryRecords(bytes(batch._build()))
+    records = PlainRecords(tp, memory, [], 0, None, None, check_crcs=False, isolation_level=0)
+    return BoundedFetch(tp, assignment=assignment, partition_records=records, backoff=0), assignment
+
+
+@pytest.mark.parametrize("most", [1, 99, 100, 101, 249, 250, 251, None])
+def test_a_fetch_is_handed_out_whole_in_batches_of_at_most_so_many_records(most: int | None) -> None:
+    values = [b"%d" % number for number in range(250)]
+    fetch, assignment = fetched(values)
+
+    taken = []
+    while fetch.has_more():
+        taken.append([record.value for record in fetch.getall(most)])
+        assert assignment.position == sum(map(len, taken))
+
+    assert [value for one in taken for value in one] == values
+    assert max(map(len, taken)) <= (most or 250)
+
+
+def test_a_batch_ends_once_its_values_are_too_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_app.transport.BATCH_BYTES", 10_000)
+    fetch, _ = fetched([bytes(100)] * 400)
+
+    assert [len(fetch.getall(1000)) for _ in range(5)] == [100, 100, 100, 100, 0]
 
 
 def test_recovery_is_a_property_of_the_table_manager() -> None:
