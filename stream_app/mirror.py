@@ -75,7 +75,7 @@ class RedisMirror:
         room = MOST_PENDING - len(pending)
         missed = []
         for user, window in windows.items():
-            if owed := pending.get(user):
+            if (owed := pending.get(user)) and owed.partition == partition:
                 pending[user] = Owed(partition, owed.read_offset, owed.joined + window.joined)
             elif room:
                 pending[user] = Owed(partition, window.read_offset, window.joined)
@@ -101,10 +101,11 @@ class RedisMirror:
         while True:
             missed = self._missed[partition] = asyncio.Future()
             remaining = iter(windows())
+            began = time.monotonic()
             while some := [*islice(remaining, CHUNK_USERS)]:
-                began = time.monotonic()
                 await self._redis.write({user: one for user, one in some if one.last_offset >= since})
                 await self._rest(began)
+                began = time.monotonic()
             since = await missed
             await self.flush()
 
@@ -117,15 +118,19 @@ class RedisMirror:
         while True:
             await self._arrived.wait()
             began = time.monotonic()
-            await self._write_chunk()
+            try:
+                await self._write_chunk()
+            except Exception:
+                logger.exception("Redis mirror: some windows were left out until they change again")
             await self._rest(began)
             if not (self._pending or self._detached):
                 self._arrived.clear()
                 self._written.set()
 
     async def _rest(self, began: float) -> None:
+        """Give way to the pipeline, for no longer than it is known to be behind: Redis may have been away."""
         now = time.monotonic()
-        await asyncio.sleep(REST * (now - began) if now < self._behind_until else 0)
+        await asyncio.sleep(max(0, min(REST * (now - began), self._behind_until - now)))
 
     async def _write_chunk(self) -> None:
         detached, self._detached = self._detached, {}
@@ -150,5 +155,5 @@ class RedisMirror:
         try:
             return self._load(partition, users)
         except Exception as error:  # noqa: BLE001 - the pipeline meets the same, and mends it by a take-over
-            logger.warning("Redis mirror: partition %d left out, it cannot be read: %s", partition, error)
+            logger.warning("Redis mirror: partition %d left out, it cannot be read: %r", partition, error)
             return {}

@@ -16,6 +16,7 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 CHUNK_ROWS = 500
+_SHORT = 32
 _BASE = 10_000  # of a numeric's digits
 
 _IDS = struct.Struct(">hi16si16s")  # field count, id, user_id
@@ -41,7 +42,9 @@ def encode_row(verdict: Verdict) -> bytes:
     user, currency = identity_of(one.user_id), one.currency.encode()
     since = one.txn_date - POSTGRES_EPOCH
     date = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    last = _last_fields(one.status, verdict.encoded()[1])
+    meta_data = verdict.encoded()[1]
+    last_fields = _usual_last_fields if len(meta_data) <= _SHORT else _last_fields
+    last = last_fields(one.status, meta_data)
     units, cents = divmod(one.amount, 100)
     if units < _BASE:
         cents *= 100
@@ -53,11 +56,12 @@ def encode_row(verdict: Verdict) -> bytes:
     return ids + encode_amount(one.amount) + middle + last
 
 
-@lru_cache(maxsize=1024)
 def _last_fields(status: str, meta_data: bytes) -> bytes:
-    """Those that are the same in most rows."""
     text = status.encode()
     return struct.pack(f">i{len(text)}siB", len(text), text, 1 + len(meta_data), 1) + meta_data
+
+
+_usual_last_fields = lru_cache(maxsize=1024)(_last_fields)  # the same in most rows
 
 
 def encode_amount(hundredths: int) -> bytes:

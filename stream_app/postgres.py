@@ -47,6 +47,7 @@ LOCK = "SELECT epoch, next_offset FROM sink_offsets WHERE topic = $1 AND partiti
 ADVANCE = (
     "UPDATE sink_offsets SET next_offset = greatest(next_offset, $3) WHERE topic = $1 AND partition = $2"
 )
+COLUMNS = ("id", "user_id", "amount", "currency", "txn_date", "status", "meta_data")
 # Many rows: COPY, and then the users who are new.
 LIST_USERS = f"""
 WITH advanced AS ({ADVANCE})
@@ -63,7 +64,8 @@ WITH given AS MATERIALIZED (
 ), listed AS (
     INSERT INTO users (user_id) SELECT DISTINCT user_id FROM given ON CONFLICT DO NOTHING
 ), stored AS (
-    INSERT INTO transactions SELECT * FROM given ON CONFLICT DO NOTHING RETURNING 1
+    INSERT INTO transactions ({", ".join(COLUMNS)})
+    SELECT * FROM given ON CONFLICT DO NOTHING RETURNING 1
 ), advanced AS ({ADVANCE})
 SELECT count(*) FROM stored
 """  # noqa: S608
@@ -158,9 +160,9 @@ async def _store(
 ) -> int:
     """Store rows and advance the offset; how many rows were new. To be copied, all have to be."""
     if not copying:
-        rows = b",".join([verdict.encoded()[0] for verdict in verdicts]).decode()
-        return int(await connection.fetchval(MERGE, *reached, f"[{rows}]"))
-    await connection.copy_to_table("transactions", source=_stream(verdicts), format="binary")
+        rows = b"[" + b",".join([verdict.encoded()[0] for verdict in verdicts]) + b"]"
+        return int(await connection.fetchval(MERGE, *reached, rows.decode()))
+    await connection.copy_to_table("transactions", source=_stream(verdicts), format="binary", columns=COLUMNS)
     users = {verdict.transaction.user_id for verdict in verdicts}
     await connection.execute(LIST_USERS, *reached, " ".join(sorted(users)))
     return len(verdicts)

@@ -3,8 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from functools import lru_cache
 from itertools import islice
 
 import msgspec
@@ -120,11 +118,6 @@ def _described(user: str, window: Window, amounts: Iterable[int]) -> Described:
         amount_text(window.total),
         amount_text(window.mean),
         str(window.last_offset),
-        _time(window.updated_at),
+        window.updated.isoformat(),
         *map(amount_text, amounts),
     )
-
-
-@lru_cache(maxsize=10_000)
-def _time(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()

@@ -28,13 +28,13 @@ from stream_app.pipeline import Batch, Record
 
 # A partition that gets its data while a fetch is under way waits for it: for some 100 empty fetches a second.
 FETCH_WAIT_MS = 10
-# While batches are small, what comes during one is fetched after it, all at once, rather than the first of it
-# beside it and the others a batch later. And they begin only so often: what each costs in transactions would
-# keep a small machine too busy to be quick.
-SMALL_BATCH = 1_000
+# A partition with fewer messages waiting keeps up. What comes during its batch is fetched after it, all at
+# once: fetched ahead, the first few would make the next batch, and the others wait for the one after. Its
+# batches begin only so often, since the transactions of each would keep a small machine too busy to be quick.
+KEEPING_UP = 1_000
 PACE_SECONDS = 0.02
-# What a fetch brings for a partition, as the broker has it, and what a batch takes of that: a few kilobytes
-# of zeros, compressed, are megabytes of messages.
+# What a fetch brings for a partition, as the broker has it, and about what a batch takes of that, looked at
+# every so many records: a few kilobytes of zeros, compressed, are megabytes of messages.
 FETCH_BYTES = 4 << 20
 BATCH_BYTES = 16 << 20
 AT_A_TIME = 100
@@ -56,7 +56,7 @@ class BoundedFetch(aiokafka_fetcher.FetchResult):  # type: ignore[misc]
     _partition_records: Any
 
     def getall(self, max_records: int | None = None) -> list[Record]:
-        """The next records, at most so many; no more once their values exceed BATCH_BYTES."""
+        """The next records, at most so many; no more once keys and values exceed BATCH_BYTES."""
         taken: list[Record] = []
         if not self.check_assignment(self._topic_partition) or not self.has_more():
             return taken
@@ -65,7 +65,7 @@ class BoundedFetch(aiokafka_fetcher.FetchResult):  # type: ignore[misc]
             asked = min(AT_A_TIME, most - len(taken))
             some: list[Record] = [*islice(self._partition_records, asked)]
             taken += some
-            size += sum([len(record.value or b"") for record in some])
+            size += sum([len(record.value or b"") + len(record.key or b"") for record in some])
             is_last = len(some) < asked
         self._update_position()
         if is_last:
@@ -161,6 +161,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
         )
+        # For every consumer of this process from here on.
         aiokafka_fetcher.PartitionRecords, aiokafka_fetcher.FetchResult = PlainRecords, BoundedFetch
         await self._consumer.start()
         # No partition waits for another's batch to be taken.
@@ -205,8 +206,8 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         while True:
             fetched = await self._fetch(source, most)
             if records := fetched.get(source):
-                began, is_small = clock(), len(records) < SMALL_BATCH
-                if is_small:
+                began, keeps_up = clock(), self._remaining(source, records) < KEEPING_UP
+                if keeps_up:  # a rebalance that comes before it is resumed makes everything anew
                     self._kafka.pause(source)
                 message = self._to_message(tp, records)
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
@@ -214,9 +215,14 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 await message.finished.wait()
                 if not message.acked:  # lost: the rebalance that was asked for ends this pump
                     await asyncio.get_running_loop().create_future()
-                if is_small:
+                if keeps_up:
                     await asyncio.sleep(began + PACE_SECONDS - clock())
                     self._kafka.resume(source)
+
+    def _remaining(self, source: TopicPartition, records: list[Record]) -> int:
+        """How many records that may be read come after these, as of the last fetch."""
+        stable: int | None = self._kafka.last_stable_offset(source)
+        return (stable or 0) - records[-1].offset - 1
 
     async def _fetch(self, source: TopicPartition, most: int) -> dict[TopicPartition, list[Record]]:
         try:

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 import msgspec
@@ -11,7 +12,12 @@ ID_BYTES = 16
 USUAL_WIDTH, WIDEST = 5, 16
 _USUAL_LIMIT = 1 << 8 * USUAL_WIDTH
 _USUAL_ENTRY = ID_BYTES + USUAL_WIDTH
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEADER = struct.Struct("<BBqqq")
+
+
+# In milliseconds, the years that datetime has: a record may say any time.
+_FIRST_TIME, _LAST_TIME = -62_135_596_800_000, 253_402_300_799_999
 
 
 class Window(msgspec.Struct, gc=False):
@@ -77,6 +83,15 @@ class Window(msgspec.Struct, gc=False):
         """
         whole, rest = divmod(self.total, self.count or 1)
         return whole + (2 * rest > self.count or (2 * rest == self.count and whole % 2))
+
+    @property
+    def updated(self) -> datetime:
+        """`updated_at` in UTC, or the nearest time that there is.
+
+        >>> Window(updated_at=9).updated.isoformat(), Window(updated_at=10**15).updated.year
+        ('1970-01-01T00:00:00.009000+00:00', 9999)
+        """
+        return _EPOCH + timedelta(milliseconds=min(max(self.updated_at, _FIRST_TIME), _LAST_TIME))
 
     def holds(self, transaction_id: bytes) -> bool:
         """Whether a transaction of this id is among those in the window."""

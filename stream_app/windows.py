@@ -7,7 +7,6 @@ dies leaves an earlier state of the same kind, and the changelog has what came a
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def describe(window: Window) -> dict[str, Any]:
         "sum": amount_text(window.total),
         "amounts": [amount_text(amount) for amount in reversed(window.amounts)],
         "last_offset": window.last_offset,
-        "updated_at": datetime.fromtimestamp(window.updated_at / 1000, UTC).isoformat(),
+        "updated_at": window.updated.isoformat(),
     }
 
 

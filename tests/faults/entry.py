@@ -8,12 +8,14 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import uvloop
 
+from stream_app import app as composition
 from stream_app import ownership, postgres
 from stream_app.app import create_app
 from stream_app.outbox import KafkaOutbox
@@ -25,6 +27,9 @@ from stream_app.transport import BatchConsumer
 from stream_app.worker import BoundedWorker
 from tests.faults.plan import Event, Plan
 from tests.faults.protections import switch_off
+
+# Batches are small in these runs: those of more rows than this are copied, the others merged.
+FEW_ROWS = 25
 
 
 class Points:
@@ -136,6 +141,7 @@ def main() -> None:
     for protection in plan.off:
         switch_off(protection)
     wrap(Points(plan))
+    vars(composition)["PostgresRows"] = partial(PostgresRows, few_rows=FEW_ROWS)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     app = create_app(Settings())

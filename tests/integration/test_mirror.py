@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
-from stream_app.mirror import MOST_PENDING, RedisMirror
+from stream_app.mirror import MANY_USERS, MOST_PENDING, RedisMirror
 from stream_app.redis_windows import CHUNK_USERS, RedisWindows
 from stream_app.window import Window, decode_window, encode_window
 from tests.services import free_port
@@ -195,6 +195,27 @@ async def test_a_mirror_that_has_something_else_is_written_whole(redis: Redis, l
 
     assert await amounts_in(redis) == (["0.02", "0.01"] if lost == "newer" else ["0.03", "0.02", "0.01"])
     assert await redis.hget(f"user:{USER}:window", "last_offset") == ("9" if lost == "newer" else "2")
+
+
+async def test_after_a_redis_that_was_away_the_mirror_rests_no_longer_than_the_pipeline_is_behind(
+    redis: Redis,
+) -> None:
+    users = [f"{number:032d}" for number in range(MANY_USERS + 1)]
+    await redis.client_pause(2_000, all=False)
+    async with Mirroring(redis) as mirror:
+        mirror.change({user: window(1, 5) for user in users})
+        async with asyncio.timeout(10):  # ten times the outage would be 20 s
+            await mirror.flush()
+
+    assert len([key async for key in redis.scan_iter("user:*:window", count=10_000)]) == len(users)
+
+
+async def test_windows_that_cannot_be_described_do_not_end_the_mirror(redis: Redis) -> None:
+    async with Mirroring(redis) as mirror:
+        mirror.change({USER: Window.of([1], last_offset=1, updated_at=10**17)})
+        await mirror.flush()
+
+    assert await redis.hget(f"user:{USER}:window", "updated_at") == "9999-12-31T23:59:59.999000+00:00"
 
 
 async def test_what_a_partition_owes_is_written_after_its_windows_were_closed(redis: Redis) -> None:

@@ -1,6 +1,7 @@
 """The row sink on a real Postgres: what is stored is what was given, exactly, and only by the owner."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schemas.scored import Flag
 from schemas.transaction import Transaction
 from stream_app.pipeline import LostPartitionError
 from stream_app.postgres import MERGED_AFTER_A_DUPLICATE, SESSION, PostgresRows, connect
@@ -123,6 +125,63 @@ async def test_of_one_id_in_a_batch_the_first_stays_and_the_others_are_stored(
     statuses = await pool.fetch("SELECT status FROM transactions ORDER BY status")
     assert [record["status"] for record in statuses] == ["first", "paid", "paid", "paid"]
     assert await sink.take_over(0) == (epoch + 1, 5)
+
+
+async def test_a_duplicate_early_in_a_long_copy_costs_no_other_row(
+    pool: asyncpg.Pool, sink: PostgresRows
+) -> None:
+    epoch, _ = await sink.take_over(0)
+    first = row(0, status="first")
+    await sink.write(0, epoch, [first], 1)
+    again = row(1, id=first.transaction.id, user_id=first.transaction.user_id, status="again")
+
+    assert await sink.write(0, epoch, [again, *map(row, range(2, 5_000))], 5_000) == 4_998
+
+    assert await pool.fetchval("SELECT count(*) FROM transactions") == 4_999
+    assert await pool.fetchval("SELECT count(*) FROM users") == 4_999
+
+
+async def test_partitions_with_the_same_ids_at_the_same_time_store_each_once(
+    pool: asyncpg.Pool, sink: PostgresRows
+) -> None:
+    rows = [row(offset) for offset in range(500)]
+    epochs = [(await sink.take_over(partition))[0] for partition in range(4)]
+    orders = [rows, rows[::-1], rows, rows[::-1]]
+
+    stored = await asyncio.gather(
+        *(
+            sink.write(partition, epoch, order, 500)
+            for partition, (epoch, order) in enumerate(zip(epochs, orders, strict=True))
+        )
+    )
+
+    assert sum(stored) == 500
+    assert await pool.fetchval("SELECT count(*) FROM transactions") == 500
+    assert await pool.fetchval("SELECT count(*) FROM users") == 500
+
+
+async def test_what_is_copied_and_what_is_merged_is_the_same(pool: asyncpg.Pool) -> None:
+    meta = {
+        "deep": [{"a": [1.5, None, '\u20ac \\ " \n']}],
+        "much": 10**300,
+        "exact": Decimal("12345678901234567.89"),
+    }
+    flag = Flag("rolling_mean", "2.00", 20, 6.15, "10.00")
+    dates = [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
+    given = [
+        Verdict(offset, one.identity, one.transaction, mark)
+        for offset, (date, mark) in enumerate(itertools.product(dates, [None, flag]))
+        for one in [row(offset, txn_date=date, amount=10**20 - 1, meta_data=meta, status="\u2028\x7f")]
+    ]
+    found = []
+    for few_rows in (0, 100):
+        await pool.execute("TRUNCATE transactions, users, sink_offsets")
+        sink = PostgresRows(pool, TOPIC, retry_seconds=5, few_rows=few_rows)
+        epoch, _ = await sink.take_over(0)
+        assert await sink.write(0, epoch, given, 4) == 4
+        found.append(await pool.fetch("SELECT *, meta_data::text FROM transactions ORDER BY id"))
+
+    assert found[0] == found[1]
 
 
 async def test_a_batch_without_rows_advances_the_offset(sink: PostgresRows) -> None:

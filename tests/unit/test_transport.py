@@ -2,8 +2,11 @@
 
 # ruff: noqa: SLF001 - what is held against here is not public
 
+import asyncio
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import faust
@@ -16,10 +19,11 @@ from faust.tables import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer, Fetcher
 from faust.transport.drivers import aiokafka as stock
+from faust.types import TP
 
 import stream_app.outbox  # noqa: F401 - for what it changes in aiokafka
 from stream_app.record_batch import UNCOMPRESSED, batches
-from stream_app.transport import BoundedFetch, PlainRecords
+from stream_app.transport import KEEPING_UP, BatchConsumer, BoundedFetch, PlainRecords
 
 EXPECTED: dict[Callable[..., Any], list[str]] = {
     Consumer._drain_messages: ["self", "fetcher"],
@@ -116,6 +120,72 @@ def test_a_batch_ends_once_its_values_are_too_many_bytes(monkeypatch: pytest.Mon
     fetch, _ = fetched([bytes(100)] * 400)
 
     assert [len(fetch.getall(1000)) for _ in range(5)] == [100, 100, 100, 100, 0]
+
+
+@dataclass
+class OnePartition:
+    """What a pump asks of aiokafka's consumer: each fetch brings what there is, up to so many records."""
+
+    waiting: int
+    at: int = 0
+    paused: bool = False
+    drained: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def getmany(
+        self, source: TopicPartition, *, timeout_ms: int, max_records: int
+    ) -> dict[TopicPartition, list[SimpleNamespace]]:
+        assert timeout_ms > 0
+        assert not self.paused
+        if self.at == self.waiting:
+            self.drained.set()
+            await asyncio.get_running_loop().create_future()
+        first, self.at = self.at, min(self.at + max_records, self.waiting)
+        return {source: [SimpleNamespace(offset=offset, timestamp=0) for offset in range(first, self.at)]}
+
+    def last_stable_offset(self, _source: TopicPartition) -> int:
+        return self.waiting
+
+    def highwater(self, _source: TopicPartition) -> int:
+        return self.waiting
+
+    def pause(self, _source: TopicPartition) -> None:
+        self.paused = True
+
+    def resume(self, _source: TopicPartition) -> None:
+        self.paused = False
+
+
+async def pumped(partition: OnePartition, batch_size: int) -> list[tuple[int, bool]]:
+    """Each batch's size, and whether the partition was paused during it, until nothing is left."""
+    seen: list[tuple[int, bool]] = []
+
+    async def take(message: Any) -> None:
+        seen.append((len(message.value.records), partition.paused))
+        consumer.ack(message)
+
+    consumer = object.__new__(BatchConsumer)
+    consumer._consumer, consumer.callback, consumer._unacked_messages = partition, take, set()
+    consumer.app = SimpleNamespace(
+        settings=SimpleNamespace(batch_size=batch_size),
+        consumer_generation_id=1,
+        monitor=SimpleNamespace(track_tp_end_offset=lambda *_: None),
+    )
+    pump = asyncio.create_task(consumer._pump(TP("transactions", 0)))
+    async with asyncio.timeout(30):
+        await partition.drained.wait()
+    pump.cancel()
+    return seen
+
+
+async def test_a_partition_that_keeps_up_is_paused_during_its_batch() -> None:
+    assert await pumped(OnePartition(waiting=10), batch_size=100) == [(10, True)]
+
+
+async def test_a_partition_that_is_behind_is_fetched_ahead_however_small_its_batches() -> None:
+    seen = await pumped(OnePartition(waiting=KEEPING_UP + 500), batch_size=100)
+
+    assert [size for size, _ in seen] == [100] * 15
+    assert [paused for _, paused in seen] == [False] * 5 + [True] * 10
 
 
 def test_recovery_is_a_property_of_the_table_manager() -> None:
