@@ -24,7 +24,7 @@ LAST_WRITES_SECONDS = 5
 # After a batch that changed so many windows, writing rests for some times as long as it took: what the
 # pipeline is behind with goes first, and several changes of a window become one.
 MANY_USERS, MANY_SECONDS = 1_000, 1.0
-REST = 10
+REST = 30
 
 Load = Callable[[int, Iterable[str]], dict[str, Window]]
 
