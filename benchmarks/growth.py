@@ -20,7 +20,7 @@ COLUMNS = [
 METHOD = (
     f"{TIMES} the first: its rate over that of the first row. MB a worker: the most resident memory seen "
     "over the workers. The joining of the later workers is in the time. Workers, broker and database share "
-    "the machine's cores: more workers than cores gain nothing."
+    "the machine's cores: more workers than cores gain nothing. Redis may be behind at the end, see whole."
 )
 
 

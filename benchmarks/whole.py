@@ -26,7 +26,9 @@ SETTINGS = (
 )
 RATE = (
     "A rate is the transactions over the time from the contender's first flag to its last flag or its last "
-    "row, whichever came later. A contender with a smaller count gets fewer users in proportion."
+    "row, whichever came later. A contender with a smaller count gets fewer users in proportion. Not in the "
+    "time: how far Redis is behind then, which txnwatch lets wait while it has a backlog. Its rows go "
+    "straight into their table, and through no staging table."
 )
 
 
