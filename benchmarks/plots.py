@@ -51,10 +51,10 @@ def _latency(axes: Axes, result: Result) -> None:
             axes.plot(
                 _numbers(rows, "rate"), _numbers(rows, key), style, color=colour, marker="o", label=label
             )
-    axes.set_yscale("log")
+    axes.set_ylim(bottom=0)
     axes.set_xlabel("transactions sent a second")
     axes.set_ylabel("ms since each was due")
-    axes.legend(ncols=2, frameon=False)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
 def _growth(axes: Axes, result: Result) -> None:
