@@ -20,6 +20,7 @@ from stream_app.window import Window
 logger = logging.getLogger(__name__)
 
 MOST_PENDING = 100_000
+MOST_DETACHED = 20_000
 LAST_WRITES_SECONDS = 5
 # After a batch that changed so many windows, writing rests for some times as long as it took: what the
 # pipeline is behind with goes first, and several changes of a window become one.
@@ -91,9 +92,15 @@ class RedisMirror:
             self._written.clear()
 
     def detach(self, partition: int) -> None:
-        """Read what a partition owes, since its windows are about to be closed."""
+        """Read what a partition owes, since its windows are about to be closed.
+
+        What is too much to be kept is left to the partition's next owner, who mirrors all of its windows.
+        """
         users = [user for user, owed in self._pending.items() if owed.partition == partition]
-        self._detached |= self._read(users)
+        room = MOST_DETACHED - len(self._detached)
+        self._detached |= self._read(users[:room])
+        for user in users[room:]:
+            del self._pending[user]
 
     async def follow(self, partition: int, windows: Callable[[], Iterable[tuple[str, Window]]]) -> NoReturn:
         """Mirror all of a partition's windows, and those that `put` has missed when nothing else waits."""

@@ -124,12 +124,16 @@ class KafkaOutbox:
             *await self._submit(settings.changelog_topic, changes, UNCOMPRESSED),
         ]
         source = TopicPartition(settings.transactions_topic, self._partition)
-        # The offset says how far the changelog reaches, so that one which is made anew later is noticed.
-        offset = OffsetAndMetadata(output.next_offset, str(self._reached))
+        # The offset says how far the changelog reaches, so that one which is made anew later is noticed: as
+        # far as the batch before, or this one where there is none.
+        reached = self._reached
+        if reached < 0 and output.changes:
+            reached = await _last_offset(submitted)
+        offset = OffsetAndMetadata(output.next_offset, str(reached))
         await self._producer.send_offsets_to_transaction({source: offset}, settings.app_id)
         # Each has to be seen to have arrived: a transaction of aiokafka commits without a batch that failed.
-        offsets = [(await sent).offset + count - 1 for sent, count in submitted]
-        return self._reach(offsets[-1]) if output.changes else None
+        last = await _last_offset(submitted)
+        return self._reach(last) if output.changes else None
 
     def _reach(self, offset: int) -> int:
         """The changelog offset of the last change; KafkaMismatchError unless it is past the former one."""
@@ -178,6 +182,14 @@ class KafkaOutbox:
             headers.append(("cut-from", b"%d" % len(value)))
             key, value = key and key[:LARGEST_KEY], value[: LARGEST_LETTER - LARGEST_KEY]
         return key, value, headers
+
+
+async def _last_offset(submitted: Iterable[tuple[Sent, int]]) -> int:
+    """The offset of the last message, once every batch has arrived; -1 of none."""
+    last = -1
+    for sent, count in submitted:
+        last = (await sent).offset + count - 1
+    return last
 
 
 def _is_loss(error: BaseException) -> bool:

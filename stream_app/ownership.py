@@ -66,6 +66,7 @@ class Ownership:
         self._make_pipeline = make_pipeline
         self._rejoin = rejoin
         self._owned: dict[int, Owned] = {}
+        self._damaged: set[int] = set()
         self._acquiring: asyncio.Task[None] | None = None
 
     async def acquire(self, partitions: Iterable[int]) -> bool:
@@ -99,9 +100,7 @@ class Ownership:
         except Exception as error:
             if not is_damage(error):
                 raise
-            logger.warning("partition %d: windows are damaged: %s; asking the group", batch.partition, error)
-            self._store.discard(batch.partition)
-            self._rejoin()
+            self._have_restored(batch.partition, error)
             return False
         finally:
             owned.running = None
@@ -120,16 +119,38 @@ class Ownership:
             epoch, stored_up_to = (0, 0) if self._rows is None else await self._rows.take_over(partition)
             bounds = replace(bounds, source=stored_up_to)
             outbox = await stack.enter_async_context(KafkaOutbox(partition, self._settings))
-            stack.callback(self._store.close, partition)
+            stack.callback(self._close_windows, partition)
             restored = await self._restore(partition, identity, bounds)
             outbox.resume(self._store.changelog_offset(partition))
             if self._mirror is not None:
                 stack.callback(self._mirror.detach, partition)
-                windows = partial(self._store.windows, partition)
-                following = asyncio.create_task(self._mirror.follow(partition, windows))
+                following = asyncio.create_task(self._follow(self._mirror, partition))
                 stack.push_async_callback(_cancel, following)
             self._owned[partition] = Owned(self._make_pipeline(epoch, outbox), stack.pop_all())
         logger.info("partition %d: taken over, %d changes restored", partition, restored)
+
+    async def _follow(self, mirror: RedisMirror, partition: int) -> None:
+        """Mirror the partition's windows, which reads each of them once: damage may be seen here first."""
+        try:
+            await mirror.follow(partition, partial(self._store.windows, partition))
+        except Exception as error:
+            if is_damage(error):
+                self._have_restored(partition, error)
+            else:
+                logger.exception("Redis mirror: partition %d is left until it is taken over next", partition)
+
+    def _have_restored(self, partition: int, damage: Exception) -> None:
+        """Have a partition taken over anew, with windows restored from the changelog alone."""
+        logger.warning("partition %d: windows are damaged: %s; asking the group again", partition, damage)
+        self._damaged.add(partition)
+        self._rejoin()
+
+    def _close_windows(self, partition: int) -> None:
+        if partition in self._damaged:
+            self._damaged.discard(partition)
+            self._store.discard(partition)
+        else:
+            self._store.close(partition)
 
     async def _restore(self, partition: int, identity: str, bounds: Bounds) -> int:
         """Open the windows and bring them to the changelog's end, from its beginning if they are damaged."""

@@ -1,5 +1,7 @@
 """Faust's table manager and recovery, with taking partitions over in place of Faust's own restoring."""
 
+from typing import Any
+
 from aiokafka.errors import IllegalStateError
 from faust.tables import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
@@ -9,13 +11,20 @@ from mode import Service
 class PartitionRecovery(Recovery):  # type: ignore[misc]
     """After each rebalance, takes the assigned partitions over and lets the streams go on."""
 
+    _rebalance = 0
+    """Which of the app's rebalances brought the partitions that are taken over."""
+
+    async def on_rebalance(self, *arguments: Any) -> None:
+        """Take over what was assigned."""
+        self._rebalance = self.app.rebalancing_count
+        await super().on_rebalance(*arguments)
+
     @Service.task  # type: ignore[untyped-decorator]
     async def _restart_recovery(self) -> None:
         while not await self.wait_for_stopped(self.signal_recovery_start):
             self.signal_recovery_start.clear()
-            generation_id = self._generation_id
             try:
-                await self._wait(self._recover(generation_id))
+                await self._wait(self._recover(self._rebalance))
             except (RebalanceAgain, IllegalStateError):
                 continue
             except ServiceStopped:
@@ -24,10 +33,30 @@ class PartitionRecovery(Recovery):  # type: ignore[misc]
                 # Faust calls a wait that ran out of time stopped, too.
                 raise TimeoutError("going to the committed offsets took too long") from None
 
-    async def _recover(self, generation_id: int) -> None:
-        partitions = sorted(tp.partition for tp in self.active_tps)
-        if await self.app.ownership.acquire(partitions):
-            await self.on_recovery_completed(generation_id)
+    async def _recover(self, rebalance: int) -> None:
+        app = self.app
+        if not await app.ownership.acquire(sorted(tp.partition for tp in self.active_tps)):
+            return
+        await app.on_rebalance_complete.send()
+        self._set_recovery_ended()
+        await self._wait(app.consumer.perform_seek(), timeout=app.conf.broker_request_timeout)
+        # Faust's own goes on although the next rebalance has begun: it would pump partitions that are being
+        # taken over, from offsets that are not theirs.
+        if app.rebalancing_count == rebalance:
+            await self._go_on()
+
+    async def _go_on(self) -> None:
+        """Let messages flow, up to the first wait without a chance for a rebalance to come between."""
+        consumer = self.app.consumer
+        consumer.resume_partitions({tp for tp in consumer.assignment() if not self._is_changelog_tp(tp)})
+        self.completed.set()
+        self.app.flow_control.resume()
+        consumer.resume_flow()
+        self.tables.on_actives_ready()
+        self.tables.on_standbys_ready()
+        self.app.on_rebalance_end()
+        await self.app._fetcher.maybe_start()  # noqa: SLF001 - as Faust's recovery does
+        self.log.info("Worker ready")
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _slurp_changelogs(self) -> None:

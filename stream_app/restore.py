@@ -74,7 +74,8 @@ async def restore(store: WindowStore, partition: int, settings: Settings, bounds
             raise KafkaMismatchError(
                 f"partition {partition}: Postgres has rows up to offset {bounds.source}, but "
                 f"{source.topic} ends at {ends[source]}: it was truncated or made anew. If that was meant, "
-                "delete the partition's row of sink_offsets."
+                "delete the topic's rows of sink_offsets and use another TXNWATCH_APP_ID: these windows "
+                "and offsets are the former topic's."
             )
         if bounds.changelog >= ends[changelog]:
             raise KafkaMismatchError(

@@ -138,6 +138,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._consumer: AIOKafkaConsumer | None = None
+        self._flow_changed = asyncio.Event()
 
     # --- starting and stopping
 
@@ -189,16 +190,31 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         """Pump every partition of ours, from each rebalance's end to the next one's start."""
         while not (self.should_stop or fetcher.should_stop):
             await self.can_resume_flow.wait()
+            changed = asyncio.create_task(self._flow_changed.wait())
             pumps = [asyncio.create_task(self._pump(tp)) for tp in self._source_partitions()]
-            suspended = asyncio.create_task(self.suspend_flow.wait())
             try:
-                done, _ = await asyncio.wait([suspended, *pumps], return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait([changed, *pumps], return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
             finally:
-                for task in (suspended, *pumps):
+                for task in (changed, *pumps):
                     task.cancel()
-                await asyncio.gather(suspended, *pumps, return_exceptions=True)
+                await asyncio.gather(changed, *pumps, return_exceptions=True)
+
+    def stop_flow(self) -> None:
+        """Have the pumps stop."""
+        super().stop_flow()
+        self._change_flow()
+
+    def resume_flow(self) -> None:
+        """Have the pumps begin, or begin anew: Faust stops the flow of those who have partitions alone."""
+        super().resume_flow()
+        self._change_flow()
+
+    def _change_flow(self) -> None:
+        """Wake who waits for a change, and only who waits already."""
+        changed, self._flow_changed = self._flow_changed, asyncio.Event()
+        changed.set()
 
     async def _pump(self, tp: TP) -> NoReturn:
         source, most = TopicPartition(*tp), self.app.settings.batch_size

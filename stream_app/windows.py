@@ -132,11 +132,17 @@ class WindowStore:
         self._recent[partition].put(known, self._most_recent // len(self._databases))
 
     def windows(self, partition: int) -> Iterator[tuple[str, Window]]:
-        """Every user's window in the partition, by user id."""
-        items: Iterator[tuple[Any, Any]] = self._databases[partition].items()
-        for key, value in items:
+        """Every user's window in the partition, by user id; an exception at the first that cannot be read."""
+        items: Any = self._databases[
+            partition
+        ].iter()  # the database's own `items` ends there as if at its end
+        items.seek_to_first()
+        while items.valid():
+            key = items.key()
             if len(key) == USER_KEY_BYTES:
-                yield bytes(key).decode(), decode_window(value)
+                yield bytes(key).decode(), decode_window(items.value())
+            items.next()
+        items.status()
 
     def find(self, user_id: str) -> Window | None:
         """One user's window, whichever open partition has it."""

@@ -109,9 +109,9 @@ async def fresh_database(server_url: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def fresh_topics(bootstrap: str) -> AsyncIterator[Settings]:
+async def fresh_topics(bootstrap: str, *, partitions: int = 4) -> AsyncIterator[Settings]:
     """Settings with an app id and topics that nobody else has; the topics exist until the end."""
-    settings = unique_settings(bootstrap)
+    settings = unique_settings(bootstrap).model_copy(update={"partitions": partitions})
     await ensure_topics(settings)
     try:
         yield settings

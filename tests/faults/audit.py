@@ -19,10 +19,18 @@ NEXT_OFFSETS = "SELECT partition, next_offset FROM sink_offsets WHERE next_offse
 
 
 async def audit(
-    installation: Installation, offsets: Mapping[int, int], datadirs: Sequence[Path], *, mirror: bool
+    installation: Installation,
+    offsets: Mapping[int, int],
+    datadirs: Sequence[Path],
+    *,
+    mirror: bool,
+    log: Sequence[Record] | None = None,
 ) -> Findings:
-    """What is lost, doubled or wrong anywhere, now that the workers of these data folders have ended."""
-    expected = replay(await installation.read("TXNWATCH_TRANSACTIONS_TOPIC"))
+    """What is lost, doubled or wrong anywhere, now that the workers of these data folders have ended.
+
+    `log` is what was on the input topic, where that no longer has all of it.
+    """
+    expected = replay(await installation.read("TXNWATCH_TRANSACTIONS_TOPIC") if log is None else log)
     findings = Findings()
     await _topics(installation, expected, findings)
     findings.compare("committed offset", expected.next_offsets, offsets.items())
@@ -30,6 +38,31 @@ async def audit(
     await _windows(installation, expected, findings, datadirs)
     if mirror:
         await _mirror(installation, expected, findings)
+    return findings
+
+
+async def written(installation: Installation) -> dict[str, dict[Any, Any]]:
+    """All that workers have written for others, by where and under which key."""
+    topics = {
+        name: await installation.read(f"TXNWATCH_{name.upper()}_TOPIC")
+        for name in ("scored", "anomalies", "dlq")
+    }
+    topics["changelog"] = await installation.read_changelog()
+    found: dict[str, dict[Any, Any]] = {
+        name: {(one.partition, one.offset): (one.key, one.value) for one in records}
+        for name, records in topics.items()
+    }
+    found["rows"] = {(row["id"], row["txn_date"]): row for row in await installation.rows()}
+    async with installation.postgres() as connection:
+        found["sink_offsets"] = dict(await connection.fetch(NEXT_OFFSETS))
+    return found
+
+
+def changes(before: dict[str, dict[Any, Any]], after: dict[str, dict[Any, Any]]) -> Findings:
+    """What of it has changed, where nothing may have."""
+    findings = Findings()
+    for where, content in before.items():
+        findings.compare(where, content, after[where].items())
     return findings
 
 

@@ -3,6 +3,7 @@
 A protection whose absence the oracle does not notice would be one that no fault run holds to account.
 """
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
@@ -13,9 +14,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from stream_app import outbox, restore
+from stream_app import outbox, ownership, restore, transport
 from stream_app.pipeline import Pipeline
 from stream_app.postgres import PostgresRows
+from stream_app.window import Window
 
 
 def switch_off(protection: str) -> None:
@@ -95,6 +97,54 @@ def _window_guard() -> None:
     Pipeline._load = load_unguarded  # type: ignore[method-assign,assignment]  # noqa: SLF001
 
 
+def _known_ids() -> None:
+    """Take every id for a new one."""
+
+    def holds(_self: Window, _identity: bytes) -> bool:
+        return False
+
+    Window.holds = holds  # type: ignore[method-assign,assignment]
+
+
+def _restoring() -> None:
+    """Go on from whatever windows are there."""
+
+    async def restore_nothing(*_arguments: Any) -> int:
+        return 0
+
+    vars(ownership)["restore"] = restore_nothing
+
+
+def _reach() -> None:
+    """Ask nobody how far the changelog once reached."""
+
+    async def unknown(*_arguments: Any) -> dict[int, int]:
+        return {}
+
+    vars(ownership)["changelog_reached"] = unknown
+
+
+def _loud_gaps() -> None:
+    """Go on from what is there when the group's offset is no longer in Kafka."""
+
+    class Consumer(AIOKafkaConsumer):  # type: ignore[misc]
+        def __init__(self, *, auto_offset_reset: str, **options: Any) -> None:
+            super().__init__(auto_offset_reset=auto_offset_reset.replace("none", "earliest"), **options)
+
+    transport.AIOKafkaConsumer = Consumer  # type: ignore[attr-defined]
+
+
+def _arrival() -> None:
+    """Commit a transaction whatever became of its batches."""
+
+    async def last_offset(submitted: Any) -> int:
+        results = await asyncio.gather(*(sent for sent, _ in submitted), return_exceptions=True)
+        arrived = [one.offset for one in results if not isinstance(one, BaseException)]
+        return max(arrived, default=-1)
+
+    vars(outbox)["_last_offset"] = last_offset
+
+
 def _hearing_of_rebalances() -> None:
     """Not a protection of ours: let a member that lost its partitions hear of it only when it asks."""
     beat, ask = GroupCoordinator._do_heartbeat, GroupCoordinator.request_rejoin  # noqa: SLF001
@@ -129,14 +179,20 @@ def _clock(seconds: float) -> Callable[[], None]:
     return set_clock
 
 
+CLOCKS = {"clock ahead": _clock(400 * 86_400), "clock behind": _clock(-400 * 86_400)}
+DEAF = "hearing of rebalances"
 PROTECTIONS: dict[str, Callable[[], None]] = {
-    "epoch": _epoch,
-    "next offset": _next_offset,
-    "fencing": _fencing,
-    "committed reads": _committed_reads,
-    "rows first": _rows_first,
-    "window guard": _window_guard,
-    "clock ahead": _clock(400 * 86_400),
-    "clock behind": _clock(-400 * 86_400),
-    "hearing of rebalances": _hearing_of_rebalances,
+    "epochs in Postgres": _epoch,
+    "the stored offset's leaving rows out": _next_offset,
+    "fencing of producers": _fencing,
+    "restoring what was committed alone": _committed_reads,
+    "Postgres before Kafka": _rows_first,
+    "the offset in each window": _window_guard,
+    "the ids in each window": _known_ids,
+    "restoring from the changelog": _restoring,
+    "knowing how far the changelog reached": _reach,
+    "a stop where offsets are gone": _loud_gaps,
+    "seeing each batch arrive": _arrival,
+    DEAF: _hearing_of_rebalances,
+    **CLOCKS,
 }

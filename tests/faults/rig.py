@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from infra.embedded.cluster import Addresses
 from tests.faults.audit import audit
 from tests.faults.bad import Message
-from tests.faults.oracle import Findings
+from tests.faults.oracle import Findings, Record
 from tests.faults.plan import Event, Plan
 from tests.installation import Installation, until
 from tests.services import free_port, fresh_database, fresh_topics, installation_variables
@@ -171,25 +171,25 @@ class Rig(Installation):
                 partition = 0 if key is None else None
                 await producer.send(self.transactions, value, key=key, partition=partition, headers=headers)
 
-    async def set_back(self) -> None:
-        """Set the group to the input topic's beginning, as a mistaken command would."""
-        partitions = [TopicPartition(self.transactions, number) for number in await self.offsets()]
+    async def set_group(self, offsets: Mapping[int, int]) -> None:
+        """Set the group to these offsets by partition, as an operator's command would."""
+        positions = {TopicPartition(self.transactions, number): at for number, at in offsets.items()}
         async with AIOKafkaConsumer(
             bootstrap_servers=self.kafka,
             group_id=self.environment["TXNWATCH_APP_ID"],
             enable_auto_commit=False,
         ) as consumer:
-            consumer.assign(partitions)
-            await consumer.commit(dict.fromkeys(partitions, 0))
+            consumer.assign(list(positions))
+            await consumer.commit(positions)
 
     async def flush_mirror(self) -> None:
         """Take everything from Redis."""
         async with Redis.from_url(self.environment["REDIS_URL"]) as client:
             await client.flushdb()
 
-    async def audited(self, *, mirror: bool = True) -> Findings:
+    async def audited(self, *, mirror: bool = True, log: Sequence[Record] | None = None) -> Findings:
         """What is lost, doubled or wrong, once all workers have ended."""
-        return await audit(self, await self.offsets(), self.datadirs, mirror=mirror)
+        return await audit(self, await self.offsets(), self.datadirs, mirror=mirror, log=log)
 
     async def noted(self, what: str, *, count: int = 1, pid: int | None = None, within: float = 60) -> None:
         """Wait until the workers have noted this so often."""
@@ -201,13 +201,16 @@ class Rig(Installation):
 
 
 @asynccontextmanager
-async def rig(services: Addresses, folder: Path) -> AsyncIterator[Rig]:
+async def rig(services: Addresses, folder: Path, *, partitions: int = 4) -> AsyncIterator[Rig]:
     """A rig with topics, a database, a Redis database and folders of its own."""
     folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a folder is made at once
     number = _REDIS_NUMBERS.pop()
     redis_url = urlsplit(services.redis)._replace(path=f"/{number}").geturl()
     try:
-        async with fresh_topics(services.kafka) as topics, fresh_database(services.postgres) as database:
+        async with (
+            fresh_topics(services.kafka, partitions=partitions) as topics,
+            fresh_database(services.postgres) as database,
+        ):
             yield Rig(installation_variables(topics, database, redis_url, folder), folder)
     finally:
         with redis.Redis.from_url(redis_url) as client:

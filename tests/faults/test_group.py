@@ -5,27 +5,32 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from infra.embedded.cluster import Addresses
 from tests.faults.ledger import Ledger
 from tests.faults.plan import Plan
-from tests.faults.rig import Rig, Worker
+from tests.faults.rig import Rig, Worker, rig
 from tests.faults.sleep import SMALL, sleep_through
+from tests.installation import until
 from tests.traffic import Sent, traffic
 
-CHUNK = 500
+CHUNK, CHANGES = 500, 10
+MESSAGES = CHUNK * (CHANGES + 1)
 ENDED = {0, -signal.SIGTERM}  # the second: one that was not yet so far as to take the signal itself
 
 
 class Crew:
     """Workers of one installation, each with a data folder of its own that the next may inherit."""
 
-    def __init__(self, ground: Rig, stack: ExitStack, seed: int) -> None:
+    def __init__(self, ground: Rig, stack: ExitStack, *, most: int, seed: int) -> None:
         self._ground = ground
         self._stack = stack
         self._random = random.Random(seed)
-        self._folders = [f"worker-{number}" for number in range(3)]
+        self._folders = [f"worker-{number}" for number in range(most)]
         self.workers: dict[str, Worker] = {}
 
     def join(self) -> None:
@@ -61,27 +66,36 @@ class Crew:
         return False
 
 
-async def come_and_go(ground: Rig, seed: int, changes: int) -> tuple[int, list[float], int]:
-    """So many changes, each once the group has got on since the last: kills, their times, messages."""
-    transactions = iter(traffic(CHUNK * (changes + 1), users=100, seed=seed))
-    kills, sent = [], 0
+@dataclass(slots=True)
+class Coming:
+    """What came of workers that came and went."""
+
+    changes: int
+    in_flight: int
+    recovery: list[float]
+
+
+async def come_and_go(ground: Rig, *, most: int, seed: int) -> Coming:
+    """Changes among so many workers at the most, each once the group has got on since the last."""
+    transactions = iter(traffic(MESSAGES, users=100, seed=seed))
+    kills, in_flight = [], 0
     with ExitStack() as stack:
-        crew = Crew(ground, stack, seed)
+        crew = Crew(ground, stack, most=most, seed=seed)
         crew.join()
-        for _ in range(changes):
-            await ground.send_transactions(chunk := take(transactions))
-            sent += len(chunk)
+        for _ in range(CHANGES):
+            await ground.send_transactions(take(transactions))
             before = len(ground.events("outbox committed"))
             await ground.noted("outbox committed", count=before + 2)
+            in_flight += not await ground.finished()
             if await crew.change():
                 kills.append(time.time())
-        await ground.send_transactions(chunk := take(transactions))
+        await ground.send_transactions(take(transactions))
         await ground.finish(*crew.workers.values())
         for worker in crew.workers.values():
             worker.process.send_signal(signal.SIGTERM)
         for worker in crew.workers.values():
             assert await worker.ended() in ENDED, worker.tail()
-    return len(kills), ground.recoveries(*kills), sent + len(chunk)
+    return Coming(CHANGES, in_flight, ground.recoveries(*kills) if kills else [])
 
 
 def take(transactions: Iterator[Sent]) -> list[Sent]:
@@ -90,21 +104,53 @@ def take(transactions: Iterator[Sent]) -> list[Sent]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("turn", range(3))
+@pytest.mark.parametrize("most", [2, 3])
+@pytest.mark.parametrize("turn", range(2))
 async def test_workers_come_go_and_die_and_the_numbers_stay_right(
-    ground: Rig, ledger: Ledger, turn: int
+    ground: Rig, ledger: Ledger, most: int, turn: int
 ) -> None:
-    changes = 10
-    kills, recovery, messages = await come_and_go(ground, ledger.seed + turn, changes)
+    coming = await come_and_go(ground, most=most, seed=ledger.seed + turn)
 
     ledger.settle(
-        "workers joining, leaving, killed",
+        f"{most} workers joining, leaving, killed",
         await ground.audited(),
-        injected=changes,
-        in_flight=kills,
-        messages=messages,
-        recovery=recovery,
+        injected=coming.changes,
+        in_flight=coming.in_flight,
+        messages=MESSAGES,
+        recovery=coming.recovery,
     )
+
+
+@pytest.mark.slow
+async def test_a_worker_that_had_no_partition_goes_on_for_the_one_that_had(
+    services: Addresses, tmp_path: Path, ledger: Ledger
+) -> None:
+    async with rig(services, tmp_path, partitions=1) as ground:
+        await ground.send_transactions(traffic(MESSAGES, seed=ledger.seed))
+        with ground.run(datadir="one", **SMALL) as one, ground.run(datadir="two", **SMALL) as two:
+            await until(lambda: ready(one, two))
+            before = len(ground.events("outbox committed"))
+            await ground.noted("outbox committed", count=before + 2)
+            owner = ground.events("outbox committed")[-1].pid
+            working, spare = (one, two) if one.process.pid == owner else (two, one)
+            in_flight = not await ground.finished()
+            killed = time.time()
+            await working.kill()
+            await ground.finish(spare)
+            assert await spare.stop() == 0, spare.tail()
+
+        ledger.settle(
+            "SIGKILL of the one with the partition",
+            await ground.audited(),
+            injected=1,
+            in_flight=in_flight,
+            messages=MESSAGES,
+            recovery=ground.recoveries(killed),
+        )
+
+
+async def ready(*workers: Worker) -> bool:
+    return all("Worker ready" in worker.log.read_text() for worker in workers)
 
 
 @pytest.mark.parametrize("point", [pytest.param("scored", marks=pytest.mark.slow), "rows committed"])

@@ -7,12 +7,12 @@ import time
 from dataclasses import asdict, replace
 
 import pytest
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from tests.faults.bad import SPOILERS, Message, good, mixed
 from tests.faults.ledger import Ledger
 from tests.faults.plan import Plan
 from tests.faults.rig import Rig
+from tests.faults.topics import configure
 from tests.traffic import Sent, traffic
 
 SMALL = {"TXNWATCH_BATCH_SIZE": "50"}
@@ -68,9 +68,7 @@ async def test_every_kind_of_bad_message_a_thousand_in_a_row(ground: Rig, ledger
 @pytest.mark.slow
 async def test_messages_around_and_above_the_limit_and_the_fetch_size(ground: Rig, ledger: Ledger) -> None:
     """The consumer fetches 1 MiB at a time; a broker may be set to take more in one message."""
-    async with ground.administration() as admin:
-        limit = {"max.message.bytes": str(5 << 20)}
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, ground.transactions, limit)])
+    await configure(ground, ground.transactions, max_message_bytes=5 << 20)
     user = traffic(40, users=1)
     sizes = [65_535, 65_536, 65_537, 999_000, 1_048_000, 1_048_576, 1_048_588, 2_000_000, 4_000_000]
     messages = [good(sent) for sent in user[: 40 - len(sizes)]]

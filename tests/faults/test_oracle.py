@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 
 from tests import oracle as by_user
 from tests.faults.bad import good
-from tests.faults.ledger import BEGIN, END, Ledger, main
+from tests.faults.ledger import TABLES, Ledger, main
 from tests.faults.oracle import Findings, Record, replay
 from tests.traffic import Sent, traffic
 
@@ -73,16 +73,31 @@ def test_a_run_with_findings_is_noted_and_fails(tmp_path: Path) -> None:
     assert [msgspec.json.decode(line)["lost"] for line in path.read_bytes().splitlines()] == [0, 1]
 
 
-def test_the_page_gets_a_row_a_fault_and_keeps_the_rest(tmp_path: Path) -> None:
+def test_the_page_gets_a_row_a_fault_and_one_a_protection_and_keeps_the_rest(tmp_path: Path) -> None:
     path, page = tmp_path / "ledger", tmp_path / "page.md"
     ledger = Ledger(path, seed=3)
     for recovery in ([1.0], [5.0, 3.0]):
         ledger.settle("kill", Findings(), injected=20, in_flight=20, messages=1000, recovery=recovery)
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    ledger.settle("gap", Findings(), injected=1, in_flight=1, messages=1000, stops=True)
+    found = Findings(lost=["rows: 1", "rows: 2"])
+    ledger.settle_without("order", "kill", found, messages=10, where="rows")
+    with pytest.raises(AssertionError, match="2 lost"):
+        ledger.settle_without("order", "kill", found, messages=10, where="scored")
+    marks = [f"<!-- {name}: begin -->\nold\n<!-- {name}: end -->\n" for name in TABLES]
+    page.write_text("before\n" + "between\n".join(marks) + "after\n")
 
     main(path, page)
 
-    *_, row = (line for line in page.read_text().splitlines() if line.startswith("|"))
-    assert row == "| kill | 40 | 40 | 2,000 | 0 | 0 | 0 | 3.0 s, 5.0 s |"
-    assert page.read_text().startswith("before\n")
-    assert page.read_text().endswith(f"{END}\nafter\n")
+    rows = [line for line in page.read_text().splitlines() if line.startswith("|") and "---" not in line]
+    assert rows[1:3] == [
+        "| gap | 1 | 1 | 1,000 | 0 | 0 | 0 | stops |",
+        "| kill | 40 | 40 | 2,000 | 0 | 0 | 0 | 3.0 s, 5.0 s |",
+    ]
+    assert rows[4:] == ["| order | kill | 20 | 4 | 0 | 0 |"]
+    rest = [line for line in page.read_text().splitlines() if not line.startswith(("|", "<!--"))]
+    assert rest == ["before", "between", "after"]
+
+
+def test_a_recovery_that_takes_too_long_fails() -> None:
+    with pytest.raises(AssertionError):
+        Ledger(None, seed=3).settle("slow", Findings(), injected=1, in_flight=1, messages=1, recovery=[61.0])

@@ -5,113 +5,191 @@ the oracle can have gone blind.
 """
 
 import signal
+from dataclasses import dataclass
 
 import pytest
 
+from tests.faults.bad import good
+from tests.faults.damage import remove_everything
+from tests.faults.interrupted import MESSAGES, goes_on, interrupted, refuses
+from tests.faults.ledger import Ledger
 from tests.faults.oracle import Findings
 from tests.faults.plan import Plan
+from tests.faults.protections import DEAF
 from tests.faults.rig import Rig
-from tests.faults.sleep import FIRST, SMALL, asleep, opened, sleep_through, wake
+from tests.faults.sleep import FIRST, SECOND, SMALL, asleep, opened, sleep_through, wake
+from tests.faults.topics import configure, delete_waiting, make_anew
 from tests.installation import until
 from tests.traffic import traffic
 
 pytestmark = pytest.mark.slow
 
-ON_AND_OFF = pytest.mark.parametrize("switched", ["on", "off"])
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A protection on or off, and what has to come of it."""
+
+    ledger: Ledger
+    on: bool
+
+    def off(self, protection: str) -> tuple[str, ...]:
+        """What to switch off."""
+        return () if self.on else (protection,)
+
+    def judge(
+        self, protection: str, fault: str, findings: Findings, *, where: str, messages: int = FIRST
+    ) -> None:
+        """Nothing with the protection on; with it off something in this place."""
+        if self.on:
+            assert findings.nothing, str(findings)
+        else:
+            self.ledger.settle_without(protection, fault, findings, messages=messages, where=where)
 
 
-def assert_found(findings: Findings, switched: str, *, where: str) -> None:
-    """Nothing with the protection on; with it off something in this place."""
-    if switched == "on":
-        assert findings.nothing, str(findings)
-    else:
-        found = [*findings.lost, *findings.doubled, *findings.wrong]
-        assert [one for one in found if one.startswith(where)], str(findings)
+@pytest.fixture(params=["on", "off"])
+def trial(request: pytest.FixtureRequest, ledger: Ledger) -> Trial:
+    return Trial(ledger, request.param == "on")
 
 
-async def killed_once(ground: Rig, plan: Plan) -> Findings:
-    """A worker killed by the plan and another with the same protections to the end."""
+async def killed_once(ground: Rig, point: str, off: tuple[str, ...], *, then: str = "one") -> Findings:
+    """A worker killed at the point and another with the same protections to the end, in this data folder."""
     await ground.send_transactions(traffic(FIRST))
-    with ground.run(plan, **SMALL) as worker:
+    with ground.run(Plan(point, 8, off=[*off]), **SMALL) as worker:
         assert await worker.ended() == -signal.SIGKILL, worker.tail()
-    with ground.run(Plan(off=plan.off), **SMALL) as worker:
-        await ground.finish(worker)
-        assert await worker.stop() == 0, worker.tail()
+    await goes_on(ground, datadir=then, off=off)
     return await ground.audited()
 
 
-def off(switched: str, *protections: str) -> list[str]:
-    return [*protections] if switched == "off" else []
-
-
-@ON_AND_OFF
-async def test_rows_are_committed_before_kafka(ground: Rig, switched: str) -> None:
+async def test_rows_are_committed_before_kafka(ground: Rig, trial: Trial) -> None:
     """With Kafka first, a crash between the two loses the batch's rows."""
-    findings = await killed_once(ground, Plan("scored", 8, off=off(switched, "rows first")))
+    protection = "Postgres before Kafka"
 
-    assert_found(findings, switched, where="rows")
+    findings = await killed_once(ground, "scored", trial.off(protection))
+
+    trial.judge(protection, "SIGKILL between Kafka and Postgres", findings, where="rows")
 
 
-@ON_AND_OFF
-async def test_only_committed_changes_are_restored(ground: Rig, switched: str) -> None:
+async def test_only_committed_changes_are_restored(ground: Rig, trial: Trial) -> None:
     """With aborted changes in the windows, a crash within the transaction skips its records for good."""
-    plan = Plan("outbox filled", 8, off=off(switched, "committed reads"))
+    protection = "restoring what was committed alone"
 
     # The windows are restored from the changelog alone, as on another machine.
-    await ground.send_transactions(traffic(FIRST))
-    with ground.run(plan, **SMALL) as worker:
-        assert await worker.ended() == -signal.SIGKILL, worker.tail()
-    with ground.run(Plan(off=plan.off), datadir="another", **SMALL) as worker:
-        await ground.finish(worker)
-        assert await worker.stop() == 0, worker.tail()
+    findings = await killed_once(ground, "outbox filled", trial.off(protection), then="another")
 
-    assert_found(await ground.audited(), switched, where="scored")
+    trial.judge(protection, "SIGKILL in the Kafka transaction", findings, where="scored")
 
 
-@ON_AND_OFF
-async def test_rows_below_the_stored_offset_are_passed_over(ground: Rig, switched: str) -> None:
+async def test_rows_below_the_stored_offset_are_passed_over(ground: Rig, trial: Trial) -> None:
     """The key would drop them too: without it, only the stored offset keeps a replayed row out."""
+    protection = "the stored offset's leaving rows out"
     async with ground.postgres() as connection:
         await connection.execute("ALTER TABLE transactions DROP CONSTRAINT transactions_pkey")
 
-    findings = await killed_once(ground, Plan("rows committed", 8, off=off(switched, "next offset")))
+    findings = await killed_once(ground, "rows committed", trial.off(protection))
 
-    assert_found(findings, switched, where="rows")
+    trial.judge(protection, "SIGKILL after the rows, no primary key", findings, where="rows")
 
 
-@ON_AND_OFF
-async def test_what_a_window_has_learned_from_is_not_scored_again(ground: Rig, switched: str) -> None:
+async def test_what_a_window_has_learned_from_is_not_scored_again(ground: Rig, trial: Trial) -> None:
     """The group's offsets set back: all is read again, and only the windows know that it was finished."""
-    await ground.send_transactions(traffic(FIRST))
-    with ground.run(**SMALL) as worker:
-        await ground.finish(worker)
-        assert await worker.stop() == 0, worker.tail()
-    await ground.set_back()
+    protection = "the offset in each window"
+    await interrupted(ground)
+    await goes_on(ground)
+    await ground.set_group(dict.fromkeys(await ground.offsets(), 0))
 
-    with ground.run(Plan(off=off(switched, "window guard")), **SMALL) as worker:
-        await ground.finish(worker)
-        assert await worker.stop() == 0, worker.tail()
+    await goes_on(ground, off=trial.off(protection))
 
-    assert_found(await ground.audited(), switched, where="scored")
+    findings = await ground.audited()
+    trial.judge(protection, "group's offsets set back", findings, where="scored", messages=MESSAGES)
 
 
-@ON_AND_OFF
-async def test_a_former_owner_is_fenced_from_kafka(ground: Rig, switched: str) -> None:
+async def test_an_id_that_comes_again_is_not_scored_again(ground: Rig, trial: Trial) -> None:
+    protection = "the ids in each window"
+    messages = [good(sent) for sent in traffic(FIRST) for _ in range(2)]
+    await ground.send_messages(messages)
+
+    await goes_on(ground, off=trial.off(protection))
+
+    findings = await ground.audited()
+    trial.judge(protection, "every message twice", findings, where="scored", messages=len(messages))
+
+
+async def test_windows_are_restored_before_they_are_scored_on(ground: Rig, trial: Trial) -> None:
+    protection = "restoring from the changelog"
+    await interrupted(ground)
+    remove_everything(ground.datadirs[0] / "windows")
+
+    await goes_on(ground, off=trial.off(protection))
+
+    findings = await ground.audited()
+    trial.judge(protection, "RocksDB: remove everything", findings, where="scored", messages=MESSAGES)
+
+
+async def test_a_changelog_made_anew_is_noticed(ground: Rig, trial: Trial) -> None:
+    """Without local windows nothing else tells that there were some."""
+    protection = "knowing how far the changelog reached"
+    await interrupted(ground)
+    await make_anew(ground, f"{ground.environment['TXNWATCH_APP_ID']}-windows-changelog")
+
+    if trial.on:
+        findings = await refuses(ground, datadir="another", says="it was truncated or made anew")
+    else:
+        await goes_on(ground, datadir="another", off=trial.off(protection))
+        findings = await ground.audited()
+
+    trial.judge(protection, "changelog made anew", findings, where="scored", messages=MESSAGES)
+
+
+async def test_records_that_are_gone_are_noticed(ground: Rig, trial: Trial) -> None:
+    protection = "a stop where offsets are gone"
+    await interrupted(ground)
+    log = await ground.read("TXNWATCH_TRANSACTIONS_TOPIC")
+    await delete_waiting(ground, 5)
+
+    if trial.on:
+        findings = await refuses(ground, says="no longer in Kafka")
+    else:
+        await goes_on(ground, off=trial.off(protection))
+        findings = await ground.audited(log=log)
+
+    trial.judge(protection, "source records deleted", findings, where="scored", messages=MESSAGES)
+
+
+async def test_a_batch_that_the_broker_does_not_take_is_noticed(ground: Rig, trial: Trial) -> None:
+    """aiokafka commits a transaction without it."""
+    protection = "seeing each batch arrive"
+    await interrupted(ground)
+    anomalies = ground.environment["TXNWATCH_ANOMALIES_TOPIC"]
+    await configure(ground, anomalies, max_message_bytes=100)
+
+    if trial.on:
+        with ground.run() as worker:
+            assert await worker.ended() > 0
+        await configure(ground, anomalies, max_message_bytes=1 << 20)
+    await goes_on(ground, off=trial.off(protection))
+
+    findings = await ground.audited()
+    trial.judge(
+        protection, "flags larger than their topic takes", findings, where="anomalies", messages=MESSAGES
+    )
+
+
+async def test_a_former_owner_is_fenced_from_kafka(ground: Rig, trial: Trial) -> None:
     """Without fencing, a batch under way when its owner fell asleep is committed when it wakes."""
-    fenceless = off(switched, "fencing")
-    plan = Plan("rows committed", 3, signal.SIGSTOP, fenceless)
+    protection = "fencing of producers"
+    plan = Plan("rows committed", 3, signal.SIGSTOP, [*trial.off(protection)])
 
-    nap = await sleep_through(ground, plan, seed=1, off=tuple(fenceless))
+    nap = await sleep_through(ground, plan, seed=1, off=trial.off(protection))
 
-    assert (nap.commits_before_opening > 0) is (switched == "off")
-    assert_found(await ground.audited(), switched, where="anomalies" if switched == "on" else "scored")
+    assert (nap.commits_before_opening > 0) is not trial.on
+    findings = await ground.audited()
+    trial.judge(protection, "SIGSTOP past the session", findings, where="scored", messages=FIRST + SECOND)
 
 
-@ON_AND_OFF
-async def test_a_former_owner_is_shut_out_of_postgres(ground: Rig, switched: str) -> None:
+async def test_a_former_owner_is_shut_out_of_postgres(ground: Rig, trial: Trial) -> None:
     """An owner that sleeps between restoring and starting goes to the new offset with its old windows."""
-    deaf = ["hearing of rebalances"]
-    plan = Plan("windows restored", 4, signal.SIGSTOP, [*deaf, *off(switched, "epoch")])
+    protection = "epochs in Postgres"
+    plan = Plan("windows restored", 4, signal.SIGSTOP, [DEAF, *trial.off(protection)])
     transactions = traffic(FIRST + 400, users=20)
     await ground.send_transactions(transactions[:FIRST])
 
@@ -122,12 +200,18 @@ async def test_a_former_owner_is_shut_out_of_postgres(ground: Rig, switched: str
             other.process.send_signal(signal.SIGSTOP)
             await ground.send_transactions(transactions[FIRST:])
             woken = wake(sleeper)
-            what = "rows committed" if switched == "off" else "refused"
-            await ground.noted(what, pid=sleeper.process.pid)
+            await ground.noted("refused" if trial.on else "rows committed", pid=sleeper.process.pid)
             other.process.send_signal(signal.SIGCONT)
             await until(lambda: opened(ground, sleeper, after=woken))
             await ground.finish(sleeper, other)
             for worker in (sleeper, other):
                 assert await worker.stop() == 0, worker.tail()
 
-    assert_found(await ground.audited(), switched, where="rows")
+    findings = await ground.audited()
+    trial.judge(
+        protection,
+        "SIGSTOP between restoring and starting",
+        findings,
+        where="rows",
+        messages=len(transactions),
+    )

@@ -97,6 +97,20 @@ async def test_a_changelog_that_once_reached_further_is_not_gone_on_from(
         await restore(store, PARTITION, settings, Bounds(changelog=99))
 
 
+async def test_the_first_batch_says_itself_how_far_the_changelog_reaches(
+    settings: Settings, store: WindowStore
+) -> None:
+    """No other has said it before."""
+    async with KafkaOutbox(PARTITION, settings) as outbox:
+        await outbox.commit(batch(1, USERS))
+
+    reached = await changelog_reached(settings)
+
+    assert reached == {PARTITION: 49}
+    await restore(store, PARTITION, settings, Bounds(changelog=reached[PARTITION]))
+    assert content(store).keys() == set(USERS)
+
+
 async def test_a_changelog_whose_first_changes_were_deleted_restores_no_part_of_the_windows(
     settings: Settings, store: WindowStore
 ) -> None:

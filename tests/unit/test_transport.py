@@ -39,7 +39,7 @@ EXPECTED: dict[Callable[..., Any], list[str]] = {
     Consumer.resume_flow: ["self"],
     Fetcher.on_stop: ["self"],
     stock.Producer.key_partition: ["self", "topic", "key"],
-    Recovery.on_recovery_completed: ["self", "generation_id"],
+    Recovery._set_recovery_ended: ["self"],
     Recovery._wait: ["self", "coro", "timeout"],
     Recovery.on_rebalance: ["self", "assigned", "revoked", "newly_assigned", "generation_id"],
     faust.Schema.loads_value: ["self", "app", "message", "loads", "serializer"],
@@ -155,9 +155,11 @@ class OnePartition:
         self.paused = False
 
 
-async def pumped(partition: OnePartition, batch_size: int) -> list[tuple[int, bool]]:
-    """Each batch's size, and whether the partition was paused during it, until nothing is left."""
-    seen: list[tuple[int, bool]] = []
+SOURCE = TP("transactions", 0)
+
+
+def consumer_of(partition: OnePartition, batch_size: int, seen: list[tuple[int, bool]]) -> BatchConsumer:
+    """Notes each batch's size, and whether the partition was paused during it."""
 
     async def take(message: Any) -> None:
         seen.append((len(message.value.records), partition.paused))
@@ -170,7 +172,13 @@ async def pumped(partition: OnePartition, batch_size: int) -> list[tuple[int, bo
         consumer_generation_id=1,
         monitor=SimpleNamespace(track_tp_end_offset=lambda *_: None),
     )
-    pump = asyncio.create_task(consumer._pump(TP("transactions", 0)))
+    return consumer
+
+
+async def pumped(partition: OnePartition, batch_size: int) -> list[tuple[int, bool]]:
+    """What was noted until nothing is left."""
+    seen: list[tuple[int, bool]] = []
+    pump = asyncio.create_task(consumer_of(partition, batch_size, seen)._pump(SOURCE))
     async with asyncio.timeout(30):
         await partition.drained.wait()
     pump.cancel()
@@ -186,6 +194,30 @@ async def test_a_partition_that_is_behind_is_fetched_ahead_however_small_its_bat
 
     assert [size for size, _ in seen] == [100] * 15
     assert [paused for _, paused in seen] == [False] * 5 + [True] * 10
+
+
+async def test_who_had_no_partition_pumps_those_that_a_rebalance_brings() -> None:
+    """Faust does not stop the flow of one that has none before it lets it go on."""
+    active: set[TP] = set()
+    partition, looked = OnePartition(waiting=10), asyncio.Event()
+
+    def partitions() -> set[TP]:
+        looked.set()
+        return active
+
+    consumer = consumer_of(partition, 100, [])
+    consumer.can_resume_flow, consumer.suspend_flow = asyncio.Event(), asyncio.Event()
+    consumer._flow_changed = asyncio.Event()
+    consumer._source_partitions = partitions  # type: ignore[method-assign]
+    consumer._shutdown, consumer._stopped, consumer._crashed = (asyncio.Event() for _ in range(3))
+    pumping = asyncio.create_task(consumer._pump_all(SimpleNamespace(should_stop=False)))
+    async with asyncio.timeout(30):
+        consumer.resume_flow()
+        await looked.wait()
+        active.add(SOURCE)
+        consumer.resume_flow()
+        await partition.drained.wait()
+    pumping.cancel()
 
 
 def test_recovery_is_a_property_of_the_table_manager() -> None:

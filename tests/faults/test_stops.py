@@ -1,0 +1,97 @@
+"""What cannot be gone on from is a stop that says why and changes nothing; what it advises leads on."""
+
+import pytest
+
+from tests.faults.interrupted import MESSAGES, goes_on, interrupted, refuses
+from tests.faults.ledger import Ledger
+from tests.faults.oracle import Findings
+from tests.faults.rig import Rig
+from tests.faults.topics import configure, delete_waiting, make_anew
+from tests.traffic import traffic
+
+pytestmark = pytest.mark.slow
+
+PUBLISHED = ("scored", "anomalies", "dead letters")
+
+
+def settle(ledger: Ledger, fault: str, findings: Findings) -> None:
+    ledger.settle(fault, findings, injected=1, in_flight=1, messages=MESSAGES, stops=True)
+
+
+async def another_app(ground: Rig) -> Rig:
+    """The installation under another id, with what it needs."""
+    app_id = f"{ground.environment['TXNWATCH_APP_ID']}-anew"
+    other = Rig({**ground.environment, "TXNWATCH_APP_ID": app_id}, ground.folder)
+    with other.command("txnwatch", "topics") as command:
+        output, _ = command.communicate()
+    assert command.returncode == 0, output
+    return other
+
+
+def but_published(findings: Findings) -> list[str]:
+    """What was found anywhere but on the topics for readers, which have the former app's records, too."""
+    found = [*findings.lost, *findings.doubled, *findings.wrong]
+    return [one for one in found if not one.startswith(PUBLISHED)]
+
+
+@pytest.mark.parametrize("datadir", ["one", "another"])
+async def test_a_changelog_made_anew(ground: Rig, ledger: Ledger, datadir: str) -> None:
+    """With the windows of before, and without any: those would be scored on as if users were new."""
+    await interrupted(ground)
+    await make_anew(ground, f"{ground.environment['TXNWATCH_APP_ID']}-windows-changelog")
+
+    findings = await refuses(ground, datadir=datadir, says="it was truncated or made anew")
+
+    settle(ledger, f"changelog made anew, windows in {datadir} folder", findings)
+    anew = await another_app(ground)
+    await goes_on(anew, datadir="anew")
+    findings = await anew.audited()
+    assert findings.lost == []
+    assert but_published(findings) == []
+
+
+async def test_a_source_made_anew(ground: Rig, ledger: Ledger) -> None:
+    await interrupted(ground)
+    await make_anew(ground, ground.transactions)
+    await ground.send_transactions(traffic(500, seed=2))
+
+    findings = await refuses(ground, says="it was truncated or made anew")
+
+    settle(ledger, "source made anew", findings)
+    async with ground.postgres() as connection:
+        await connection.execute("DELETE FROM sink_offsets WHERE topic = $1", ground.transactions)
+    anew = await another_app(ground)
+    await goes_on(anew, datadir="anew")
+    findings = await anew.audited()
+    assert findings.lost == []
+    assert all(one.startswith(("rows", "users")) for one in findings.doubled if not one.startswith(PUBLISHED))
+    assert [one for one in findings.wrong if not one.startswith(PUBLISHED)] == []
+
+
+async def test_source_records_deleted_before_they_were_scored(ground: Rig, ledger: Ledger) -> None:
+    await interrupted(ground)
+    log, reached = await ground.read("TXNWATCH_TRANSACTIONS_TOPIC"), await ground.offsets()
+    beginnings = await delete_waiting(ground, 5)
+
+    findings = await refuses(ground, says="no longer in Kafka")
+
+    settle(ledger, "source records deleted", findings)
+    await ground.set_group(beginnings)
+    await goes_on(ground)
+    kept = [one for one in log if not reached[one.partition] <= one.offset < beginnings[one.partition]]
+    findings = await ground.audited(log=kept)
+    assert findings.nothing, str(findings)
+
+
+async def test_a_message_that_the_broker_does_not_take(ground: Rig, ledger: Ledger) -> None:
+    """A flag larger than its topic allows: without it, the transaction would lack what readers wait for."""
+    await interrupted(ground)
+    await configure(ground, ground.environment["TXNWATCH_ANOMALIES_TOPIC"], max_message_bytes=100)
+
+    with ground.run() as worker:
+        assert await worker.ended() > 0
+    assert "MessageSizeTooLarge" in worker.log.read_text(), worker.tail()
+
+    await configure(ground, ground.environment["TXNWATCH_ANOMALIES_TOPIC"], max_message_bytes=1 << 20)
+    await goes_on(ground)
+    settle(ledger, "flags larger than their topic takes", await ground.audited())
