@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,8 +21,9 @@ from aiokafka.errors import KafkaError
 from stream_app.mirror import RedisMirror
 from stream_app.outbox import KafkaOutbox
 from stream_app.pipeline import Batch, LostPartitionError, Outbox, Pipeline
+from stream_app.positions import NOWHERE, Position, committed_positions
 from stream_app.postgres import PostgresRows
-from stream_app.restore import Bounds, changelog_reached, restore
+from stream_app.restore import Bounds, restore
 from stream_app.retry import causes, retried
 from stream_app.settings import Settings
 from stream_app.windows import WindowStore, is_damage
@@ -108,16 +109,18 @@ class Ownership:
 
     async def _acquire(self, partitions: Iterable[int]) -> None:
         identity = f"{await self._retried(self._check)}/{self._settings.changelog_topic}"
-        reached = await self._retried(partial(changelog_reached, self._settings))
+        positions = await self._retried(partial(committed_positions, self._settings))
         async with asyncio.TaskGroup() as group:
             for partition in partitions:
-                bounds = Bounds(changelog=reached.get(partition, -1))
-                group.create_task(self._retried(partial(self._open, partition, identity, bounds)))
+                position = positions.get(partition, NOWHERE)
+                group.create_task(self._retried(partial(self._open, partition, identity, position)))
 
-    async def _open(self, partition: int, identity: str, bounds: Bounds) -> None:
+    async def _open(self, partition: int, identity: str, position: Position) -> None:
         async with AsyncExitStack() as stack:
-            epoch, stored_up_to = (0, 0) if self._rows is None else await self._rows.take_over(partition)
-            bounds = replace(bounds, source=stored_up_to)
+            epoch, stored_up_to = 0, 0
+            if self._rows is not None:
+                epoch, stored_up_to = await self._rows.take_over(partition, position.next_offset)
+            bounds = Bounds(stored_up_to, position.changelog)
             outbox = await stack.enter_async_context(KafkaOutbox(partition, self._settings))
             stack.callback(self._close_windows, partition)
             restored = await self._restore(partition, identity, bounds)

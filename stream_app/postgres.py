@@ -73,6 +73,10 @@ FEW_ROWS = 100
 MERGED_AFTER_A_DUPLICATE = 50
 
 
+class LostRowsError(Exception):
+    """Postgres no longer has rows that it had: going on would leave a gap."""
+
+
 class PostgresRows:
     """The row sink. Transient failures are retried in place, for `retry_seconds` at the most.
 
@@ -88,20 +92,31 @@ class PostgresRows:
         self._retry_seconds = retry_seconds
         self._few_rows = few_rows
         self._to_merge: Counter[int] = Counter()
+        self._reached: Counter[int] = Counter()
 
-    async def take_over(self, partition: int) -> tuple[int, int]:
-        """Raise the partition's epoch, which shuts its former owner out: (our epoch, its next offset)."""
+    async def take_over(self, partition: int, committed: int = 0) -> tuple[int, int]:
+        """Raise the partition's epoch, which shuts its former owner out: (our epoch, its next offset).
+
+        Raises LostRowsError when that offset is below the one that the group has `committed`.
+        """
 
         async def attempt() -> tuple[int, int]:
             row = await self._pool.fetchrow(TAKE_OVER, self._topic, partition)
             return row["epoch"], row["next_offset"]
 
-        return await self._retried(attempt)
+        epoch, stored_offset = await self._retried(attempt)
+        self._reached[partition] = committed
+        self._check_rows(partition, stored_offset)
+        return epoch, stored_offset
 
     async def write(self, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int) -> int:
         """Store the rows at or after the partition's next offset and advance it, all or nothing.
 
-        Returns how many rows were new. Raises LostPartitionError when the epoch is no longer ours.
+        Returns how many rows were new.
+
+        Raises:
+            LostPartitionError: The epoch is no longer ours.
+            LostRowsError: The partition's next offset was past what it is now.
         """
 
         async def attempt() -> int:
@@ -114,7 +129,9 @@ class PostgresRows:
             self._to_merge[partition] = max(0, self._to_merge[partition] - 1)
             return stored
 
-        return await self._retried(attempt)
+        stored = await self._retried(attempt)
+        self._reached[partition] = max(next_offset, self._reached[partition])
+        return stored
 
     async def _attempt(
         self, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int, *, copying: bool
@@ -129,7 +146,17 @@ class PostgresRows:
         if row is None or row["epoch"] != epoch:
             current = None if row is None else row["epoch"]
             raise LostPartitionError(f"partition {partition}: our epoch is {epoch}, Postgres has {current}")
+        self._check_rows(partition, row["next_offset"])
         return int(row["next_offset"])
+
+    def _check_rows(self, partition: int, stored_offset: int) -> None:
+        """Each offset comes to Kafka, or is known here, only once Postgres has the rows before it."""
+        if stored_offset < (reached := self._reached[partition]):
+            raise LostRowsError(
+                f"partition {partition}: Postgres had rows up to offset {reached} and has them up to "
+                f"{stored_offset}: it has lost commits, as a promoted standby or a restored backup has. "
+                "`txnwatch rows restore` stores the rows again."
+            )
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
         return await retried(attempt, _passes, what="Postgres", within=self._retry_seconds)

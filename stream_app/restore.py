@@ -8,7 +8,6 @@ end is where the consumer's position reaches the end offset.
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_app.settings import Settings
 from stream_app.windows import WindowStore
@@ -31,21 +30,6 @@ class Bounds:
 
 
 NO_BOUNDS = Bounds()
-
-
-async def changelog_reached(settings: Settings) -> dict[int, int]:
-    """By partition, the offset of a change that the group's offset was committed after: see the outbox."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.servers, client_id=f"{settings.app_id}-restore")
-    await admin.start()
-    try:
-        offsets = await admin.list_consumer_group_offsets(settings.app_id)
-    finally:
-        await admin.close()
-    return {
-        source.partition: int(offset.metadata)
-        for source, offset in offsets.items()
-        if source.topic == settings.transactions_topic and offset.metadata.isdecimal()
-    }
 
 
 async def restore(store: WindowStore, partition: int, settings: Settings, bounds: Bounds = NO_BOUNDS) -> int:

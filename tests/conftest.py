@@ -1,6 +1,7 @@
 """Fixtures that every folder of tests shares."""
 
 import random
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the services and the fault runs' seed once, before any test."""
+    # Started in the background, this process ignores Ctrl-C, and so would every process under test.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[_CHOICE] = choose()
     if config.option.faults_seed is None:
         config.option.faults_seed = random.SystemRandom().randrange(10**6)

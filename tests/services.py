@@ -101,6 +101,20 @@ async def empty_database(server_url: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
+async def copied_database(url: str) -> AsyncIterator[str]:
+    """The URL of a copy of a database that nobody is connected to, dropped at the end."""
+    name = f"copy_{uuid4().hex[:12]}"
+    server, original = urlsplit(url)._replace(path="/postgres").geturl(), urlsplit(url).path[1:]
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{original}"')
+        yield urlsplit(url)._replace(path=f"/{name}").geturl()
+    finally:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await connection.close()
+
+
+@asynccontextmanager
 async def fresh_database(server_url: str) -> AsyncIterator[str]:
     """The URL of a new, migrated database on this server, dropped at the end."""
     async with empty_database(server_url) as url:

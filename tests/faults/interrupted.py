@@ -1,11 +1,14 @@
 """A worker that ends in the middle of its work; and the next one, which goes on or refuses to."""
 
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from tests.faults.audit import changes, written
 from tests.faults.oracle import Findings
 from tests.faults.plan import Plan
 from tests.faults.rig import Rig
+from tests.services import copied_database
 from tests.traffic import traffic
 
 MESSAGES = 6000
@@ -20,6 +23,20 @@ async def interrupted(ground: Rig, *, users: int = 50, ending: signal.Signals = 
         worker.process.send_signal(ending)
         assert await worker.ended() in {0, -ending}, worker.tail()
     assert not await ground.finished()
+
+
+@asynccontextmanager
+async def promoted(ground: Rig) -> AsyncIterator[None]:
+    """A copy of the database takes its place, and the worker has gone on for a while since it was made."""
+    original = ground.environment["POSTGRES_URL"]
+    async with copied_database(original) as standby:
+        before = len(ground.events("outbox committed"))
+        with ground.run(**SMALL) as worker:
+            await ground.noted("outbox committed", count=before + 20)
+            assert await worker.stop() == 0, worker.tail()
+        ground.environment["POSTGRES_URL"] = standby
+        yield
+        ground.environment["POSTGRES_URL"] = original
 
 
 async def goes_on(ground: Rig, *, datadir: str = "one", off: tuple[str, ...] = ()) -> None:

@@ -16,6 +16,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream_app import outbox, ownership, restore, transport
 from stream_app.pipeline import Pipeline
+from stream_app.positions import Position
 from stream_app.postgres import PostgresRows
 from stream_app.window import Window
 
@@ -117,11 +118,22 @@ def _restoring() -> None:
 
 def _reach() -> None:
     """Ask nobody how far the changelog once reached."""
+    committed = vars(ownership)["committed_positions"]
 
-    async def unknown(*_arguments: Any) -> dict[int, int]:
-        return {}
+    async def unknown(*arguments: Any) -> dict[int, Position]:
+        return {
+            partition: one._replace(changelog=-1) for partition, one in (await committed(*arguments)).items()
+        }
 
-    vars(ownership)["changelog_reached"] = unknown
+    vars(ownership)["committed_positions"] = unknown
+
+
+def _lost_rows() -> None:
+    """Take whatever Postgres says for right."""
+
+    def check(_self: Any, _partition: int, _stored_offset: int) -> None: ...
+
+    PostgresRows._check_rows = check  # type: ignore[method-assign]  # noqa: SLF001
 
 
 def _loud_gaps() -> None:
@@ -180,6 +192,7 @@ def _clock(seconds: float) -> Callable[[], None]:
 
 
 CLOCKS = {"clock ahead": _clock(400 * 86_400), "clock behind": _clock(-400 * 86_400)}
+FORGETTING = "knowing how far Postgres had rows"
 DEAF = "hearing of rebalances"
 PROTECTIONS: dict[str, Callable[[], None]] = {
     "epochs in Postgres": _epoch,
@@ -191,6 +204,7 @@ PROTECTIONS: dict[str, Callable[[], None]] = {
     "the ids in each window": _known_ids,
     "restoring from the changelog": _restoring,
     "knowing how far the changelog reached": _reach,
+    FORGETTING: _lost_rows,
     "a stop where offsets are gone": _loud_gaps,
     "seeing each batch arrive": _arrival,
     DEAF: _hearing_of_rebalances,

@@ -11,11 +11,11 @@ import pytest
 
 from tests.faults.bad import good
 from tests.faults.damage import remove_everything
-from tests.faults.interrupted import MESSAGES, goes_on, interrupted, refuses
+from tests.faults.interrupted import MESSAGES, goes_on, interrupted, promoted, refuses
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import Findings
 from tests.faults.plan import Plan
-from tests.faults.protections import DEAF
+from tests.faults.protections import DEAF, FORGETTING
 from tests.faults.rig import Rig
 from tests.faults.sleep import FIRST, SECOND, SMALL, asleep, opened, sleep_through, wake
 from tests.faults.topics import configure, delete_waiting, make_anew
@@ -61,10 +61,10 @@ async def killed_once(ground: Rig, point: str, off: tuple[str, ...], *, then: st
 
 
 async def test_rows_are_committed_before_kafka(ground: Rig, trial: Trial) -> None:
-    """With Kafka first, a crash between the two loses the batch's rows."""
+    """With Kafka first, a crash between the two loses the batch's rows; and who looks for them would stop."""
     protection = "Postgres before Kafka"
 
-    findings = await killed_once(ground, "scored", trial.off(protection))
+    findings = await killed_once(ground, "scored", trial.off(protection) + trial.off(FORGETTING))
 
     trial.judge(protection, "SIGKILL between Kafka and Postgres", findings, where="rows")
 
@@ -153,6 +153,20 @@ async def test_records_that_are_gone_are_noticed(ground: Rig, trial: Trial) -> N
         findings = await ground.audited(log=log)
 
     trial.judge(protection, "source records deleted", findings, where="scored", messages=MESSAGES)
+
+
+async def test_rows_that_postgres_forgot_are_noticed(ground: Rig, trial: Trial) -> None:
+    protection = FORGETTING
+    await interrupted(ground)
+    async with promoted(ground):
+        if trial.on:
+            findings = await refuses(ground, says="`txnwatch rows restore` stores the rows again")
+        else:
+            await goes_on(ground, off=trial.off(protection))
+            findings = await ground.audited()
+
+    fault = "Postgres: a standby without the last commits"
+    trial.judge(protection, fault, findings, where="rows", messages=MESSAGES)
 
 
 async def test_a_batch_that_the_broker_does_not_take_is_noticed(ground: Rig, trial: Trial) -> None:

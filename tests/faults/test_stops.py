@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.interrupted import MESSAGES, goes_on, interrupted, refuses
+from tests.faults.interrupted import MESSAGES, goes_on, interrupted, promoted, refuses
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import Findings
 from tests.faults.rig import Rig
@@ -81,6 +81,20 @@ async def test_source_records_deleted_before_they_were_scored(ground: Rig, ledge
     kept = [one for one in log if not reached[one.partition] <= one.offset < beginnings[one.partition]]
     findings = await ground.audited(log=kept)
     assert findings.nothing, str(findings)
+
+
+async def test_a_standby_that_lacks_the_last_commits(ground: Rig, ledger: Ledger) -> None:
+    await interrupted(ground)
+    async with promoted(ground):
+        findings = await refuses(ground, says="`txnwatch rows restore` stores the rows again")
+
+        settle(ledger, "Postgres: a standby without the last commits", findings)
+        with ground.command("txnwatch", "rows", "restore") as command:
+            output, _ = command.communicate()
+        assert command.returncode == 0, output
+        await goes_on(ground)
+        findings = await ground.audited()
+        assert findings.nothing, str(findings)
 
 
 async def test_a_message_that_the_broker_does_not_take(ground: Rig, ledger: Ledger) -> None:

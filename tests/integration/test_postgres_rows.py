@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from schemas.scored import Flag
 from schemas.transaction import Transaction
 from stream_app.pipeline import LostPartitionError
-from stream_app.postgres import MERGED_AFTER_A_DUPLICATE, SESSION, PostgresRows, connect
+from stream_app.postgres import MERGED_AFTER_A_DUPLICATE, SESSION, LostRowsError, PostgresRows, connect
 from stream_app.scoring import Verdict, identity_of
 
 TOPIC = "transactions"
@@ -215,6 +215,20 @@ async def test_a_former_owner_is_refused_and_writes_nothing(pool: asyncpg.Pool, 
         await sink.write(0, former, [row(0)], 1)
 
     assert await pool.fetchval("SELECT count(*) FROM transactions") == 0
+
+
+async def test_rows_that_are_gone_are_not_gone_on_without(pool: asyncpg.Pool, sink: PostgresRows) -> None:
+    epoch, _ = await sink.take_over(0)
+    await sink.write(0, epoch, [row(0), row(1)], 2)
+    await pool.execute("UPDATE sink_offsets SET next_offset = 1")
+
+    with pytest.raises(LostRowsError, match=r"up to offset 2 and has them up to 1.*rows restore"):
+        await sink.write(0, epoch, [row(2)], 3)
+    with pytest.raises(LostRowsError, match=r"up to offset 2 and has them up to 1"):
+        await sink.take_over(0, 2)
+
+    assert await sink.take_over(0, 1) == (epoch + 2, 1)
+    assert await pool.fetchval("SELECT count(*) FROM transactions") == 2
 
 
 async def test_partitions_have_epochs_of_their_own(sink: PostgresRows) -> None:

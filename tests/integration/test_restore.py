@@ -11,7 +11,8 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from stream_app.outbox import KafkaOutbox
 from stream_app.pipeline import Output
-from stream_app.restore import Bounds, KafkaMismatchError, changelog_reached, restore
+from stream_app.positions import committed_positions
+from stream_app.restore import Bounds, KafkaMismatchError, restore
 from stream_app.settings import Settings
 from stream_app.window import Window, encode_window
 from stream_app.windows import WindowStore, WrongWindowsError
@@ -92,7 +93,7 @@ async def test_a_changelog_that_once_reached_further_is_not_gone_on_from(
         await outbox.commit(batch(2, USERS[:3]))
 
     # Each group offset says where the changelog was before its own batch.
-    assert await changelog_reached(settings) == {PARTITION: 49}
+    assert await committed_positions(settings) == {PARTITION: (2, 49)}
     with pytest.raises(KafkaMismatchError, match=r"once had an offset 99 and ends at 55.*TXNWATCH_APP_ID"):
         await restore(store, PARTITION, settings, Bounds(changelog=99))
 
@@ -104,10 +105,10 @@ async def test_the_first_batch_says_itself_how_far_the_changelog_reaches(
     async with KafkaOutbox(PARTITION, settings) as outbox:
         await outbox.commit(batch(1, USERS))
 
-    reached = await changelog_reached(settings)
+    positions = await committed_positions(settings)
 
-    assert reached == {PARTITION: 49}
-    await restore(store, PARTITION, settings, Bounds(changelog=reached[PARTITION]))
+    assert positions == {PARTITION: (1, 49)}
+    await restore(store, PARTITION, settings, Bounds(changelog=positions[PARTITION].changelog))
     assert content(store).keys() == set(USERS)
 
 
@@ -142,7 +143,7 @@ async def test_a_changelog_made_anew_under_an_owner_takes_none_of_its_changes(se
         with pytest.raises(KafkaMismatchError, match=r"offset 49 of the changelog, which had 500"):
             await outbox.commit(batch(1, USERS))
 
-    assert await changelog_reached(settings) == {}
+    assert await committed_positions(settings) == {}
 
 
 async def test_rows_past_the_end_of_the_source_are_not_gone_on_from(
