@@ -133,7 +133,7 @@ def _lost_rows() -> None:
 
     def check(_self: Any, _partition: int, _stored_offset: int) -> None: ...
 
-    PostgresRows._check_rows = check  # type: ignore[method-assign]  # noqa: SLF001
+    PostgresRows._check_rows = check  # type: ignore[method-assign,assignment]  # noqa: SLF001
 
 
 def _loud_gaps() -> None:
