@@ -69,10 +69,14 @@ class Ownership:
         self._owned: dict[int, Owned] = {}
         self._damaged: set[int] = set()
         self._acquiring: asyncio.Task[None] | None = None
+        self._releases = 0
 
     async def acquire(self, partitions: Iterable[int]) -> bool:
         """Open these partitions, and only these; False when they were released again meanwhile."""
-        await self.release()
+        releases = self._releases
+        await self._close_all()
+        if self._releases != releases:
+            return False
         acquiring = self._acquiring = asyncio.create_task(self._acquire(partitions))
         await asyncio.wait([acquiring])
         if acquiring.cancelled():
@@ -82,6 +86,14 @@ class Ownership:
 
     async def release(self) -> None:
         """Close all partitions; batches still under way are cut off, to be replayed by the next owner."""
+        self._releases += 1
+        await self._close_all()
+
+    async def positions(self) -> dict[int, Position]:
+        """The group's position by partition, once its coordinator knows."""
+        return await self._retried(partial(committed_positions, self._settings))
+
+    async def _close_all(self) -> None:
         await _cancel(self._acquiring)
         owned, self._owned = self._owned, {}
         await asyncio.gather(*map(_close, owned.values()))
@@ -109,19 +121,19 @@ class Ownership:
 
     async def _acquire(self, partitions: Iterable[int]) -> None:
         identity = f"{await self._retried(self._check)}/{self._settings.changelog_topic}"
-        positions = await self._retried(partial(committed_positions, self._settings))
         async with asyncio.TaskGroup() as group:
             for partition in partitions:
-                position = positions.get(partition, NOWHERE)
-                group.create_task(self._retried(partial(self._open, partition, identity, position)))
+                group.create_task(self._retried(partial(self._open, partition, identity)))
 
-    async def _open(self, partition: int, identity: str, position: Position) -> None:
+    async def _open(self, partition: int, identity: str) -> None:
         async with AsyncExitStack() as stack:
-            epoch, stored_up_to = 0, 0
-            if self._rows is not None:
-                epoch, stored_up_to = await self._rows.take_over(partition, position.next_offset)
-            bounds = Bounds(stored_up_to, position.changelog)
+            epoch, stored_up_to = (0, 0) if self._rows is None else await self._rows.take_over(partition)
             outbox = await stack.enter_async_context(KafkaOutbox(partition, self._settings))
+            # From here on, no other owner commits.
+            position = (await committed_positions(self._settings)).get(partition, NOWHERE)
+            if self._rows is not None:
+                self._rows.expect(partition, position.finished, stored_up_to)
+            bounds = Bounds(stored_up_to, -1 if position.changelog is None else position.changelog)
             stack.callback(self._close_windows, partition)
             restored = await self._restore(partition, identity, bounds)
             outbox.resume(self._store.changelog_offset(partition))

@@ -3,32 +3,61 @@
 from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import for_code
+from aiokafka.protocol.commit import OffsetFetchRequest
 
 from stream_app.settings import Settings
 
 
 class Position(NamedTuple):
-    """How far a partition's batches have come."""
+    """How far a partition has come."""
 
-    next_offset: int = 0
+    next_offset: int
     """The first source offset that is not finished."""
-    changelog: int = -1
-    """The offset of a change that the changelog is known to have: see the outbox."""
+    changelog: int | None
+    """The offset of a change that the changelog is known to have, -1 before the first; see the outbox.
+
+    None for an offset that no batch has committed: it says nothing of what was done before.
+    """
+
+    @property
+    def finished(self) -> int:
+        """The source offset before which batches have committed everything."""
+        return 0 if self.changelog is None else self.next_offset
 
 
-NOWHERE = Position()
+NOWHERE = Position(0, None)
 
 
 async def committed_positions(settings: Settings) -> dict[int, Position]:
-    """By partition; without those that an operator has set, which say nothing of what was done before."""
+    """The group's position by partition; without those that it has none for.
+
+    Raises:
+        KafkaError: The broker cannot be reached, or does not know yet. aiokafka's own calls take a
+            coordinator that is still loading for a group without offsets.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.servers, client_id=f"{settings.app_id}-positions")
     await admin.start()
     try:
-        offsets = await admin.list_consumer_group_offsets(settings.app_id)
+        coordinator = await admin.find_coordinator(settings.app_id)
+        request = OffsetFetchRequest(settings.app_id, None)
+        response = await admin._send_request(request, coordinator)  # noqa: SLF001 - see above
     finally:
         await admin.close()
-    return {
-        source.partition: Position(offset.offset, int(offset.metadata))
-        for source, offset in offsets.items()
-        if source.topic == settings.transactions_topic and offset.metadata.lstrip("-").isdecimal()
-    }
+    positions = {}
+    for topic, partitions in response.topics:
+        for partition, offset, metadata, error in partitions:
+            _check(error)
+            if topic == settings.transactions_topic and offset >= 0:
+                positions[partition] = Position(offset, _changelog(metadata))
+    _check(response.error_code)
+    return positions
+
+
+def _check(error: int) -> None:
+    if error:
+        raise for_code(error)("the group's offsets")
+
+
+def _changelog(metadata: str) -> int | None:
+    return int(metadata) if metadata.lstrip("-").isdecimal() else None

@@ -94,20 +94,20 @@ class PostgresRows:
         self._to_merge: Counter[int] = Counter()
         self._reached: Counter[int] = Counter()
 
-    async def take_over(self, partition: int, committed: int = 0) -> tuple[int, int]:
-        """Raise the partition's epoch, which shuts its former owner out: (our epoch, its next offset).
-
-        Raises LostRowsError when that offset is below the one that the group has `committed`.
-        """
+    async def take_over(self, partition: int) -> tuple[int, int]:
+        """Raise the partition's epoch, which shuts its former owner out: (our epoch, its next offset)."""
 
         async def attempt() -> tuple[int, int]:
             row = await self._pool.fetchrow(TAKE_OVER, self._topic, partition)
             return row["epoch"], row["next_offset"]
 
-        epoch, stored_offset = await self._retried(attempt)
-        self._reached[partition] = committed
+        self._reached[partition] = 0
+        return await self._retried(attempt)
+
+    def expect(self, partition: int, finished: int, stored_offset: int) -> None:
+        """Take note up to where batches were finished; LostRowsError when Postgres is not so far."""
+        self._reached[partition] = finished
         self._check_rows(partition, stored_offset)
-        return epoch, stored_offset
 
     async def write(self, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int) -> int:
         """Store the rows at or after the partition's next offset and advance it, all or nothing.
@@ -153,9 +153,9 @@ class PostgresRows:
         """Each offset comes to Kafka, or is known here, only once Postgres has the rows before it."""
         if stored_offset < (reached := self._reached[partition]):
             raise LostRowsError(
-                f"partition {partition}: Postgres had rows up to offset {reached} and has them up to "
-                f"{stored_offset}: it has lost commits, as a promoted standby or a restored backup has. "
-                "`txnwatch rows restore` stores the rows again."
+                f"partition {partition}: Postgres should have rows up to offset {reached} and has them up to "
+                f"{stored_offset}: it lost commits, as a promoted standby or a restored backup has, or was "
+                "no sink for a while. `txnwatch rows restore` stores the rows again."
             )
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:

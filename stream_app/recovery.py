@@ -35,6 +35,8 @@ class PartitionRecovery(Recovery):  # type: ignore[misc]
 
     async def _recover(self, rebalance: int) -> None:
         app = self.app
+        if app.rebalancing_count != rebalance:
+            return
         if not await app.ownership.acquire(sorted(tp.partition for tp in self.active_tps)):
             return
         await app.on_rebalance_complete.send()

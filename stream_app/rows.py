@@ -5,17 +5,17 @@ has rows. Those after them are on `transactions.scored` for as long as that topi
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
 import asyncpg
 import click
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
-from stream_app.committed import read_committed
+from stream_app.committed import Records, read_committed
 from stream_app.positions import committed_positions
 from stream_app.postgres import MERGE, TRANSIENT, connect
 from stream_app.settings import Settings
@@ -28,11 +28,18 @@ KNOWN = "SELECT partition, next_offset FROM sink_offsets WHERE topic = $1"
 
 
 class Gap(NamedTuple):
-    """Source offsets whose rows, where there were any, are neither in Postgres nor on the topic."""
+    """Source offsets of a partition that neither Postgres nor the topic has a row of."""
 
     partition: int
     first: int
     last: int
+
+
+class GapsError(Exception):
+    """Not all that Postgres lacks can be had."""
+
+    def __init__(self, gaps: Sequence[Gap]) -> None:
+        super().__init__("; ".join(f"partition {one.partition}, {one.first} to {one.last}" for one in gaps))
 
 
 @click.group()
@@ -41,68 +48,82 @@ def rows() -> None:
 
 
 @rows.command("restore")
-def restore_command() -> None:
-    """Store rows that Postgres has lost again, from the topic of scored transactions.
-
-    Exit code 1 when that topic no longer has all of them.
-    """
+@click.option("--accept-gaps", is_flag=True, help="Go on without what is no longer on that topic.")
+def restore_command(*, accept_gaps: bool) -> None:
+    """Store rows that Postgres has lost again, from the topic of scored transactions."""
     try:
         settings = Settings()
-        stored, gaps = asyncio.run(restore_rows(settings))
+        stored = asyncio.run(restore_rows(settings, accept_gaps=accept_gaps))
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise click.ClickException(wrong) from None
+    except GapsError as error:
+        topic = settings.scored_topic or "any topic (TXNWATCH_SCORED_TOPIC)"
+        raise click.ClickException(
+            f"nothing of what came from these source offsets is on {topic}: {error}. "
+            "Where all of it was refused, or cannot be had, --accept-gaps goes on without it."
+        ) from None
     except KafkaError as error:
-        raise click.ClickException(f"Kafka (KAFKA_BOOTSTRAP_SERVERS): {error}") from None
+        raise click.ClickException(f"Kafka (KAFKA_BOOTSTRAP_SERVERS): {error!r}") from None
     except (*TRANSIENT, asyncpg.PostgresError) as error:
         raise click.ClickException(f"Postgres (POSTGRES_URL): {error}") from None
     click.echo(f"{stored} rows stored again")
-    for gap in gaps:
-        click.echo(
-            f"partition {gap.partition}: {settings.scored_topic} no longer has what came from the offsets "
-            f"{gap.first} to {gap.last}",
-            err=True,
-        )
-    raise SystemExit(1 if gaps else 0)
 
 
-async def restore_rows(settings: Settings) -> tuple[int, list[Gap]]:
-    """Bring each partition's rows up to the group's offset; how many were new, and what cannot be had.
+async def restore_rows(settings: Settings, *, accept_gaps: bool = False) -> int:
+    """Bring each partition's rows up to what the group has finished; how many were new.
 
-    Workers may run meanwhile: they refuse the partitions that lack rows.
+    Workers may run meanwhile: those of partitions that lack rows end by themselves.
 
     Raises:
+        GapsError: Not all rows can be had, and that is not accepted. Nothing was stored.
         KafkaError: The topic cannot be read.
         asyncpg.PostgresError: A row cannot be stored.
     """
     topic, stored = settings.transactions_topic, 0
     positions = await committed_positions(settings)
-    cut = await _cut(settings, positions.keys())
     async with connect(settings.postgres.get_secret_value()) as pool:
         await pool.execute(MAKE_KNOWN, topic, sorted(positions))
         known: dict[int, int] = dict(await pool.fetch(KNOWN, topic))
-        begins = {partition: positions[partition].next_offset for partition in cut}
-        async with aclosing(read_committed(settings.servers, settings.scored_topic)) as fetches:
+        ends = {
+            partition: at.finished for partition, at in positions.items() if known[partition] < at.finished
+        }
+        if (gaps := await _gaps(settings, known, ends)) and not accept_gaps:
+            raise GapsError(gaps)
+        async with aclosing(_scored(settings, ends)) as fetches:
             async for records in fetches:
-                partition, first = records[0].partition, _source_offset(records[0])
-                begins[partition] = min(first, begins.get(partition, 0))
-                lost = [one for one in records if _source_offset(one) >= known.get(partition, 0)]
-                if lost:
-                    rows = b"[" + b",".join([one.value or b"" for one in lost]) + b"]"
-                    reached = _source_offset(lost[-1]) + 1
-                    stored += await pool.fetchval(MERGE, topic, partition, reached, rows.decode())
-        for partition, position in positions.items():
-            await pool.fetchval(MERGE, topic, partition, position.next_offset, "[]")
-    gaps = [Gap(partition, known[partition], begin - 1) for partition, begin in sorted(begins.items())]
-    return stored, [gap for gap in gaps if gap.first <= gap.last]
+                partition = records[0].partition
+                lost = [
+                    one.value or b""
+                    for one in records
+                    if known[partition] <= _source_offset(one) < ends[partition]
+                ]
+                rows = b"[" + b",".join(lost) + b"]"
+                stored += await pool.fetchval(MERGE, topic, partition, 0, rows.decode())
+        for partition, end in ends.items():
+            await pool.fetchval(MERGE, topic, partition, end, "[]")
+    return stored
 
 
-async def _cut(settings: Settings, partitions: Iterable[int]) -> set[int]:
-    """The partitions whose first scored transactions are no longer on the topic."""
-    async with AIOKafkaConsumer(bootstrap_servers=settings.servers) as consumer:
-        wanted = [TopicPartition(settings.scored_topic, partition) for partition in partitions]
-        beginnings = await consumer.beginning_offsets(wanted) if wanted else {}
-    return {source.partition for source, offset in beginnings.items() if offset > 0}
+async def _gaps(settings: Settings, known: Mapping[int, int], ends: Mapping[int, int]) -> list[Gap]:
+    """What is missing between each partition's rows and the first that the topic has."""
+    gaps = []
+    for partition, end in sorted(ends.items()):
+        first = end
+        async with aclosing(_scored(settings, [partition])) as fetches:
+            async for records in fetches:
+                first = min(first, _source_offset(records[0]))
+                break
+        if known[partition] < first:
+            gaps.append(Gap(partition, known[partition], first - 1))
+    return gaps
+
+
+async def _scored(settings: Settings, partitions: Collection[int]) -> AsyncGenerator[Records, None]:
+    if settings.scored_topic:
+        async with aclosing(read_committed(settings.servers, settings.scored_topic, partitions)) as fetches:
+            async for records in fetches:
+                yield records
 
 
 def _source_offset(record: "ConsumerRecord[bytes, bytes]") -> int:

@@ -295,16 +295,17 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     async def perform_seek(self) -> None:
         """Go to where each partition's last transaction left off, or to its beginning when there was none."""
+        positions = await self.app.ownership.positions()
         for tp in self._kafka.assignment():
             if self._is_changelog_tp(tp):
                 # Assigned for its place in the group alone; restoring reads it by itself.
                 self._kafka.pause(tp)
                 self._kafka.seek(tp, 0)
                 continue
-            position = await self._kafka.committed(tp)
-            if position is None:
-                position = (await self._kafka.beginning_offsets([tp]))[tp]
-            self._kafka.seek(tp, position)
+            if position := positions.get(tp.partition):
+                self._kafka.seek(tp, position.next_offset)
+            else:
+                self._kafka.seek(tp, (await self._kafka.beginning_offsets([tp]))[tp])
 
     async def _unused(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         raise NotImplementedError("called by Faust's own recovery and fetching alone, which are replaced")

@@ -30,6 +30,7 @@ from stream_app.window import Window, decode_window
 OFFSET_KEY = b"\0changelog-offset"
 IDENTITY_KEY = b"\0changelog"
 USER_KEY_BYTES = 36
+PAGE_ENTRIES = 500
 
 
 def describe(window: Window) -> dict[str, Any]:
@@ -132,17 +133,15 @@ class WindowStore:
         self._recent[partition].put(known, self._most_recent // len(self._databases))
 
     def windows(self, partition: int) -> Iterator[tuple[str, Window]]:
-        """Every user's window in the partition, by user id; an exception at the first that cannot be read."""
-        items: Any = self._databases[
-            partition
-        ].iter()  # the database's own `items` ends there as if at its end
-        items.seek_to_first()
-        while items.valid():
-            key = items.key()
-            if len(key) == USER_KEY_BYTES:
-                yield bytes(key).decode(), decode_window(items.value())
-            items.next()
-        items.status()
+        """Every user's window in the partition, by user id; an exception at the first that cannot be read.
+
+        Nothing of the database is held between two windows, so that it may be closed there.
+        """
+        after = b""
+        while page := self._page(partition, after):
+            for after, value in page:
+                if len(after) == USER_KEY_BYTES:
+                    yield after.decode(), decode_window(value)
 
     def find(self, user_id: str) -> Window | None:
         """One user's window, whichever open partition has it."""
@@ -164,6 +163,20 @@ class WindowStore:
         found: Any = self._databases[partition].get(list(missing))
         stored = iter(found)
         return [next(stored) if value is None else value for value in values]
+
+    def _page(self, partition: int, after: bytes) -> list[tuple[bytes, bytes]]:
+        """The next entries after a key."""
+        page: list[tuple[bytes, bytes]] = []
+        items: Any = self._databases[partition].iter()
+        try:
+            items.seek(after + b"\0")
+            while items.valid() and len(page) < PAGE_ENTRIES:
+                page.append((bytes(items.key()), bytes(items.value())))
+                items.next()
+            items.status()  # also a block that cannot be read ends an iteration
+        finally:
+            del items  # an exception would keep it, and the database locked
+        return page
 
     def _path(self, partition: int) -> Path:
         return self.folder / f"windows-{partition}.db"

@@ -70,6 +70,16 @@ class Installation:
         with self.command("txnwatch", "worker", output=subprocess.DEVNULL, **settings) as process:
             yield process
 
+    @asynccontextmanager
+    async def administration(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        """A client of the broker's administration."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
+        await admin.start()
+        try:
+            yield admin
+        finally:
+            await admin.close()
+
     # --- in
 
     async def send(self, records: Iterable[tuple[bytes | None, bytes | None]], **options: Any) -> None:

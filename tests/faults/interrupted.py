@@ -18,9 +18,12 @@ SMALL = {"TXNWATCH_BATCH_SIZE": "50"}
 async def interrupted(ground: Rig, *, users: int = 50, ending: signal.Signals = signal.SIGTERM) -> None:
     """A worker that was ended with work waiting."""
     await ground.send_transactions(traffic(MESSAGES, users=users))
-    with ground.run(**SMALL) as worker:
-        await ground.noted("outbox committed", count=20)
-        worker.process.send_signal(ending)
+    await _worked(ground, ending)
+
+
+async def _worked(ground: Rig, ending: signal.Signals) -> None:
+    """A worker that ends in the middle."""
+    with ground.run(Plan("outbox committed", 20, ending), **SMALL) as worker:
         assert await worker.ended() in {0, -ending}, worker.tail()
     assert not await ground.finished()
 
@@ -30,13 +33,12 @@ async def promoted(ground: Rig) -> AsyncIterator[None]:
     """A copy of the database takes its place, and the worker has gone on for a while since it was made."""
     original = ground.environment["POSTGRES_URL"]
     async with copied_database(original) as standby:
-        before = len(ground.events("outbox committed"))
-        with ground.run(**SMALL) as worker:
-            await ground.noted("outbox committed", count=before + 20)
-            assert await worker.stop() == 0, worker.tail()
+        await _worked(ground, signal.SIGTERM)
         ground.environment["POSTGRES_URL"] = standby
-        yield
-        ground.environment["POSTGRES_URL"] = original
+        try:
+            yield
+        finally:
+            ground.environment["POSTGRES_URL"] = original
 
 
 async def goes_on(ground: Rig, *, datadir: str = "one", off: tuple[str, ...] = ()) -> None:

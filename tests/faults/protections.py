@@ -128,6 +128,16 @@ def _reach() -> None:
     vars(ownership)["committed_positions"] = unknown
 
 
+def _source_reach() -> None:
+    """Ask nobody how far the source once reached."""
+    make = vars(ownership)["Bounds"]
+
+    def bounds(_source: int, changelog: int) -> Any:
+        return make(0, changelog)
+
+    vars(ownership)["Bounds"] = bounds
+
+
 def _lost_rows() -> None:
     """Take whatever Postgres says for right."""
 
@@ -192,6 +202,7 @@ def _clock(seconds: float) -> Callable[[], None]:
 
 
 CLOCKS = {"clock ahead": _clock(400 * 86_400), "clock behind": _clock(-400 * 86_400)}
+GAPS = "a stop where offsets are gone"
 FORGETTING = "knowing how far Postgres had rows"
 DEAF = "hearing of rebalances"
 PROTECTIONS: dict[str, Callable[[], None]] = {
@@ -204,8 +215,9 @@ PROTECTIONS: dict[str, Callable[[], None]] = {
     "the ids in each window": _known_ids,
     "restoring from the changelog": _restoring,
     "knowing how far the changelog reached": _reach,
+    "knowing how far the source reached": _source_reach,
     FORGETTING: _lost_rows,
-    "a stop where offsets are gone": _loud_gaps,
+    GAPS: _loud_gaps,
     "seeing each batch arrive": _arrival,
     DEAF: _hearing_of_rebalances,
     **CLOCKS,

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import msgspec
 import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 
@@ -150,16 +149,6 @@ class Rig(Installation):
             for tp, offset in found.items()
             if tp.topic == self.transactions and offset.offset > 0
         }
-
-    @asynccontextmanager
-    async def administration(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        """A client of the broker's administration."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
-        await admin.start()
-        try:
-            yield admin
-        finally:
-            await admin.close()
 
     async def send_messages(self, messages: Iterable[Message]) -> None:
         """Put messages on the input topic, each with the reason that it is refused for as a header."""

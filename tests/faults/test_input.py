@@ -8,6 +8,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from stream_app.transport import FETCH_BYTES
+from stream_app.windows import WindowStore
 from tests.faults.bad import SPOILERS, Message, good, mixed
 from tests.faults.ledger import Ledger
 from tests.faults.plan import Plan
@@ -67,10 +69,22 @@ async def test_every_kind_of_bad_message_a_thousand_in_a_row(ground: Rig, ledger
 
 @pytest.mark.slow
 async def test_messages_around_and_above_the_limit_and_the_fetch_size(ground: Rig, ledger: Ledger) -> None:
-    """The consumer fetches 1 MiB at a time; a broker may be set to take more in one message."""
+    """The consumer fetches 4 MiB at a time; a broker may be set to take more in one message."""
     await configure(ground, ground.transactions, max_message_bytes=5 << 20)
     user = traffic(40, users=1)
-    sizes = [65_535, 65_536, 65_537, 999_000, 1_048_000, 1_048_576, 1_048_588, 2_000_000, 4_000_000]
+    sizes = [
+        65_535,
+        65_536,
+        65_537,
+        999_000,
+        1_048_000,
+        1_048_576,
+        1_048_588,
+        2_000_000,
+        4_000_000,
+        4_800_000,
+    ]
+    assert max(sizes) > FETCH_BYTES
     messages = [good(sent) for sent in user[: 40 - len(sizes)]]
     for sent, size in zip(user[-len(sizes) :], sizes, strict=True):
         messages += [padded(sent, size), padded(sent, size)]
@@ -153,6 +167,7 @@ async def test_a_worker_that_is_told_to_stop_under_load_leaves_nothing_to_replay
     async with ground.postgres() as connection:
         stored = dict(await connection.fetch("SELECT partition, next_offset FROM sink_offsets"))
     assert {partition: offset for partition, offset in stored.items() if offset} == committed
+    assert await changelog_ends(ground) == windows_stand_at(ground)
 
     with ground.run() as worker:
         await ground.finish(worker)
@@ -167,3 +182,19 @@ async def test_a_worker_that_is_told_to_stop_under_load_leaves_nothing_to_replay
         recovery=[took],
     )
     assert took < 15
+
+
+async def changelog_ends(ground: Rig) -> dict[int, int]:
+    """The offset of each partition's last change."""
+    return {change.partition: change.offset for change in await ground.read_changelog()}
+
+
+def windows_stand_at(ground: Rig) -> dict[int, int | None]:
+    """The changelog offset of each partition's windows on disk."""
+    store = WindowStore(ground.datadirs[0] / "windows", cache_bytes=1 << 20, buffer_bytes=1 << 20)
+    reached = {}
+    for partition in range(4):
+        store.open(partition)
+        reached[partition] = store.changelog_offset(partition)
+        store.close(partition)
+    return reached

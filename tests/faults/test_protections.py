@@ -11,11 +11,11 @@ import pytest
 
 from tests.faults.bad import good
 from tests.faults.damage import remove_everything
-from tests.faults.interrupted import MESSAGES, goes_on, interrupted, promoted, refuses
+from tests.faults.interrupted import MESSAGES, goes_on, interrupted, promoted
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import Findings
 from tests.faults.plan import Plan
-from tests.faults.protections import DEAF, FORGETTING
+from tests.faults.protections import DEAF, FORGETTING, GAPS
 from tests.faults.rig import Rig
 from tests.faults.sleep import FIRST, SECOND, SMALL, asleep, opened, sleep_through, wake
 from tests.faults.topics import configure, delete_waiting, make_anew
@@ -49,6 +49,12 @@ class Trial:
 @pytest.fixture(params=["on", "off"])
 def trial(request: pytest.FixtureRequest, ledger: Ledger) -> Trial:
     return Trial(ledger, request.param == "on")
+
+
+@pytest.fixture
+def without(ledger: Ledger) -> Trial:
+    """For what has its run with the protection on in test_stops.py."""
+    return Trial(ledger, on=False)
 
 
 async def killed_once(ground: Rig, point: str, off: tuple[str, ...], *, then: str = "one") -> Findings:
@@ -125,65 +131,68 @@ async def test_windows_are_restored_before_they_are_scored_on(ground: Rig, trial
     trial.judge(protection, "RocksDB: remove everything", findings, where="scored", messages=MESSAGES)
 
 
-async def test_a_changelog_made_anew_is_noticed(ground: Rig, trial: Trial) -> None:
+async def test_a_changelog_made_anew_is_noticed(ground: Rig, without: Trial) -> None:
     """Without local windows nothing else tells that there were some."""
     protection = "knowing how far the changelog reached"
     await interrupted(ground)
     await make_anew(ground, f"{ground.environment['TXNWATCH_APP_ID']}-windows-changelog")
 
-    if trial.on:
-        findings = await refuses(ground, datadir="another", says="it was truncated or made anew")
-    else:
-        await goes_on(ground, datadir="another", off=trial.off(protection))
-        findings = await ground.audited()
+    await goes_on(ground, datadir="another", off=without.off(protection))
 
-    trial.judge(protection, "changelog made anew", findings, where="scored", messages=MESSAGES)
+    findings = await ground.audited()
+    without.judge(protection, "changelog made anew", findings, where="scored", messages=MESSAGES)
 
 
-async def test_records_that_are_gone_are_noticed(ground: Rig, trial: Trial) -> None:
-    protection = "a stop where offsets are gone"
+async def test_a_source_made_anew_is_noticed(ground: Rig, without: Trial) -> None:
+    """The group's offsets tell, too, as they go past its end; else its records are taken for replayed."""
+    protection = "knowing how far the source reached"
+    await interrupted(ground)
+    await make_anew(ground, ground.transactions)
+    await ground.send_transactions(traffic(100, seed=2))
+
+    before = len(ground.events("outbox committed"))
+    with ground.run(Plan(off=[*without.off(protection), GAPS])) as worker:
+        await ground.noted("outbox committed", count=before + 4)
+        assert await worker.stop() == 0, worker.tail()
+
+    findings = await ground.audited()
+    without.judge(protection, "source made anew", findings, where="scored", messages=MESSAGES + 100)
+
+
+async def test_records_that_are_gone_are_noticed(ground: Rig, without: Trial) -> None:
+    protection = GAPS
     await interrupted(ground)
     log = await ground.read("TXNWATCH_TRANSACTIONS_TOPIC")
     await delete_waiting(ground, 5)
 
-    if trial.on:
-        findings = await refuses(ground, says="no longer in Kafka")
-    else:
-        await goes_on(ground, off=trial.off(protection))
-        findings = await ground.audited(log=log)
+    await goes_on(ground, off=without.off(protection))
 
-    trial.judge(protection, "source records deleted", findings, where="scored", messages=MESSAGES)
+    findings = await ground.audited(log=log)
+    without.judge(protection, "source records deleted", findings, where="scored", messages=MESSAGES)
 
 
-async def test_rows_that_postgres_forgot_are_noticed(ground: Rig, trial: Trial) -> None:
+async def test_rows_that_postgres_forgot_are_noticed(ground: Rig, without: Trial) -> None:
     protection = FORGETTING
     await interrupted(ground)
     async with promoted(ground):
-        if trial.on:
-            findings = await refuses(ground, says="`txnwatch rows restore` stores the rows again")
-        else:
-            await goes_on(ground, off=trial.off(protection))
-            findings = await ground.audited()
+        await goes_on(ground, off=without.off(protection))
+        findings = await ground.audited()
 
     fault = "Postgres: a standby without the last commits"
-    trial.judge(protection, fault, findings, where="rows", messages=MESSAGES)
+    without.judge(protection, fault, findings, where="rows", messages=MESSAGES)
 
 
-async def test_a_batch_that_the_broker_does_not_take_is_noticed(ground: Rig, trial: Trial) -> None:
+async def test_a_batch_that_the_broker_does_not_take_is_noticed(ground: Rig, without: Trial) -> None:
     """aiokafka commits a transaction without it."""
     protection = "seeing each batch arrive"
     await interrupted(ground)
     anomalies = ground.environment["TXNWATCH_ANOMALIES_TOPIC"]
     await configure(ground, anomalies, max_message_bytes=100)
 
-    if trial.on:
-        with ground.run() as worker:
-            assert await worker.ended() > 0
-        await configure(ground, anomalies, max_message_bytes=1 << 20)
-    await goes_on(ground, off=trial.off(protection))
+    await goes_on(ground, off=without.off(protection))
 
     findings = await ground.audited()
-    trial.judge(
+    without.judge(
         protection, "flags larger than their topic takes", findings, where="anomalies", messages=MESSAGES
     )
 

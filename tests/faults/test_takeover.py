@@ -45,10 +45,10 @@ class SlowRows(PostgresRows):
 
     gate: Gate | None = None
 
-    async def take_over(self, partition: int, committed: int = 0) -> tuple[int, int]:
+    async def take_over(self, partition: int) -> tuple[int, int]:
         if self.gate is not None:
             await self.gate()
-        return await super().take_over(partition, committed)
+        return await super().take_over(partition)
 
 
 class SlowOutbox:

@@ -8,11 +8,12 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from tests.faults.rig import Rig
+from tests.installation import Installation
 
 
-async def make_anew(ground: Rig, topic: str) -> None:
+async def make_anew(installation: Installation, topic: str) -> None:
     """Delete a topic and create it again, empty."""
-    async with ground.administration() as admin:
+    async with installation.administration() as admin:
         await admin.delete_topics([topic])
         # The broker takes a name again only once all of the former topic is gone.
         for _ in range(100):

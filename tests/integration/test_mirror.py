@@ -228,6 +228,18 @@ async def test_what_a_partition_owes_is_written_after_its_windows_were_closed(re
     assert await amounts_in(redis) == ["0.02", "0.01"]
 
 
+async def test_what_a_partition_owes_beyond_a_bound_is_left_to_its_next_owner(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_app.mirror.MOST_DETACHED", 10)
+    async with Mirroring(redis) as mirror:
+        mirror.change({f"{number:032d}": window(1, 5) for number in range(30)}, partition=3)
+        mirror.detach(3)
+        await mirror.flush()
+
+    assert len([key async for key in redis.scan_iter("user:*:window")]) == 10
+
+
 async def test_windows_that_cannot_be_read_are_left_out_and_the_others_are_mirrored(redis: Redis) -> None:
     other = USER[:-1] + "2"
     async with Mirroring(redis) as mirror:

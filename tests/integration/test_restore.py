@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.errors import GroupLoadInProgressError
+from aiokafka.protocol.commit import OffsetFetchRequest
 
 from stream_app.outbox import KafkaOutbox
 from stream_app.pipeline import Output
@@ -15,7 +18,7 @@ from stream_app.positions import committed_positions
 from stream_app.restore import Bounds, KafkaMismatchError, restore
 from stream_app.settings import Settings
 from stream_app.window import Window, encode_window
-from stream_app.windows import WindowStore, WrongWindowsError
+from stream_app.windows import WindowStore, WrongWindowsError, is_damage
 
 PARTITION = 1
 USERS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(50)]
@@ -108,7 +111,7 @@ async def test_the_first_batch_says_itself_how_far_the_changelog_reaches(
     positions = await committed_positions(settings)
 
     assert positions == {PARTITION: (1, 49)}
-    await restore(store, PARTITION, settings, Bounds(changelog=positions[PARTITION].changelog))
+    await restore(store, PARTITION, settings, Bounds(changelog=49))
     assert content(store).keys() == set(USERS)
 
 
@@ -195,3 +198,55 @@ def test_a_database_in_use_is_refused(store: WindowStore) -> None:
 
     with pytest.raises(Exception, match=r"(?i)lock"):
         other.open(PARTITION)
+
+
+def test_an_iteration_says_that_a_block_in_the_middle_cannot_be_read(tmp_path: Path) -> None:
+    users = [f"00000000-0000-4000-8000-{number:012d}" for number in range(5000)]
+    store = WindowStore(tmp_path / "windows", cache_bytes=1 << 20, buffer_bytes=1 << 20)
+    store.open(PARTITION)
+    store.write(PARTITION, batch(1, users).changes, 0)
+    assert [user for user, _ in store.windows(PARTITION)] == users
+    store.close(PARTITION)
+    table = max(tmp_path.glob("windows/*/*.sst"), key=lambda path: path.stat().st_size)
+    data = bytearray(table.read_bytes())
+    data[len(data) // 2] ^= 1
+    table.write_bytes(data)
+
+    store.open(PARTITION)
+    with pytest.raises(Exception, match="Corruption") as raised:
+        list(store.windows(PARTITION))
+
+    assert is_damage(raised.value)
+    store.discard(PARTITION)
+    store.open(PARTITION)
+    store.close(PARTITION)
+
+
+def test_windows_can_be_closed_in_the_middle_of_an_iteration(store: WindowStore) -> None:
+    """The mirror waits for Redis there, and a rebalance does not wait for the mirror."""
+    store.write(PARTITION, batch(1, USERS).changes, 0)
+    windows = store.windows(PARTITION)
+    assert next(windows)[0] == USERS[0]
+
+    store.close(PARTITION)
+    store.open(PARTITION)
+
+    assert [user for user, _ in windows] == USERS[1:]
+
+
+async def test_a_coordinator_that_is_loading_is_not_a_group_without_offsets(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so for all of the answer, which aiokafka does not look at."""
+    send = AIOKafkaAdminClient._send_request  # noqa: SLF001 - what a broker answers while it loads
+
+    async def loading(self: Any, request: Any, node: Any = None) -> Any:
+        answer = await send(self, request, node)
+        if isinstance(request, OffsetFetchRequest):
+            answer.topics, answer.error_code = [], GroupLoadInProgressError.errno
+        return answer
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "_send_request", loading)
+
+    with pytest.raises(GroupLoadInProgressError):
+        await committed_positions(settings)

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
+from tests.faults.topics import make_anew
 from tests.installation import Installation, until
 from tests.traffic import traffic
 
@@ -16,19 +16,24 @@ def installation(environment: dict[str, str]) -> Installation:
     return Installation(environment)
 
 
-async def restore(installation: Installation) -> tuple[int, str]:
-    with installation.command("txnwatch", "rows", "restore") as process:
+async def restore(installation: Installation, *options: str) -> tuple[int, str]:
+    with installation.command("txnwatch", "rows", "restore", *options) as process:
         output, _ = await asyncio.to_thread(process.communicate, timeout=60)
     return process.returncode, output.decode()
 
 
-async def scored(installation: Installation, count: int) -> None:
+async def scored(installation: Installation, count: int, *, start: int = 0) -> None:
     """So many transactions worked off by a worker that has ended."""
-    await installation.send_transactions(traffic(count))
+    await installation.send_transactions(traffic(count, start=start))
     with installation.worker() as worker:
         await until(installation.finished)
         worker.terminate()
         await asyncio.to_thread(worker.wait, 30)
+
+
+async def forget(installation: Installation) -> None:
+    async with installation.postgres() as postgres:
+        await postgres.execute("TRUNCATE transactions, users, sink_offsets")
 
 
 def by_id(rows: list[dict[str, str]]) -> dict[str, dict[str, str]]:
@@ -40,8 +45,7 @@ async def test_all_that_was_lost_is_there_again_and_a_second_time_nothing_is_new
 ) -> None:
     await scored(installation, 500)
     before = by_id(await installation.rows())
-    async with installation.postgres() as postgres:
-        await postgres.execute("TRUNCATE transactions, users, sink_offsets")
+    await forget(installation)
 
     assert await restore(installation) == (0, "500 rows stored again\n")
     assert await restore(installation) == (0, "0 rows stored again\n")
@@ -52,25 +56,72 @@ async def test_all_that_was_lost_is_there_again_and_a_second_time_nothing_is_new
         assert await postgres.fetchval("SELECT count(*) FROM users") == 50
 
 
-async def test_what_the_topic_no_longer_has_is_said(installation: Installation) -> None:
+async def test_what_the_topic_no_longer_has_is_said_and_accepted_by_who_says_so(
+    installation: Installation,
+) -> None:
     await scored(installation, 500)
     topic = installation.environment["TXNWATCH_SCORED_TOPIC"]
     records = [one for one in await installation.read_topic(topic) if one.partition == 0]
     deletion = {TopicPartition(topic, 0): RecordsToDelete(before_offset=records[10].offset)}
-    admin = AIOKafkaAdminClient(bootstrap_servers=installation.kafka)
-    await admin.start()
-    try:
+    async with installation.administration() as admin:
         await admin.delete_records(deletion)
-    finally:
-        await admin.close()
-    async with installation.postgres() as postgres:
-        await postgres.execute("TRUNCATE transactions, users, sink_offsets")
+    await forget(installation)
+
+    code, said = await restore(installation)
+    assert code == 1
+    assert f"is on {topic}: partition 0, 0 to 9." in said
+    assert await installation.rows() == []
+
+    assert await restore(installation, "--accept-gaps") == (0, "490 rows stored again\n")
+    assert await restore(installation) == (0, "0 rows stored again\n")
+
+
+async def test_without_a_scored_topic_all_is_a_gap(installation: Installation) -> None:
+    installation.environment["TXNWATCH_SCORED_TOPIC"] = ""
+    await scored(installation, 100)
+    await forget(installation)
 
     code, said = await restore(installation)
 
     assert code == 1
-    assert f"{500 - 10} rows stored again" in said
-    assert f"partition 0: {topic} no longer has what came from the offsets 0 to 9" in said
+    assert "is on any topic (TXNWATCH_SCORED_TOPIC): partition 0, 0 to " in said
+
+
+async def test_rows_of_another_source_on_the_topic_bring_no_partition_past_the_group(
+    installation: Installation,
+) -> None:
+    """A source that was made anew has its former's records on the scored topic, from later offsets."""
+    await scored(installation, 300)
+    former = installation.environment["TXNWATCH_APP_ID"]
+    await make_anew(installation, installation.transactions)
+    installation.environment["TXNWATCH_APP_ID"] = f"{former}-anew"
+    with installation.command("txnwatch", "topics") as process:
+        assert await asyncio.to_thread(process.wait, 60) == 0
+    await forget(installation)
+    installation.environment["TXNWATCH_DATADIR"] += "-anew"
+    await scored(installation, 40, start=300)
+    async with installation.postgres() as postgres:
+        before = dict(await postgres.fetch("SELECT partition, next_offset FROM sink_offsets"))
+        await postgres.execute("UPDATE sink_offsets SET next_offset = 0")
+
+        code, said = await restore(installation)
+
+        assert code == 0, said
+        assert dict(await postgres.fetch("SELECT partition, next_offset FROM sink_offsets")) == before
+
+
+async def test_a_worker_that_lacks_nothing_is_not_disturbed(installation: Installation) -> None:
+    transactions = traffic(4000)
+    await installation.send_transactions(transactions[:2000])
+    with installation.worker() as worker:
+        await until(installation.finished)
+        assert await restore(installation) == (0, "0 rows stored again\n")
+        await installation.send_transactions(transactions[2000:])
+        await until(installation.finished)
+        assert worker.poll() is None
+
+    rows = await installation.rows()
+    assert len(rows) == len(by_id(rows)) == 4000
 
 
 @pytest.mark.parametrize(

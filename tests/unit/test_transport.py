@@ -23,6 +23,7 @@ from faust.types import TP
 
 import stream_app.outbox  # noqa: F401 - for what it changes in aiokafka
 from stream_app.record_batch import UNCOMPRESSED, batches
+from stream_app.recovery import PartitionRecovery
 from stream_app.transport import KEEPING_UP, BatchConsumer, BoundedFetch, PlainRecords
 
 EXPECTED: dict[Callable[..., Any], list[str]] = {
@@ -218,6 +219,42 @@ async def test_who_had_no_partition_pumps_those_that_a_rebalance_brings() -> Non
         consumer.resume_flow()
         await partition.drained.wait()
     pumping.cancel()
+
+
+@pytest.mark.parametrize("another", [False, True])
+async def test_messages_flow_only_when_no_rebalance_has_begun_since(*, another: bool) -> None:
+    """Faust's own recovery lets them flow in any case."""
+    flowing: list[bool] = []
+
+    class Watched(PartitionRecovery):
+        def _set_recovery_ended(self) -> None: ...
+
+        async def _wait(self, waited: Any, **_options: Any) -> None:
+            await waited
+
+        async def _go_on(self) -> None:
+            flowing.append(True)
+
+    async def acquire(_partitions: list[int]) -> bool:
+        return True
+
+    async def perform_seek() -> None:
+        recovery.app.rebalancing_count += another
+
+    async def send() -> None: ...
+
+    recovery = object.__new__(Watched)
+    recovery.active_tps = {SOURCE}
+    recovery.app = SimpleNamespace(
+        rebalancing_count=1,
+        ownership=SimpleNamespace(acquire=acquire),
+        on_rebalance_complete=SimpleNamespace(send=send),
+        consumer=SimpleNamespace(perform_seek=perform_seek),
+        conf=SimpleNamespace(broker_request_timeout=30),
+    )
+    await recovery._recover(1)
+
+    assert bool(flowing) is not another
 
 
 def test_recovery_is_a_property_of_the_table_manager() -> None:
