@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -185,6 +186,7 @@ def _rows(given: Options, settings: Settings, lines: Iterator[bytes]) -> Source:
 async def _produce(origin: Origin, given: Options, settings: Settings) -> int:
     stop = asyncio.Event()
     tally = Tally()
+    asyncio.get_running_loop().set_exception_handler(_pass_connections_over)
     try:
         async with open_sender(settings.kafka, settings.topic) as sender:
             _stop_on_signals(stop)
@@ -213,6 +215,12 @@ def _done(origin: Origin, given: Options, tally: Tally) -> float | None:
     by_number = tally.taken / given.wanted if given.wanted else None
     parts = [part for part in (origin.read(), by_number) if part is not None]
     return max(parts, default=None)
+
+
+def _pass_connections_over(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What broke a connection is said once, by the delivery that failed; aiokafka leaves futures with it."""
+    if not isinstance(context.get("exception"), OSError):
+        loop.default_exception_handler(context)
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
