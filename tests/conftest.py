@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from infra.embedded.cluster import Addresses
@@ -18,6 +19,12 @@ from tests.services import (
     installation_variables,
     running,
 )
+
+# A machine that is busy is no failure.
+hypothesis.settings.register_profile(
+    "txnwatch", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("txnwatch")
 
 _CHOICE = pytest.StashKey[Choice]()
 

@@ -68,7 +68,7 @@ ROWS = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ROWS, min_size=1, max_size=20, unique_by=lambda changes: str(changes["id"])))
 async def test_every_field_is_stored_exactly(
     pool: asyncpg.Pool, sink: PostgresRows, changes: list[dict[str, Any]]

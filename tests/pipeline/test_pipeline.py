@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.pipeline import Batch, LostPartitionError
@@ -51,7 +51,6 @@ async def test_every_transaction_is_scored_stored_and_mirrored() -> None:
     assert world.tally.counts["already_stored"] == 0
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(WRITES), st.integers(1, 30)), max_size=6),
     st.integers(1, 40),
