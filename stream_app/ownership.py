@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from stream_app.mirror import RedisMirror
 from stream_app.outbox import KafkaOutbox
@@ -121,6 +121,7 @@ class Ownership:
 
     async def _acquire(self, partitions: Iterable[int]) -> None:
         identity = f"{await self._retried(self._check)}/{self._settings.changelog_topic}"
+        _end_if_cancelled()
         async with asyncio.TaskGroup() as group:
             for partition in partitions:
                 group.create_task(self._retried(partial(self._open, partition, identity)))
@@ -131,11 +132,13 @@ class Ownership:
             outbox = await stack.enter_async_context(KafkaOutbox(partition, self._settings))
             # From here on, no other owner commits.
             position = (await committed_positions(self._settings)).get(partition, NOWHERE)
+            _end_if_cancelled()
             if self._rows is not None:
-                self._rows.expect(partition, position.finished, stored_up_to)
+                self._rows.expect(partition, position.finished)
             bounds = Bounds(stored_up_to, -1 if position.changelog is None else position.changelog)
             stack.callback(self._close_windows, partition)
             restored = await self._restore(partition, identity, bounds)
+            _end_if_cancelled()
             outbox.resume(self._store.changelog_offset(partition))
             if self._mirror is not None:
                 stack.callback(self._mirror.detach, partition)
@@ -185,7 +188,17 @@ class Ownership:
 
 
 def _passes(error: Exception) -> bool:
-    return any(isinstance(one, KafkaError) and one.retriable for one in causes(error))
+    return any(
+        isinstance(one, KafkaTimeoutError) or (isinstance(one, KafkaError) and one.retriable)
+        for one in causes(error)
+    )
+
+
+def _end_if_cancelled() -> None:
+    """A client of aiokafka swallows the cancellation that comes while it closes."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _close(owned: Owned) -> None:

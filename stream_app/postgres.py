@@ -104,10 +104,9 @@ class PostgresRows:
         self._reached[partition] = 0
         return await self._retried(attempt)
 
-    def expect(self, partition: int, finished: int, stored_offset: int) -> None:
-        """Take note up to where batches were finished; LostRowsError when Postgres is not so far."""
+    def expect(self, partition: int, finished: int) -> None:
+        """Take note up to where batches were finished: Postgres has to be so far when the next one comes."""
         self._reached[partition] = finished
-        self._check_rows(partition, stored_offset)
 
     async def write(self, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int) -> int:
         """Store the rows at or after the partition's next offset and advance it, all or nothing.

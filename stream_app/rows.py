@@ -50,7 +50,10 @@ def rows() -> None:
 @rows.command("restore")
 @click.option("--accept-gaps", is_flag=True, help="Go on without what is no longer on that topic.")
 def restore_command(*, accept_gaps: bool) -> None:
-    """Store rows that Postgres has lost again, from the topic of scored transactions."""
+    """Store rows that Postgres has lost again, from the topic of scored transactions.
+
+    All of them are there for as long as that topic keeps them, if it was switched on all the time.
+    """
     try:
         settings = Settings()
         stored = asyncio.run(restore_rows(settings, accept_gaps=accept_gaps))

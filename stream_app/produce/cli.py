@@ -219,7 +219,7 @@ def _done(origin: Origin, given: Options, tally: Tally) -> float | None:
 
 def _pass_connections_over(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """What broke a connection is said once, by the delivery that failed; aiokafka leaves futures with it."""
-    if not isinstance(context.get("exception"), OSError):
+    if not isinstance(context.get("exception"), ConnectionError):
         loop.default_exception_handler(context)
 
 

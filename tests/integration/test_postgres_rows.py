@@ -224,12 +224,24 @@ async def test_rows_that_are_gone_are_not_gone_on_without(pool: asyncpg.Pool, si
 
     with pytest.raises(LostRowsError, match=r"up to offset 2 and has them up to 1.*rows restore"):
         await sink.write(0, epoch, [row(2)], 3)
-    _, stored_offset = await sink.take_over(0)
-    with pytest.raises(LostRowsError, match=r"up to offset 2 and has them up to 1"):
-        sink.expect(0, 2, stored_offset)
-
-    sink.expect(0, 1, stored_offset)
+    epoch, _ = await sink.take_over(0)
+    sink.expect(0, 3)
+    with pytest.raises(LostRowsError, match=r"up to offset 3 and has them up to 1"):
+        await sink.write(0, epoch, [row(3)], 4)
     assert await pool.fetchval("SELECT count(*) FROM transactions") == 2
+
+    sink.expect(0, 1)
+    assert await sink.write(0, epoch, [row(3)], 4) == 1
+
+
+async def test_a_former_owner_is_no_judge_of_what_is_lost(sink: PostgresRows) -> None:
+    """It may know of offsets that the next owner has brought about."""
+    former, _ = await sink.take_over(0)
+    await sink.take_over(0)
+    sink.expect(0, 200)
+
+    with pytest.raises(LostPartitionError, match="epoch"):
+        await sink.write(0, former, [row(200)], 201)
 
 
 async def test_partitions_have_epochs_of_their_own(sink: PostgresRows) -> None:

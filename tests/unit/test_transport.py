@@ -229,7 +229,7 @@ async def test_messages_flow_only_when_no_rebalance_has_begun_since(*, another: 
     class Watched(PartitionRecovery):
         def _set_recovery_ended(self) -> None: ...
 
-        async def _wait(self, waited: Any, **_options: Any) -> None:
+        async def _wait(self, waited: Any) -> None:
             await waited
 
         async def _go_on(self) -> None:
@@ -250,7 +250,6 @@ async def test_messages_flow_only_when_no_rebalance_has_begun_since(*, another: 
         ownership=SimpleNamespace(acquire=acquire),
         on_rebalance_complete=SimpleNamespace(send=send),
         consumer=SimpleNamespace(perform_seek=perform_seek),
-        conf=SimpleNamespace(broker_request_timeout=30),
     )
     await recovery._recover(1)
 
