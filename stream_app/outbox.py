@@ -6,6 +6,7 @@ owner's and aborts what that one left open, and a transaction of the fenced one 
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -90,11 +91,14 @@ class KafkaOutbox:
         await self._close()
 
     async def _close(self) -> None:
-        """Stop in a bounded time: what hangs there is fenced by the next owner's producer."""
+        """Stop in a bounded time: what hangs or breaks there is fenced by the next owner's producer."""
         try:
             await asyncio.wait_for(self._producer.stop(), STOP_SECONDS)
-        except (KafkaError, TimeoutError):  # a fenced producer raises its fencing again on the way out
-            await self._producer.client.close()
+        except (KafkaError, TimeoutError, RuntimeError):
+            # A fenced producer raises its fencing again on the way out; and for a write to a connection that the
+            # broker has closed, uvloop raises a RuntimeError, which aiokafka does not expect.
+            with suppress(KafkaError, RuntimeError):
+                await self._producer.client.close()
 
     def resume(self, changelog_offset: int | None) -> None:
         """Take note of how far the changelog reaches: a change that lands before it is of another one."""
