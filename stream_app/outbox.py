@@ -95,8 +95,8 @@ class KafkaOutbox:
         try:
             await asyncio.wait_for(self._producer.stop(), STOP_SECONDS)
         except (KafkaError, TimeoutError, RuntimeError):
-            # A fenced producer raises its fencing again on the way out; and for a write to a connection that the
-            # broker has closed, uvloop raises a RuntimeError, which aiokafka does not expect.
+            # A fenced producer raises its fencing again on the way out; and uvloop a RuntimeError, which
+            # aiokafka does not expect, for a write to a connection that the broker has closed.
             with suppress(KafkaError, RuntimeError):
                 await self._producer.client.close()
 

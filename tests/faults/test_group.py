@@ -132,7 +132,7 @@ async def test_a_worker_that_had_no_partition_goes_on_for_the_one_that_had(
             await ground.noted("outbox committed", count=2)
             owner = ground.events("outbox committed")[-1].pid
             working, spare = (one, two) if one.process.pid == owner else (two, one)
-            in_flight = not await ground.finished()
+            in_flight = int(not await ground.finished())
             killed = time.time()
             await working.kill()
             await ground.finish(spare)
