@@ -8,9 +8,7 @@ fails when they change.
 """
 
 import asyncio
-import sys
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from typing import Any, NoReturn
 
 import faust
@@ -24,6 +22,7 @@ from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from stream_app.fetched import BoundedFetch, PlainRecords
 from stream_app.pipeline import Batch, Record
 
 # A partition that gets its data while a fetch is under way waits for it: for some 100 empty fetches a second.
@@ -33,44 +32,8 @@ FETCH_WAIT_MS = 10
 # batches begin only so often, since the transactions of each would keep a small machine too busy to be quick.
 KEEPING_UP = 1_000
 PACE_SECONDS = 0.02
-# What a fetch brings for a partition, as the broker has it, and about what a batch takes of that, looked at
-# every so many records: a few kilobytes of zeros, compressed, are megabytes of messages.
+# What a fetch brings for a partition, as the broker has it.
 FETCH_BYTES = 4 << 20
-BATCH_BYTES = 16 << 20
-AT_A_TIME = 100
-
-
-class PlainRecords(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]
-    """What a fetch brought for a partition, by record as aiokafka's compiled reader makes them.
-
-    They have what `pipeline.Record` asks for; making its `ConsumerRecord` of each costs as much as decoding.
-    """
-
-    def _consumer_record(self, _tp: TopicPartition, record: Record) -> Record:
-        return record
-
-
-class BoundedFetch(aiokafka_fetcher.FetchResult):  # type: ignore[misc]
-    """What a fetch brought for a partition, handed out by bounded batches."""
-
-    _partition_records: Any
-
-    def getall(self, max_records: int | None = None) -> list[Record]:
-        """The next records, at most so many; no more once keys and values exceed BATCH_BYTES."""
-        taken: list[Record] = []
-        if not self.check_assignment(self._topic_partition) or not self.has_more():
-            return taken
-        size, most, is_last = 0, max_records or sys.maxsize, False
-        while len(taken) < most and size < BATCH_BYTES and not is_last:
-            asked = min(AT_A_TIME, most - len(taken))
-            some: list[Record] = [*islice(self._partition_records, asked)]
-            taken += some
-            size += sum([len(record.value or b"") + len(record.key or b"") for record in some])
-            is_last = len(some) < asked
-        self._update_position()
-        if is_last:
-            self._partition_records = None  # as aiokafka marks what is used up
-        return taken
 
 
 class SourceGapError(Exception):
