@@ -7,9 +7,9 @@ from typing import Any
 import click
 import uvloop
 from aiokafka.errors import KafkaError
-from pydantic import ValidationError
 
 from stream_app.app import create_app
+from stream_app.complaints import said_in_a_line
 from stream_app.detectors import detector_of
 from stream_app.settings import Settings
 from stream_app.topics import TopicsError, check_topics
@@ -34,12 +34,8 @@ def worker(loglevel: str, **overrides: Any) -> None:
 
 
 def _settings(overrides: dict[str, Any]) -> Settings:
-    try:
+    with said_in_a_line():
         return Settings(**overrides)
-    except ValidationError as error:
-        # Never with the values: they may be secrets.
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise click.ClickException(wrong) from None
 
 
 def _check(settings: Settings, loop: asyncio.AbstractEventLoop) -> None:

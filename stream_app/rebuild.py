@@ -9,15 +9,16 @@ import asyncio
 from contextlib import aclosing
 
 import click
-from aiokafka.errors import KafkaError
-from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from stream_app.committed import Records, read_committed
+from stream_app.complaints import KAFKA, Service, said_in_a_line
 from stream_app.redis_windows import RedisWindows
 from stream_app.settings import Settings
 from stream_app.window import Window, decode_window
+
+REDIS = Service("Redis (REDIS_URL)", (RedisError, OSError))
 
 
 @click.group()
@@ -28,16 +29,9 @@ def mirror() -> None:
 @mirror.command("rebuild")
 def rebuild_command() -> None:
     """Write every window to Redis again, from the changelog; workers may run meanwhile."""
-    try:
+    with said_in_a_line(KAFKA, REDIS):
         settings = Settings()
         count = asyncio.run(rebuild(settings))
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise click.ClickException(wrong) from None
-    except KafkaError as error:
-        raise click.ClickException(f"Kafka (KAFKA_BOOTSTRAP_SERVERS): {error}") from None
-    except (RedisError, OSError) as error:
-        raise click.ClickException(f"Redis (REDIS_URL): {error}") from None
     click.echo(f"{count} windows are in Redis as {settings.changelog_topic} has them, or newer")
 
 

@@ -12,10 +12,9 @@ from typing import NamedTuple
 import asyncpg
 import click
 from aiokafka import ConsumerRecord
-from aiokafka.errors import KafkaError
-from pydantic import ValidationError
 
 from stream_app.committed import Records, read_committed
+from stream_app.complaints import KAFKA, Service, said_in_a_line
 from stream_app.positions import committed_positions
 from stream_app.postgres import MERGE, TRANSIENT, connect
 from stream_app.settings import Settings
@@ -24,6 +23,7 @@ MAKE_KNOWN = """
 INSERT INTO sink_offsets (topic, partition, epoch, next_offset) SELECT $1, number, 0, 0
 FROM unnest($2::int[]) AS one (number) ON CONFLICT DO NOTHING
 """
+POSTGRES = Service("Postgres (POSTGRES_URL)", (*TRANSIENT, asyncpg.PostgresError))
 KNOWN = "SELECT partition, next_offset FROM sink_offsets WHERE topic = $1"
 
 
@@ -54,22 +54,16 @@ def restore_command(*, accept_gaps: bool) -> None:
 
     All of them are there for as long as that topic keeps them, if it was switched on all the time.
     """
-    try:
+    with said_in_a_line(KAFKA, POSTGRES):
         settings = Settings()
-        stored = asyncio.run(restore_rows(settings, accept_gaps=accept_gaps))
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise click.ClickException(wrong) from None
-    except GapsError as error:
-        topic = settings.scored_topic or "any topic (TXNWATCH_SCORED_TOPIC)"
-        raise click.ClickException(
-            f"nothing of what came from these source offsets is on {topic}: {error}. "
-            "Where all of it was refused, or cannot be had, --accept-gaps goes on without it."
-        ) from None
-    except KafkaError as error:
-        raise click.ClickException(f"Kafka (KAFKA_BOOTSTRAP_SERVERS): {error!r}") from None
-    except (*TRANSIENT, asyncpg.PostgresError) as error:
-        raise click.ClickException(f"Postgres (POSTGRES_URL): {error}") from None
+        try:
+            stored = asyncio.run(restore_rows(settings, accept_gaps=accept_gaps))
+        except GapsError as error:
+            topic = settings.scored_topic or "any topic (TXNWATCH_SCORED_TOPIC)"
+            raise click.ClickException(
+                f"nothing of what came from these source offsets is on {topic}: {error}. "
+                "Where all of it was refused, or cannot be had, --accept-gaps goes on without it."
+            ) from None
     click.echo(f"{stored} rows stored again")
 
 
@@ -101,8 +95,9 @@ async def restore_rows(settings: Settings, *, accept_gaps: bool = False) -> int:
                     for one in records
                     if known[partition] <= _source_offset(one) < ends[partition]
                 ]
-                rows = b"[" + b",".join(lost) + b"]"
-                stored += await pool.fetchval(MERGE, topic, partition, 0, rows.decode())
+                if lost:
+                    rows = b"[" + b",".join(lost) + b"]"
+                    stored += await pool.fetchval(MERGE, topic, partition, 0, rows.decode())
         for partition, end in ends.items():
             await pool.fetchval(MERGE, topic, partition, end, "[]")
     return stored
@@ -112,11 +107,9 @@ async def _gaps(settings: Settings, known: Mapping[int, int], ends: Mapping[int,
     """What is missing between each partition's rows and the first that the topic has."""
     gaps = []
     for partition, end in sorted(ends.items()):
-        first = end
         async with aclosing(_scored(settings, [partition])) as fetches:
-            async for records in fetches:
-                first = min(first, _source_offset(records[0]))
-                break
+            records = await anext(fetches, None)
+        first = min(end, _source_offset(records[0])) if records else end
         if known[partition] < first:
             gaps.append(Gap(partition, known[partition], first - 1))
     return gaps

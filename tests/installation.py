@@ -63,6 +63,12 @@ class Installation:
                     process.send_signal(signal.SIGCONT)
                     process.kill()
 
+    async def completed(self, *arguments: str) -> tuple[int, str]:
+        """A command's exit code and what it printed, once it has ended by itself."""
+        with self.command(*arguments) as process:
+            output, _ = await asyncio.to_thread(process.communicate, timeout=60)
+        return process.returncode, output.decode()
+
     @contextmanager
     def worker(self, **overrides: str) -> Iterator[subprocess.Popen[bytes]]:
         """A worker while the block runs."""
@@ -107,14 +113,11 @@ class Installation:
 
     async def committed(self) -> int:
         """The sum of the group's committed offsets."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
-        await admin.start()
-        try:
-            offsets = await admin.list_consumer_group_offsets(self.environment["TXNWATCH_APP_ID"])
-        except GroupCoordinatorNotAvailableError:
-            return 0  # the broker makes the offsets' own topic when a group first asks
-        finally:
-            await admin.close()
+        async with self.administration() as admin:
+            try:
+                offsets = await admin.list_consumer_group_offsets(self.environment["TXNWATCH_APP_ID"])
+            except GroupCoordinatorNotAvailableError:
+                return 0  # the broker makes the offsets' own topic when a group first asks
         return sum(offset.offset for offset in offsets.values() if offset.offset > 0)
 
     async def read(self, variable: str) -> list[ConsumerRecord[bytes, bytes]]:

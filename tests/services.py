@@ -90,10 +90,10 @@ def embedded_datadir() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def empty_database(server_url: str) -> AsyncIterator[str]:
-    """The URL of a new database without a schema on this server, dropped at the end."""
+async def empty_database(server_url: str, *, template: str = "template1") -> AsyncIterator[str]:
+    """The URL of a new database on this server, without a schema or a copy, dropped at the end."""
     name = f"test_{uuid4().hex}"
-    await _execute(server_url, f"CREATE DATABASE {name}")
+    await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
         yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
     finally:
@@ -103,15 +103,9 @@ async def empty_database(server_url: str) -> AsyncIterator[str]:
 @asynccontextmanager
 async def copied_database(url: str) -> AsyncIterator[str]:
     """The URL of a copy of a database that nobody is connected to, dropped at the end."""
-    name = f"copy_{uuid4().hex[:12]}"
-    server, original = urlsplit(url)._replace(path="/postgres").geturl(), urlsplit(url).path[1:]
-    connection = await asyncpg.connect(server)
-    try:
-        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{original}"')
-        yield urlsplit(url)._replace(path=f"/{name}").geturl()
-    finally:
-        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        await connection.close()
+    server = urlsplit(url)._replace(path="/postgres").geturl()
+    async with empty_database(server, template=urlsplit(url).path[1:]) as copy:
+        yield copy
 
 
 @asynccontextmanager

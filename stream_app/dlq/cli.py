@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from aiokafka.errors import KafkaError
-from pydantic import ValidationError
 
 from schemas.transaction import Decoder
+from stream_app.complaints import KAFKA, said_in_a_line
 from stream_app.dlq.letters import Letter, Place, read_letters
 from stream_app.dlq.redrive import Mending, NotSentError, Redriver
 from stream_app.settings import Settings
@@ -187,10 +186,5 @@ async def _redrive(selection: Selection, mending: Mending, *, unchecked: bool, d
 
 def _run(work: Coroutine[Any, Any, bool]) -> bool:
     """Run a command's work; what is wrong with settings or the broker is said in a line."""
-    try:
+    with said_in_a_line(KAFKA):
         return asyncio.run(work)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise click.ClickException(wrong) from None
-    except KafkaError as error:
-        raise click.ClickException(f"Kafka (KAFKA_BOOTSTRAP_SERVERS): {error}") from None

@@ -188,6 +188,7 @@ async def test_valkey_fails_and_the_rows_do_not_wait_for_it(
         assert await worker.stop() == 0, worker.tail()
     findings = await load.ground.audited()
     ledger.settle(f"Valkey: {fault}", findings, injected=1, in_flight=1, messages=MESSAGES, recovery=recovery)
+    assert max(recovery) < 2, "the rows waited for the mirror"
     assert pause < 3, "the rows waited for the mirror"
 
 

@@ -16,9 +16,7 @@ def installation(environment: dict[str, str]) -> Installation:
 
 async def dlq(installation: Installation, *arguments: str) -> tuple[int, str]:
     """The command's exit code and what it printed."""
-    with installation.command("txnwatch", "dlq", *arguments) as process:
-        output, _ = await asyncio.to_thread(process.communicate, timeout=60)
-    return process.returncode, output.decode()
+    return await installation.completed("txnwatch", "dlq", *arguments)
 
 
 async def refuse(installation: Installation) -> list[Sent]:

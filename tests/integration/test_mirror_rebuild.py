@@ -1,7 +1,5 @@
 """`txnwatch mirror rebuild` while a worker runs."""
 
-import asyncio
-
 import pytest
 from redis.asyncio import Redis
 
@@ -17,9 +15,7 @@ def installation(environment: dict[str, str]) -> Installation:
 
 
 async def rebuild(installation: Installation) -> tuple[int, str]:
-    with installation.command("txnwatch", "mirror", "rebuild") as process:
-        output, _ = await asyncio.to_thread(process.communicate, timeout=60)
-    return process.returncode, output.decode()
+    return await installation.completed("txnwatch", "mirror", "rebuild")
 
 
 async def test_every_window_is_there_again_and_none_goes_back(installation: Installation) -> None:

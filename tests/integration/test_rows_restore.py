@@ -17,9 +17,7 @@ def installation(environment: dict[str, str]) -> Installation:
 
 
 async def restore(installation: Installation, *options: str) -> tuple[int, str]:
-    with installation.command("txnwatch", "rows", "restore", *options) as process:
-        output, _ = await asyncio.to_thread(process.communicate, timeout=60)
-    return process.returncode, output.decode()
+    return await installation.completed("txnwatch", "rows", "restore", *options)
 
 
 async def scored(installation: Installation, count: int, *, start: int = 0) -> None:
@@ -95,8 +93,8 @@ async def test_rows_of_another_source_on_the_topic_bring_no_partition_past_the_g
     former = installation.environment["TXNWATCH_APP_ID"]
     await make_anew(installation, installation.transactions)
     installation.environment["TXNWATCH_APP_ID"] = f"{former}-anew"
-    with installation.command("txnwatch", "topics") as process:
-        assert await asyncio.to_thread(process.wait, 60) == 0
+    code, said = await installation.completed("txnwatch", "topics")
+    assert code == 0, said
     await forget(installation)
     installation.environment["TXNWATCH_DATADIR"] += "-anew"
     await scored(installation, 40, start=300)
