@@ -9,13 +9,13 @@ import time
 from contextlib import suppress
 
 import click
-import uvloop
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import ValidationError
 
 from api.app import create_app
 from api.settings import Settings
+from infra.event_loop import new_event_loop
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ def api(host: str | None, port: int | None) -> None:
     settings = _settings()
     _log_to_stderr()
     _raise_limit_of_files()
-    uvloop.run(_serve(settings, host or settings.host, settings.port if port is None else port))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_serve(settings, host or settings.host, settings.port if port is None else port))
 
 
 def _raise_limit_of_files() -> None:

@@ -5,9 +5,9 @@ import socket
 from typing import Any
 
 import click
-import uvloop
 from aiokafka.errors import KafkaError
 
+from infra.event_loop import new_event_loop
 from stream_app.app import create_app
 from stream_app.complaints import said_in_a_line
 from stream_app.detectors import detector_of
@@ -26,7 +26,7 @@ def worker(loglevel: str, **overrides: Any) -> None:
     Several workers share the partitions; each needs a data folder and a web port of its own.
     """
     settings = _settings({name: value for name, value in overrides.items() if value is not None})
-    loop = uvloop.new_event_loop()
+    loop = new_event_loop()
     asyncio.set_event_loop(loop)
     _check(settings, loop)
     app = create_app(settings)

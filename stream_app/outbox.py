@@ -6,7 +6,6 @@ owner's and aborts what that one left open, and a transaction of the fenced one 
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -91,14 +90,11 @@ class KafkaOutbox:
         await self._close()
 
     async def _close(self) -> None:
-        """Stop in a bounded time: what hangs or breaks there is fenced by the next owner's producer."""
+        """Stop in a bounded time: what hangs there is fenced by the next owner's producer."""
         try:
             await asyncio.wait_for(self._producer.stop(), STOP_SECONDS)
-        except (KafkaError, TimeoutError, RuntimeError):
-            # A fenced producer raises its fencing again on the way out; and uvloop a RuntimeError, which
-            # aiokafka does not expect, for a write to a connection that the broker has closed.
-            with suppress(KafkaError, RuntimeError):
-                await self._producer.client.close()
+        except (KafkaError, TimeoutError):  # a fenced producer raises its fencing again on the way out
+            await self._producer.client.close()
 
     def resume(self, changelog_offset: int | None) -> None:
         """Take note of how far the changelog reaches: a change that lands before it is of another one."""

@@ -189,16 +189,3 @@ class AsyncRaiser:
 
     async def __call__(self, *_args: object) -> None:
         raise self._error
-
-
-async def test_a_connection_that_is_found_closed_while_stopping_ends_nothing(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with KafkaOutbox(1, settings) as outbox:
-        close = outbox._producer.client.close  # noqa: SLF001 - what uvloop raises there
-
-        async def found_closed() -> None:
-            await close()
-            raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
-
-        monkeypatch.setattr(outbox._producer.client, "close", found_closed)  # noqa: SLF001
