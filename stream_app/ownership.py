@@ -40,6 +40,7 @@ CANCEL_SECONDS = 5
 class Owned:
     """A partition that is ours: its pipeline, what to close, and the batch under way."""
 
+    stored_up_to: int
     pipeline: Pipeline
     resources: AsyncExitStack
     running: asyncio.Task[None] | None = None
@@ -93,6 +94,11 @@ class Ownership:
         """The group's position by partition, once its coordinator knows."""
         return await self._retried(partial(committed_positions, self._settings))
 
+    def stored_up_to(self, partition: int) -> int:
+        """The source offset before which Postgres had all rows when the partition was taken over."""
+        owned = self._owned.get(partition)
+        return 0 if owned is None else owned.stored_up_to
+
     async def _close_all(self) -> None:
         await _cancel(self._acquiring)
         owned, self._owned = self._owned, {}
@@ -144,7 +150,8 @@ class Ownership:
                 stack.callback(self._mirror.detach, partition)
                 following = asyncio.create_task(self._follow(self._mirror, partition))
                 stack.push_async_callback(_cancel, following)
-            self._owned[partition] = Owned(self._make_pipeline(epoch, outbox), stack.pop_all())
+            pipeline = self._make_pipeline(epoch, outbox)
+            self._owned[partition] = Owned(stored_up_to, pipeline, stack.pop_all())
         logger.info("partition %d: taken over, %d changes restored", partition, restored)
 
     async def _follow(self, mirror: RedisMirror, partition: int) -> None:

@@ -209,13 +209,19 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 source, timeout_ms=1000, max_records=most
             )
         except OffsetOutOfRangeError:
-            beginning = (await self._kafka.beginning_offsets([source]))[source]
-            raise SourceGapError(
-                f"{source.topic} partition {source.partition}: the group's offset is no longer in Kafka, "
-                f"which has records from {beginning} on. What is between is lost to this worker; to go on "
-                f"without it, set the group {self.app.conf.id} to an offset that is there."
-            ) from None
+            raise self._gone(source, await self._beginning(source), "the group's offset is") from None
         return fetched
+
+    def _gone(self, source: TopicPartition, beginning: int, what: str) -> SourceGapError:
+        return SourceGapError(
+            f"{source.topic} partition {source.partition}: {what} no longer in Kafka, "
+            f"which has records from {beginning} on. What is between is lost to this worker; to go on "
+            f"without it, set the group {self.app.conf.id} to an offset that is there."
+        )
+
+    async def _beginning(self, source: TopicPartition) -> int:
+        beginnings: dict[TopicPartition, int] = await self._kafka.beginning_offsets([source])
+        return beginnings[source]
 
     def _to_message(self, tp: TP, record: list[Record]) -> BatchMessage:
         return BatchMessage(tp, Batch(tp.partition, record), self.app.consumer_generation_id)
@@ -267,8 +273,13 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 continue
             if position := positions.get(tp.partition):
                 self._kafka.seek(tp, position.next_offset)
-            else:
-                self._kafka.seek(tp, (await self._kafka.beginning_offsets([tp]))[tp])
+                continue
+            # The group may never have been here; or its offsets have expired, and records meanwhile as well.
+            beginning, stored_up_to = await self._beginning(tp), self.app.ownership.stored_up_to(tp.partition)
+            if 0 < stored_up_to < beginning:
+                what = f"the group has no offset, and what follows Postgres' rows, from {stored_up_to} on, is"
+                raise self._gone(tp, beginning, what)
+            self._kafka.seek(tp, beginning)
 
     async def _unused(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         raise NotImplementedError("called by Faust's own recovery and fetching alone, which are replaced")

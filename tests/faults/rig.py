@@ -14,6 +14,7 @@ import msgspec
 import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.admin import DeleteGroupsRequest
 from redis.asyncio import Redis
 
 from infra.embedded.cluster import Addresses
@@ -170,6 +171,14 @@ class Rig(Installation):
         ) as consumer:
             consumer.assign(list(positions))
             await consumer.commit(positions)
+
+    async def forget_group(self) -> None:
+        """Delete the group's offsets, as the broker does when nobody has asked for long."""
+        app_id = self.environment["TXNWATCH_APP_ID"]
+        async with self.administration() as admin:
+            coordinator = await admin.find_coordinator(app_id)
+            response = await admin._send_request(DeleteGroupsRequest([app_id]), coordinator)  # noqa: SLF001
+        assert response.results == [(app_id, 0)], response.results
 
     async def flush_mirror(self) -> None:
         """Take everything from Redis."""

@@ -159,16 +159,20 @@ async def test_a_source_made_anew_is_noticed(ground: Rig, without: Trial) -> Non
     without.judge(protection, "source made anew", findings, where="scored", messages=MESSAGES + 100)
 
 
-async def test_records_that_are_gone_are_noticed(ground: Rig, without: Trial) -> None:
+@pytest.mark.parametrize("forgotten", [False, True], ids=["known", "forgotten"])
+async def test_records_that_are_gone_are_noticed(ground: Rig, without: Trial, *, forgotten: bool) -> None:
     protection = GAPS
     await interrupted(ground)
     log = await ground.read("TXNWATCH_TRANSACTIONS_TOPIC")
     await delete_waiting(ground, 5)
+    if forgotten:
+        await ground.forget_group()
 
     await goes_on(ground, off=without.off(protection))
 
     findings = await ground.audited(log=log)
-    without.judge(protection, "source records deleted", findings, where="scored", messages=MESSAGES)
+    fault = f"source records deleted{', group forgotten' * forgotten}"
+    without.judge(protection, fault, findings, where="scored", messages=MESSAGES)
 
 
 async def test_rows_that_postgres_forgot_are_noticed(ground: Rig, without: Trial) -> None:

@@ -66,14 +66,20 @@ async def test_a_source_made_anew(ground: Rig, ledger: Ledger) -> None:
     assert but_published(findings.wrong) == []
 
 
-async def test_source_records_deleted_before_they_were_scored(ground: Rig, ledger: Ledger) -> None:
+@pytest.mark.parametrize("forgotten", [False, True], ids=["known", "forgotten"])
+async def test_source_records_deleted_before_they_were_scored(
+    ground: Rig, ledger: Ledger, *, forgotten: bool
+) -> None:
+    """With the group's offsets, and without them, as long after the last worker has ended."""
     await interrupted(ground)
     log, reached = await ground.read("TXNWATCH_TRANSACTIONS_TOPIC"), await ground.offsets()
     beginnings = await delete_waiting(ground, 5)
+    if forgotten:
+        await ground.forget_group()
 
     findings = await refuses(ground, says="no longer in Kafka")
 
-    settle(ledger, "source records deleted", findings)
+    settle(ledger, f"source records deleted{', group forgotten' * forgotten}", findings)
     await ground.set_group(beginnings)
     await goes_on(ground)
     kept = [one for one in log if not reached[one.partition] <= one.offset < beginnings[one.partition]]
