@@ -47,7 +47,7 @@ class Client:
         self.idle = True
         """Whether nothing was written since this was last set."""
         self.gone = False
-        """Cut off: nothing more can be written."""
+        """Cut off, or left: nothing more can be written."""
 
     @property
     def limit(self) -> int:
@@ -55,7 +55,10 @@ class Client:
         return self._limit
 
     def write(self, frame: Frame) -> bool:
-        """Writes the frame; False when there was no room, and then the client is cut off."""
+        """Writes the frame; False when the client has left, or is cut off as there was no room."""
+        if self._transport.is_closing():  # uvloop's would raise, and what is published is for others, too
+            self.gone = True
+            return False
         if self._transport.get_write_buffer_size() > self._limit:
             self.cut()
             return False

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.hdrs import METH_HEAD
 
 from api.problems import Unavailable
 from api.queries import Shape
@@ -52,9 +53,12 @@ class Exports:
         """
         if self._free.locked():
             raise Unavailable("api", "Enough exports are running; come back when one has ended.")
+        response = web.StreamResponse(headers=_headers(form, name))
+        if request.method == METH_HEAD:
+            await response.prepare(request)
+            return response
         async with self._free, aclosing(lines(form.shape)) as batches:
             first: list[str] = await anext(batches, [])
-            response = web.StreamResponse(headers=_headers(form, name))
             await response.prepare(request)
             try:
                 async with asyncio.timeout(self._seconds):

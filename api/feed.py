@@ -278,7 +278,11 @@ class Feed:
                 client.write(Frame(heartbeat(str(self._point))))
 
     async def _approach(self, place: _Place, key: bytes | None) -> AsyncIterator[bytes]:
-        """The past, until the client is near the feed and not ahead of it."""
+        """The past, until the client is near the feed and not ahead of it.
+
+        Who hears one user need not be near: of what comes meanwhile little is theirs and has to wait, and
+        reading up to a head that moves on might never end.
+        """
         while True:
             here = self._point
             if place.point.incarnation != here.incarnation:
@@ -287,7 +291,7 @@ class Feed:
                 # It was served by a process that had read further. Ours will be there soon.
                 if not await self._has_moved():
                     yield heartbeat(str(place.point))
-            elif behind(place.point, here) > _NEAR:
+            elif key is None and behind(place.point, here) > _NEAR:
                 async for frame in self._turn(place, here, key):
                     yield frame
             else:

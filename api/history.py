@@ -104,6 +104,7 @@ async def _read(
         consumer.resume(partition)
     finish = time.monotonic() + _TURN_SECONDS
     while ahead and len(turn.frames) < _TURN_FRAMES and time.monotonic() < finish:
+        await asyncio.sleep(0)  # what was fetched ahead comes without waiting, and live clients would
         batches = await consumer.getmany(timeout_ms=_POLL_MILLISECONDS, max_records=_TURN_FRAMES)
         for partition, records in batches.items():
             _take(turn, until.incarnation, [one for one in records if one.offset < ends[partition]], key)

@@ -54,7 +54,8 @@ WITH advanced AS ({ADVANCE})
 INSERT INTO users (user_id) SELECT * FROM unnest(string_to_array($4, ' ')::uuid[]) AS given (user_id)
 WHERE NOT EXISTS (SELECT FROM users AS known WHERE known.user_id = given.user_id)
 """  # noqa: S608 - made of constants, like the next
-# Few rows, or some that are there already: one statement, the first of an id stays.
+# Few rows, or some that are there already: one statement, the first of an id stays. In the order of ids, so
+# that partitions with the same ids wait for each other and do not deadlock.
 MERGE = f"""
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset($4::json) AS one (
@@ -62,10 +63,10 @@ WITH given AS MATERIALIZED (
         meta_data jsonb
     )
 ), listed AS (
-    INSERT INTO users (user_id) SELECT DISTINCT user_id FROM given ON CONFLICT DO NOTHING
+    INSERT INTO users (user_id) SELECT DISTINCT user_id FROM given ORDER BY 1 ON CONFLICT DO NOTHING
 ), stored AS (
     INSERT INTO transactions ({", ".join(COLUMNS)})
-    SELECT * FROM given ON CONFLICT DO NOTHING RETURNING 1
+    SELECT * FROM given ORDER BY id, txn_date ON CONFLICT DO NOTHING RETURNING 1
 ), advanced AS ({ADVANCE})
 SELECT count(*) FROM stored
 """  # noqa: S608

@@ -11,8 +11,14 @@ class Transport:
         self.written = b""
         self.waiting = 0
         self.aborted = False
+        self.closing = False
+
+    def is_closing(self) -> bool:
+        return self.closing
 
     def write(self, data: bytes) -> None:
+        if self.closing:
+            raise RuntimeError("the handler is closed")  # uvloop's
         self.written += data
         self.waiting += len(data)
 
@@ -52,6 +58,18 @@ def test_frames_wait_in_order_until_the_client_has_caught_up_and_are_sent_at_onc
     assert subscription.take() == b""
     assert subscription.push(Frame(b"d" * 17))
     assert transport.written == b"11\r\n" + b"d" * 17 + b"\r\n"
+
+
+def test_who_has_left_is_passed_over_and_not_counted_as_cut_off() -> None:
+    transport, cut = Transport(), Cut()
+    client = client_of(transport, cut=cut)
+    subscription = Subscription(None, client)
+    assert subscription.take() == b""
+    transport.closing = True
+    assert not subscription.push(Frame(b"a"))
+    client.part(Frame(b"bye"))
+    assert client.gone
+    assert (transport.written, cut.times) == (b"", 0)
 
 
 def test_an_older_client_gets_no_chunks() -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import asyncpg
@@ -107,6 +108,26 @@ async def test_an_export_is_offered_as_a_file(client: Client) -> None:
         assert response.headers["Content-Disposition"] == 'attachment; filename="anomalies.csv"'
         assert response.headers["Vary"] == "Accept"
         assert "Content-Disposition" in response.headers["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize("media", [LINES, CSV])
+async def test_the_head_of_an_export_has_no_body(client: Client, database: str, media: str) -> None:
+    """Its bytes would be taken for the next answer's."""
+    await store(database, [made(ALICE)])
+    url = client.make_url("/transactions")
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    query = urlencode({"user_id": ALICE, **EVER})
+    request = (
+        f"HEAD {url.path}?{query} HTTP/1.1\r\nHost: localhost\r\nAccept: {media}\r\nConnection: close\r\n\r\n"
+    )
+    writer.write(request.encode())
+
+    answer = await reader.read()
+    writer.close()
+
+    head, body = answer.split(b"\r\n\r\n", 1)
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert body == b""
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ async def test_the_window_is_as_the_worker_has_it(pages: Site, visit: Visit) -> 
 
     facts = page.locator("#window-facts")
     await expect(facts).to_contain_text("Mean₹1,019.50")
-    await expect(facts).to_contain_text("The next is flagged above₹5,098")
+    await expect(facts).to_contain_text("The next is flagged above₹5,097.50")
     await expect(facts).to_contain_text("Finished offset123,456")
     await expect(page.locator("#window-amounts li")).to_have_count(12)
 

@@ -63,6 +63,7 @@ export async function draw(element, figure) {
 
 export function forget(element) {
   drawn.delete(element);
+  delete element.dataset.listens;
   if (element.classList.contains("js-plotly-plot")) window.Plotly.purge(element);
 }
 

@@ -95,7 +95,8 @@ export class Health {
     const shown = JSON.stringify(last);
     if (shown === this.#refusedShown) return;
     this.#refusedShown = shown;
-    $("refused-last").replaceChildren(...last.map(refused));
+    const known = new Map([...$("refused-last").children].map((item) => [item.dataset.place, item]));
+    $("refused-last").replaceChildren(...last.map((message) => known.get(placeOf(message)) ?? refused(message)));
   }
 }
 
@@ -109,10 +110,12 @@ function worker(one) {
   );
 }
 
+const placeOf = ({ partition, offset }) => `${partition}-${offset}`;
+
 function refused(message) {
   return el(
     "li",
-    {},
+    { "data-place": placeOf(message) },
     el("details", {},
       el("summary", {},
         el("strong", {}, message.reason), el("span", { class: "what" }, message.detail),

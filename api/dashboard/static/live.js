@@ -68,13 +68,22 @@ export class Live {
 
   async #pulse(signal) {
     const asked = Date.now();
-    const pulse = await ask("dashboard/data/pulse", { after: this.#samples.at(-1)?.at ?? 0 }, { signal });
+    const pulse = await ask("dashboard/data/pulse", { after: this.#samples.at(-1)?.at ?? 0 }, { signal }).catch((error) => {
+      if (error.name !== "AbortError") this.#tellAway(error);
+      throw error;
+    });
     this.#measureSkew(asked, Date.now(), pulse.now);
     this.#samples = [...this.#samples, ...pulse.samples].filter((sample) => sample.at > pulse.now - PAST);
     this.#tellDelays(pulse.samples);
     this.#tellRates();
     this.#tellLag(pulse.partitions);
-    await this.#drawRates(pulse.now);
+    this.#drawRates(pulse.now).catch(console.error); // the numbers wait for no chart
+  }
+
+  #tellAway(error) {
+    for (const name of ["arrived", "lag", "flagged"]) say($(name), "–");
+    for (const name of ["scored", "share"]) say($(name), "");
+    say($("lag-aside"), error.message);
   }
 
   // The server's clock against ours, by the quickest answer so far.

@@ -23,7 +23,7 @@ function report(state) {
 }
 
 const views = { live: new Live(report), users: new User(report), health: new Health(report) };
-let current = "";
+let [current, shownUser] = ["", ""];
 
 function route() {
   const place = read();
@@ -34,11 +34,11 @@ function route() {
     if (link.dataset.view === place.view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (changed && current) {
+  if (current && (changed || place.user !== shownUser)) {
     scrollTo(0, 0);
     $("main").focus({ preventScroll: true });
   }
-  current = place.view;
+  [current, shownUser] = [place.view, place.user];
   if (changed || current === "users") views[current].open(place);
 }
 

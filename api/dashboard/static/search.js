@@ -73,7 +73,8 @@ export function prepare() {
   input.addEventListener("focus", suggest);
   input.addEventListener("blur", close);
   input.addEventListener("keydown", (event) => {
-    if (event.key === "ArrowDown") activate(active + 1);
+    if (event.key === "ArrowDown" && list.hidden) suggest();
+    else if (event.key === "ArrowDown") activate(active + 1);
     else if (event.key === "ArrowUp") activate(active - 1);
     else if (event.key === "Escape") close();
     else return;

@@ -20,9 +20,11 @@ export class Series {
     const limit = SHOWN + this.#rule.window; // the first shown row is compared with those before it
     const dates = Object.fromEntries(Object.entries({ from_date, to_date }).filter(([, value]) => value));
     const page = await ask("transactions", { user_id: user, limit, ...dates }, { signal, fresh: true });
+    const arrived = this.#rows; // meanwhile
     this.#rows = page.transactions.reverse();
     this.#ids = new Set(this.#rows.map((row) => row.id));
     this.#all = page.transactions.length < limit;
+    arrived.forEach((row) => this.add(row));
   }
 
   add(row) {

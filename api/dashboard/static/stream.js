@@ -13,7 +13,8 @@ export class Stream {
   #lastId = "";
   #failures = 0;
   #opened = false;
-  #timer = 0;
+  #retry = 0;
+  #sleep = 0;
   #ended = new AbortController();
 
   // hears: row(text); gap(), when Kafka no longer has what was missed; state("connecting" | "open" | "reconnecting" | "asleep")
@@ -26,12 +27,13 @@ export class Stream {
 
   close() {
     this.#ended.abort();
-    clearTimeout(this.#timer);
+    clearTimeout(this.#retry);
+    clearTimeout(this.#sleep);
     this.#source?.close();
   }
 
   #connect() {
-    clearTimeout(this.#timer);
+    clearTimeout(this.#retry);
     const query = this.#lastId ? `?last_event_id=${encodeURIComponent(this.#lastId)}` : "";
     this.#hears.state(this.#opened ? "reconnecting" : "connecting");
     const source = new EventSource(this.#path + query);
@@ -60,19 +62,22 @@ export class Stream {
     if (source.readyState !== EventSource.CLOSED) return;
     const delay = Math.min(FIRST_DELAY * 2 ** this.#failures, LONGEST_DELAY) * (0.75 + Math.random() / 2);
     this.#failures += 1;
-    this.#timer = setTimeout(() => this.#connect(), delay);
+    this.#retry = setTimeout(() => this.#connect(), delay);
   }
 
-  // Browsers open few connections to one host: a tab that nobody sees leaves its own to others.
+  // Browsers open few connections to one host: a tab that nobody sees leaves its own to others. It does not
+  // go on from where it was, which may be hours ago: whoever listens looks into the database.
   #seen() {
-    clearTimeout(this.#timer);
+    clearTimeout(this.#sleep);
     if (!document.hidden) {
       if (!this.#source || this.#source.readyState === EventSource.CLOSED) this.#connect();
       return;
     }
-    this.#timer = setTimeout(() => {
+    this.#sleep = setTimeout(() => {
+      clearTimeout(this.#retry);
       this.#source?.close();
       this.#source = null;
+      this.#lastId = "";
       this.#hears.state("asleep");
     }, HIDDEN_FOR);
   }

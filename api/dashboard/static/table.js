@@ -8,6 +8,7 @@ import { isFlagged, moment, money, number, plural, ratio, roughly, sentence } fr
 
 const PAGE = 100;
 const KEPT = 10_000; // rows; beyond that, the oldest pages are let go and come again by scrolling
+const MOST_ABOVE = 1_000; // rows that arrive above what is being read; more are counted, and come when one looks
 const MENDED_PAGES = 5;
 const FLUSH = 200;
 
@@ -26,6 +27,7 @@ export class EndlessTable {
   #timer = 0;
   #above = 0;
   #first = null; // the first page's coming
+  #before = null; // ids that were here when the connection was lost
   #pick;
   #observer;
 
@@ -37,7 +39,7 @@ export class EndlessTable {
     });
     $("more-button").addEventListener("click", () => this.more());
     $("newer").addEventListener("click", () => $("rows-title").scrollIntoView({ block: "start" }));
-    addEventListener("scroll", () => this.#above && this.#atTop() && this.#countAbove(0), { passive: true });
+    addEventListener("scroll", () => this.#above && this.#atTop() && this.#seeAbove(), { passive: true });
   }
 
   get rows() {
@@ -60,7 +62,7 @@ export class EndlessTable {
     this.#body.replaceChildren();
     [this.#rows, this.#pages, this.#arrived] = [[], [], []];
     this.#elements.clear();
-    [this.#cursor, this.#done, this.#loading, this.#timer] = ["", false, false, 0];
+    [this.#cursor, this.#done, this.#loading, this.#timer, this.#before] = ["", false, false, 0, null];
     this.#countAbove(0);
     show($("more-button"), false);
     say($("more-text"), "");
@@ -96,17 +98,25 @@ export class EndlessTable {
     if (!this.#done) this.#observer.observe($("more"));
   }
 
+  // From here on rows may be missed, until they are mended.
+  lost() {
+    if (this.#rows.length) this.#before ??= new Set(this.#elements.keys());
+  }
+
   // Fetches what may have been missed and puts it where it belongs.
   async mend() {
     const { signal } = this.#abort;
     await this.#first;
+    const before = this.#before ?? new Set(this.#elements.keys());
     let cursor = "";
     for (let count = 0; count < MENDED_PAGES; count += 1) {
       const page = await this.#page(cursor, signal);
-      const known = page.transactions.some((row) => this.#elements.has(row.id));
       this.#merge(page.transactions);
-      if (known || !page.cursor) return;
       cursor = page.cursor;
+      if (!cursor || before.has(page.transactions.at(-1).id)) {
+        this.#before = null;
+        return;
+      }
     }
     await this.open(this.#user, this.#filters); // too much was missed for what is here to be next to it
   }
@@ -120,6 +130,7 @@ export class EndlessTable {
   #flush() {
     this.#timer = 0;
     const rows = this.#arrived.splice(0).filter((row) => matches(row, this.#filters) && this.#belongs(row));
+    if (!this.#atTop() && this.#above >= MOST_ABOVE) return this.#countAbove(this.#above + rows.length);
     const fresh = this.#merge(rows, true);
     if (!fresh.length) return;
     if (!this.#atTop()) this.#countAbove(this.#above + fresh.length);
@@ -146,7 +157,7 @@ export class EndlessTable {
   #merge(rows, arriving = false) {
     const fresh = rows.filter((row) => !this.#elements.has(row.id));
     fresh.sort(compare);
-    const fixed = arriving && fresh.length && !this.#atTop() ? this.#onScreen() : null;
+    const fixed = fresh.length && !this.#atTop() ? this.#onScreen() : null;
     const before = fixed?.getBoundingClientRect().top;
     let place = 0;
     for (const row of fresh) {
@@ -184,7 +195,9 @@ export class EndlessTable {
   }
 
   #trim() {
-    while (this.#rows.length > KEPT && this.#pages.length > 2 && this.#atTop()) {
+    if (this.#rows.length <= KEPT || !this.#atTop()) return;
+    if (this.#pages.length <= 2) this.open(this.#user, this.#filters); // nearly all of them arrived
+    while (this.#rows.length > KEPT && this.#pages.length > 2) {
       this.#pages.pop();
       const { cursor, last } = this.#pages.at(-1);
       while (this.#rows.length && compare(last, this.#rows.at(-1)) < 0) {
@@ -206,6 +219,11 @@ export class EndlessTable {
 
   #atTop() {
     return this.#body.getBoundingClientRect().top > 0;
+  }
+
+  #seeAbove() {
+    if (this.#above >= MOST_ABOVE) this.open(this.#user, this.#filters);
+    else this.#countAbove(0);
   }
 
   #countAbove(count) {

@@ -6,10 +6,11 @@ import { draw, forget } from "./charts.js";
 import { details } from "./details.js";
 import { $, chosen, el, say, show } from "./dom.js";
 import { ask, csv, repeat } from "./http.js";
+import { hundredths } from "./rows.js";
 import { Series } from "./series.js";
 import { Stream } from "./stream.js";
 import { EndlessTable } from "./table.js";
-import { instant, money, number, plural, roughly, sentence } from "./words.js";
+import { instant, money, number, plural, sentence } from "./words.js";
 
 const EVER = "1970-01-01";
 const PAUSE = 300;
@@ -22,6 +23,8 @@ export class User {
   #log = false;
   #rule = null;
   #series = null;
+  #coming = null; // the series that is being loaded
+  #offersAll = false; // whether the table's button leads to all dates
   #held = null; // how many amounts the worker's window has
   #currency = "";
   #stream = null;
@@ -45,6 +48,7 @@ export class User {
     });
     $("scale").addEventListener("click", () => this.#scale(!this.#log));
     $("export").addEventListener("click", () => this.#export());
+    $("more-button").addEventListener("click", () => this.#offersAll && this.#everything());
     $("rows").addEventListener("loaded", (event) => this.#tellLoaded(event.detail));
   }
 
@@ -70,6 +74,7 @@ export class User {
       state: (state) => {
         this.#report(state);
         if (state === "open") this.#mend();
+        else this.#table.lost();
       },
     });
     this.#stop = repeat((signal) => this.#refresh(signal), 1000);
@@ -85,7 +90,7 @@ export class User {
     clearTimeout(this.#timer);
     this.#table.close();
     forget($("chart-amounts"));
-    this.#user = "";
+    [this.#user, this.#series, this.#coming, this.#chartDue, this.#windowDue] = ["", null, null, false, false];
   }
 
   async #suggest() {
@@ -133,6 +138,7 @@ export class User {
   }
 
   async #open() {
+    this.#offersAll = false;
     show($("filters-problem"), false);
     for (const field of $("filters").elements) field.removeAttribute("aria-invalid");
     try {
@@ -155,13 +161,11 @@ export class User {
   #tellLoaded({ count, done }) {
     const filtered = Object.keys(this.#filters).length;
     say($("rows-aside"), count ? `${plural(count, "row")}${done ? "" : " so far"}${this.#filters.from_date ? "" : ", of the last 30 days"}` : "");
+    this.#offersAll = !count && done && !this.#filters.from_date;
     if (count || !done) return;
     say($("more-text"), filtered ? "No transaction is like that." : "There is none in the last 30 days.");
-    if (this.#filters.from_date) return;
-    const button = $("more-button");
-    say(button, "Look at all dates");
-    show(button);
-    button.addEventListener("click", () => this.#everything(), { once: true });
+    say($("more-button"), "Look at all dates");
+    show($("more-button"), this.#offersAll);
   }
 
   #everything() {
@@ -189,7 +193,7 @@ export class User {
   #arrives(row) {
     this.#table.live(row);
     this.#currency ||= row.currency;
-    if (this.#inDates(row)) this.#series?.add(row);
+    if (this.#inDates(row)) for (const series of new Set([this.#series, this.#coming])) series?.add(row);
     this.#windowDue = true;
     this.#chartDue = true;
   }
@@ -222,7 +226,9 @@ export class User {
     try {
       this.#rule ??= await ask("dashboard/data/rule", {}, { signal });
       const series = new Series(this.#rule);
+      this.#coming = series;
       await series.load(this.#user, this.#filters, signal);
+      if (this.#coming !== series) return;
       this.#series = series;
       await this.#window(signal);
       await this.#draw();
@@ -233,6 +239,7 @@ export class User {
 
   async #draw() {
     this.#chartDue = false;
+    if (!this.#series) return;
     const chart = $("chart-amounts");
     await draw(chart, this.#series.figure({ log: this.#log, held: this.#held }));
     const { window } = this.#rule;
@@ -248,7 +255,7 @@ export class User {
     this.#log = log;
     chosen($("scale"), log);
     replace(ofUser(this.#user, this.#filters, log));
-    if (this.#series) this.#draw();
+    this.#draw();
   }
 
   async #window(signal) {
@@ -271,7 +278,8 @@ export class User {
     const { minimum, factor, detector } = this.#rule;
     show($("window-none"), false);
     const shown = (amount) => (this.#currency ? money(amount, this.#currency) : amount);
-    const threshold = Number(stats.mean) * factor;
+    // The largest amount that is not flagged, in hundredths: the mean is rounded, the sum is not.
+    const threshold = Math.floor((Number(hundredths(stats.sum)) * factor) / stats.count);
     const facts = [
       ["Mean", shown(stats.mean)],
       ["Transactions", number(stats.count)],
@@ -280,7 +288,7 @@ export class User {
     ];
     if (detector === "rolling_mean") {
       const ready = stats.count >= minimum && threshold > 0;
-      facts.unshift(["The next is flagged above", ready ? roughly(threshold.toFixed(2), this.#currency) : `(from ${minimum} transactions on)`]);
+      facts.unshift(["The next is flagged above", ready ? shown((threshold / 100).toFixed(2)) : `(from ${minimum} transactions on)`]);
     }
     $("window-facts").replaceChildren(...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
     const highest = Math.max(...stats.amounts.map(Number), 0.01);
