@@ -1,5 +1,7 @@
 """The page while the API or Kafka's records are gone: it says so, comes back, and mends what it missed."""
 
+from datetime import timedelta
+
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from playwright.async_api import Route, expect
@@ -89,6 +91,26 @@ async def test_a_users_table_mends_itself_after_a_restart(site: Site, visit: Vis
     await site.start()
 
     await expect(page.locator("#rows .row")).to_have_count(2)
+
+
+async def test_a_users_table_mends_more_than_a_page(site: Site, visit: Visit) -> None:
+    """However new a row is that was known before: one may be dated ahead."""
+    visit.expected = AWAY
+    rows = [made(user(), number, after=timedelta(minutes=number)) for number in range(400)]
+    known, missed, ahead = rows[:120], rows[120:-1], rows[-1]
+    await site.store(*known, ahead)
+    await site.mirror(user(), [1230])
+    page = await visit.open(site.view(f"/users/{user()}?from_date=2018-01-01"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await expect(page.locator(f'[data-id="{ahead.txn.id}"]')).to_have_count(1)
+
+    await site.stop()
+    await expect(page.locator("#connection")).to_have_text("Reconnecting…")
+    await site.store(*missed)
+    await site.start()
+
+    for one in (missed[-1], missed[len(missed) // 2], missed[0]):
+        await expect(page.locator(f'[data-id="{one.txn.id}"]')).to_have_count(1)
 
 
 async def _forget_all(bootstrap: str, topic: str) -> None:
