@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from aiohttp import web
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -33,6 +33,8 @@ from api.settings import Settings
 from api.streams import Streams
 from api.upkeep import Upkeep
 from api.windows import WindowMirror, Windows, WorkerView
+
+_REDIS_CONNECTIONS = 20
 
 
 def _utc_now() -> datetime:
@@ -168,12 +170,15 @@ def _upkeep(settings: Settings) -> Upkeep:
 
 
 def _redis(settings: Settings) -> Redis:
-    return Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         settings.redis.get_secret_value(),
+        max_connections=_REDIS_CONNECTIONS,
+        timeout=settings.dependency_seconds,  # for a free one: many requests at once are no failure of Redis
         socket_timeout=settings.dependency_seconds,
         socket_connect_timeout=settings.dependency_seconds,
         retry=Retry(NoBackoff(), 1),  # a connection that Redis closed in the meantime
     )
+    return Redis.from_pool(pool)
 
 
 def _streams(settings: Settings, metrics: Metrics) -> Streams:

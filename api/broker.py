@@ -128,11 +128,13 @@ class Broker:
         return await self._bounded(answer)
 
     async def _bounded(self, question: Callable[[], Awaitable[T]]) -> T:
+        asked = self._offsets
         try:
             async with asyncio.timeout(self._seconds):
                 return await question()
         except _FAILED as error:
-            await self._disconnect()
+            if asked is None or self._offsets is asked:  # a newer connection is not to blame
+                await self._disconnect()
             raise Unavailable("kafka", "Kafka does not answer.") from error
 
     async def _connected(self) -> AIOKafkaConsumer:

@@ -65,7 +65,6 @@ async def _serve(settings: Settings, host: str, port: int) -> None:
         handler_cancellation=True,  # a client that leaves frees what it held at once
         shutdown_timeout=_STOP_SECONDS,
         max_line_size=_LINE_BYTES,  # so that an overlong cursor is refused by its name
-        max_field_size=_LINE_BYTES,  # and a Last-Event-ID of many partitions is not
     )
     try:
         await runner.setup()

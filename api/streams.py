@@ -62,10 +62,14 @@ class Streams:
         return self._places >= self._limit
 
     def turn_away(self) -> web.StreamResponse:
-        """Tells a client to come back later. Any other status would make a browser give up for good."""
+        """Tells a client to come back later."""
         self._count_turned_away()
-        retry = jittered(self._retry_milliseconds * _FULL_RETRIES)
-        response = web.Response(body=farewell(retry, "full"), headers=_HEADERS)
+        return self._farewell(self._retry_milliseconds * _FULL_RETRIES, "full")
+
+    @staticmethod
+    def _farewell(retry_milliseconds: int, why: str) -> web.Response:
+        """A stream that is over at once. Any other status would make a browser give up for good."""
+        response = web.Response(body=farewell(jittered(retry_milliseconds), why), headers=_HEADERS)
         response.force_close()
         return response
 
@@ -90,7 +94,7 @@ class Streams:
             opening = await anext(pieces)
             response = web.StreamResponse(headers=_HEADERS)
             if self._closing:
-                raise Unavailable("api", "This process is stopping.")
+                return self._farewell(self._retry_milliseconds, "stopping")
             await response.prepare(request)
             with self._listed(client):
                 try:

@@ -2,18 +2,22 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from api.broker import Broker
+from api.clients import Client as StreamClient
 from api.positions import parse
 from api.settings import Settings
+from api.streams import Streams
 from tests.api.events import PATIENCE, listening
 from tests.api.rows import FLAG, START, Worker, made, partition_of, store, user
 from tests.api.serving import Client, serving
@@ -420,6 +424,30 @@ async def test_stopping_ends_streams_promptly_and_whole(settings: Settings) -> N
             await client.server.runner.cleanup()
             last = await stream.response.content.read()  # an error, were the answer cut short
         assert re.fullmatch(rb": stopping\nretry: \d+\n\n", last)
+
+
+async def test_who_comes_while_the_process_stops_is_told_to_come_back_and_not_to_give_up() -> None:
+    streams = Streams(
+        limit=1,
+        buffer_bytes=1000,
+        send_seconds=1,
+        retry_milliseconds=1000,
+        count_cut_off=lambda: None,
+        count_turned_away=lambda: None,
+    )
+
+    async def stopped_meanwhile(_client: StreamClient) -> AsyncGenerator[bytes, None]:
+        await streams.close()
+        yield b": ready\n\n"
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await streams.send(request, stopped_meanwhile)
+
+    app = web.Application()
+    app.router.add_get("/", handle)
+    async with TestClient(TestServer(app)) as client, client.get("/") as response:
+        assert response.status == 200
+        assert re.fullmatch(rb": stopping\nretry: 1\d{3}\n\n", await response.read())
 
 
 async def test_clients_of_a_process_that_stops_are_told_to_come_back_at_different_times(
