@@ -43,6 +43,12 @@ INSERT INTO sink_offsets AS owned (topic, partition, epoch, next_offset) VALUES 
 ON CONFLICT (topic, partition) DO UPDATE SET epoch = owned.epoch + 1
 RETURNING epoch, next_offset
 """
+# No timeout of Postgres ends a COPY whose worker is frozen in the middle of it.
+END_FROZEN = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = 'txnwatch-worker' AND datname = current_database() AND usename = current_user
+    AND state = 'active' AND wait_event = 'ClientRead' AND xact_start < clock_timestamp() - interval '15 s'
+"""
 LOCK = "SELECT epoch, next_offset FROM sink_offsets WHERE topic = $1 AND partition = $2 FOR UPDATE"
 ADVANCE = (
     "UPDATE sink_offsets SET next_offset = greatest(next_offset, $3) WHERE topic = $1 AND partition = $2"
@@ -99,7 +105,11 @@ class PostgresRows:
         """Raise the partition's epoch, which shuts its former owner out: (our epoch, its next offset)."""
 
         async def attempt() -> tuple[int, int]:
-            row = await self._pool.fetchrow(TAKE_OVER, self._topic, partition)
+            try:
+                row = await self._pool.fetchrow(TAKE_OVER, self._topic, partition)
+            except asyncpg.QueryCanceledError:  # the former owner still has the row
+                await self._pool.execute(END_FROZEN)
+                raise
             return row["epoch"], row["next_offset"]
 
         self._reached[partition] = 0

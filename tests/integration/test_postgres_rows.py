@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from schemas.scored import Flag
 from schemas.transaction import Transaction
 from stream_app.pipeline import LostPartitionError
-from stream_app.postgres import MERGED_AFTER_A_DUPLICATE, SESSION, LostRowsError, PostgresRows, connect
+from stream_app.postgres import LOCK, MERGED_AFTER_A_DUPLICATE, SESSION, LostRowsError, PostgresRows, connect
 from stream_app.scoring import Verdict, identity_of
 
 TOPIC = "transactions"
@@ -158,6 +158,32 @@ async def test_partitions_with_the_same_ids_at_the_same_time_store_each_once(
     assert sum(stored) == 500
     assert await pool.fetchval("SELECT count(*) FROM transactions") == 500
     assert await pool.fetchval("SELECT count(*) FROM users") == 500
+
+
+@pytest.mark.slow
+async def test_a_partition_is_taken_from_who_is_frozen_in_the_middle_of_a_copy(pool: asyncpg.Pool) -> None:
+    sink = PostgresRows(pool, TOPIC, retry_seconds=60)
+    await sink.take_over(0)
+    copying = asyncio.Event()
+
+    async def frozen() -> AsyncIterator[bytes]:
+        copying.set()
+        await asyncio.get_running_loop().create_future()
+        yield b""
+
+    async def former_owner() -> None:
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.fetchrow(LOCK, TOPIC, 0)
+            await connection.copy_to_table("users", source=frozen(), format="binary", timeout=600)
+
+    former = asyncio.create_task(former_owner())
+    await copying.wait()
+
+    epoch, _ = await sink.take_over(0)
+
+    assert epoch == 2
+    former.cancel()
+    await asyncio.wait([former])
 
 
 async def test_what_is_copied_and_what_is_merged_is_the_same(pool: asyncpg.Pool) -> None:
