@@ -1,6 +1,8 @@
 """`txnwatch partitions`: the months of the transactions table."""
 
 import asyncio
+import sys
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -30,18 +32,20 @@ def ensure(ahead: int | None) -> None:
 
 
 @partitions.command()
-@click.option("--batch", type=click.IntRange(1), default=10_000, show_default=True, help="Rows at a time.")
-def drain(batch: int) -> None:
-    """Move the default partition's rows to months of their own, also while rows are inserted."""
+@click.option("--pages", type=click.IntRange(1), default=256, show_default=True, help="Of 8 kB, at a time.")
+def drain(pages: int) -> None:
+    """Move the default partition's rows to months of their own, also while rows are inserted.
+
+    Needs the disk space of these rows once more while it runs. Cut short, it leaves all as it was.
+    """
 
     async def move(_: Settings, connection: asyncpg.Connection) -> None:
-        total: dict[str, int] = {}
-        async for moved in draining.drain(connection, batch):
-            total[moved.month] = total.get(moved.month, 0) + moved.rows
-        for month, rows in total.items():
-            click.echo(f"{month}: {rows:,} rows moved")
-        if not total:
-            click.echo("nothing to move")
+        moved = Counter[str]()
+        async for copied in draining.drain(connection, pages):
+            moved += Counter(copied.rows)
+            if sys.stderr.isatty():
+                click.echo(f"\r{copied.pages / copied.of:.0%} copied ", nl=False, err=True)
+        _say([f"{month}: {rows:,} rows" for month, rows in sorted(moved.items())], "moved", "nothing to move")
 
     _run(move)
 
@@ -81,6 +85,10 @@ def _run(act: Callable[[Settings, asyncpg.Connection], Coroutine[Any, Any, None]
         asyncio.run(connected())
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
+    except draining.BusyError as error:
+        raise click.ClickException(f"{error}: try again when it is done.") from error
+    except asyncpg.ObjectNotInPrerequisiteStateError as error:
+        raise click.ClickException(f"No month is made, as {error}. {error.hint}") from error
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:
         raise click.ClickException("The tables are not up to date: run `txnwatch migrate`.") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:

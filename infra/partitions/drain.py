@@ -1,98 +1,176 @@
-"""Move the default partition's rows to months of their own, in bounded batches, while rows are inserted.
+"""Move the default partition's rows to months of their own, while rows are read and inserted.
 
-A month grows batch by batch: in one short transaction it is detached, takes the next few rows by date,
-and is attached again up to where they end. So at every moment each row is in the table once, a row
-inserted meanwhile goes to where its date belongs, and what was done stays done when it is cut short.
+Postgres reads all of a default partition, under a lock that stops readers and writers, for each month that
+it gets beside it. So rows are copied to months beside the table, which follow what happens to the rows by a
+trigger, and at last take the default partition's place, empty but for what no month was made for: in a
+moment, however many rows there are. Until then disk space is needed twice. As with TRUNCATE, a REPEATABLE
+READ transaction that is older than that moment, and reads the table for the first time after it, misses rows.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import asyncpg
 
 from infra.partitions.months import LOCK_SECONDS
 
+T = TypeVar("T")
+
 _TRIES = 30
 _PAUSE_SECONDS = 0.5
 
-# Dates go to and fro as text: the end of the last month is in a year that Python has not.
-_NEXT = """
-SELECT 'transactions_' || to_char(starts, 'YYYY_MM') AS month,
-       (starts AT TIME ZONE 'UTC')::text AS starts,
-       ((starts + interval '1 month') AT TIME ZONE 'UTC')::text AS ends
+_ALONE = "SELECT pg_try_advisory_lock(hashtext('transactions_months'))"
+_NOT_ALONE = "SELECT pg_advisory_unlock(hashtext('transactions_months'))"
+_CLEAR = """
+DROP TRIGGER IF EXISTS follow_rows ON transactions_default;
+DROP TRIGGER IF EXISTS follow_truncate ON transactions_default;
+DROP TABLE IF EXISTS transactions_draining;
+"""
+# Dates go to and fro as text: the end of the last month is in a year that Python has not. Of a month that
+# other partitions have a part of, the rest is made.
+_MONTHS = """
+SELECT 'transactions_' || to_char(lower(free),
+           CASE starts WHEN lower(free) THEN 'YYYY_MM' ELSE 'YYYY_MM_DD' END),
+       (lower(free) AT TIME ZONE 'UTC')::text, (upper(free) AT TIME ZONE 'UTC')::text
 FROM (
-    SELECT date_trunc('month', min(txn_date) AT TIME ZONE 'UTC') AS starts FROM transactions_default
-) AS oldest
-WHERE starts IS NOT NULL
+    SELECT DISTINCT date_trunc('month', txn_date AT TIME ZONE 'UTC') AS starts FROM transactions_default
+) AS months,
+    unnest(tsmultirange(tsrange(starts, starts + interval '1 month')) - (
+        SELECT coalesce(range_agg(tsrange(m.starts AT TIME ZONE 'UTC', m.ends AT TIME ZONE 'UTC')), '{}')
+        FROM transactions_months AS m
+    )) AS free
+ORDER BY free
 """
-# The date before which the batch lies. Ties stay together: a batch may be larger for them.
-_CUT = """
-SELECT txn_date::text FROM transactions_default AS t
-WHERE t.txn_date < $1::text::timestamptz AND t.txn_date > (SELECT min(txn_date) FROM transactions_default)
-ORDER BY t.txn_date OFFSET $2 LIMIT 1
+_COPIES = """
+CREATE TABLE transactions_draining (LIKE transactions INCLUDING ALL) PARTITION BY RANGE (txn_date);
+CREATE TABLE transactions_rest PARTITION OF transactions_draining DEFAULT;
 """
-_MOVE = """
-WITH moved AS (
-    DELETE FROM transactions_default
-    WHERE txn_date >= $1::text::timestamptz AND txn_date < $2::text::timestamptz RETURNING *
+# The constraint spares Postgres to read the month once more when it joins the table.
+_MONTH = """
+CREATE TABLE {name} PARTITION OF transactions_draining (
+    CONSTRAINT bounds CHECK (txn_date >= '{starts}' AND txn_date < '{ends}')
+) FOR VALUES FROM ('{starts}') TO ('{ends}')
+"""
+_FOLLOW = """
+CREATE TRIGGER follow_rows AFTER INSERT OR UPDATE OR DELETE ON transactions_default
+    FOR EACH ROW EXECUTE FUNCTION follow_transactions_default();
+CREATE TRIGGER follow_truncate AFTER TRUNCATE ON transactions_default
+    FOR EACH STATEMENT EXECUTE FUNCTION follow_transactions_default();
+"""
+_COPY = """
+WITH copied AS (
+    INSERT INTO transactions_draining SELECT * FROM transactions_default
+    WHERE ctid >= $1::text::tid AND ctid < $2::text::tid
+    ON CONFLICT DO NOTHING RETURNING tableoid
 )
-INSERT INTO {month} SELECT * FROM moved
+SELECT tableoid::regclass::text, count(*) FROM copied GROUP BY 1
+"""
+_REST = """
+ALTER TABLE transactions_draining DETACH PARTITION transactions_rest;
+DROP TABLE transactions_draining;
+ALTER TABLE transactions_rest RENAME TO transactions_default;
+ALTER TABLE transactions ATTACH PARTITION transactions_default DEFAULT;
+CREATE INDEX transactions_default_txn_date ON transactions_default USING brin (txn_date);
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows of a month that starts at `starts`, up to `cut`."""
+class BusyError(Exception):
+    """Another one drains, or makes or drops months."""
 
-    month: str
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A partition to be: rows from one date up to, and without, another."""
+
+    name: str
     starts: str
-    cut: str
+    ends: str
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """How many rows went to which month."""
+class Copied:
+    """How many of the default partition's pages were read, of how many, and the rows copied to each month."""
 
-    month: str
-    rows: int
-
-
-async def drain(connection: asyncpg.Connection, size: int) -> AsyncIterator[Moved]:
-    """Move all rows of the default partition, the oldest month first, until there is none."""
-    while (batch := await _next(connection, size)) is not None:
-        yield await _patiently(connection, batch)
+    pages: int
+    of: int
+    rows: dict[str, int]
 
 
-async def _next(connection: asyncpg.Connection, size: int) -> Batch | None:
-    following = await connection.fetchrow(_NEXT)
-    if following is None:
-        return None
-    month, starts, ends = following
-    return Batch(month, starts, await connection.fetchval(_CUT, ends, size) or ends)
+async def drain(connection: asyncpg.Connection, pages: int) -> AsyncGenerator[Copied, None]:
+    """Move all rows of the default partition to months, reading so many pages (8 kB) of it at a time.
+
+    Nothing has happened to the table when it is cut short; the next one begins anew.
+
+    Raises:
+        BusyError: Another one is at the months.
+    """
+    if not await connection.fetchval(_ALONE):
+        raise BusyError("another one is at the months of this table")
+    try:
+        while await connection.fetchval("SELECT EXISTS (SELECT FROM transactions_default)"):
+            async for copied in _copy(connection, pages):
+                yield copied
+    finally:
+        await _locked(
+            connection, "transactions_default", "ACCESS EXCLUSIVE", partial(connection.execute, _CLEAR)
+        )
+        await connection.execute(_NOT_ALONE)
 
 
-async def _patiently(connection: asyncpg.Connection, batch: Batch) -> Moved:
-    """The batch, tried again while others hold the table."""
-    for _ in range(_TRIES):
+async def _copy(connection: asyncpg.Connection, pages: int) -> AsyncGenerator[Copied, None]:
+    months = [Month(*row) for row in await connection.fetch(_MONTHS)]
+    await _locked(
+        connection, "transactions_default", "ACCESS EXCLUSIVE", partial(_prepare, connection, months)
+    )
+    size = await connection.fetchval(
+        "SELECT pg_relation_size('transactions_default') / current_setting('block_size')::bigint"
+    )
+    for page in range(0, size, pages):
+        # Writers wait: a row that is deleted after it was read would come back.
+        step = partial(connection.fetch, _COPY, f"({page},0)", f"({page + pages},0)")
+        rows = await _locked(connection, "transactions_default", "SHARE ROW EXCLUSIVE", step)
+        yield Copied(min(page + pages, size), size, dict(rows))
+    await connection.execute("ANALYZE transactions_draining")
+    await _locked(connection, "transactions", "ACCESS EXCLUSIVE", partial(_replace, connection, months))
+
+
+async def _locked(
+    connection: asyncpg.Connection, table: str, mode: str, step: Callable[[], Awaitable[T]]
+) -> T:
+    """One step in a transaction that has the table to itself, tried again while others hold it."""
+    for left in reversed(range(_TRIES)):
         try:
-            return await _move(connection, batch)
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+                await connection.execute(f"LOCK TABLE {table} IN {mode} MODE")
+                return await step()
         except asyncpg.LockNotAvailableError:
-            await asyncio.sleep(_PAUSE_SECONDS)
-    return await _move(connection, batch)
+            if not left:
+                raise
+        await asyncio.sleep(_PAUSE_SECONDS)
+    raise AssertionError
 
 
-async def _move(connection: asyncpg.Connection, batch: Batch) -> Moved:
-    """Rows before the cut to the month, which then reaches up to it; all or nothing."""
-    month, bounds = batch.month, f"FROM ('{batch.starts}') TO ('{batch.cut}')"
-    async with connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('transactions_months'))")
-        await connection.execute("LOCK TABLE transactions IN ACCESS EXCLUSIVE MODE")
-        if await connection.fetchval("SELECT to_regclass($1) IS NULL", month):
-            await connection.execute(f"CREATE TABLE {month} (LIKE transactions INCLUDING ALL)")
-        else:
-            await connection.execute(f"ALTER TABLE transactions DETACH PARTITION {month}")
-        moved = await connection.execute(_MOVE.format(month=month), batch.starts, batch.cut)
-        await connection.execute(f"ALTER TABLE transactions ATTACH PARTITION {month} FOR VALUES {bounds}")
-    return Moved(month, int(moved.split()[-1]))
+async def _prepare(connection: asyncpg.Connection, months: list[Month]) -> None:
+    """Months beside the table, which follow what happens to the default partition's rows from now on."""
+    await connection.execute(_CLEAR)
+    await connection.execute(_COPIES)
+    for month in months:
+        await connection.execute(_MONTH.format(name=month.name, starts=month.starts, ends=month.ends))
+    await connection.execute(_FOLLOW)
+
+
+async def _replace(connection: asyncpg.Connection, months: list[Month]) -> None:
+    """Months join the table, and what is left takes the default partition's place."""
+    await connection.execute("DROP TABLE transactions_default")
+    for month in months:
+        await connection.execute(f"ALTER TABLE transactions_draining DETACH PARTITION {month.name}")
+        await connection.execute(
+            f"ALTER TABLE transactions ATTACH PARTITION {month.name}"
+            f" FOR VALUES FROM ('{month.starts}') TO ('{month.ends}')"
+        )
+        await connection.execute(f"ALTER TABLE {month.name} DROP CONSTRAINT bounds")
+    await connection.execute(_REST)

@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -15,7 +19,7 @@ import pytest
 from api.queries import Filters, page_statement
 from api.upkeep import Upkeep
 from infra.partitions import months
-from infra.partitions.drain import drain
+from infra.partitions.drain import BusyError, drain
 
 USER = "00000000-0000-0000-0000-000000000007"
 
@@ -49,6 +53,12 @@ async def names(connection: asyncpg.Connection) -> list[str]:
     return [row[0] for row in await connection.fetch("SELECT name FROM transactions_months ORDER BY starts")]
 
 
+async def drained(connection: asyncpg.Connection, pages: int = 1) -> int:
+    """How many rows a draining moved."""
+    async with aclosing(drain(connection, pages)) as batches:
+        return sum([sum(copied.rows.values()) async for copied in batches])
+
+
 async def test_this_month_and_the_next_ones_are_made_once(connection: asyncpg.Connection) -> None:
     made = await months.ensure(connection, 3)
     now = datetime.now(UTC)
@@ -69,7 +79,7 @@ async def test_a_month_that_has_rows_already_is_left_to_be_drained(connection: a
         "INSERT INTO transactions VALUES (gen_random_uuid(), $1, 1, 'INR', now(), 'paid', '{}')", USER
     )
     assert len(await months.ensure(connection, 1)) == 1
-    assert [moved.rows async for moved in drain(connection, 10)] == [1]
+    assert await drained(connection) == 1
     assert len(await names(connection)) == 2
     assert await months.ensure(connection, 1) == []
 
@@ -78,7 +88,7 @@ async def test_the_api_makes_months_and_drops_none_unless_told(
     connection: asyncpg.Connection, database: str
 ) -> None:
     await fill(connection, "2018-04-01Z", 3)
-    assert [moved.rows async for moved in drain(connection, 10)] == [3]
+    assert await drained(connection) == 3
     assert await Upkeep(database, ahead=1, retention=0, seconds=3).once()
     assert len(await names(connection)) == 3
     assert await Upkeep(database, ahead=1, retention=1, seconds=3).once()
@@ -86,38 +96,180 @@ async def test_the_api_makes_months_and_drops_none_unless_told(
     assert not await Upkeep("postgresql://127.0.0.1:1/x", ahead=1, retention=0, seconds=1).once()
 
 
-async def test_draining_moves_every_row_to_its_month_in_bounded_batches(
+async def test_draining_moves_every_row_to_its_month_a_few_pages_at_a_time(
     connection: asyncpg.Connection,
 ) -> None:
-    await fill(connection, "2018-04-29Z", 100)
-    await fill(connection, "2018-06-10Z", 45)
+    await fill(connection, "2018-04-29Z", 1000)
+    await fill(connection, "2018-06-30 22:00Z", 2)
     before = sorted(await connection.fetch("SELECT id, txn_date FROM transactions"))
-    moved = [(one.month, one.rows) async for one in drain(connection, 20)]
-    assert max(rows for _, rows in moved) <= 21
+    async with aclosing(drain(connection, 1)) as batches:
+        copied = [one async for one in batches]
+    assert len(copied) == copied[-1].pages == copied[-1].of > 10
+    assert await by_partition(connection) == sum([Counter(one.rows) for one in copied], Counter())
     assert await by_partition(connection) == {
-        "transactions_2018_04": 48, "transactions_2018_05": 52, "transactions_2018_06": 45
+        "transactions_2018_04": 48, "transactions_2018_05": 744, "transactions_2018_06": 210
     }  # fmt: skip
     assert sorted(await connection.fetch("SELECT id, txn_date FROM transactions")) == before
     await fill(connection, "2018-06-30 23:59:59.999999Z", 1)
-    assert (await by_partition(connection))["transactions_2018_06"] == 46
+    assert (await by_partition(connection))["transactions_2018_06"] == 211
+    assert await drained(connection) == 0
 
 
-async def test_draining_that_was_cut_short_goes_on_where_it_was(connection: asyncpg.Connection) -> None:
-    await fill(connection, "2018-04-01Z", 100)
-    batches = drain(connection, 30)
-    await anext(batches)
-    assert await by_partition(connection) == {"transactions_2018_04": 31, "transactions_default": 69}
-    await fill(
-        connection, "2018-04-01 00:30Z", 100
-    )  # half of it to where the month is, half to where it is not yet
-    assert sum([moved.rows async for moved in drain(connection, 1000)]) == 69 + 69
-    assert await by_partition(connection) == {"transactions_2018_04": 200}
+async def test_the_table_is_as_it_was_but_for_its_partitions(connection: asyncpg.Connection) -> None:
+    async def shape() -> list[asyncpg.Record]:
+        """Columns, constraints and indexes of the default partition and of one month."""
+        rows: list[asyncpg.Record] = await connection.fetch(
+            """
+            SELECT regexp_replace(pg_get_indexdef(indexrelid), ' ON .* USING', ''), indrelid::regclass::text
+            FROM pg_index
+            WHERE indrelid IN ('transactions_default'::regclass, to_regclass('transactions_2018_04'))
+            UNION ALL
+            SELECT pg_get_constraintdef(oid), conrelid::regclass::text FROM pg_constraint
+            WHERE conrelid IN ('transactions_default'::regclass, to_regclass('transactions_2018_04'))
+            UNION ALL
+            SELECT tgname, 'a trigger' FROM pg_trigger WHERE NOT tgisinternal
+            """
+        )
+        return rows
+
+    def of(table: str, rows: list[asyncpg.Record]) -> list[str]:
+        return sorted(re.sub(r"INDEX \w+", "INDEX", what) for what, name in rows if name == table)
+
+    before = await shape()
+    await fill(connection, "2018-04-01Z", 10)
+    assert await drained(connection) == 10
+    after = await shape()
+    assert of("transactions_default", after) == of("transactions_default", before)
+    brin = [what for what in of("transactions_default", after) if "brin" in what]
+    assert sorted(of("transactions_2018_04", after) + brin) == of("transactions_default", after)
+    assert not of("a trigger", after)
+    tables = "SELECT relname FROM pg_class WHERE relname IN ('transactions_draining', 'transactions_rest')"
+    assert await connection.fetch(tables) == []
+
+
+async def test_no_row_is_read_while_the_table_is_locked(connection: asyncpg.Connection) -> None:
+    await fill(connection, "2018-04-29Z", 100)
+    said: list[str] = []
+    connection.add_log_listener(lambda _, message: said.append(message.message))
+    await connection.execute("SET client_min_messages = debug1")
+    await drained(connection)
+    for month in ("transactions_2018_04", "transactions_2018_05"):
+        assert f'partition constraint for table "{month}" is implied by existing constraints' in said
+    verified = [message for message in said if message.startswith("verifying table")]
+    assert all("transactions_rest" in message or "transactions_default" in message for message in verified)
+
+
+async def test_a_draining_that_was_cut_short_leaves_all_as_it_was(
+    connection: asyncpg.Connection, database: str
+) -> None:
+    await fill(connection, "2018-04-01Z", 1000, "1 minute")
+    async with aclosing(drain(connection, 1)) as batches:
+        await anext(batches)
+    assert await by_partition(connection) == {"transactions_default": 1000}
+    await fill(connection, "2018-04-01 00:30Z", 1)  # no copy is looked for
+    async with months.connected(database) as killed:
+        batches = drain(killed, 1)
+        await anext(batches)
+        killed.terminate()
+        await fill(connection, "2018-04-01 00:40Z", 1)  # goes to the copy that is left
+        with pytest.raises(asyncpg.InterfaceError):
+            await anext(batches)
+    assert await drained(connection) == 1002
+    assert await by_partition(connection) == {"transactions_2018_04": 1002}
+
+
+async def test_copies_follow_what_happens_to_the_rows(connection: asyncpg.Connection, database: str) -> None:
+    """Whoever writes needs no rights on the copies."""
+    await fill(connection, "2018-04-01Z", 1000, "1 minute")
+    role = f"writer_{uuid4().hex}"
+    await connection.execute(f"CREATE ROLE {role}; GRANT ALL ON transactions TO {role}")
+    try:
+        async with months.connected(database) as writer, aclosing(drain(connection, 1)) as batches:
+            await writer.execute(f"SET ROLE {role}")
+            for page in (0, 7):  # rows that are copied, and rows that are not yet
+                while (await anext(batches)).pages <= page:
+                    pass
+                await fill(writer, f"2018-05-0{page + 1}Z", 1)
+                for row in (100, 900):
+                    date = f"2018-04-01 {(row + page) // 60:02}:{(row + page) % 60:02}Z"
+                    await writer.execute(
+                        "UPDATE transactions SET status = 'changed' WHERE txn_date = $1::text::timestamptz",
+                        date,
+                    )
+                    await writer.execute(
+                        "UPDATE transactions SET txn_date = txn_date + '30 days'"
+                        " WHERE txn_date = $1::text::timestamptz + interval '1 minute'", date
+                    )  # fmt: skip
+                    await writer.execute(
+                        "DELETE FROM transactions"
+                        " WHERE txn_date = $1::text::timestamptz + interval '2 minutes'", date
+                    )  # fmt: skip
+            before = sorted(await connection.fetch("SELECT * FROM transactions"))
+            [_ async for _ in batches]
+        assert sorted(await connection.fetch("SELECT * FROM transactions")) == before
+        assert [row["status"] for row in before].count("changed") == 4
+        assert len(before) == 1000 + 2 - 4
+        assert not (await by_partition(connection)).get("transactions_default")
+    finally:
+        await connection.execute(f"REVOKE ALL ON transactions FROM {role}; DROP ROLE {role}")
+
+
+async def test_rows_that_are_all_taken_away_meanwhile_do_not_come_back(
+    connection: asyncpg.Connection, database: str
+) -> None:
+    await fill(connection, "2018-04-01Z", 1000)
+    async with months.connected(database) as other, aclosing(drain(connection, 1)) as batches:
+        await anext(batches)
+        await other.execute("TRUNCATE transactions")
+        [_ async for _ in batches]
+    assert await by_partition(connection) == {}
+
+
+async def test_a_month_that_is_there_in_part_is_completed(connection: asyncpg.Connection) -> None:
+    await connection.execute(
+        "CREATE TABLE ten_days PARTITION OF transactions FOR VALUES FROM ('2018-04-10Z') TO ('2018-04-20Z')"
+    )
+    await fill(connection, "2018-04-01Z", 30, "1 day")
+    assert await drained(connection) == 20
+    assert await by_partition(connection) == {
+        "ten_days": 10, "transactions_2018_04": 9, "transactions_2018_04_20": 11
+    }  # fmt: skip
+
+
+async def test_one_at_a_time(connection: asyncpg.Connection, database: str) -> None:
+    await fill(connection, "2018-04-01Z", 1000)
+    async with months.connected(database) as other, aclosing(drain(connection, 1)) as batches:
+        await anext(batches)
+        assert await months.ensure(other, 3) == []
+        with pytest.raises(BusyError):
+            await anext(drain(other, 1))
+    assert len(await months.ensure(connection, 3)) == 4
+
+
+async def test_no_month_is_made_while_the_default_partition_is_large(
+    connection: asyncpg.Connection, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO transactions
+        SELECT gen_random_uuid(), $1, 1, 'INR', '2018-04-01Z'::timestamptz, 'paid',
+               jsonb_build_object('x', repeat('x', 1850))
+        FROM generate_series(1, 35000)
+        """, USER
+    )  # fmt: skip
+    with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match=r"default partition holds \d+ MB"):
+        await months.ensure(connection, 1)
+    assert await Upkeep(database, ahead=1, retention=0, seconds=3).once()
+    assert "as the default partition holds 6" in caplog.text
+    assert await drained(connection, 1000) == 35000
+    assert len(await months.ensure(connection, 1)) == 2
+    assert await months.ensure(connection, 1) == []
 
 
 async def test_the_first_and_the_last_month_that_there_are_drain_too(connection: asyncpg.Connection) -> None:
     await fill(connection, "0001-01-01 00:00:00Z", 2)
     await fill(connection, "9999-12-31 23:59:59.999999Z", 1)
-    assert [one.rows async for one in drain(connection, 10)] == [2, 1]
+    assert await drained(connection) == 3
     assert await names(connection) == ["transactions_0001_01", "transactions_9999_12"]
 
 
@@ -148,8 +300,10 @@ async def test_rows_are_all_there_once_at_every_moment_of_a_draining(
 
     async with asyncio.TaskGroup() as tasks:
         inserting, looking = tasks.create_task(insert()), tasks.create_task(look())
-        moved = sum([one.rows async for one in drain(connection, 100)])
-        stop.set()
+        try:
+            moved = await drained(connection)
+        finally:
+            stop.set()
     assert looking.result() > 10
     assert moved >= 3000
     assert sum((await by_partition(connection)).values()) == 3000 + inserting.result()
@@ -157,7 +311,7 @@ async def test_rows_are_all_there_once_at_every_moment_of_a_draining(
 
 async def test_old_months_are_dropped_and_no_others(connection: asyncpg.Connection) -> None:
     await fill(connection, "2018-04-01Z", 100, "1 day")
-    assert [one async for one in drain(connection, 1000)]
+    await drained(connection)
     await months.ensure(connection, 0)
     await fill(connection, "2018-01-01Z", 1)  # in the default partition: never dropped
     assert await months.drop(connection, 12_000) == []
@@ -171,7 +325,7 @@ async def test_old_months_are_dropped_and_no_others(connection: asyncpg.Connecti
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 async def test_a_range_reads_its_months_alone(connection: asyncpg.Connection, mode: str) -> None:
     await fill(connection, "2018-01-01Z", 365, "1 day")
-    assert [one async for one in drain(connection, 1000)]
+    await drained(connection)
     filters = Filters(
         user_id=USER, from_date=datetime(2018, 4, 30, tzinfo=UTC), to_date=datetime(2018, 6, 1, tzinfo=UTC)
     )
