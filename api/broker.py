@@ -24,6 +24,7 @@ Action = Callable[[], Coroutine[Any, Any, None]]
 
 _FAILED = (KafkaError, OSError)  # TimeoutError is an OSError
 _REQUEST_MILLISECONDS = 10_000
+_METADATA_MILLISECONDS = 300_000
 _STOP_SECONDS = 3.0
 
 
@@ -60,9 +61,16 @@ class Broker:
             await offsets.stop()
 
     def consumer(
-        self, *, wait_milliseconds: int, request_milliseconds: int = _REQUEST_MILLISECONDS
+        self,
+        *,
+        wait_milliseconds: int,
+        request_milliseconds: int = _REQUEST_MILLISECONDS,
+        metadata_milliseconds: int = _METADATA_MILLISECONDS,
     ) -> AIOKafkaConsumer:
-        """A consumer of committed records in no group, not started; a fetch waits so long for records."""
+        """A consumer of committed records in no group, not started.
+
+        A fetch waits so long for records; what is known of the topic is that old at the most.
+        """
         return AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             client_id="txnwatch-api",
@@ -72,6 +80,7 @@ class Broker:
             isolation_level="read_committed",
             fetch_max_wait_ms=wait_milliseconds,
             request_timeout_ms=request_milliseconds,
+            metadata_max_age_ms=metadata_milliseconds,
         )
 
     async def topic(self, name: str) -> Topic:

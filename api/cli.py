@@ -24,6 +24,8 @@ _LINE_BYTES = 1 << 16
 _BACKLOG = 4096
 """All clients of a process that was restarted come back together."""
 _REPEAT_SECONDS = 30.0
+_OTHER_FILES = 256
+"""Besides live clients: queries, and connections to Kafka, Postgres and Redis."""
 
 
 @click.command()
@@ -35,16 +37,22 @@ def api(host: str | None, port: int | None) -> None:
     """Serve pages of the past, streams of the present, and their documentation."""
     settings = _settings()
     _log_to_stderr()
-    _raise_limit_of_files()
+    settings = _within_limit_of_files(settings)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(settings, host or settings.host, settings.port if port is None else port))
 
 
-def _raise_limit_of_files() -> None:
-    """As many open files, and so clients, as the system lets this process have."""
+def _within_limit_of_files(settings: Settings) -> Settings:
+    """As many live clients as are wished for, and as the system lets this process have open files."""
     with suppress(ValueError, OSError):
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit == resource.RLIM_INFINITY or limit >= settings.stream_clients + _OTHER_FILES:
+        return settings
+    clients = max(1, limit - _OTHER_FILES)
+    log.warning("%d files may be open here: at most %d live clients are served", limit, clients)
+    return settings.model_copy(update={"stream_clients": clients})
 
 
 def _settings() -> Settings:

@@ -30,8 +30,8 @@ class Client:
         "_read",
         "_sent",
         "_transport",
+        "_wrote_at",
         "gone",
-        "idle",
     )
 
     def __init__(
@@ -43,9 +43,7 @@ class Client:
         self._count_cut_off = count_cut_off
         self._sent = 0
         self._read = 0
-        self._moved_at = time.monotonic()
-        self.idle = True
-        """Whether nothing was written since this was last set."""
+        self._moved_at = self._wrote_at = time.monotonic()
         self.gone = False
         """Cut off, or left: nothing more can be written."""
 
@@ -53,6 +51,11 @@ class Client:
     def limit(self) -> int:
         """How many bytes may wait."""
         return self._limit
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long nothing was written."""
+        return time.monotonic() - self._wrote_at
 
     def write(self, frame: Frame) -> bool:
         """Writes the frame; False when the client has left, or is cut off as there was no room."""
@@ -65,7 +68,7 @@ class Client:
         data = frame.chunk if self._chunked else frame.raw
         self._transport.write(data)
         self._sent += len(data)
-        self.idle = False
+        self._wrote_at = time.monotonic()
         return True
 
     def check(self, seconds: float) -> None:

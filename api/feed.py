@@ -26,11 +26,14 @@ from api.history import Expired, History
 from api.positions import EARLIEST, Feedpoint, Missing, behind, settle, text_of
 from api.problems import Unavailable
 from api.sse import event, heartbeat, jittered, named_event, opening, pieces
+from api.together import Together
 
 log = logging.getLogger(__name__)
 
 _POLL_MILLISECONDS = 500
 _POLL_RECORDS = 500
+_METADATA_MILLISECONDS = 30_000
+"""How soon a partition that is added is noticed, at the latest."""
 _NEAR = 1000
 """Offsets: a client no further behind than this joins the feed."""
 _AT_ONCE = 2000
@@ -85,7 +88,8 @@ class Feed:
         self._wanted = asyncio.Event()
         self._live = asyncio.Event()
         self._moved = asyncio.Event()
-        self._asking: asyncio.Task[Unavailable | None] | None = None
+        self._asking: asyncio.Task[dict[int, int]] | None = None
+        self._bounds = Together(self._ask_bounds)
         self._known: Topic | None = None
         self._offsets: dict[int, int] = {}
 
@@ -119,7 +123,9 @@ class Feed:
 
     async def _follow(self) -> None:
         topic = await self._broker.topic(self.name)
-        consumer = self._broker.consumer(wait_milliseconds=_POLL_MILLISECONDS)
+        consumer = self._broker.consumer(
+            wait_milliseconds=_POLL_MILLISECONDS, metadata_milliseconds=_METADATA_MILLISECONDS
+        )
         await self._broker.start(consumer.start, consumer.stop)
         try:
             await self._place(topic)
@@ -128,6 +134,8 @@ class Feed:
                 consumer.seek(partition, self._offsets[partition.partition])
             self._live.set()
             while self._is_wanted():
+                if _partitions(consumer, topic) != topic.partitions:
+                    return
                 batches = await consumer.getmany(timeout_ms=_POLL_MILLISECONDS, max_records=_POLL_RECORDS)
                 for records in batches.values():
                     await self._publish(records)
@@ -232,17 +240,8 @@ class Feed:
     async def _kafka_answers(self) -> None:
         """Raises Unavailable when it does not. Clients that come together ask once."""
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._answer())
-        refused = await asyncio.shield(self._asking)
-        if refused is not None:
-            raise Unavailable(refused.dependency, refused.detail)
-
-    async def _answer(self) -> Unavailable | None:
-        try:
-            await self._broker.ends(self.name)
-        except Unavailable as refused:
-            return refused
-        return None
+            self._asking = asyncio.create_task(self._broker.ends(self.name))
+        await asyncio.shield(self._asking)
 
     async def frames(
         self, key: bytes | None, asked: Feedpoint | None, client: Client
@@ -271,10 +270,9 @@ class Feed:
     async def _beat(self, client: Client) -> None:
         """Keeps a client that is written to alive, until it is gone."""
         while not client.gone:
-            client.idle = True
-            await asyncio.sleep(self._pace.heartbeat_seconds)
+            await asyncio.sleep(self._pace.heartbeat_seconds - client.idle_seconds)
             client.check(self._pace.send_seconds)
-            if client.idle and not client.gone:
+            if client.idle_seconds >= self._pace.heartbeat_seconds and not client.gone:
                 client.write(Frame(heartbeat(str(self._point))))
 
     async def _approach(self, place: _Place, key: bytes | None) -> AsyncIterator[bytes]:
@@ -322,13 +320,15 @@ class Feed:
         return self._gap(place.point, missing, key)
 
     async def _settled(self, asked: Feedpoint) -> tuple[Feedpoint, list[Missing]]:
-        beginnings = await self._broker.beginnings(self.name)
+        beginnings, ends = await self._bounds.answer()
         if asked == EARLIEST:
             return Feedpoint(self._topic.incarnation, beginnings), []
-        ends = await self._broker.ends(self.name)
         # The feed may have read further since the ends were asked for.
         ends = {partition: max(end, self._offsets.get(partition, 0)) for partition, end in ends.items()}
         return settle(asked, self._topic.incarnation, beginnings, ends)
+
+    async def _ask_bounds(self) -> tuple[dict[int, int], dict[int, int]]:
+        return await self._broker.beginnings(self.name), await self._broker.ends(self.name)
 
     def _gap(self, point: Feedpoint, missing: Sequence[Missing], key: bytes | None) -> bytes:
         """What is missing, and the query that has it.
@@ -343,3 +343,9 @@ class Feed:
         }
         data = {"topic": self.name, "missing": missing, "fetch": f"{self._pages}?{urlencode(query)}"}
         return named_event("gap", data, str(point))
+
+
+def _partitions(consumer: AIOKafkaConsumer, topic: Topic) -> tuple[TopicPartition, ...]:
+    """Those that the topic has by now."""
+    numbers = consumer.partitions_for_topic(topic.name)
+    return tuple(TopicPartition(topic.name, number) for number in sorted(numbers or ())) or topic.partitions

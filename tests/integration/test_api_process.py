@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import aiohttp
 from tests.api.rows import made, store
 
 TXNWATCH = Path(sys.executable).parent / "txnwatch"
+API: tuple[Path | str, ...] = (TXNWATCH, "api")
 SECONDS = 20
 
 
@@ -25,18 +26,23 @@ class Running:
 
     process: asyncio.subprocess.Process
     url: str
+    said: str
 
 
-async def started(environment: dict[str, str], folder: Path, *arguments: str) -> asyncio.subprocess.Process:
+async def started(
+    environment: dict[str, str], folder: Path, *arguments: str, program: tuple[Path | str, ...] = API
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        TXNWATCH, "api", *arguments, cwd=folder, env={"PATH": os.environ["PATH"], **environment},
+        *program, *arguments, cwd=folder, env={"PATH": os.environ["PATH"], **environment},
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 
 
 @asynccontextmanager
-async def listening(environment: dict[str, str], folder: Path, *arguments: str) -> AsyncIterator[Running]:
-    process = await started(environment, folder, *arguments)
+async def listening(
+    environment: dict[str, str], folder: Path, *arguments: str, program: tuple[Path | str, ...] = API
+) -> AsyncIterator[Running]:
+    process = await started(environment, folder, *arguments, program=program)
     try:
         assert process.stderr is not None
         said = b""
@@ -45,7 +51,7 @@ async def listening(environment: dict[str, str], folder: Path, *arguments: str) 
                 line = await process.stderr.readline()
                 assert line, said
                 said += line
-        yield Running(process, found[1].decode())
+        yield Running(process, found[1].decode(), said.decode())
     finally:
         if process.returncode is None:
             process.kill()
@@ -77,6 +83,25 @@ async def test_it_serves_and_a_signal_ends_it_and_its_streams(
                     code, said = await ended(running.process)
             assert code == 0
             assert "Traceback" not in said
+
+
+async def test_no_more_live_clients_are_let_in_than_files_may_be_open(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    limited = tmp_path / "limited"
+    limited.write_text(f"#!/bin/sh\nulimit -n 259\nexec {TXNWATCH} api\n")
+    limited.chmod(0o700)
+    async with (
+        listening(environment, tmp_path, program=(limited,)) as running,
+        aiohttp.ClientSession(running.url) as session,
+    ):
+        assert "259 files may be open here: at most 3 live clients are served" in running.said
+        async with AsyncExitStack() as streams:
+            for first in (b": txnwatch\n", b": txnwatch\n", b": txnwatch\n", b": full\n"):
+                stream = await streams.enter_async_context(session.get("/sse/anomalies"))
+                assert await stream.content.readline() == first
+        async with session.get("/ready") as response:
+            assert response.status == 200
 
 
 async def test_cursors_outlive_a_restart(environment: dict[str, str], tmp_path: Path) -> None:
