@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 Outcome = Literal["hit", "miss", "down"]
 _ANSWER_SECONDS = 0.25
 _REST_SECONDS = 5.0
+_MOST_BYTES = 1 << 20
+"""Several times a page of 1,000 usual rows. What is larger would take Redis's memory, and time on the way."""
 
 
 class QueryCache:
@@ -51,7 +53,7 @@ class QueryCache:
     async def answer(
         self, question: Any, compute: Callable[[], Awaitable[bytes]], *, closed: bool = False
     ) -> bytes:
-        """The kept answer to this question, or the computed one, which is then kept.
+        """The kept answer to this question, or the computed one, which is then kept unless it is large.
 
         It is kept for longer where the range is `closed`: only late transactions still change it.
         """
@@ -65,7 +67,8 @@ class QueryCache:
         self._count("miss" if self._up else "down")
         fresh = await compute()
         milliseconds = self._closed_milliseconds if closed else self._milliseconds
-        await self._ask(lambda: self._redis.set(name, fresh, px=milliseconds))
+        if len(fresh) <= _MOST_BYTES:
+            await self._ask(lambda: self._redis.set(name, fresh, px=milliseconds))
         return fresh
 
     def _name(self, question: Any) -> str:

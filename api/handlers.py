@@ -158,7 +158,7 @@ class Pages:
             return await self._page(request, filters, after, limit or _PAGE_ROWS)
         name = request.path.rpartition("/")[2]
         return await self._exports.send(
-            request, form, name, lambda shape: self._database.lines(shape, filters, after, limit)
+            request, form, name, lambda shape: self._database.export(shape, filters, after, limit)
         )
 
     async def _page(

@@ -1,7 +1,7 @@
 """The past of a feed, for a client that comes back: committed records between two positions.
 
-A small pool of consumers serves all clients. Each turn is bounded, in what it returns and in
-time, so that a client with much to catch up on does not keep the others waiting, and a consumer
+A small pool of consumers serves all clients. Each turn is bounded, in the bytes that it returns and
+in time, so that a client with much to catch up on does not keep the others waiting, and a consumer
 is never held while a client is being written to. An idle consumer is paused: it fetches nothing.
 """
 
@@ -23,6 +23,9 @@ from api.sse import event
 log = logging.getLogger(__name__)
 
 _TURN_FRAMES = 500
+_TURN_BYTES = 1 << 20
+"""A client is sent a turn's frames at its own pace, so each client may hold so many, and one frame."""
+_POLL_RECORDS = 100
 _TURN_SECONDS = 5.0
 _PAUSE_SECONDS = 1.0
 _POLL_MILLISECONDS = 20
@@ -39,6 +42,12 @@ class Turn:
 
     frames: list[bytes]
     offsets: dict[int, int]
+    size: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no more is to be read in it."""
+        return len(self.frames) >= _TURN_FRAMES or self.size >= _TURN_BYTES
 
 
 class History:
@@ -103,11 +112,13 @@ async def _read(
         consumer.seek(partition, turn.offsets.get(partition.partition, 0))
         consumer.resume(partition)
     finish = time.monotonic() + _TURN_SECONDS
-    while ahead and len(turn.frames) < _TURN_FRAMES and time.monotonic() < finish:
+    while ahead and not turn.full and time.monotonic() < finish:
         await asyncio.sleep(0)  # what was fetched ahead comes without waiting, and live clients would
-        batches = await consumer.getmany(timeout_ms=_POLL_MILLISECONDS, max_records=_TURN_FRAMES)
+        batches = await consumer.getmany(timeout_ms=_POLL_MILLISECONDS, max_records=_POLL_RECORDS)
         for partition, records in batches.items():
             _take(turn, until.incarnation, [one for one in records if one.offset < ends[partition]], key)
+        if turn.full:
+            return  # what is left of the batches is read again
         for partition in tuple(ahead):
             # Past commit markers, which take up offsets and are never delivered.
             position = await consumer.position(partition)
@@ -119,6 +130,10 @@ async def _read(
 
 def _take(turn: Turn, incarnation: str, records: Sequence[ConsumerRecord], key: bytes | None) -> None:
     for record in records:
+        if turn.full:
+            return
         turn.offsets[record.partition] = record.offset + 1
         if record.value is not None and (key is None or record.key == key):
-            turn.frames.append(event(record.value, text_of(incarnation, turn.offsets)))
+            frame = event(record.value, text_of(incarnation, turn.offsets))
+            turn.frames.append(frame)
+            turn.size += len(frame)

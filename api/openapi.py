@@ -13,7 +13,10 @@ from api.problems import ParameterError, ProblemDocument
 from api.routes import Route
 from schemas.scored import Scored
 
-_EXPORT = "One row a line, and all of the range."
+_EXPORT = (
+    "One row a line, and all of the range, as following the pages would show it: a row that is inserted "
+    "meanwhile may be missing. What fails midway ends the connection before the answer's end."
+)
 _ROW = {
     "id": "6f1c2d3e-4a5b-4c6d-8e7f-8091a2b3c4d5",
     "user_id": "0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c",
@@ -30,6 +33,15 @@ _ROW = {
         "threshold": "672.15",
     },
 }
+# Where the kind itself has none.
+_EXAMPLES = {
+    "limit": 100,
+    "cursor": "AAVoviljRcBvHC0-SltMbY5_gJGis8TVCmZ1M0vfk8eNkIjb3aEbSLIk",
+    "is_anomaly": True,
+    "after": 1522540831000,
+    "prefix": "0b6c2c1e-3d",
+}
+_FILES = {"/docs/{file}": "swagger-ui.css", "/dashboard/{file}": "style.css"}
 _PROBLEM = msgspec.to_builtins(
     ProblemDocument(
         title="Unprocessable Entity",
@@ -78,13 +90,15 @@ def _operation(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         "summary": route.summary,
         "operationId": route.answer.__qualname__.replace(".", "_").lower(),
-        "parameters": [_parameter(parameter) for parameter in declared(route.parameters)],
+        "parameters": [_parameter(route, parameter) for parameter in declared(route.parameters)],
         "responses": dict(_responses(route, schema_of)),
     }
 
 
-def _parameter(parameter: Parameter) -> dict[str, Any]:
+def _parameter(route: Route, parameter: Parameter) -> dict[str, Any]:
+    example = _FILES[route.path] if parameter.name == "file" else _EXAMPLES.get(parameter.name)
     schema = dict(parameter.kind.schema)
+    schema.setdefault("examples", [example])
     if parameter.default is not None:
         schema["default"] = parameter.default
     return {

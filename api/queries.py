@@ -1,10 +1,12 @@
 """Every SQL statement of the API. Values are bound parameters; no statement holds a caller's text.
 
 Pages are keyset pages: they start at a position, not at a row number, so a row inserted
-meanwhile makes no other row appear twice or go missing.
+meanwhile makes no other row appear twice or go missing. Exports are read in the same way, in
+stretches that are bounded in bytes and in the rows that are looked at.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -46,11 +48,28 @@ LIMIT {limit}"""
 # The rows come in order, so the last one's date is the least of them.
 _PAGE = f"string_agg({_JSON}, ','), count(*), min(t.txn_date), (array_agg(t.id::text))[count(*)]"
 
+# Rows that are not wanted have no line: they are looked at, and the position moves past them.
+# What has come before a row decides whether it is taken, so at least one is.
+_STRETCH = """
+SELECT convert_to(string_agg(line, ''), 'UTF8'), count(line), count(*), min(txn_date),
+       (array_agg(id))[count(*)]::text
+FROM (
+    SELECT line, txn_date, id, coalesce(sum(octet_length(line)) OVER before, 0) AS bytes,
+           count(line) OVER before AS lines
+    FROM ({rows}) AS t
+    WINDOW before AS (ORDER BY txn_date DESC, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+) AS t
+WHERE {bounds}"""
+
 _USERS = """
 SELECT user_id::text FROM users AS u
 WHERE {where}
 ORDER BY u.user_id
 LIMIT {limit}"""
+
+# Spelled as in the partial indexes, so that the planner sees that they serve.
+_FLAGGED = "(t.meta_data ->> 'is_anomaly') = 'true'"
+_UNFLAGGED = "(t.meta_data ->> 'is_anomaly') IS DISTINCT FROM 'true'"
 
 _MIGRATED = "SELECT to_regclass('transactions') IS NOT NULL AND to_regclass('users') IS NOT NULL"
 
@@ -66,8 +85,8 @@ _DOWN = (
 )
 
 
-Shape = Literal["json", "csv"]
-_LINES = {"json": _JSON, "csv": _CSV}
+Shape = Literal["ndjson", "csv"]
+_LINES = {"ndjson": rf"{_JSON} || E'\n'", "csv": rf"{_CSV} || E'\r\n'"}  # RFC 4180
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +96,16 @@ class Page:
     rows: str
     count: int
     last: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of an export: its lines in UTF-8, how many, the rows looked at, and the last one's place."""
+
+    text: bytes
+    lines: int
+    seen: int
+    last: Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +132,9 @@ class _Arguments:
         return f"${len(self.values)}"
 
 
+Bind = Callable[[Any], str]
+
+
 def page_statement(filters: Filters, after: Position | None, limit: int) -> tuple[str, list[Any]]:
     """The statement of one page, which is one record, and the values to bind."""
     rows, values = rows_statement("t.*", filters, after, limit)
@@ -110,30 +142,46 @@ def page_statement(filters: Filters, after: Position | None, limit: int) -> tupl
 
 
 def rows_statement(
-    columns: str, filters: Filters, after: Position | None, limit: int | None
+    columns: str, filters: Filters, after: Position | None, limit: int
 ) -> tuple[str, list[Any]]:
     """The statement of these columns of rows in order, and the values to bind."""
     arguments = _Arguments()
-    where = " AND ".join(_conditions(filters, after, arguments)) or "true"
-    bound = "ALL" if limit is None else arguments.bind(limit)
-    return _ROWS.format(columns=columns, where=where, limit=bound), arguments.values
+    conditions = [*_range(filters, after, arguments.bind), *_others(filters, arguments.bind)]
+    return _rows(columns, conditions, limit, arguments.bind), arguments.values
 
 
-def _conditions(filters: Filters, after: Position | None, arguments: _Arguments) -> Iterator[str]:
+def stretch_statement(
+    shape: Shape, filters: Filters, after: Position | None, *, rows: int, limit: int | None, most_bytes: int
+) -> tuple[str, list[Any]]:
+    """The statement of the next lines of an export, which is one record, and the values to bind.
+
+    Ends with the row that brings the lines to so many bytes or to `limit`, or once it has looked at
+    `rows` rows, wanted or not: an index serves the range alone, and nothing says how rare the others are.
+    """
+    arguments = _Arguments()
     bind = arguments.bind
+    wanted = " AND ".join(_others(filters, bind)) or "true"
+    columns = f"t.txn_date, t.id, CASE WHEN {wanted} THEN {_LINES[shape]} END AS line"
+    looked_at = _rows(columns, list(_range(filters, after, bind)), rows, bind)
+    bounds = f"bytes < {bind(most_bytes)}" + (f" AND lines < {bind(limit)}" if limit is not None else "")
+    return _STRETCH.format(rows=looked_at, bounds=bounds), arguments.values
+
+
+def _rows(columns: str, conditions: Sequence[str], limit: int, bind: Bind) -> str:
+    where = " AND ".join(conditions) or "true"
+    return _ROWS.format(columns=columns, where=where, limit=bind(limit))
+
+
+def _range(filters: Filters, after: Position | None, bind: Bind) -> Iterator[str]:
+    """The conditions that one index serves: a user's rows, the flagged ones among them, or those of all."""
     if filters.user_id is not None:
         yield f"t.user_id = {bind(filters.user_id)}"
+    if filters.is_anomaly:
+        yield _FLAGGED
     if filters.from_date is not None:
         yield f"t.txn_date >= {bind(filters.from_date)}"
     if filters.to_date is not None:
         yield f"t.txn_date <= {bind(filters.to_date)}"
-    if filters.min_amount is not None:
-        yield f"t.amount >= {bind(filters.min_amount)}"
-    if filters.max_amount is not None:
-        yield f"t.amount <= {bind(filters.max_amount)}"
-    if filters.is_anomaly is not None:
-        # Spelled as in the partial index, so that the planner sees that it serves.
-        yield f"(t.meta_data ->> 'is_anomaly') {'=' if filters.is_anomaly else 'IS DISTINCT FROM'} 'true'"
     if after is not None:
         when, last = bind(after.txn_date), bind(after.id)
         # The order's directions differ, which no row comparison says. The first condition is implied
@@ -141,7 +189,19 @@ def _conditions(filters: Filters, after: Position | None, arguments: _Arguments)
         yield f"t.txn_date <= {when} AND (t.txn_date < {when} OR t.id > {last})"
 
 
-_LINES_AT_ONCE = 1000
+def _others(filters: Filters, bind: Bind) -> Iterator[str]:
+    """The conditions on what else a row holds."""
+    if filters.min_amount is not None:
+        yield f"t.amount >= {bind(filters.min_amount)}"
+    if filters.max_amount is not None:
+        yield f"t.amount <= {bind(filters.max_amount)}"
+    if filters.is_anomaly is False:
+        yield _UNFLAGGED
+
+
+_FIRST_ROWS, _MOST_ROWS = 1000, 16_000
+_STRETCH_BYTES = 1 << 20
+_LONG_SECONDS = 1.0
 _POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -155,6 +215,17 @@ async def _exact_times(connection: asyncpg.Connection) -> None:
         encoder=lambda moment: ((moment - _POSTGRES_EPOCH) // _MICROSECOND,),
         decoder=lambda micros: _POSTGRES_EPOCH + micros[0] * _MICROSECOND,
     )
+
+
+def _next_rows(stretch: Stretch, rows: int, seconds: float) -> int:
+    """How many rows the next stretch looks at: as many as should fit, and fewer if they come slowly.
+
+    What does not fit is put together in vain, and each statement has a cost.
+    """
+    if seconds > _LONG_SECONDS:
+        return max(rows // 4, 1)
+    fit = 1 + stretch.seen * _STRETCH_BYTES // max(len(stretch.text), 1)
+    return min(fit, 2 * rows, _MOST_ROWS)
 
 
 async def _as_it_is(_: asyncpg.Connection) -> None:
@@ -203,18 +274,33 @@ class Database:
         [[rows, count, txn_date, row_id]] = await self._fetch(*page_statement(filters, after, limit))
         return Page(rows, count, Position(txn_date, row_id)) if count else Page("", 0, None)
 
-    async def lines(
+    async def export(
         self, shape: Shape, filters: Filters, after: Position | None, limit: int | None
-    ) -> AsyncGenerator[list[str], None]:
-        """The same rows of any range as texts, one a row, as one moment shows them.
+    ) -> AsyncGenerator[bytes, None]:
+        """The lines of all rows after the position, or of `limit`, as paging through them would show.
 
-        Postgres is asked for more when these are taken, so that memory is bounded on both sides.
+        In stretches of a MiB and a row at the most, some of them empty. Each is a statement of its own:
+        between two there is neither a transaction nor a connection. A row that is there all the while
+        comes once, one that is inserted meanwhile once or not at all.
         """
-        statement, values = rows_statement(_LINES[shape], filters, after, limit)
-        async with self._connection() as connection, connection.transaction():
-            cursor = await connection.cursor(statement, *values)
-            while records := await cursor.fetch(_LINES_AT_ONCE):
-                yield [record[0] for record in records]
+        rows = _FIRST_ROWS
+        while limit is None or limit > 0:
+            began = time.monotonic()
+            statement = stretch_statement(
+                shape, filters, after, rows=rows, limit=limit, most_bytes=_STRETCH_BYTES
+            )
+            stretch = await self._stretch(*statement)
+            if stretch is None:
+                return
+            rows = _next_rows(stretch, rows, time.monotonic() - began)
+            yield stretch.text
+            after = stretch.last
+            limit = None if limit is None else limit - stretch.lines
+
+    async def _stretch(self, statement: str, values: Sequence[Any]) -> Stretch | None:
+        """None after the last row."""
+        [[text, lines, seen, txn_date, row_id]] = await self._fetch(statement, values)
+        return Stretch(text or b"", lines, seen, Position(txn_date, row_id)) if seen else None
 
     async def users(self, after: str | None, limit: int) -> list[str]:
         """At most `limit` user ids after this one, in their order."""

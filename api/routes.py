@@ -78,7 +78,7 @@ def routes(service: Service, pages: Pages, feeds: Feeds, docs: Docs, cursors: Cu
             path="/users",
             answer=pages.users,
             pages=True,
-            summary="All users.",
+            summary="All users, in pages.",
             parameters=inputs.Users,
             checks=(inputs.user_cursor_opens(cursors),),
             body=answers.UsersPage,

@@ -2,14 +2,18 @@
 
 import asyncio
 import contextlib
+import importlib
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from statistics import median
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 import aiohttp
 import asyncpg
@@ -60,6 +64,12 @@ EXPLAINED_HOW = (
     "further pages are where the old way reads all that came before."
 )
 
+PAGES_A_ROUND = 20
+WRITTEN_HOW = (
+    "A page's JSON over one connection, without HTTP: one text that Postgres has put together, against "
+    "records of seven columns that this process encodes, with meta_data as the text it is. Same JSON."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Way:
@@ -89,6 +99,7 @@ async def query(loads: Loads, options: Options) -> Result:
                             f"  {way.name}, {clients} clients: {one.rate:,.0f}/s, p99 {one.p99:.2f} ms"
                         )
         executed = await _executed(url)
+        written = await _written(url)
         last_page = await _last_against_first(bed, run, url)
     finally:
         await bed.clean(run)
@@ -99,8 +110,16 @@ async def query(loads: Loads, options: Options) -> Result:
         setting=f"{seconds:g} s each, {rounds} rounds in turn, medians",
         columns=COLUMNS,
         rows=rows,
-        figures=_figures(rows, executed, last_page),
-        notes=[*notes, *(f"executed, {what}: {value:.3f} ms" for what, value in executed.items())],
+        figures=[*_figures(rows, executed, last_page), *_figures_of_json(written)],
+        notes=[
+            *notes,
+            *(f"executed, {what}: {value:.3f} ms" for what, value in executed.items()),
+            WRITTEN_HOW,
+            *(
+                f"JSON by {who}: {cpu:.0f} µs of our processor, {all_:.0f} µs"
+                for who, (cpu, all_) in written.items()
+            ),
+        ],
     )
 
 
@@ -242,6 +261,95 @@ async def _when_it_answers(port: int, server: Running) -> None:
                     assert len(rows) == LIMIT  # noqa: S101
                     return
             await asyncio.sleep(0.1)
+
+
+# --- Who writes the JSON ---------------------------------------------------------------------
+
+
+class _Row(msgspec.Struct, frozen=True):
+    id: UUID
+    user_id: UUID
+    amount: Decimal
+    currency: str
+    txn_date: datetime
+    status: str
+    meta_data: msgspec.Raw
+
+
+Page = Callable[[asyncpg.Connection], Awaitable[bytes]]
+
+
+async def _by_postgres(connection: asyncpg.Connection) -> bytes:
+    statement, values = page_statement(FILTERS, None, LIMIT)
+    [record] = await connection.fetch(statement, *values)
+    return f"[{record[0]}]".encode()
+
+
+async def _records(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+    statement, values = rows_statement(", ".join(_Row.__struct_fields__), FILTERS, None, LIMIT)
+    records: list[asyncpg.Record] = await connection.fetch(statement, *values)
+    return records
+
+
+async def _by_msgspec(connection: asyncpg.Connection) -> bytes:
+    rows = [
+        _Row(row, user, amount, currency, txn_date, status, msgspec.Raw(meta_data))
+        for row, user, amount, currency, txn_date, status, meta_data in await _records(connection)
+    ]
+    return msgspec.json.encode(rows)
+
+
+def _by_orjson(orjson: Any) -> Page:
+    async def page(connection: asyncpg.Connection) -> bytes:
+        rows = [
+            {**record, "meta_data": orjson.Fragment(record["meta_data"])}
+            for record in await _records(connection)
+        ]
+        # Decimal is what it does not know.
+        body: bytes = orjson.dumps(rows, default=str, option=orjson.OPT_UTC_Z)
+        return body
+
+    return page
+
+
+async def _written(url: str) -> dict[str, tuple[float, float]]:
+    """Microseconds a page of this process's processor and of the clock, by who writes the JSON; medians."""
+    ways: dict[str, Page] = {"Postgres": _by_postgres, "msgspec": _by_msgspec}
+    with contextlib.suppress(ImportError):  # no part of ours needs it
+        ways["orjson"] = _by_orjson(importlib.import_module("orjson"))
+    took: dict[str, list[tuple[float, float]]] = {who: [] for who in ways}
+    connection = await asyncpg.connect(url, server_settings={"jit": "off", "timezone": "UTC"})
+    try:
+        same = [msgspec.json.decode(await page(connection)) for page in ways.values()]
+        assert all(one == same[0] for one in same)  # noqa: S101
+        for _ in range(EXPLAINED):
+            for who, page in ways.items():
+                cpu, began = time.process_time(), time.perf_counter()
+                for _ in range(PAGES_A_ROUND):
+                    await page(connection)
+                took[who].append((time.process_time() - cpu, time.perf_counter() - began))
+    finally:
+        await connection.close()
+    return {
+        who: (
+            median(cpu for cpu, _ in each) / PAGES_A_ROUND * 1e6,
+            median(all_ for _, all_ in each) / PAGES_A_ROUND * 1e6,
+        )
+        for who, each in took.items()
+    }
+
+
+def _figures_of_json(written: dict[str, tuple[float, float]]) -> list[Figure]:
+    ours, ours_all = written["Postgres"]
+    return [
+        figure
+        for who, (cpu, all_) in written.items()
+        if who != "Postgres"
+        for figure in (
+            Figure(f"our processor time of a page's JSON, {who}'s over Postgres's", ratio(cpu, ours)),
+            Figure(f"the time of a page as JSON, {who}'s over Postgres's", ratio(all_, ours_all)),
+        )
+    ]
 
 
 # --- Postgres alone, and the last page -------------------------------------------------------

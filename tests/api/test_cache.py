@@ -61,6 +61,13 @@ async def test_another_question_installation_or_key_has_another_answer(redis: "R
     assert await cache_of(redis, counts, key=b"o").answer(["q", 1], answering(b"four")) == b"four"
 
 
+async def test_a_large_answer_is_not_kept(redis: "Redis") -> None:
+    cache = cache_of(redis, Counter())
+    for size, kept in ((1 << 20, True), ((1 << 20) + 1, False)):
+        assert await cache.answer(size, answering(b"x" * size)) == b"x" * size
+        assert (await cache.answer(size, answering(b"new")) == b"new") is not kept
+
+
 async def test_a_redis_that_hangs_costs_one_short_wait() -> None:
     async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

@@ -6,6 +6,7 @@ from urllib.parse import urljoin
 import jsonschema
 import pytest
 
+from api import inputs
 from api.inputs import EVENT_ID, Transactions
 from api.params import AMOUNT, FROM, TO, UUID, declared
 from tests.api.rows import made, store, user
@@ -100,6 +101,30 @@ def test_examples_are_what_they_are_examples_of(document: dict[str, Any]) -> Non
         assert json.loads(events.split("data: ")[1])["id"]
 
 
+async def test_every_parameter_has_an_example_that_is_accepted(
+    client: Client, document: dict[str, Any]
+) -> None:
+    types: list[Any] = [one for one in vars(inputs).values() if hasattr(one, "__dataclass_fields__")]
+    kinds = {
+        parameter.name: parameter.kind
+        for one in types
+        if one.__module__ == inputs.__name__
+        for parameter in declared(one)
+    }
+    seen = set()
+    for path, item in document["paths"].items():
+        for one in item["get"]["parameters"]:
+            assert one["schema"]["examples"]
+            for example in one["schema"]["examples"]:
+                jsonschema.validate(example, one["schema"])
+                kinds[one["name"]].parse(str(example))
+                if one["name"] == "file":
+                    async with client.get(path.format(file=example)) as response:
+                        assert response.status == 200
+            seen.add(one["name"])
+    assert seen >= {"user_id", "from_date", "is_anomaly", "limit", "cursor", "Last-Event-ID"}
+
+
 async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     references = set(_references(document))
     assert "#/components/schemas/Scored" in references
@@ -120,8 +145,28 @@ def _references(node: Any) -> Any:
 def test_the_parameters_described_are_those_that_are_read(document: dict[str, Any]) -> None:
     described = {one["name"]: one for one in document["paths"]["/transactions"]["get"]["parameters"]}
     assert set(described) == {one.name for one in declared(Transactions)}
-    assert described["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000}
+    assert described["limit"]["schema"] == {
+        "type": "integer", "minimum": 1, "maximum": 1000, "examples": [100]
+    }  # fmt: skip
     assert described["user_id"]["required"]
+
+
+async def test_a_page_of_users_is_as_large_as_described_and_names_the_next(
+    client: Client, database: str, document: dict[str, Any]
+) -> None:
+    [limit] = [one for one in document["paths"]["/users"]["get"]["parameters"] if one["name"] == "limit"]
+    default, most = limit["schema"]["default"], limit["schema"]["maximum"]
+    assert (default, most) == (1000, 10_000)
+    known = sorted(user(number) for number in range(default + 1))
+    await store(database, [made(one) for one in known])
+    async with client.get("/users") as response:
+        assert (await response.json())["users"] == known[:default]
+        following = response.links["next"]["url"]
+    async with client.session.get(str(following)) as response:
+        assert (await response.json())["users"] == known[default:]
+    async with client.get("/users", params={"limit": most}) as response:
+        assert (await response.json())["users"] == known
+        assert "next" not in response.links
 
 
 async def test_answers_are_as_described(client: Client, database: str, document: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +16,8 @@ import psutil
 import pytest
 
 from api.accept import preferred
+from api.cursors import Position
+from api.queries import Database, Filters, Stretch, _next_rows
 from api.settings import Settings
 from tests.api.rows import FLAG, made, store, user
 from tests.api.serving import Client, serving
@@ -56,11 +58,19 @@ def of_csv(text: str) -> list[Any]:
     return [{**row, "meta_data": json.loads(row["meta_data"])} for row in rows]
 
 
-async def test_every_form_has_the_rows_of_the_pages(client: Client, database: str) -> None:
+@pytest.mark.parametrize("small", [False, True])
+async def test_every_form_has_the_rows_of_the_pages(
+    client: Client, database: str, monkeypatch: pytest.MonkeyPatch, *, small: bool
+) -> None:
+    if small:  # stretches without a line, of one, of some
+        monkeypatch.setattr("api.queries._FIRST_ROWS", 1)
+        monkeypatch.setattr("api.queries._MOST_ROWS", 7)
+        monkeypatch.setattr("api.queries._STRETCH_BYTES", 1000)
     many = [
         made(
             owner,
             n,
+            hundredths=n,
             after=timedelta(days=n % 7 * 30, microseconds=n),
             flag=FLAG if n % 2 else None,
             meta_data=AWKWARD,
@@ -69,13 +79,18 @@ async def test_every_form_has_the_rows_of_the_pages(client: Client, database: st
         for owner in (ALICE, BOB)
     ]
     await store(database, many)
-    for path, query in (
-        ("/transactions", {"user_id": ALICE}),
-        ("/anomalies", {}),
-        ("/anomalies", {"user_id": BOB}),
+    for path, query, count in (
+        ("/transactions", {"user_id": ALICE}, 40),
+        ("/transactions", {"user_id": ALICE, "limit": 9}, 9),
+        ("/transactions", {"user_id": ALICE, "is_anomaly": "true"}, 20),
+        ("/transactions", {"user_id": ALICE, "is_anomaly": "false", "limit": 3}, 3),
+        ("/transactions", {"user_id": ALICE, "min_amount": "0.20", "max_amount": "0.21"}, 2),
+        ("/transactions", {"user_id": ALICE, "to_date": "2018-05-15"}, 12),
+        ("/anomalies", {}, 40),
+        ("/anomalies", {"user_id": BOB}, 20),
     ):
         expected = await in_pages(client, path, **query)
-        assert len(expected) in (40, 20)
+        assert len(expected) == count
         assert of_lines(await exported(client, LINES, path, **query)) == expected
         assert of_csv(await exported(client, CSV, path, **query)) == expected
 
@@ -173,28 +188,85 @@ async def test_an_export_that_fails_midway_is_not_taken_for_the_whole(
     await fill(database, 200_000)
     query, headers = {"user_id": ALICE, **EVER}, {"Accept": CSV}
     async with (
-        serving(pages_settings) as client,
+        serving(pages_settings, query_seconds=0.5) as client,
         client.get("/transactions", params=query, headers=headers) as response,
     ):
         assert response.status == 200
-        await _end_others(database)
-        with pytest.raises(aiohttp.ClientPayloadError):
-            await response.read()
+        async with locked(database, "transactions"):
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await response.read()
 
 
-async def _end_others(database: str) -> None:
-    connection = await asyncpg.connect(database)
+async def test_a_client_that_does_not_read_holds_nothing_in_postgres(
+    pages_settings: Settings, database: str
+) -> None:
+    await fill(database, 200_000)
+    query, headers = {"user_id": ALICE, **EVER}, {"Accept": CSV}
+    async with (
+        serving(pages_settings, database_connections=1) as client,
+        client.get("/transactions", params=query, headers=headers) as unread,
+    ):
+        assert unread.status == 200
+        async with client.get("/transactions", params=query) as response:
+            assert response.status == 200
+        async with locked(database, "transactions"):  # waits for a statement to end, and no longer
+            pass
+        assert len(of_csv(await unread.text())) == 200_000
+
+
+async def test_rows_inserted_meanwhile_neither_repeat_nor_hide_others(
+    pages_settings: Settings, database: str
+) -> None:
+    await fill(database, 200_000)
+    query, headers = {"user_id": ALICE, **EVER}, {"Accept": LINES}
+    async with serving(pages_settings) as client:
+        before = [row["id"] for row in of_lines(await exported(client, LINES, user_id=ALICE))]
+        assert len(set(before)) == 200_000
+        async with client.get("/transactions", params=query, headers=headers) as response:
+            await response.content.readline()
+            await store(
+                database, [made(ALICE, n, after=timedelta(minutes=n)) for n in range(0, 200_000, 500)]
+            )
+            after = [row["id"] for row in of_lines("{}\n" + await response.text())[1:]]
+    assert len(set(after)) == len(after) > 200_000 - 1  # some of the new ones came later than the reader
+    known = set(before)
+    assert [one for one in after if one in known] == before[1:]
+
+
+async def test_a_stretch_of_long_rows_is_no_larger_than_another(database: str) -> None:
+    await fill(database, 100, note=60_000)
+    async with Database(database, connections=1, connect_seconds=3, query_seconds=10) as reads:
+        stretches = [text async for text in reads.export("ndjson", Filters(user_id=ALICE), None, None)]
+    assert max(len(text) for text in stretches) < (1 << 20) + 61_000
+    assert len(of_lines(b"".join(stretches).decode())) == 100
+
+
+@pytest.mark.parametrize(
+    ("text", "seen", "seconds", "following"),
+    [(b"", 1000, 0.1, 2000), (b"x" * (1 << 18), 1000, 0.1, 2000), (b"x" * (1 << 20), 40, 0.1, 41),
+     (b"", 1000, 1.1, 250)],
+)  # fmt: skip
+def test_the_next_stretch_looks_at_what_should_fit_and_at_less_where_rows_come_slowly(
+    text: bytes, seen: int, seconds: float, following: int
+) -> None:
+    stretch = Stretch(text, seen, seen, Position(datetime(2018, 4, 1, tzinfo=UTC), ALICE))
+    assert _next_rows(stretch, 1000, seconds) == following
+
+
+@asynccontextmanager
+async def locked(database: str, *tables: str) -> AsyncIterator[None]:
+    """Nobody else can read these tables while inside."""
+    connection = await asyncpg.connect(database, server_settings={"lock_timeout": "5s"})
     try:
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
+        async with connection.transaction():
+            await connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+            yield
     finally:
         await connection.close()
 
 
-async def fill(database: str, count: int) -> None:
-    """So many rows of Alice's."""
+async def fill(database: str, count: int, *, note: int = 100) -> None:
+    """So many rows of Alice's, each with a note of so many letters."""
     connection = await asyncpg.connect(database)
     try:
         await connection.execute(
@@ -202,11 +274,12 @@ async def fill(database: str, count: int) -> None:
             INSERT INTO transactions
             SELECT gen_random_uuid(), $1::uuid, n % 1000, 'INR',
                    timestamptz '2018-04-01' + n * interval '1 minute', 'paid',
-                   jsonb_build_object('is_anomaly', n % 100 = 0, 'note', repeat('x', 100))
+                   jsonb_build_object('is_anomaly', n % 100 = 0, 'note', repeat('x', $3))
             FROM generate_series(1, $2::integer) AS n
             """,
             ALICE,
             count,
+            note,
         )
         await connection.execute("ANALYZE transactions")
     finally:
@@ -231,10 +304,11 @@ async def watching(process: psutil.Process) -> AsyncIterator[list[int]]:
 
 
 @pytest.mark.slow
-async def test_a_million_rows_take_less_than_100_mb(
-    environment: dict[str, str], database: str, tmp_path: Path
+@pytest.mark.parametrize(("rows", "note"), [(1_000_000, 100), (5000, 60_000)])
+async def test_a_million_rows_or_long_ones_take_less_than_100_mb(
+    environment: dict[str, str], database: str, tmp_path: Path, rows: int, note: int
 ) -> None:
-    await fill(database, 1_000_000)
+    await fill(database, rows, note=note)
     async with listening(environment, tmp_path) as running, aiohttp.ClientSession(running.url) as session:
         async with session.get("/users") as response:  # a connection is open, and everything loaded
             assert response.status == 200
@@ -247,7 +321,7 @@ async def test_a_million_rows_take_less_than_100_mb(
             ) as response:  # fmt: skip
                 async for chunk in response.content.iter_any():
                     count += chunk.count(end[-1:])
-            assert count == 1_000_000 + (media == CSV)
+            assert count == rows + (media == CSV)
             growth = max(seen) - seen[0]
             sys.stdout.write(f"{media}: grew by {growth / 1e6:.1f} MB\n")
             assert growth < 100_000_000

@@ -3,6 +3,7 @@ import random
 import uuid
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -10,10 +11,11 @@ import pytest
 from yarl import URL
 
 from api.cursors import Position
-from api.queries import Database, Filters, page_statement, rows_statement
+from api.queries import Database, Filters, page_statement, rows_statement, stretch_statement
 from api.settings import Settings
 from tests.api.rows import FLAG, START, Made, made, store, user
 from tests.api.serving import Client, serving
+from tests.api.test_exports import locked
 
 ALICE, BOB = user(1), user(2)
 EVER = {"from_date": "2000-01-01"}
@@ -296,10 +298,62 @@ async def test_an_index_serves_each_page_without_a_sort(
     assert sum(node.get("Rows Removed by Filter", 0) for node in scans) <= 21, plan
 
 
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_a_users_flagged_rows_are_read_without_the_others(
+    many_rows: asyncpg.Connection, mode: str
+) -> None:
+    filters = Filters(user_id="00000000-0000-0000-0000-000000000000", is_anomaly=True)
+    statement, values = page_statement(filters, None, 10)
+    await many_rows.execute(f"SET plan_cache_mode = {mode}")
+    [[plan]] = await many_rows.fetch(f"EXPLAIN (FORMAT JSON, ANALYZE) {statement}", *values)
+    scans = [node for node in _nodes(json.loads(plan)[0]["Plan"]) if node.get("Actual Rows")]
+    assert [node["Index Name"] for node in scans if "Index Name" in node], plan
+    assert not any(node.get("Rows Removed by Filter") for node in scans), plan
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        Filters(user_id="00000000-0000-0000-0000-000000000007", min_amount=Decimal(10_000)),
+        Filters(is_anomaly=True, min_amount=Decimal(10_000)),
+    ],
+)
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_an_export_looks_at_few_rows_at_a_time_however_rare_those_that_are_wanted(
+    many_rows: asyncpg.Connection, filters: Filters, mode: str
+) -> None:
+    statement, values = stretch_statement("csv", filters, None, rows=30, limit=1, most_bytes=1000)
+    await many_rows.execute(f"SET plan_cache_mode = {mode}")
+    [[plan]] = await many_rows.fetch(f"EXPLAIN (FORMAT JSON, ANALYZE) {statement}", *values)
+    nodes = list(_nodes(json.loads(plan)[0]["Plan"]))
+    assert not [node["Node Type"] for node in nodes if "Sort" in node["Node Type"]], plan
+    scans = [node for node in nodes if "Scan" in node["Node Type"] and "Relation Name" in node]
+    assert all(node["Node Type"] == "Index Scan" for node in scans), plan
+    looked_at = sum(node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in scans)
+    assert 30 <= looked_at <= 30 + len(scans), plan  # and one of each partition, to merge them
+
+
 def _nodes(node: dict[str, Any]) -> Any:
     yield node
     for child in node.get("Plans", ()):
         yield from _nodes(child)
+
+
+async def test_a_query_that_takes_too_long_is_given_up_and_told_as_such(
+    pages_settings: Settings, database: str
+) -> None:
+    await store(database, [made(ALICE)])
+    # Of Postgres's own accord: a connection that it no longer answers on is given up after 30 s.
+    settings: dict[str, Any] = {"query_seconds": 0.2, "dependency_seconds": 30, "query_cache_seconds": 0}
+    async with serving(pages_settings, **settings) as client:
+        async with locked(database, "transactions", "users"):
+            asked = (f"/transactions?user_id={ALICE}", "*/*"), ("/anomalies", "text/csv"), ("/users", "*/*")
+            for path, accept in asked:
+                async with client.get(path, headers={"Accept": accept}) as response:
+                    assert (response.status, response.content_type) == (503, "application/problem+json")
+                    assert int(response.headers["Retry-After"]) > 0
+                    assert (await response.json())["detail"] == "The query took too long."
+        assert len((await page(client, user_id=ALICE))[0]) == 1
 
 
 async def test_the_api_cannot_write(database: str) -> None:
