@@ -4,7 +4,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
@@ -66,6 +66,18 @@ class Visit:
         parts = urlsplit(url)
         if parts.scheme not in ("blob", "data") and parts.netloc != home:
             self.wrongs.append(f"asked {url}")
+
+
+async def see(page: Page, state: Literal["hidden", "visible"]) -> None:
+    """Tells the page that it is seen or not: a browser without a screen shows all of its pages."""
+    await page.evaluate(
+        """state => {
+          Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+          Object.defineProperty(document, "hidden", { value: state === "hidden", configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        state,
+    )
 
 
 @asynccontextmanager

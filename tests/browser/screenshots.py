@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import aiohttp
-from playwright.async_api import Browser, expect
+from playwright.async_api import Page
 
 from infra.embedded import cluster
 from infra.migrate import migrate
@@ -28,7 +28,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 SIZE = {"width": 1280, "height": 800}
 # Traffic that is always there, and waves on top of it: (seed, users, a second, seconds).
 ALWAYS = (1, 12, 20)
-WAVES = ((2, 80, 100, 35), (3, 80, 220, 30), (4, 80, 60, 45), (5, 80, 160, 40))
+WAVES = ((2, 80, 100, 70), (3, 80, 220, 60), (4, 80, 60, 90), (5, 80, 160, 80))
+DELAYS = "document.getElementById('delay-aside').textContent.startsWith('median of 20')"
 PERSON = str(UUID(int=7, version=4))
 REFUSED = (
     b'{"id": "not a UUID"}',
@@ -63,7 +64,7 @@ def made_up(seed: int, users: int, rate: int) -> list[str]:
 
 
 async def waves(one: Installation) -> None:
-    """Some minutes with ups and downs."""
+    """The five minutes that a chart shows, with ups and downs."""
     for *kind, seconds in WAVES:
         with one.command(*made_up(*kind)):
             await asyncio.sleep(seconds)
@@ -77,19 +78,16 @@ async def busiest(api: str) -> str:
     return max(sorted(counted), key=lambda user: counted[user])
 
 
-async def take(browser: Browser, api: str) -> None:
-    """The three pictures."""
-    views = (
-        ("live", "/live", "#delay-aside:has-text('flags')", "light"),
-        ("user", f"/users/{await busiest(api)}", "#chart-amounts .main-svg", "light"),
-        ("health", "/health", '[data-service="redis"][data-state="up"]', "dark"),
-    )
-    for name, address, shown, theme in views:
-        async with visiting(browser, viewport=SIZE, color_scheme=theme) as visit:
-            page = await visit.open(f"{api}/dashboard#{address}")
-            await expect(page.locator(shown).first).to_be_visible(timeout=60_000)
-            await asyncio.sleep(12)  # a line for what is scored, and flags to measure the way by
-            await page.screenshot(path=DOCS / f"{name}.png")
+async def take(page: Page, name: str, *conditions: str) -> None:
+    """A picture, once all these hold in the page."""
+    for condition in conditions:
+        await page.wait_for_function(condition, timeout=120_000)
+    await page.screenshot(path=DOCS / f"{name}.png")
+
+
+def there(selector: str) -> str:
+    """The condition that something like this is in the page."""
+    return f"document.querySelector('{selector}')"
 
 
 async def main() -> None:
@@ -102,10 +100,25 @@ async def main() -> None:
         await until(lambda: answers(api))
         stack.enter_context(one.command(*made_up(*ALWAYS)))
         await one.send([(PERSON.encode(), value) for value in REFUSED])
-        await waves(one)
         browser = await stack.enter_async_context(chromium.started())
+        bright, dark = [
+            await stack.enter_async_context(visiting(browser, viewport=SIZE, color_scheme=scheme))
+            for scheme in ("light", "dark")
+        ]
+        # What is scored is counted while somebody looks: somebody does, from the beginning.
+        live = await bright.open(f"{api}/dashboard")
+        await waves(one)
         stack.enter_context(one.command(*made_up(6, 80, 90)))
-        await take(browser, api)
+        await take(live, "live", DELAYS)
+        flagged = f"/users/{await busiest(api)}?is_anomaly=true"
+        user = await bright.open(f"{api}/dashboard#{flagged}")
+        await take(
+            user, "user", there("#chart-amounts .main-svg"), there("#rows .row"), there("#window-facts dd")
+        )
+        health = await dark.open(f"{api}/dashboard#/health")
+        await take(
+            health, "health", there("#workers .chips"), there("#reasons li"), there("#refused-last li")
+        )
 
 
 async def answers(api: str) -> bool:

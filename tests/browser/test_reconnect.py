@@ -1,5 +1,6 @@
 """The page while the API or Kafka's records are gone: it says so, comes back, and mends what it missed."""
 
+import re
 from datetime import timedelta
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -7,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from playwright.async_api import Route, expect
 
 from tests.api.rows import FLAG, Worker, made, user
+from tests.api.serving import DEAD, changed
 from tests.browser.chromium import Visit
 from tests.browser.site import Site
 
@@ -111,6 +113,51 @@ async def test_a_users_table_mends_more_than_a_page(site: Site, visit: Visit) ->
 
     for one in (missed[-1], missed[len(missed) // 2], missed[0]):
         await expect(page.locator(f'[data-id="{one.txn.id}"]')).to_have_count(1)
+
+
+async def test_while_kafka_is_away_no_number_is_shown_as_if_it_were_of_now(site: Site, visit: Visit) -> None:
+    visit.expected = AWAY
+    settings = site.settings
+    page = await visit.open(site.view())
+    await expect(page.locator("#lag")).to_have_text("0")
+    await expect(page.locator("#lags .value")).to_have_text(["caught up"] * 4)
+    await expect(page.locator("#chart-rate")).to_have_attribute("aria-label", re.compile("now 0"))
+
+    await site.stop()
+    site.settings = changed(settings, kafka=DEAD, dependency_seconds=0.5)
+    await site.start()
+
+    await expect(page.locator("#lag-aside")).to_have_text("Kafka does not answer.", timeout=20_000)
+    for name in ("arrived", "flagged", "lag"):
+        await expect(page.locator(f"#{name}")).to_have_text("\u2013")
+    for name in ("scored", "share"):
+        await expect(page.locator(f"#{name}")).to_have_text("")
+    await expect(page.locator("#lags .value")).to_have_text(["not known"] * 4)
+    await expect(page.locator("#chart-rate")).to_have_attribute(
+        "aria-label", re.compile("last 0"), timeout=20_000
+    )
+
+    await site.stop()
+    site.settings = settings
+    await site.start()
+    await expect(page.locator("#lag")).to_have_text("0", timeout=20_000)
+    await expect(page.locator("#lags .value")).to_have_text(["caught up"] * 4)
+    await expect(page.locator("#chart-rate")).to_have_attribute("aria-label", re.compile("now 0"))
+
+
+async def test_while_kafka_is_away_nobody_is_said_to_work(site: Site, visit: Visit) -> None:
+    visit.expected = AWAY
+    page = await visit.open(site.view("/health"))
+    await expect(page.locator("#partitions .value")).to_have_text(["caught up at 0"] * 4)
+
+    await site.stop()
+    site.settings = changed(site.settings, kafka=DEAD, dependency_seconds=0.5)
+    await site.start()
+
+    await expect(page.locator("#workers-aside")).to_have_text("Kafka does not answer.", timeout=20_000)
+    await expect(page.locator("#workers")).to_have_text("Not known.")
+    await expect(page.locator("#partitions .value")).to_have_text(["not known"] * 4)
+    await expect(page.locator("#partitions .name").first).to_have_text("Partition 0")
 
 
 async def _forget_all(bootstrap: str, topic: str) -> None:

@@ -1,15 +1,16 @@
 """A user's page: the chart, the window, the table with its filters, what arrives, the export."""
 
 import csv
+import re
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.api.rows import FLAG, Made, Worker, made, user
+from tests.api.rows import FLAG, START, Made, Worker, made, user
 from tests.browser.chromium import Visit, visiting
 from tests.browser.site import Site
 
@@ -48,6 +49,19 @@ async def ids(page: Page) -> list[str]:
 async def painted(page: Page) -> None:
     """Waits for a frame: where things are in between, nobody sees."""
     await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+async def scrolled_to_the_end(page: Page) -> None:
+    """Scrolls down until no page is left to come."""
+    await page.evaluate(
+        """async () => {
+          const end = document.getElementById("more-text");
+          while (!end.textContent.startsWith("That is all")) {
+            scrollTo(0, document.body.scrollHeight);
+            await new Promise(requestAnimationFrame);
+          }
+        }"""
+    )
 
 
 def newest_first(rows: list[Made]) -> list[str]:
@@ -148,15 +162,7 @@ async def test_five_thousand_rows_scroll_by_and_none_is_there_twice(pages: Site,
     page = await visit.open(pages.view(f"/users/{ALICE}?{EVER}"))
     await expect(page.locator("#rows .row").first).to_be_visible()
 
-    await page.evaluate(
-        """async () => {
-          const end = document.getElementById("more-text");
-          while (!end.textContent.startsWith("That is all")) {
-            scrollTo(0, document.body.scrollHeight);
-            await new Promise(requestAnimationFrame);
-          }
-        }"""
-    )
+    await scrolled_to_the_end(page)
 
     await expect(page.locator("#more-text")).to_have_text("That is all: 5,000 transactions.")
     assert await ids(page) == newest_first(rows)
@@ -208,6 +214,203 @@ async def test_a_row_that_arrives_passes_the_filters_first(site: Site, visit: Vi
 
         await expect(page.locator("#rows .row")).to_have_count(2)
     await expect(page.locator("#rows .row").first).to_contain_text("₹60.50")
+
+
+async def test_the_counts_follow_what_arrives(site: Site, visit: Visit) -> None:
+    await site.store(made(ALICE, 0))
+    await site.mirror(ALICE, [1230])
+    page = await visit.open(site.view(f"/users/{ALICE}?{EVER}"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await expect(page.locator("#more-text")).to_have_text("That is all: 1 transaction.")
+    await expect(page.locator("#rows-aside")).to_have_text("1 row")
+
+    async with Worker(site.settings.kafka, site.settings.scored_topic) as worker:
+        await worker.publish(made(ALICE, 1, after=timedelta(minutes=1)))
+
+        await expect(page.locator("#more-text")).to_have_text("That is all: 2 transactions.")
+    await expect(page.locator("#rows-aside")).to_have_text("2 rows")
+
+
+async def test_the_first_row_takes_the_offer_of_all_dates_away(site: Site, visit: Visit) -> None:
+    await site.mirror(ALICE, [1230])
+    page = await visit.open(site.view(f"/users/{ALICE}"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    offer = page.get_by_role("button", name="Look at all dates")
+    await expect(offer).to_be_visible()
+
+    async with Worker(site.settings.kafka, site.settings.scored_topic) as worker:
+        await worker.publish(made(ALICE, after=datetime.now(UTC) - START))
+
+        await expect(page.locator("#more-text")).to_have_text("That is all: 1 transaction.")
+    await expect(offer).to_be_hidden()
+
+
+async def test_without_dates_what_arrives_is_of_the_last_30_days_as_after_a_reload(
+    site: Site, visit: Visit
+) -> None:
+    now = datetime.now(UTC) - START
+    old, new = made(ALICE, 1, after=now - timedelta(days=31)), made(ALICE, 2, after=now - timedelta(days=29))
+    await site.mirror(ALICE, [1230])
+    page = await visit.open(site.view(f"/users/{ALICE}"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await expect(page.locator("#more-text")).to_have_text("There is none in the last 30 days.")
+
+    async with Worker(site.settings.kafka, site.settings.scored_topic) as worker:
+        await worker.publish(old, new)
+        await expect(page.locator(f'[data-id="{new.txn.id}"]')).to_have_count(1)
+
+    assert await ids(page) == [new.txn.id]
+    await expect(page.locator("#chart-amounts")).to_have_attribute("aria-label", re.compile("^1 amount from"))
+    await site.store(old, new)
+    await page.reload()
+    await expect(page.locator("#rows-aside")).to_have_text("1 row, of the last 30 days")
+    assert await ids(page) == [new.txn.id]
+
+
+@pytest.mark.parametrize(
+    ("dates", "numbers"),
+    [
+        ("from_date=2018-04-01T00:02:00Z", range(2, 6)),
+        ("from_date=2018-04-01T05:32:00.000001%2B05:30&to_date=2018-04-01T00:04Z", range(3, 5)),
+        ("from_date=2018-04-01&to_date=2018-04-01%2000:01:00", range(2)),
+        ("to_date=2018-05-01T00:03:00Z", range(3, 6)),
+    ],
+)
+async def test_times_of_a_day_in_the_address_hold_as_the_api_reads_them(
+    site: Site, visit: Visit, dates: str, numbers: range
+) -> None:
+    """Some rows were there before, the others arrive: those that are shown are the same after a reload."""
+    rows = history(6)
+    await site.store(*rows[::2])
+    await site.mirror(ALICE, [1230])
+    page = await visit.open(site.view(f"/users/{ALICE}?{dates}"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await expect(page.locator("#more-text")).to_have_text(re.compile("That is all"))
+    expected = [rows[number].txn.id for number in reversed(numbers)]
+
+    async with Worker(site.settings.kafka, site.settings.scored_topic) as worker:
+        await worker.publish(*rows[1::2])
+        await expect(page.locator("#rows .row")).to_have_count(len(expected))
+        assert await ids(page) == expected
+
+    await site.store(*rows[1::2])
+    await page.reload()
+    await expect(page.locator("#rows .row")).to_have_count(len(expected))
+    assert await ids(page) == expected
+
+
+async def test_a_time_of_a_day_outlives_changes_of_other_filters(pages: Site, visit: Visit) -> None:
+    await pages.store(*history(6))
+    await pages.mirror(ALICE, [100] * 6)
+    page = await visit.open(pages.view(f"/users/{ALICE}?from_date=2018-04-01T00:02:00Z&is_anomaly=false"))
+    await expect(page.get_by_label("From", exact=True)).to_have_value("2018-04-01")
+    await expect(page.locator("#rows-aside")).to_have_text("4 rows, from 2018-04-01T00:02:00Z")
+
+    await page.get_by_label("At least").fill("1.04")
+
+    await expect(page.locator("#rows .row")).to_have_count(2)
+    given = parse_qs(page.url.partition("?")[2])
+    assert given == {"from_date": ["2018-04-01T00:02:00Z"], "min_amount": ["1.04"], "is_anomaly": ["false"]}
+
+
+async def test_the_address_leads_to_the_scale_and_back(pages: Site, visit: Visit) -> None:
+    await pages.store(*history(6))
+    await pages.mirror(ALICE, [100] * 6)
+    page = await visit.open(pages.view(f"/users/{ALICE}?{EVER}"))
+    await expect(page.locator("#chart-amounts .main-svg").first).to_be_visible()
+    scale = "document.getElementById('chart-amounts').layout.yaxis.type"
+    button = page.get_by_role("button", name="Log scale")
+
+    await page.evaluate("location.hash += '&scale=log'")
+    await expect(button).to_have_attribute("aria-pressed", "true")
+    await page.wait_for_function(f"{scale} === 'log'")
+
+    await page.go_back()
+    await expect(button).to_have_attribute("aria-pressed", "false")
+    await page.wait_for_function(f"{scale} === 'linear'")
+    await expect(page.locator("#rows .row")).to_have_count(6)
+
+
+async def test_so_many_may_arrive_above_and_the_others_are_counted(site: Site, visit: Visit) -> None:
+    rows = history(1_500)
+    before, shown, counted = rows[:150], rows[150:1_200], rows[1_200:]
+    await site.store(*before)
+    await site.mirror(ALICE, [100] * 20)
+    page = await visit.open(site.view(f"/users/{ALICE}?{EVER}"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await expect(page.locator("#rows .row")).to_have_count(100)
+    await scrolled_to_the_end(page)
+    read = page.locator(f'[data-id="{before[20].txn.id}"]')
+    await read.scroll_into_view_if_needed()
+    await painted(page)
+    place = await read.bounding_box()
+    async with Worker(site.settings.kafka, site.settings.scored_topic) as worker:
+        await worker.publish(*shown, each=150)
+        await expect(page.locator("#newer")).to_have_text("↑ 1,050 new", timeout=30_000)
+        there = await page.locator("#rows .row").count()
+        assert there <= len(before) + len(shown)
+
+        await worker.publish(*counted, each=150)
+        await expect(page.locator("#newer")).to_have_text("↑ 1,350 new", timeout=30_000)
+
+    await painted(page)
+    assert await page.locator("#rows .row").count() == there
+    await expect(page.locator("#rows-aside")).to_have_text(f"{there:,} rows so far")
+    await expect(page.locator("#more-text")).to_have_text("")
+    assert place is not None
+    after = await read.bounding_box()
+    assert after is not None
+    assert abs(after["y"] - place["y"]) <= 1
+    await site.store(*shown, *counted)
+    await page.locator("#newer").click()
+    await expect(page.locator("#rows .row").first).to_have_attribute("data-id", rows[-1].txn.id)
+    await expect(page.locator("#newer")).to_be_hidden()
+    top = await ids(page)
+    assert top == newest_first(rows)[: len(top)]
+
+
+@pytest.mark.slow
+async def test_beyond_ten_thousand_rows_the_oldest_are_let_go_and_come_again(
+    site: Site, visit: Visit
+) -> None:
+    *rows, new = history(10_001)
+    await site.store(*rows)
+    await site.mirror(ALICE, [100] * 20)
+    page = await visit.open(site.view(f"/users/{ALICE}?{EVER}"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await scrolled_to_the_end(page)
+    await expect(page.locator("#more-text")).to_have_text("That is all: 10,000 transactions.")
+
+    await page.evaluate("scrollTo(0, 0)")
+    await site.store(new)
+    async with Worker(site.settings.kafka, site.settings.scored_topic) as worker:
+        await worker.publish(new)
+        await expect(page.locator("#rows-aside")).to_have_text("9,901 rows so far")
+    await expect(page.locator("#more-text")).to_have_text("")
+    assert await ids(page) == newest_first([*rows, new])[:9_901]
+
+    await scrolled_to_the_end(page)
+    await expect(page.locator("#more-text")).to_have_text("That is all: 10,001 transactions.")
+    assert await ids(page) == newest_first([*rows, new])
+
+
+async def test_what_arrives_shows_under_no_filter_that_makes_no_sense(site: Site, visit: Visit) -> None:
+    visit.expected = ("422",)
+    await visit.context.clock.install()
+    await site.mirror(ALICE, [1230])
+    page = await visit.open(site.view(f"/users/{ALICE}?{EVER}&min_amount=much"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await expect(page.locator("#filters-problem")).to_be_visible()
+
+    async with Worker(site.settings.kafka, site.settings.scored_topic) as worker:
+        await worker.publish(made(ALICE, 1))
+        # The chart takes it: its dates are those of the address.
+        await expect(page.locator("#chart-amounts")).to_have_attribute(
+            "aria-label", re.compile("^1 amount from")
+        )
+    await page.clock.fast_forward(1000)  # whatever waits to be shown
+
+    assert await ids(page) == []
 
 
 async def test_an_export_holds_what_the_filters_let_through(

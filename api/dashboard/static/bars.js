@@ -15,6 +15,12 @@ export function bars(list, entries) {
   });
 }
 
+// What they showed holds no more.
+export function unknown(list) {
+  const names = [...list.children].map((item) => item.firstChild.textContent.replace(/ · .*/, ""));
+  bars(list, names.map((name) => ({ name, value: "not known", share: 0 })));
+}
+
 function bar() {
   const track = el("span", { class: "track", "aria-hidden": "true" }, el("i"));
   return el("li", {}, el("span", { class: "name" }), el("span", { class: "value" }), track);

@@ -1,6 +1,6 @@
 // Whether everything that this rests on is there, who works on what, and what was refused.
 
-import { bars, lagShare } from "./bars.js";
+import { bars, lagShare, unknown } from "./bars.js";
 import { $, el, say, show } from "./dom.js";
 import { ask, repeat } from "./http.js";
 import { instant, number, plural } from "./words.js";
@@ -46,7 +46,7 @@ export class Health {
     const errors = looks.map((look) => look.reason);
     if (errors.some((error) => error?.name === "AbortError")) return;
     if (errors[0]) this.#tellAway(errors[0]);
-    say($("workers-aside"), errors[1]?.message ?? $("workers-aside").textContent);
+    if (errors[1]) this.#tellUnknown(errors[1]);
     say($("refused-aside"), errors[2]?.message ?? $("refused-aside").textContent);
   }
 
@@ -84,6 +84,12 @@ export class Health {
         warn: unassigned.includes(partition) || lag > 10_000,
       })),
     );
+  }
+
+  #tellUnknown(error) {
+    say($("workers-aside"), error.message);
+    $("workers").replaceChildren(el("li", { class: "empty" }, "Not known."));
+    unknown($("partitions"));
   }
 
   #tellRefused({ total, complete, reasons, last }) {

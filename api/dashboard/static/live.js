@@ -2,15 +2,17 @@
 
 import { ofUser } from "./address.js";
 import { announce, notice } from "./announce.js";
-import { bars, lagShare } from "./bars.js";
+import { bars, lagShare, unknown } from "./bars.js";
 import { draw } from "./charts.js";
 import { $, chosen, el, say, show } from "./dom.js";
 import { ask, repeat } from "./http.js";
+import { newestFirst } from "./rows.js";
 import { Stream } from "./stream.js";
 import { duration, moment, number, plural, ratio, reason, sentence } from "./words.js";
 
 const PAST = 300_000;
 const BIN = 5_000;
+const STALE = 10_000;
 const SHOWN = 60;
 const PAINT = 250;
 const RUSH = 8; // at once: more than one can follow, so they come less often, and without ado
@@ -21,11 +23,14 @@ export class Live {
   #report;
   #samples = [];
   #skew = { round: Infinity, value: 0 };
-  #seen = new Map(); // id -> when it was on the screen
+  #produced = new Map(); // id -> when, by the server's clock; of flags that may not be on the screen yet
+  #seen = new Map(); // id -> { at, since }: when it was on the screen, and since when nothing had kept it from there
+  #since = 0;
   #delays = [];
-  #flags = []; // rows as shown: newest first
-  #known = new Set();
-  #waiting = []; // texts of rows that are not shown yet, oldest first
+  #flags = new Map(); // id -> row, in the order in which they came
+  #waiting = new Map(); // those that are not shown yet
+  #count = 0; // of those that came since the last painting; not all of them are kept
+  #reloaded = false; // whether some of those waiting come from the database
   #timer = 0;
   #painted = 0;
   #rushed = false;
@@ -39,19 +44,25 @@ export class Live {
     $("held").addEventListener("click", () => {
       this.#pause(false);
       this.#paint();
+      $("feed").scrollTop = 0;
+      $("feed-title").scrollIntoView({ block: "nearest" });
     });
     for (const event of ["pointerleave", "focusout"]) $("feed-card").addEventListener(event, () => this.#schedule());
+    addEventListener("scroll", () => this.#schedule(), { capture: true, passive: true }); // the page's and the list's
+    document.addEventListener("visibilitychange", () => this.#watched());
   }
 
   open() {
     document.title = "Live · txnwatch";
+    this.#watched();
     this.#stop = repeat((signal) => this.#pulse(signal), 1000);
     this.#stream = new Stream("sse/anomalies", {
-      row: (text) => this.#arrives(text),
+      row: (text) => this.#wait(JSON.parse(text)),
       gap: () => this.#gap(),
       state: (state) => {
         this.#report(state);
-        if (state === "open") this.#load().catch((error) => notice(error.message));
+        if (state === "asleep") this.#watched();
+        if (state === "open") this.#load();
       },
     });
   }
@@ -59,9 +70,8 @@ export class Live {
   close() {
     this.#stop();
     this.#stream.close();
-    clearTimeout(this.#timer);
-    this.#timer = 0;
-    this.#waiting = [];
+    this.#stream = null;
+    this.#taken();
   }
 
   // --- Rates and lag
@@ -74,7 +84,8 @@ export class Live {
     });
     this.#measureSkew(asked, Date.now(), pulse.now);
     this.#samples = [...this.#samples, ...pulse.samples].filter((sample) => sample.at > pulse.now - PAST);
-    this.#tellDelays(pulse.samples);
+    for (const { produced } of pulse.samples) if (produced) this.#produced.set(produced.id, produced.at);
+    this.#tellDelays();
     this.#tellRates();
     this.#tellLag(pulse.partitions);
     this.#drawRates(pulse.now).catch(console.error); // the numbers wait for no chart
@@ -84,6 +95,8 @@ export class Live {
     for (const name of ["arrived", "lag", "flagged"]) say($(name), "–");
     for (const name of ["scored", "share"]) say($(name), "");
     say($("lag-aside"), error.message);
+    unknown($("lags"));
+    this.#drawRates(Date.now() + this.#skew.value).catch(console.error); // time goes on, the lines do not
   }
 
   // The server's clock against ours, by the quickest answer so far.
@@ -135,11 +148,20 @@ export class Live {
     );
   }
 
-  #tellDelays(samples) {
-    for (const { produced } of samples) {
-      const seen = produced && this.#seen.get(produced.id);
-      if (seen) this.#delays = [...this.#delays.slice(-19), Math.max(seen + this.#skew.value - produced.at, 0)];
+  // From here on it is the system alone that keeps a flag from the screen.
+  #watched() {
+    this.#since = document.hidden ? Infinity : Date.now();
+  }
+
+  #tellDelays() {
+    for (const [id, at] of this.#produced) {
+      const seen = this.#seen.get(id);
+      if (!seen) continue; // not painted yet: it counts when it is, however late
+      this.#produced.delete(id);
+      const produced = at - this.#skew.value;
+      if (produced >= seen.since) this.#delays = [...this.#delays.slice(-19), Math.max(seen.at - produced, 0)];
     }
+    forget(this.#produced);
     if (!this.#delays.length) return;
     const sorted = this.#delays.toSorted((one, other) => one - other);
     say($("delay"), duration(Math.round(sorted[sorted.length >> 1])));
@@ -150,11 +172,12 @@ export class Live {
   async #drawRates(now) {
     const samples = this.#samples;
     if (!samples.length) return;
+    const stale = now - samples.at(-1).at > STALE;
     const range = [now - PAST, now].map((at) => new Date(at).toISOString());
     const times = samples.map((sample) => new Date(sample.at).toISOString());
     const over = { type: "date", range, nticks: 6, tickformat: "%H:%M", showgrid: false };
     await draw($("chart-rate"), (palette, axis) => ({
-      label: `Transactions a second over the last five minutes: ${spread(samples.map((one) => one.arrived))}.`,
+      label: `Transactions a second over the last five minutes: ${spread(samples.map((one) => one.arrived), stale)}.`,
       data: [
         { x: times, y: samples.map((one) => one.arrived), type: "scatter", mode: "lines", name: "arriving", fill: "tozeroy",
           line: { color: palette.accent, width: 1.5 }, fillcolor: palette["accent-fill"], hovertemplate: "%{y:,.0f} arriving<extra></extra>" },
@@ -165,7 +188,7 @@ export class Live {
     }));
     const [bins, counts] = binned(samples);
     await draw($("chart-flags"), (palette, axis) => ({
-      label: `Anomalies a second over the last five minutes: ${spread(counts)}.`,
+      label: `Anomalies a second over the last five minutes: ${spread(counts, stale)}.`,
       data: [
         { x: bins.map((at) => new Date(at + BIN / 2).toISOString()), y: counts, type: "bar", width: BIN * 0.8,
           marker: { color: palette.flag }, hovertemplate: "%{y:,.1f} a second<extra></extra>" },
@@ -178,32 +201,43 @@ export class Live {
 
   // The newest flags of the database: what was there before, or what a gap has left out.
   async #load() {
-    const page = await ask("anomalies", { limit: SHOWN, from_date: EVER }, { fresh: true });
-    this.#add(page.transactions.reverse());
+    const stream = this.#stream;
+    try {
+      const page = await ask("anomalies", { limit: SHOWN, from_date: EVER }, { fresh: true });
+      if (stream !== this.#stream) return;
+      const missed = page.transactions.reverse().filter((row) => this.#wait(row));
+      this.#reloaded ||= missed.length > 0;
+      show($("feed-empty"), !this.#flags.size && !this.#waiting.size);
+    } catch (error) {
+      notice(error.message);
+    }
   }
 
   #gap() {
     notice("Some flags were no longer in Kafka when the connection came back. The list has been loaded again.");
-    this.#load().catch((error) => notice(error.message));
+    this.#load();
   }
 
-  #arrives(text) {
-    this.#waiting.push({ text, at: Date.now() });
-    // Only the newest are ever shown; the counts come from the server.
-    if (this.#waiting.length > 4 * SHOWN) this.#waiting.splice(0, this.#waiting.length - 2 * SHOWN);
+  // Whether it was not here yet.
+  #wait(row) {
+    if (this.#flags.has(row.id) || this.#waiting.has(row.id)) return false;
+    this.#waiting.set(row.id, row);
+    this.#count += 1;
+    if (this.#waiting.size > 4 * SHOWN) forget(this.#waiting, 2 * SHOWN); // no more than SHOWN are ever shown
     this.#schedule();
+    return true;
   }
 
   #schedule() {
     const pause = this.#rushed ? RUSH_PAINT : PAINT;
     const rest = Math.max(this.#painted + pause - Date.now(), 0);
-    if (this.#waiting.length) this.#timer ||= setTimeout(() => this.#due(), rest);
+    if (this.#waiting.size) this.#timer ||= setTimeout(() => this.#due(), rest);
   }
 
   #due() {
     this.#timer = 0;
-    if (this.#paused || $("feed-card").matches(":hover") || $("feed").contains(document.activeElement)) {
-      say($("held"), `${plural(this.#waiting.length, "new flag")} held back: show`);
+    if (this.#paused || (this.#flags.size && isRead())) {
+      say($("held"), `${plural(this.#count, "new flag")} held back: show`);
       show($("held"));
     } else this.#paint();
   }
@@ -211,44 +245,59 @@ export class Live {
   #pause(on) {
     this.#paused = on;
     chosen($("pause"), on);
-    say($("pause"), on ? "Go on" : "Pause");
     if (!on) this.#schedule();
   }
 
   #paint() {
-    show($("held"), false);
-    const count = this.#waiting.length;
-    this.#rushed = count > RUSH;
-    const rows = this.#waiting.splice(0).slice(-SHOWN).map(({ text }) => JSON.parse(text));
-    const fresh = this.#add(rows, !this.#rushed);
+    if (!$("held").hidden) this.#watched(); // whoever held them back knows why they are late
+    const [rows, count, reloaded] = [[...this.#waiting.values()], this.#count, this.#reloaded];
+    const first = reloaded && !this.#flags.size;
+    this.#taken();
+    this.#rushed = count > RUSH && !reloaded;
+    this.#add(rows, reloaded, !reloaded && !this.#rushed);
     this.#painted = Date.now();
     requestAnimationFrame(() => setTimeout(() => this.#noteSeen(rows))); // once the frame is painted
-    const newest = fresh.at(-1);
-    if (newest) {
-      announce(() => `${plural(count, "new flag")}. ${sentence(newest)}`);
-    }
+    if (rows.length && !first) announce(() => `${plural(count, "new flag")}. ${sentence(rows.at(-1))}`);
+  }
+
+  #taken() {
+    clearTimeout(this.#timer);
+    [this.#timer, this.#count, this.#reloaded] = [0, 0, false];
+    this.#waiting.clear();
+    show($("held"), false);
   }
 
   #noteSeen(rows) {
-    const now = Date.now();
-    for (const row of rows) if (!this.#seen.has(row.id)) this.#seen.set(row.id, now);
-    for (const id of [...this.#seen.keys()].slice(0, -500)) this.#seen.delete(id);
+    const seen = { at: Date.now(), since: this.#since };
+    for (const row of rows) if (this.#flags.has(row.id)) this.#seen.set(row.id, seen);
+    forget(this.#seen);
   }
 
-  // Rows oldest first; those that were not there yet.
-  #add(rows, arriving = false) {
-    const fresh = rows.filter((row) => !this.#known.has(row.id));
-    if (fresh.length) {
-      for (const row of fresh) this.#known.add(row.id);
-      this.#flags = [...fresh.toReversed(), ...this.#flags];
-      for (const row of this.#flags.splice(SHOWN)) this.#known.delete(row.id);
-      const shown = fresh.filter((row) => this.#known.has(row.id)).reverse();
-      $("feed").prepend(...shown.map((row) => item(row, arriving)));
-      while ($("feed").children.length > SHOWN) $("feed").lastChild.remove();
-    }
-    show($("feed-empty"), !this.#flags.length);
-    return fresh;
+  // The last to come stay, so that flags of old transactions are seen as well; of a reload, the newest.
+  #add(rows, reloaded, arriving) {
+    const all = [...this.#flags.values(), ...rows];
+    if (reloaded) all.reverse().sort(newestFirst).reverse();
+    this.#flags = new Map(all.slice(-SHOWN).map((row) => [row.id, row]));
+    const list = $("feed");
+    for (const element of [...list.children]) if (!this.#flags.has(element.dataset.id)) element.remove();
+    [...this.#flags.values()].reverse().sort(newestFirst).forEach((row, place) => {
+      const there = list.children[place] ?? null;
+      if (there?.dataset.id !== row.id) list.insertBefore(item(row, arriving), there);
+    });
+    show($("feed-empty"), !this.#flags.size);
   }
+}
+
+// Whether somebody reads the list, and nothing may move in it: by mouse, by keyboard, or scrolled into it.
+function isRead() {
+  const list = $("feed");
+  const above = list.scrollTop > 0 || list.getBoundingClientRect().top < document.querySelector(".bar").offsetHeight;
+  return above || $("feed-card").matches(":hover") || list.contains(document.activeElement);
+}
+
+// Keeps the newest of a map.
+function forget(map, kept = 500) {
+  for (const key of [...map.keys()].slice(0, -kept)) map.delete(key);
 }
 
 function item(row, arriving) {
@@ -289,9 +338,9 @@ function smooth(values) {
   });
 }
 
-function spread(values) {
+function spread(values, stale) {
   if (!values.length) return "nothing yet";
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  return `now ${number(values.at(-1), 1)}, between ${number(low, 1)} and ${number(high, 1)}`;
+  return `${stale ? "last" : "now"} ${number(values.at(-1), 1)}, between ${number(low, 1)} and ${number(high, 1)}`;
 }
 

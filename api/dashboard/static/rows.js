@@ -8,27 +8,44 @@ export function hundredths(text) {
   return match ? BigInt(match[1] + (match[2] ?? "").padEnd(2, "0")) : null;
 }
 
-// Sorts as the API does: newest first, ties by id. Fractions of seconds have any number of digits.
-const instant = (row) => row.txn_date.replace("Z", "").padEnd(19, " ").replace(/^(.{19})$/, "$1.").padEnd(26, "0");
+// UTC times as texts that sort: to the microsecond, however many digits were given.
+const sortable = (time) => time.replace("Z", "").replace(/^(.{19})$/, "$1.").padEnd(26, "0");
 
-export function compare(one, other) {
-  const [first, second] = [instant(one), instant(other)];
-  if (first !== second) return first > second ? -1 : 1;
-  return one.id === other.id ? 0 : one.id < other.id ? -1 : 1;
+export function newestFirst(one, other) {
+  const [first, second] = [sortable(one.txn_date), sortable(other.txn_date)];
+  return first === second ? 0 : first > second ? -1 : 1;
 }
 
-// The API's own reading of the filters (a date alone is the whole day), for rows that arrive live.
-export function matches(row, filters) {
-  const day = row.txn_date.slice(0, 10);
-  const amount = hundredths(row.amount);
-  if (filters.from_date && day < filters.from_date.slice(0, 10)) return false;
-  if (filters.to_date && day > filters.to_date.slice(0, 10)) return false;
-  const [low, high] = [hundredths(filters.min_amount ?? ""), hundredths(filters.max_amount ?? "")];
-  if (low !== null && amount < low) return false;
-  if (high !== null && amount > high) return false;
-  if (filters.is_anomaly) return isFlagged(row) === (filters.is_anomaly === "true");
-  return true;
+// Sorts as the API does: newest first, ties by id.
+export const compare = (one, other) => newestFirst(one, other) || Number(one.id > other.id) - Number(one.id < other.id);
+
+const MOST = `${"9".repeat(18)}.99`;
+
+// The API's own reading of the filters, for rows that arrive live. No row is like a filter that makes no sense.
+export function matches(row, { from_date, to_date, min_amount = "0", max_amount = MOST, is_anomaly = "" }) {
+  const [time, amount, flagged] = [sortable(row.txn_date), hundredths(row.amount), String(isFlagged(row))];
+  const latest = to_date ? moment(to_date, "23:59:59.999999") : "9999-99";
+  const earliest = from_date ? moment(from_date, "00:00:00.000000") : latest && monthBefore(to_date ? latest : thisMinute());
+  const [low, high] = [hundredths(min_amount), hundredths(max_amount)];
+  if (earliest === null || latest === null || low === null || high === null) return false;
+  const inside = earliest <= time && time <= latest && low <= amount && amount <= high;
+  return inside && (!is_anomaly || is_anomaly.toLowerCase() === flagged);
 }
+
+const MOMENT = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9}))?(Z|[-+ ]\d\d:?\d\d)?)?$/i;
+
+// A date, or a time of a day, as it sorts; `rest` is what a date alone stands for.
+function moment(text, rest) {
+  const [, day, minutes, seconds = ":00", fraction = "", offset = "Z"] = MOMENT.exec(text) ?? [];
+  if (!minutes) return day ? `${day}T${rest}` : null;
+  const zone = offset.toUpperCase().replace(" ", "+").replace(/(\d\d):?(\d\d)$/, "$1:$2");
+  const at = Date.parse(`${day}T${minutes}${seconds}${zone}`);
+  return Number.isNaN(at) ? null : sortable(`${utc(at)}.${fraction.slice(0, 6)}`);
+}
+
+const utc = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 19);
+const thisMinute = () => `${utc(Date.now()).slice(0, 16)}:00.000000`;
+const monthBefore = (time) => utc(Date.parse(`${time.slice(0, 19)}Z`) - 30 * 86_400_000) + time.slice(19);
 
 // The mean of the `window` rows before each row, oldest first; null where there are fewer than needed.
 // `whole` says that nothing came before the first row: then `minimum` rows are enough.

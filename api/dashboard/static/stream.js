@@ -4,7 +4,8 @@
 
 const FIRST_DELAY = 1000;
 const LONGEST_DELAY = 30_000;
-const HIDDEN_FOR = 30_000;
+const UNSEEN_FOR = 30_000;
+const LOOK = 5_000;
 
 export class Stream {
   #path;
@@ -14,21 +15,23 @@ export class Stream {
   #failures = 0;
   #opened = false;
   #retry = 0;
-  #sleep = 0;
+  #watch = 0;
+  #seenAt = Date.now(); // when somebody could last see the page
   #ended = new AbortController();
 
   // hears: row(text); gap(), when Kafka no longer has what was missed; state("connecting" | "open" | "reconnecting" | "asleep")
   constructor(path, hears) {
     this.#path = path;
     this.#hears = hears;
-    document.addEventListener("visibilitychange", () => this.#seen(), { signal: this.#ended.signal });
+    document.addEventListener("visibilitychange", () => this.#turned(), { signal: this.#ended.signal });
+    this.#watch = setInterval(() => this.#look(), LOOK);
     this.#connect();
   }
 
   close() {
     this.#ended.abort();
     clearTimeout(this.#retry);
-    clearTimeout(this.#sleep);
+    clearInterval(this.#watch);
     this.#source?.close();
   }
 
@@ -65,20 +68,25 @@ export class Stream {
     this.#retry = setTimeout(() => this.#connect(), delay);
   }
 
-  // Browsers open few connections to one host: a tab that nobody sees leaves its own to others. It does not
-  // go on from where it was, which may be hours ago: whoever listens looks into the database.
-  #seen() {
-    clearTimeout(this.#sleep);
-    if (!document.hidden) {
-      if (!this.#source || this.#source.readyState === EventSource.CLOSED) this.#connect();
-      return;
-    }
-    this.#sleep = setTimeout(() => {
-      clearTimeout(this.#retry);
-      this.#source?.close();
-      this.#source = null;
-      this.#lastId = "";
-      this.#hears.state("asleep");
-    }, HIDDEN_FOR);
+  #turned() {
+    this.#look();
+    if (!document.hidden && this.#source.readyState === EventSource.CLOSED) this.#connect();
+  }
+
+  // Browsers open few connections to one host: a tab that nobody sees leaves its own to others. Neither it nor
+  // a machine that slept goes on from where it was, which may be hours ago: whoever listens looks into the database.
+  #look() {
+    if (this.#source && Date.now() - this.#seenAt > UNSEEN_FOR) this.#sleep();
+    if (document.hidden) return;
+    this.#seenAt = Date.now();
+    if (!this.#source) this.#connect();
+  }
+
+  #sleep() {
+    clearTimeout(this.#retry);
+    this.#source.close();
+    this.#source = null;
+    this.#lastId = "";
+    this.#hears.state("asleep");
   }
 }

@@ -4,7 +4,7 @@ import { announce } from "./announce.js";
 import { ask } from "./http.js";
 import { $, el, say, show } from "./dom.js";
 import { compare, matches } from "./rows.js";
-import { isFlagged, moment, money, number, plural, ratio, roughly, sentence } from "./words.js";
+import { isFlagged, moment, money, number, ratio, roughly, sentence } from "./words.js";
 
 const PAGE = 100;
 const KEPT = 10_000; // rows; beyond that, the oldest pages are let go and come again by scrolling
@@ -26,14 +26,16 @@ export class EndlessTable {
   #arrived = [];
   #timer = 0;
   #above = 0;
+  #beyond = false; // whether some of those above are counted only
   #first = null; // the first page's coming
   #before = null; // ids that were here when the connection was lost
   #pick;
+  #tell;
   #observer;
 
-  // pick(row): somebody wants a row's details.
-  constructor(pick) {
-    this.#pick = pick;
+  // pick(row): somebody wants a row's details; tell(): how many rows there are has changed.
+  constructor(pick, tell) {
+    [this.#pick, this.#tell] = [pick, tell];
     this.#observer = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.more(), {
       rootMargin: "800px",
     });
@@ -44,6 +46,11 @@ export class EndlessTable {
 
   get rows() {
     return this.#rows;
+  }
+
+  // Whether these are all that there are.
+  get whole() {
+    return this.#done && !this.#beyond;
   }
 
   // Starts over for this user and these filters.
@@ -62,7 +69,7 @@ export class EndlessTable {
     this.#body.replaceChildren();
     [this.#rows, this.#pages, this.#arrived] = [[], [], []];
     this.#elements.clear();
-    [this.#cursor, this.#done, this.#loading, this.#timer, this.#before] = ["", false, false, 0, null];
+    [this.#cursor, this.#done, this.#loading, this.#timer, this.#before, this.#beyond] = ["", false, false, 0, null, false];
     this.#countAbove(0);
     show($("more-button"), false);
     say($("more-text"), "");
@@ -82,7 +89,8 @@ export class EndlessTable {
       this.#done = page.transactions.length === 0;
       if (!this.#done) this.#pages.push({ cursor: page.cursor, last: page.transactions.at(-1) });
       this.#merge(page.transactions);
-      this.#tellEnd();
+      say($("more-text"), "");
+      this.#tell();
     } catch (error) {
       if (error.name === "AbortError") return;
       say($("more-text"), error.message);
@@ -111,7 +119,7 @@ export class EndlessTable {
     let cursor = "";
     for (let count = 0; count < MENDED_PAGES; count += 1) {
       const page = await this.#page(cursor, signal);
-      this.#merge(page.transactions);
+      if (this.#merge(page.transactions).length) this.#changed();
       cursor = page.cursor;
       if (!cursor || before.has(page.transactions.at(-1).id)) {
         this.#before = null;
@@ -130,8 +138,8 @@ export class EndlessTable {
   #flush() {
     this.#timer = 0;
     const rows = this.#arrived.splice(0).filter((row) => matches(row, this.#filters) && this.#belongs(row));
-    if (!this.#atTop() && this.#above >= MOST_ABOVE) return this.#countAbove(this.#above + rows.length);
-    const fresh = this.#merge(rows, true);
+    this.#beyond ||= rows.length > 0 && !this.#atTop() && this.#above >= MOST_ABOVE;
+    const fresh = this.#beyond ? rows : this.#merge(rows, true);
     if (!fresh.length) return;
     if (!this.#atTop()) this.#countAbove(this.#above + fresh.length);
     const flagged = fresh.filter(isFlagged);
@@ -140,6 +148,7 @@ export class EndlessTable {
       isFlagged(newest) ? `New flag: ${sentence(newest)}` : `New transaction: ${money(newest.amount, newest.currency)}`,
     );
     this.#trim();
+    this.#changed();
   }
 
   // A row older than all that is loaded comes with its page.
@@ -210,11 +219,9 @@ export class EndlessTable {
     }
   }
 
-  #tellEnd() {
-    const count = this.#rows.length;
-    if (!this.#done) say($("more-text"), "");
-    else say($("more-text"), count ? `That is all: ${plural(count, "transaction")}.` : "");
-    $("rows").dispatchEvent(new CustomEvent("loaded", { detail: { count, done: this.#done } }));
+  #changed() {
+    if (!this.whole && !this.#loading && $("more-button").hidden) say($("more-text"), "");
+    this.#tell();
   }
 
   #atTop() {
@@ -222,7 +229,7 @@ export class EndlessTable {
   }
 
   #seeAbove() {
-    if (this.#above >= MOST_ABOVE) this.open(this.#user, this.#filters);
+    if (this.#beyond) this.open(this.#user, this.#filters);
     else this.#countAbove(0);
   }
 

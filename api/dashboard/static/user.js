@@ -6,7 +6,7 @@ import { draw, forget } from "./charts.js";
 import { details } from "./details.js";
 import { $, chosen, el, say, show } from "./dom.js";
 import { ask, csv, repeat } from "./http.js";
-import { hundredths } from "./rows.js";
+import { hundredths, matches } from "./rows.js";
 import { Series } from "./series.js";
 import { Stream } from "./stream.js";
 import { EndlessTable } from "./table.js";
@@ -17,14 +17,13 @@ const PAUSE = 300;
 
 export class User {
   #report;
-  #table = new EndlessTable(details);
+  #table = new EndlessTable(details, () => this.#tellRows());
   #user = "";
   #filters = {};
   #log = false;
   #rule = null;
   #series = null;
   #coming = null; // the series that is being loaded
-  #offersAll = false; // whether the table's button leads to all dates
   #held = null; // how many amounts the worker's window has
   #currency = "";
   #stream = null;
@@ -46,14 +45,16 @@ export class User {
       form.reset();
       this.#apply({});
     });
-    $("scale").addEventListener("click", () => this.#scale(!this.#log));
+    $("scale").addEventListener("click", () => {
+      this.#scale(!this.#log);
+      replace(ofUser(this.#user, this.#filters, this.#log));
+    });
     $("export").addEventListener("click", () => this.#export());
     $("more-button").addEventListener("click", () => this.#offersAll && this.#everything());
-    $("rows").addEventListener("loaded", (event) => this.#tellLoaded(event.detail));
   }
 
   async open({ user, filters, log }) {
-    if (user && user === this.#user) return this.#apply(filters);
+    if (user && user === this.#user) return this.#change(filters, log);
     this.close();
     document.title = user ? `User ${user.slice(0, 8)} · txnwatch` : "Users · txnwatch";
     show($("user-none"), !user);
@@ -63,8 +64,7 @@ export class User {
     this.#abort = new AbortController();
     $("user-title").replaceChildren("User ", el("code", {}, user));
     this.#fill(filters);
-    this.#log = log;
-    chosen($("scale"), log);
+    this.#scale(log);
     this.#stream = new Stream(`sse/transactions/${user}`, {
       row: (text) => this.#arrives(JSON.parse(text)),
       gap: () => {
@@ -112,11 +112,19 @@ export class User {
 
   // --- The table and its filters
 
+  // The address has changed.
+  #change(filters, log) {
+    clearTimeout(this.#timer);
+    if (log !== this.#log) this.#scale(log);
+    this.#fill(filters);
+    return this.#apply(filters);
+  }
+
   #fill(filters) {
     for (const name of FILTERS) {
       const field = $("filters").elements[name];
-      if (field.type === "checkbox") field.checked = filters[name] === "true";
-      else field.value = (filters[name] ?? "").slice(0, field.type === "date" ? 10 : undefined);
+      if (field.type === "checkbox") field.checked = inField(name, filters) === "true";
+      else field.value = inField(name, filters);
     }
   }
 
@@ -124,7 +132,10 @@ export class User {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       const given = new FormData($("filters"));
-      this.#apply(Object.fromEntries(FILTERS.map((name) => [name, String(given.get(name) ?? "").trim()]).filter(([, value]) => value)));
+      const texts = FILTERS.map((name) => [name, String(given.get(name) ?? "").trim()]);
+      // A field that nobody touched stands for all that the address says.
+      const exact = texts.map(([name, text]) => [name, text === inField(name, this.#filters) ? this.#filters[name] : text]);
+      this.#apply(Object.fromEntries(exact.filter(([, value]) => value)));
     }, pause);
   }
 
@@ -132,13 +143,11 @@ export class User {
     if (JSON.stringify(filters) === JSON.stringify(this.#filters)) return;
     const dates = filters.from_date !== this.#filters.from_date || filters.to_date !== this.#filters.to_date;
     this.#filters = filters;
-    if (document.activeElement?.form !== $("filters")) this.#fill(filters);
     replace(ofUser(this.#user, filters, this.#log));
     await Promise.all([this.#open(), dates ? this.#load() : null]);
   }
 
   async #open() {
-    this.#offersAll = false;
     show($("filters-problem"), false);
     for (const field of $("filters").elements) field.removeAttribute("aria-invalid");
     try {
@@ -158,14 +167,20 @@ export class User {
     for (const { parameter } of error.errors) $("filters").elements[parameter]?.setAttribute("aria-invalid", "true");
   }
 
-  #tellLoaded({ count, done }) {
-    const filtered = Object.keys(this.#filters).length;
-    say($("rows-aside"), count ? `${plural(count, "row")}${done ? "" : " so far"}${this.#filters.from_date ? "" : ", of the last 30 days"}` : "");
-    this.#offersAll = !count && done && !this.#filters.from_date;
-    if (count || !done) return;
-    say($("more-text"), filtered ? "No transaction is like that." : "There is none in the last 30 days.");
+  #tellRows() {
+    const { rows, whole } = this.#table;
+    const count = rows.length;
+    say($("rows-aside"), count ? `${plural(count, "row")}${whole ? "" : " so far"}${range(this.#filters)}` : "");
+    if (!whole) return;
+    const none = Object.keys(this.#filters).length ? "No transaction is like that." : "There is none in the last 30 days.";
+    say($("more-text"), count ? `That is all: ${plural(count, "transaction")}.` : none);
     say($("more-button"), "Look at all dates");
     show($("more-button"), this.#offersAll);
+  }
+
+  // Whether the table's button leads to all dates.
+  get #offersAll() {
+    return this.#table.whole && !this.#table.rows.length && !this.#filters.from_date;
   }
 
   #everything() {
@@ -193,14 +208,10 @@ export class User {
   #arrives(row) {
     this.#table.live(row);
     this.#currency ||= row.currency;
-    if (this.#inDates(row)) for (const series of new Set([this.#series, this.#coming])) series?.add(row);
+    const { from_date, to_date } = this.#filters;
+    if (matches(row, { from_date, to_date })) for (const series of new Set([this.#series, this.#coming])) series?.add(row);
     this.#windowDue = true;
     this.#chartDue = true;
-  }
-
-  #inDates(row) {
-    const day = row.txn_date.slice(0, 10);
-    return !(this.#filters.from_date > day) && !(this.#filters.to_date < day);
   }
 
   // What came between loading and the stream's opening, or while it was away.
@@ -254,7 +265,6 @@ export class User {
   #scale(log) {
     this.#log = log;
     chosen($("scale"), log);
-    replace(ofUser(this.#user, this.#filters, log));
     this.#draw();
   }
 
@@ -294,6 +304,19 @@ export class User {
     const highest = Math.max(...stats.amounts.map(Number), 0.01);
     $("window-amounts").replaceChildren(...stats.amounts.map((amount) => column(shown(amount), Number(amount) / highest)));
   }
+}
+
+// A filter as its field shows it: of a time of a day, the day.
+function inField(name, { [name]: value = "" }) {
+  if (name === "is_anomaly") return value.toLowerCase() === "true" ? "true" : "";
+  return name.endsWith("_date") ? value.slice(0, 10) : value;
+}
+
+// What the fields do not say of the dates.
+function range({ from_date, to_date }) {
+  if (!from_date) return to_date ? `, of the 30 days to ${to_date}` : ", of the last 30 days";
+  if (![from_date, to_date].some((text) => text?.length > 10)) return "";
+  return `, from ${from_date}${to_date ? ` to ${to_date}` : ""}`;
 }
 
 function column(text, share) {

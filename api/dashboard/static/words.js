@@ -61,8 +61,6 @@ export function sentence(row) {
 export const moment = (text) => text.slice(0, 19).replace("T", " ");
 export const instant = (milliseconds) => moment(new Date(milliseconds).toISOString());
 
-export function duration(milliseconds) {
-  return milliseconds < 10_000 ? number(milliseconds) : `${number(milliseconds / 1000)},000`;
-}
+export const duration = (milliseconds) => number(milliseconds < 10_000 ? milliseconds : Math.round(milliseconds / 1000) * 1000);
 
 export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
