@@ -36,12 +36,15 @@ _MEANING: dict[Choice, str] = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options of the fault runs."""
+    """Options of the fault runs, and of the page that is watched while much flows."""
     group = parser.getgroup("faults")
     group.addoption("--faults-file", help="Append what each fault run came to, a JSON line a run.")
     group.addoption("--faults-seed", type=int, help="First seed of the fault runs; random unless given.")
     group.addoption(
         "--faults-count", type=int, default=20, help="How often each step is killed in the slow runs."
+    )
+    parser.getgroup("browser").addoption(
+        "--page-seconds", type=int, default=60, help="How long the page is watched at 10,000/s."
     )
 
 
