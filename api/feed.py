@@ -1,17 +1,14 @@
 """The live feed of one topic: one consumer for the whole process, however many clients.
 
 The consumer runs while somebody listens. Every record is looked at once: its audience is found
-by its key, its frame is made once and shared. A client that comes back reads the past first
-(history.py) until it is near the feed, then joins it, and reads what is left of the past while
-its live frames wait. Between joining and noting where the feed stands nothing else runs, so
-nothing is missed or sent twice.
+by its key, its frame is made once and shared. How a client comes to the feed is in visit.py.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
@@ -22,10 +19,10 @@ from aiokafka.errors import KafkaError
 from api.audience import Audience, Subscription
 from api.broker import Broker, Topic
 from api.clients import Client, Frame
-from api.history import Expired, History
-from api.positions import EARLIEST, Feedpoint, Missing, behind, settle, text_of
+from api.history import History, Turn
+from api.positions import EARLIEST, Feedpoint, Missing, settle, text_of
 from api.problems import Unavailable
-from api.sse import event, heartbeat, jittered, named_event, opening, pieces
+from api.sse import event, named_event
 from api.together import Together
 
 log = logging.getLogger(__name__)
@@ -34,8 +31,6 @@ _POLL_MILLISECONDS = 500
 _POLL_RECORDS = 500
 _METADATA_MILLISECONDS = 30_000
 """How soon a partition that is added is noticed, at the latest."""
-_NEAR = 1000
-"""Offsets: a client no further behind than this joins the feed."""
 _AT_ONCE = 2000
 """Frames that are written before others get their turn."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 5.0
@@ -53,13 +48,6 @@ class Pace:
     retry_milliseconds: int
     linger_seconds: float
     start_seconds: float
-
-
-@dataclass(slots=True)
-class _Place:
-    """Where one client stands."""
-
-    point: Feedpoint
 
 
 class Feed:
@@ -80,7 +68,7 @@ class Feed:
         self.listeners = 0
         self._broker = broker
         self._history = history
-        self._pace = pace
+        self.pace = pace
         self._count_sent = count_sent
         self._audience = Audience()
         self._left_at = 0.0
@@ -147,7 +135,7 @@ class Feed:
             await consumer.stop()
 
     def _is_wanted(self) -> bool:
-        return self.listeners > 0 or time.monotonic() - self._left_at < self._pace.linger_seconds
+        return self.listeners > 0 or time.monotonic() - self._left_at < self.pace.linger_seconds
 
     def _forget(self) -> None:
         self._live.clear()
@@ -162,11 +150,11 @@ class Feed:
             self._known, self._offsets = topic, ends
             return
         beginnings = await self._broker.beginnings(self.name)
-        point, missing = settle(self._point, topic.incarnation, beginnings, ends)
+        point, missing = settle(self.point, topic.incarnation, beginnings, ends)
         self._known, self._offsets = topic, dict(point.offsets)
         if missing:
             for subscription in self._audience.everyone():
-                self._send([subscription], Frame(self._gap(point, missing, subscription.key)))
+                self._send([subscription], Frame(self.gap(point, missing, subscription.key)))
 
     async def _publish(self, records: Iterable[ConsumerRecord]) -> None:
         """Tells everyone concerned.
@@ -180,10 +168,10 @@ class Feed:
             audience = self._audience.of(record.key)
             if not audience or record.value is None:
                 continue
-            frame = Frame(event(record.value, text_of(self._topic.incarnation, self._offsets)))
+            frame = Frame(event(record.value, text_of(self.topic.incarnation, self._offsets)))
             self._send(audience, frame)
             unsent, sent = unsent + len(frame.raw), sent + len(audience)
-            if unsent > self._pace.buffer_bytes // 4 or sent > _AT_ONCE:
+            if unsent > self.pace.buffer_bytes // 4 or sent > _AT_ONCE:
                 await asyncio.sleep(0)
                 unsent, sent = 0, 0
 
@@ -206,14 +194,16 @@ class Feed:
         self._moved.clear()
 
     @property
-    def _topic(self) -> Topic:
+    def topic(self) -> Topic:
+        """What is followed; raises Unavailable before the feed has started."""
         if self._known is None:
             raise Unavailable("kafka", "Kafka does not answer.")
         return self._known
 
     @property
-    def _point(self) -> Feedpoint:
-        return Feedpoint(self._topic.incarnation, dict(self._offsets))
+    def point(self) -> Feedpoint:
+        """Where the feed stands."""
+        return Feedpoint(self.topic.incarnation, dict(self._offsets))
 
     # --- The clients -------------------------------------------------------------------------
 
@@ -232,7 +222,7 @@ class Feed:
     async def _started(self) -> None:
         await self._kafka_answers()
         try:
-            async with asyncio.timeout(self._pace.start_seconds):
+            async with asyncio.timeout(self.pace.start_seconds):
                 await self._live.wait()
         except TimeoutError:
             raise Unavailable("kafka", "Kafka does not answer.") from None
@@ -243,95 +233,37 @@ class Feed:
             self._asking = asyncio.create_task(self._broker.ends(self.name))
         await asyncio.shield(self._asking)
 
-    async def frames(
-        self, key: bytes | None, asked: Feedpoint | None, client: Client
-    ) -> AsyncGenerator[bytes, None]:
-        """What one client is sent, from `asked` on (None: from now on); to be used inside `listening`.
+    def joined(self, key: bytes | None, client: Client) -> AbstractContextManager[Subscription]:
+        """What is new is written to the client while inside, or waits until its subscription is taken."""
+        return self._audience.joined(Subscription(key, client))
 
-        Yields what is of the past, and then writes what is new to the client itself. Raises
-        Unavailable, at the latest before the second frame unless Kafka loses records meanwhile.
-        """
-        point, missing = (self._point, []) if asked is None else await self._settled(asked)
-        place = _Place(point)
-        yield opening(str(point), jittered(self._pace.retry_milliseconds))
-        if missing:
-            yield self._gap(point, missing, key)
-        async for frame in self._approach(place, key):
-            yield frame
-        with self._audience.joined(Subscription(key, client)) as subscription:
-            here = self._point
-            while behind(place.point, here):
-                async for frame in self._turn(place, here, key):
-                    yield frame
-            while waiting := subscription.take():
-                yield waiting
-            await self._beat(client)
+    async def past(self, point: Feedpoint, until: Feedpoint, key: bytes | None) -> Turn:
+        """Some of what lies between; raises Expired where Kafka no longer has it."""
+        return await self._history.read(self.topic, point, until, key)
 
-    async def _beat(self, client: Client) -> None:
-        """Keeps a client that is written to alive, until it is gone."""
-        while not client.gone:
-            await asyncio.sleep(self._pace.heartbeat_seconds - client.idle_seconds)
-            client.check(self._pace.send_seconds)
-            if client.idle_seconds >= self._pace.heartbeat_seconds and not client.gone:
-                client.write(Frame(heartbeat(str(self._point))))
-
-    async def _approach(self, place: _Place, key: bytes | None) -> AsyncIterator[bytes]:
-        """The past, until the client is near the feed and not ahead of it.
-
-        Who hears one user need not be near: of what comes meanwhile little is theirs and has to wait, and
-        reading up to a head that moves on might never end.
-        """
-        while True:
-            here = self._point
-            if place.point.incarnation != here.incarnation:
-                yield await self._resettle(place, key)
-            elif behind(here, place.point):
-                # It was served by a process that had read further. Ours will be there soon.
-                if not await self._has_moved():
-                    yield heartbeat(str(place.point))
-            elif key is None and behind(place.point, here) > _NEAR:
-                async for frame in self._turn(place, here, key):
-                    yield frame
-            else:
-                return
-
-    async def _turn(self, place: _Place, until: Feedpoint, key: bytes | None) -> AsyncIterator[bytes]:
-        """One turn of history; moves the place."""
+    async def moves(self) -> bool:
+        """Waits until the feed has moved; False when it has not for as long as a heartbeat."""
         try:
-            turn = await self._history.read(self._topic, place.point, until, key)
-        except Expired:
-            yield await self._resettle(place, key)
-            return
-        place.point = Feedpoint(place.point.incarnation, turn.offsets)
-        if not turn.frames:
-            yield heartbeat(str(place.point))
-        for piece in pieces(turn.frames):
-            yield piece
-
-    async def _has_moved(self) -> bool:
-        try:
-            async with asyncio.timeout(self._pace.heartbeat_seconds):
+            async with asyncio.timeout(self.pace.heartbeat_seconds):
                 return await self._moved.wait()
         except TimeoutError:
             return False
 
-    async def _resettle(self, place: _Place, key: bytes | None) -> bytes:
-        place.point, missing = await self._settled(place.point)
-        return self._gap(place.point, missing, key)
-
-    async def _settled(self, asked: Feedpoint) -> tuple[Feedpoint, list[Missing]]:
+    async def settled(self, asked: Feedpoint) -> tuple[Feedpoint, list[Missing]]:
+        """Where reading can go on from there, and what is missing before that."""
         beginnings, ends = await self._bounds.answer()
         if asked == EARLIEST:
-            return Feedpoint(self._topic.incarnation, beginnings), []
+            return Feedpoint(self.topic.incarnation, beginnings), []
         # The feed may have read further since the ends were asked for.
         ends = {partition: max(end, self._offsets.get(partition, 0)) for partition, end in ends.items()}
-        return settle(asked, self._topic.incarnation, beginnings, ends)
+        return settle(asked, self.topic.incarnation, beginnings, ends)
 
     async def _ask_bounds(self) -> tuple[dict[int, int], dict[int, int]]:
+        """Where each partition begins and ends."""
         return await self._broker.beginnings(self.name), await self._broker.ends(self.name)
 
-    def _gap(self, point: Feedpoint, missing: Sequence[Missing], key: bytes | None) -> bytes:
-        """What is missing, and the query that has it.
+    def gap(self, point: Feedpoint, missing: Sequence[Missing], key: bytes | None) -> bytes:
+        """The frame that tells what is missing, and the query that has it.
 
         Offsets say nothing of dates, and late transactions are dated at any time before: so the
         range is open towards the past. Its pages come newest first, and can be left at the first known row.

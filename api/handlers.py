@@ -21,6 +21,7 @@ from api.positions import Feedpoint
 from api.problems import Problem, Unavailable
 from api.queries import Database, Filters
 from api.streams import Streams
+from api.visit import Visit
 from api.windows import Windows
 
 ROW_MEDIA = ("application/json", *FORMS)
@@ -223,4 +224,6 @@ class Feeds:
             return self._streams.turn_away()
         with self._streams.place():
             async with feed.listening():
-                return await self._streams.send(request, lambda client: feed.frames(key, asked, client))
+                return await self._streams.send(
+                    request, lambda client: Visit(feed, key, client).frames(asked)
+                )

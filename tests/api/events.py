@@ -9,9 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.api.serving import Client
-
-PATIENCE = 20.0
+from tests.api.serving import PATIENCE, Client
 
 
 @dataclass(slots=True)

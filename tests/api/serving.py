@@ -1,5 +1,7 @@
 """Starts the application in the test's own process."""
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -12,6 +14,8 @@ from api.app import create_app
 from api.settings import Settings
 
 Client = TestClient[web.Request, web.Application]
+PATIENCE = 20.0
+"""Seconds."""
 DEAD = "127.0.0.1:1"
 """Nothing listens there."""
 
@@ -42,3 +46,17 @@ async def serving(
     server = TestServer(app)
     async with TestClient(server) as client:
         yield client
+
+
+async def counted(client: Client, name: str) -> float:
+    """A number of /metrics, its labels summed up."""
+    async with client.get("/metrics") as response:
+        text = await response.text()
+    return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
+
+
+async def until(client: Client, name: str, expected: float) -> None:
+    """Returns when this number of /metrics is as expected."""
+    async with asyncio.timeout(PATIENCE):
+        while await counted(client, name) != expected:  # noqa: ASYNC110  # it is on the other side of HTTP
+            await asyncio.sleep(0.02)

@@ -9,12 +9,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
 from api.broker import Broker
 from api.settings import Settings
-from tests.api.events import PATIENCE, listening
-from tests.api.rows import Worker, made, user
-from tests.api.serving import serving
-
-ALICE = user(1)
-PATH = f"/sse/transactions/{ALICE}"
+from tests.api.events import listening
+from tests.api.rows import Worker, made
+from tests.api.serving import PATIENCE, serving
+from tests.api.streams import ALICE, PATH
 
 
 @pytest.fixture
