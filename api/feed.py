@@ -23,7 +23,7 @@ from api.history import History, Turn
 from api.positions import EARLIEST, Feedpoint, Missing, settle, text_of
 from api.problems import Unavailable
 from api.sse import event, named_event
-from api.together import Together
+from api.together import Together, asked
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +123,7 @@ class Feed:
             self._live.set()
             while self._is_wanted():
                 if _partitions(consumer, topic) != topic.partitions:
+                    await asyncio.sleep(_FIRST_DELAY)  # until all brokers know of it
                     return
                 batches = await consumer.getmany(timeout_ms=_POLL_MILLISECONDS, max_records=_POLL_RECORDS)
                 for records in batches.values():
@@ -230,7 +231,7 @@ class Feed:
     async def _kafka_answers(self) -> None:
         """Raises Unavailable when it does not. Clients that come together ask once."""
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._broker.ends(self.name))
+            self._asking = asked(self._broker.ends(self.name))
         await asyncio.shield(self._asking)
 
     def joined(self, key: bytes | None, client: Client) -> AbstractContextManager[Subscription]:

@@ -106,7 +106,7 @@ class History:
 async def _read(
     consumer: AIOKafkaConsumer, topic: Topic, turn: Turn, until: Feedpoint, key: bytes | None
 ) -> None:
-    ends = {partition: until.offsets[partition.partition] for partition in topic.partitions}
+    ends = {partition: until.offsets.get(partition.partition, 0) for partition in topic.partitions}
     ahead = {partition for partition, end in ends.items() if turn.offsets.get(partition.partition, 0) < end}
     for partition in ahead:
         consumer.seek(partition, turn.offsets.get(partition.partition, 0))

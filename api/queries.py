@@ -89,6 +89,10 @@ Shape = Literal["ndjson", "csv"]
 _LINES = {"ndjson": rf"{_JSON} || E'\n'", "csv": rf"{_CSV} || E'\r\n'"}  # RFC 4180
 
 
+class TooLong(Unavailable):
+    """The statement was given up at the time that one may take."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Rows as JSON texts with commas between them, how many they are, and the last one's place."""
@@ -283,13 +287,19 @@ class Database:
         between two there is neither a transaction nor a connection. A row that is there all the while
         comes once, one that is inserted meanwhile once or not at all.
         """
-        rows = _FIRST_ROWS
+        rows, start = _FIRST_ROWS, after
         while limit is None or limit > 0:
             began = time.monotonic()
             statement = stretch_statement(
                 shape, filters, after, rows=rows, limit=limit, most_bytes=_STRETCH_BYTES
             )
-            stretch = await self._stretch(*statement)
+            try:
+                stretch = await self._stretch(*statement)
+            except TooLong:
+                if rows == 1 or after == start:
+                    raise
+                rows = max(rows // 4, 1)  # these are longer than those before
+                continue
             if stretch is None:
                 return
             rows = _next_rows(stretch, rows, time.monotonic() - began)
@@ -337,6 +347,6 @@ class Database:
                 "postgres", "Postgres has no tables of ours: run `txnwatch migrate`."
             ) from error
         except asyncpg.QueryCanceledError as error:
-            raise Unavailable("postgres", "The query took too long.") from error
+            raise TooLong("postgres", "The query took too long.") from error
         except _DOWN as error:
             raise Unavailable("postgres", "Postgres does not answer.") from error

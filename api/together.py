@@ -7,6 +7,13 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
+def asked(question: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """A question under way, whose error is no complaint if nobody is left to hear it."""
+    task = asyncio.create_task(question)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task
+
+
 class Together(Generic[T]):
     """Asks one question at a time. Who comes while one is under way shares the next one with the others.
 
@@ -21,7 +28,7 @@ class Together(Generic[T]):
     async def answer(self) -> T:
         """The answer to a question asked after this call, or the error that it ended with."""
         if self._next is None:
-            self._next = asyncio.create_task(self._asked())
+            self._next = asked(self._asked())
         return await asyncio.shield(self._next)
 
     async def _asked(self) -> T:

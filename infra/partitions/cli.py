@@ -1,9 +1,11 @@
 """`txnwatch partitions`: the months of the transactions table."""
 
 import asyncio
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from typing import Any
 
 import asyncpg
@@ -32,7 +34,9 @@ def ensure(ahead: int | None) -> None:
 
 
 @partitions.command()
-@click.option("--pages", type=click.IntRange(1), default=256, show_default=True, help="Of 8 kB, at a time.")
+@click.option(
+    "--pages", type=click.IntRange(1), default=1024, show_default=True, help="Of 8 kB, at a time, at most."
+)
 def drain(pages: int) -> None:
     """Move the default partition's rows to months of their own, also while rows are inserted.
 
@@ -41,10 +45,11 @@ def drain(pages: int) -> None:
 
     async def move(_: Settings, connection: asyncpg.Connection) -> None:
         moved = Counter[str]()
-        async for copied in draining.drain(connection, pages):
-            moved += Counter(copied.rows)
-            if sys.stderr.isatty():
-                click.echo(f"\r{copied.pages / copied.of:.0%} copied ", nl=False, err=True)
+        async with aclosing(draining.drain(connection, pages)) as steps:
+            async for copied in steps:
+                moved += Counter(copied.rows)
+                if sys.stderr.isatty():
+                    click.echo(f"\r{copied.pages / copied.of:.0%} copied ", nl=False, err=True)
         _say([f"{month}: {rows:,} rows" for month, rows in sorted(moved.items())], "moved", "nothing to move")
 
     _run(move)
@@ -77,16 +82,27 @@ def _say(names: list[str], what: str, nothing: str) -> None:
 
 def _run(act: Callable[[Settings, asyncpg.Connection], Coroutine[Any, Any, None]]) -> None:
     async def connected() -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # a coroutine that runs is in one
+        for number in (
+            signal.SIGTERM,
+            signal.SIGHUP,
+        ):  # as Ctrl-C does, so that what was begun is cleared away
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         settings = Settings.load()
         async with months.connected(settings.postgres_url) as connection:
             await act(settings, connection)
 
     try:
         asyncio.run(connected())
+    except asyncio.CancelledError:
+        raise click.Abort from None
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
     except draining.BusyError as error:
         raise click.ClickException(f"{error}: try again when it is done.") from error
+    except asyncpg.LockNotAvailableError as error:
+        raise click.ClickException("Others hold the table, or drain it: try again.") from error
     except asyncpg.ObjectNotInPrerequisiteStateError as error:
         raise click.ClickException(f"No month is made, as {error}. {error.hint}") from error
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:

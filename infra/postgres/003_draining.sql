@@ -18,6 +18,9 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtext('transactions_months')) THEN
         RETURN;
     END IF;
+    IF to_regclass('transactions_draining') IS NOT NULL THEN  -- nobody drains: it was cut short
+        PERFORM clear_transactions_draining();
+    END IF;
     FOR number IN 0 .. ahead LOOP
         first := (date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => number))
             AT TIME ZONE 'UTC';
@@ -25,7 +28,7 @@ BEGIN
         name := 'transactions_' || to_char(first AT TIME ZONE 'UTC', 'YYYY_MM');
         CONTINUE WHEN EXISTS (SELECT FROM transactions_months AS m WHERE m.starts < next AND m.ends > first);
         size := pg_relation_size('transactions_default');
-        IF size > large THEN
+        IF size > large AND EXISTS (SELECT FROM transactions_default) THEN
             RAISE object_not_in_prerequisite_state
                 USING MESSAGE = format('the default partition holds %s', pg_size_pretty(size)),
                       HINT = 'Run `txnwatch partitions drain`.';
@@ -42,14 +45,16 @@ END
 $$;
 
 -- While the default partition is drained, what happens to its rows happens to their copies as well. With
--- the rights of the one who drains: those who write need none on the copies.
-CREATE FUNCTION follow_transactions_default() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path FROM CURRENT AS $$
+-- the rights of the table's owner: those who write need none on the copies.
+CREATE FUNCTION follow_transactions_default() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         TRUNCATE transactions_draining;
     END IF;
     IF TG_OP IN ('UPDATE', 'DELETE') THEN
+        IF current_setting('transaction_isolation') <> 'read committed' THEN  -- it may not see the copy
+            RAISE serialization_failure USING MESSAGE = 'the default partition is being drained';
+        END IF;
         DELETE FROM transactions_draining WHERE id = OLD.id AND txn_date = OLD.txn_date;
     END IF;
     IF TG_OP IN ('INSERT', 'UPDATE') THEN
@@ -57,4 +62,19 @@ BEGIN
     END IF;
     RETURN NULL;
 END
+$$;
+REVOKE EXECUTE ON FUNCTION follow_transactions_default() FROM PUBLIC;
+DO $$
+BEGIN
+    EXECUTE format(
+        'ALTER FUNCTION follow_transactions_default() SET search_path = pg_catalog, %I, pg_temp', current_schema()
+    );
+END
+$$;
+
+-- Gives up the copies of a draining.
+CREATE FUNCTION clear_transactions_draining() RETURNS void LANGUAGE sql AS $$
+    DROP TRIGGER IF EXISTS follow_rows ON transactions_default;
+    DROP TRIGGER IF EXISTS follow_truncate ON transactions_default;
+    DROP TABLE IF EXISTS transactions_draining;
 $$;

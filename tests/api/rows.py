@@ -94,11 +94,11 @@ class Worker:
     async def __aexit__(self, *_: object) -> None:
         await self._producer.stop()
 
-    async def publish(self, *many: Made, each: int = 1) -> None:
+    async def publish(self, *many: Made, each: int = 1, partition: int | None = None) -> None:
         """Sends them in order, `each` of them in one transaction: a marker follows every so many."""
         for start in range(0, len(many), each):
             async with self._producer.transaction():
-                await self._send(many[start : start + each])
+                await self._send(many[start : start + each], partition)
 
     async def abort(self, *many: Made) -> None:
         """Sends them in a transaction that is given up."""
@@ -106,13 +106,13 @@ class Worker:
         await self._send(many)
         await self._producer.abort_transaction()
 
-    async def _send(self, many: Sequence[Made]) -> None:
+    async def _send(self, many: Sequence[Made], partition: int | None = None) -> None:
         for one in many:
             await self._producer.send_and_wait(
                 self._topic,
                 value=one.row,
                 key=one.txn.user_id.encode(),
-                partition=partition_of(one.txn.user_id),
+                partition=partition_of(one.txn.user_id) if partition is None else partition,
             )
 
 

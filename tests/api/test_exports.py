@@ -20,7 +20,7 @@ from api.cursors import Position
 from api.queries import Database, Filters, Stretch, _next_rows
 from api.settings import Settings
 from tests.api.rows import FLAG, made, store, user
-from tests.api.serving import Client, serving
+from tests.api.serving import PATIENCE, Client, serving
 from tests.integration.test_api_process import listening
 
 ALICE, BOB = user(1), user(2)
@@ -197,6 +197,23 @@ async def test_an_export_that_fails_midway_is_not_taken_for_the_whole(
                 await response.read()
 
 
+async def test_an_export_outlives_a_statement_that_took_too_long(
+    pages_settings: Settings, database: str
+) -> None:
+    await fill(database, 200_000)
+    query, headers = {"user_id": ALICE, **EVER}, {"Accept": CSV}
+    async with (
+        serving(pages_settings, query_seconds=2) as client,
+        client.get("/transactions", params=query, headers=headers) as response,
+    ):
+        assert response.status == 200
+        async with locked(database, "transactions") as locking:
+            reading = asyncio.create_task(response.text())
+            first = await waits_since(locking, unlike=None)
+            await waits_since(locking, unlike=first)
+        assert len(of_csv(await reading)) == 200_000
+
+
 async def test_a_client_that_does_not_read_holds_nothing_in_postgres(
     pages_settings: Settings, database: str
 ) -> None:
@@ -254,15 +271,28 @@ def test_the_next_stretch_looks_at_what_should_fit_and_at_less_where_rows_come_s
 
 
 @asynccontextmanager
-async def locked(database: str, *tables: str) -> AsyncIterator[None]:
+async def locked(database: str, *tables: str) -> AsyncIterator[asyncpg.Connection]:
     """Nobody else can read these tables while inside."""
     connection = await asyncpg.connect(database, server_settings={"lock_timeout": "5s"})
     try:
         async with connection.transaction():
             await connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
-            yield
+            yield connection
     finally:
         await connection.close()
+
+
+async def waits_since(locking: asyncpg.Connection, *, unlike: datetime | None) -> datetime:
+    """When the statement began that waits for the lock, once it is another one."""
+    asked = (
+        "SELECT query_start FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(PATIENCE):
+        while (since := await locking.fetchval(asked)) in (None, unlike):
+            await locking.execute("SELECT pg_stat_clear_snapshot(), pg_sleep(0.02)")
+    assert isinstance(since, datetime)
+    return since
 
 
 async def fill(database: str, count: int, *, note: int = 100) -> None:

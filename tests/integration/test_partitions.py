@@ -105,6 +105,7 @@ async def test_draining_moves_every_row_to_its_month_a_few_pages_at_a_time(
     async with aclosing(drain(connection, 1)) as batches:
         copied = [one async for one in batches]
     assert len(copied) == copied[-1].pages == copied[-1].of > 10
+    assert all(sum(one.rows.values()) <= 8192 // 90 for one in copied)
     assert await by_partition(connection) == sum([Counter(one.rows) for one in copied], Counter())
     assert await by_partition(connection) == {
         "transactions_2018_04": 48, "transactions_2018_05": 744, "transactions_2018_06": 210
@@ -167,22 +168,83 @@ async def test_a_draining_that_was_cut_short_leaves_all_as_it_was(
         await anext(batches)
     assert await by_partition(connection) == {"transactions_default": 1000}
     await fill(connection, "2018-04-01 00:30Z", 1)  # no copy is looked for
-    async with months.connected(database) as killed:
-        batches = drain(killed, 1)
-        await anext(batches)
-        killed.terminate()
-        await fill(connection, "2018-04-01 00:40Z", 1)  # goes to the copy that is left
-        with pytest.raises(asyncpg.InterfaceError):
-            await anext(batches)
+    await killed(connection, database)
+    await fill(connection, "2018-04-01 00:40Z", 1)  # goes to the copy that is left
     assert await drained(connection) == 1002
     assert await by_partition(connection) == {"transactions_2018_04": 1002}
 
 
-async def test_copies_follow_what_happens_to_the_rows(connection: asyncpg.Connection, database: str) -> None:
-    """Whoever writes needs no rights on the copies."""
+async def killed(connection: asyncpg.Connection, database: str) -> None:
+    """A draining that was killed after its first page."""
+    async with months.connected(database) as one:
+        pid = one.get_server_pid()
+        batches = drain(one, 1)
+        await anext(batches)
+        one.terminate()
+        with pytest.raises(asyncpg.InterfaceError):
+            await anext(batches)
+    async with asyncio.timeout(20):
+        while await connection.fetchval("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", pid):
+            pass
+
+
+async def test_what_a_killed_draining_left_goes_when_months_are_made(
+    connection: asyncpg.Connection, database: str
+) -> None:
     await fill(connection, "2018-04-01Z", 1000, "1 minute")
-    role = f"writer_{uuid4().hex}"
-    await connection.execute(f"CREATE ROLE {role}; GRANT ALL ON transactions TO {role}")
+    await killed(connection, database)
+    tables = "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p') AND relname LIKE 'transactions%'"
+    assert await connection.fetchval(tables) == 5  # the table and its default partition; three of copies
+    assert len(await months.ensure(connection, 0)) == 1
+    assert await connection.fetchval(tables) == 3
+    await fill(connection, "2018-04-01 00:40Z", 1)
+    assert await by_partition(connection) == {"transactions_default": 1001}
+
+
+async def test_a_draining_that_is_told_to_stop_clears_up(
+    connection: asyncpg.Connection, database: str, tmp_path: Path
+) -> None:
+    await fill(connection, "2018-04-01Z", 100_000, "1 minute")
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("txnwatch"), "partitions", "drain", "--pages", "1",
+        cwd=tmp_path, env={"POSTGRES_URL": database}, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(20):
+        while await connection.fetchval("SELECT to_regclass('transactions_draining') IS NULL"):
+            pass
+        process.terminate()
+        _, said = await process.communicate()
+    assert (process.returncode, said) == (1, b"Aborted!\n")
+    assert await connection.fetchval("SELECT to_regclass('transactions_draining') IS NULL")
+    assert await connection.fetchval("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal") == 0
+    assert await by_partition(connection) == {"transactions_default": 100_000}
+
+
+async def test_rows_are_not_removed_unseen_by_an_older_transaction(
+    connection: asyncpg.Connection, database: str
+) -> None:
+    """It would not see the copy that has to go as well."""
+    await fill(connection, "2018-04-01Z", 1000, "1 minute")
+    async with months.connected(database) as older, older.transaction(isolation="repeatable_read"):
+        assert await older.fetchval("SELECT 1") == 1  # its snapshot
+        async with aclosing(drain(connection, 1)) as batches:
+            await anext(batches)
+            with pytest.raises(asyncpg.SerializationError, match="is being drained"):
+                await older.execute("DELETE FROM transactions")
+
+
+async def test_copies_follow_what_happens_to_the_rows(connection: asyncpg.Connection, database: str) -> None:
+    """Whoever writes needs no rights on the copies, and whoever drains is not whose they are."""
+    await fill(connection, "2018-04-01Z", 1000, "1 minute")
+    role, owner = f"writer_{uuid4().hex}", f"owner_{uuid4().hex}"
+    await connection.execute(
+        f"""
+        CREATE ROLE {role}; CREATE ROLE {owner}; GRANT ALL ON transactions TO {role};
+        ALTER TABLE transactions OWNER TO {owner}; ALTER TABLE transactions_default OWNER TO {owner};
+        ALTER VIEW transactions_months OWNER TO {owner}; GRANT CREATE ON SCHEMA public TO {owner};
+        ALTER FUNCTION follow_transactions_default OWNER TO {owner}
+        """
+    )
     try:
         async with months.connected(database) as writer, aclosing(drain(connection, 1)) as batches:
             await writer.execute(f"SET ROLE {role}")
@@ -210,8 +272,10 @@ async def test_copies_follow_what_happens_to_the_rows(connection: asyncpg.Connec
         assert [row["status"] for row in before].count("changed") == 4
         assert len(before) == 1000 + 2 - 4
         assert not (await by_partition(connection)).get("transactions_default")
+        owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE tablename LIKE 'transactions%'"
+        assert [row[0] for row in await connection.fetch(owners)] == [owner]
     finally:
-        await connection.execute(f"REVOKE ALL ON transactions FROM {role}; DROP ROLE {role}")
+        await connection.execute(f"DROP OWNED BY {role}, {owner} CASCADE; DROP ROLE {role}, {owner}")
 
 
 async def test_rows_that_are_all_taken_away_meanwhile_do_not_come_back(
@@ -261,9 +325,20 @@ async def test_no_month_is_made_while_the_default_partition_is_large(
         await months.ensure(connection, 1)
     assert await Upkeep(database, ahead=1, retention=0, seconds=3).once()
     assert "as the default partition holds 6" in caplog.text
+    await connection.execute("CREATE TABLE kept AS SELECT * FROM transactions")
+    await connection.execute("DELETE FROM transactions")
+    assert len(await months.ensure(connection, 0)) == 1  # large, and empty
+    await connection.execute("INSERT INTO transactions SELECT * FROM kept")
     assert await drained(connection, 1000) == 35000
-    assert len(await months.ensure(connection, 1)) == 2
+    assert len(await months.ensure(connection, 1)) == 1
     assert await months.ensure(connection, 1) == []
+
+
+async def test_more_months_than_fit_into_a_transaction(connection: asyncpg.Connection) -> None:
+    await fill(connection, "1900-01-01Z", 1500, "1 month")
+    assert await drained(connection) == 1500
+    assert len(await names(connection)) == 1500
+    assert not (await by_partition(connection)).get("transactions_default")
 
 
 async def test_the_first_and_the_last_month_that_there_are_drain_too(connection: asyncpg.Connection) -> None:

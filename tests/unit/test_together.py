@@ -1,6 +1,7 @@
 """Questions that are shared."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -54,6 +55,20 @@ async def test_an_error_is_for_those_who_asked_and_for_no_later_one() -> None:
     later = await came(together, 1)
     question.answers.put_nowait(None)
     assert await later[0] == 2
+
+
+async def test_an_error_that_nobody_is_left_to_hear_is_no_complaint(caplog: pytest.LogCaptureFixture) -> None:
+    question = Question()
+    [leaving] = await came(Together(question), 1)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    question.answers.put_nowait(OSError("away"))
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait([task])
+        del task
+    gc.collect()
+    assert not caplog.records
 
 
 async def test_who_leaves_takes_the_answer_from_nobody() -> None:

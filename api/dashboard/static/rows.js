@@ -2,11 +2,18 @@
 
 import { isFlagged } from "./words.js";
 
-// Hundredths, exact; null for what is no amount.
+// Hundredths, exact, of a number as JSON writes it; null for what is no amount.
 export function hundredths(text) {
-  const match = /^([0-9]{1,18})(?:\.([0-9]{1,2}))?$/.exec(text);
-  return match ? BigInt(match[1] + (match[2] ?? "").padEnd(2, "0")) : null;
+  const [, minus, units, fraction = "", exponent = "0"] = NUMBER.exec(text) ?? [];
+  if (!units) return null;
+  const digits = `${units}${fraction}`.replace(/^0+(?=.)/, "");
+  const zeros = Number(exponent) - fraction.length + 2;
+  if (digits === "0") return 0n;
+  if (minus || digits.length + zeros > 20 || !/^0*$/.test(zeros < 0 ? digits.slice(zeros) : "")) return null;
+  return zeros < 0 ? BigInt(digits.slice(0, zeros)) : BigInt(digits + "0".repeat(zeros));
 }
+
+const NUMBER = /^(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:e([-+]?[0-9]+))?$/i;
 
 // UTC times as texts that sort: to the microsecond, however many digits were given.
 const sortable = (time) => time.replace("Z", "").replace(/^(.{19})$/, "$1.").padEnd(26, "0");
@@ -37,7 +44,8 @@ const MOMENT = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9}))?(Z
 // A date, or a time of a day, as it sorts; `rest` is what a date alone stands for.
 function moment(text, rest) {
   const [, day, minutes, seconds = ":00", fraction = "", offset = "Z"] = MOMENT.exec(text) ?? [];
-  if (!minutes) return day ? `${day}T${rest}` : null;
+  if (!day || utc(Date.parse(`${day}T00:00Z`) || 0).slice(0, 10) !== day) return null; // no such day
+  if (!minutes) return `${day}T${rest}`;
   const zone = offset.toUpperCase().replace(" ", "+").replace(/(\d\d):?(\d\d)$/, "$1:$2");
   const at = Date.parse(`${day}T${minutes}${seconds}${zone}`);
   return Number.isNaN(at) ? null : sortable(`${utc(at)}.${fraction.slice(0, 6)}`);

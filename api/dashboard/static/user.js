@@ -250,12 +250,14 @@ export class User {
 
   async #draw() {
     this.#chartDue = false;
-    if (!this.#series) return;
+    const series = this.#series;
+    if (!series) return;
     const chart = $("chart-amounts");
-    await draw(chart, this.#series.figure({ log: this.#log, held: this.#held }));
+    await draw(chart, series.figure({ log: this.#log, held: this.#held }));
+    if (series !== this.#series) return;
     const { window } = this.#rule;
     const dates = this.#filters.from_date || this.#filters.to_date ? "in these dates" : "of the last 30 days";
-    say($("amounts-aside"), `The newest ${number(this.#series.count)} ${dates}, whatever their amounts. The lines show what each was compared with: the mean of the ${window} before it.`);
+    say($("amounts-aside"), `The newest ${number(series.count)} ${dates}, whatever their amounts. The lines show what each was compared with: the mean of the ${window} before it.`);
     if (!chart.dataset.listens && chart.on) {
       chart.dataset.listens = "true";
       chart.on("plotly_click", ({ points: [point] }) => point.customdata && details(point.customdata));

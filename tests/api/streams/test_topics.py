@@ -8,6 +8,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
 from api.broker import Broker
+from api.positions import parse
 from api.settings import Settings
 from tests.api.events import listening
 from tests.api.rows import Worker, made
@@ -42,12 +43,13 @@ async def test_a_partition_that_is_added_is_heard_from_its_beginning(
             while len((await admin.describe_topics([settings.scored_topic]))[0]["partitions"]) < 64:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         async with publishing(settings) as worker:
-            await worker.publish(made(ALICE, 2), made(ALICE, 3))
+            await worker.publish(made(ALICE, 2), made(ALICE, 3), partition=63)
         assert await stream.rows(2) == [made(ALICE, n).shown for n in (2, 3)]
         last_id = stream.last_id
+        assert parse(last_id).offsets[63] >= 2
     async with serving(settings) as client, listening(client, PATH, last_id) as stream:
         async with publishing(settings) as worker:
-            await worker.publish(made(ALICE, 4))
+            await worker.publish(made(ALICE, 4), partition=63)
         assert await stream.rows(1) == [made(ALICE, 4).shown]
 
 
