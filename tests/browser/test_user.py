@@ -2,14 +2,17 @@
 
 import csv
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from api.params import FROM
+from schemas.money import parse_amount
 from tests.api.rows import FLAG, START, Made, Worker, made, user
 from tests.browser.chromium import Visit, visiting
 from tests.browser.site import Site
@@ -454,3 +457,44 @@ async def test_a_user_is_found_by_how_the_id_begins(pages: Site, visit: Visit) -
     await expect(page.get_by_role("heading", level=1)).to_have_text(f"User {wanted}")
     await page.go_back()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Users")
+
+
+AMOUNTS = """
+0 -0 0.00 12 12.3 12.30 12.300 12.345 1.23e1 123E-2 1e-3 1e17 1e18 999999999999999999.99 1e-999999999
+007 00.1 -1 -0.00 +1 .5 1. 1,5 NaN Infinity 0x10 1_000 1e 1e+2
+"""
+DATES = """
+2024-02-29 2023-02-29 2024-13-01 2024-00-10 0001-01-01 0000-01-01 9999-12-31 10000-01-01 2024-1-1 today
+2024-02-29T23:59:60Z 2024-02-30T00:00:00Z 2024-02-29T12:00 2024-02-29T12:00:00.5Z
+2024-02-29T12:00:00+0530 2024-02-29t12:00:00z 2024-02-29T12
+"""
+
+
+async def test_the_page_reads_amounts_and_dates_as_the_api_does(pages: Site, visit: Visit) -> None:
+    amounts, dates = AMOUNTS.split(), DATES.split()
+    page = await visit.open(pages.view())
+    read = await page.evaluate(
+        """async ([amounts, dates]) => {
+            const { hundredths, matches } = await import(new URL("rows.js", document.scripts[0].src));
+            const row = { txn_date: "9999-12-31T23:59:59.999999Z", amount: "1.00", meta_data: {} };
+            return [
+                amounts.map((text) => hundredths(text)?.toString() ?? null),
+                dates.map((from_date) => matches(row, { from_date, to_date: "9999-12-31" })),
+            ];
+        }""",
+        [amounts, dates],
+    )
+    assert dict(zip(amounts, read[0], strict=True)) == {
+        text: None if (amount := meant(parse_amount, text)) is None else str(amount) for text in amounts
+    }
+    assert dict(zip(dates, read[1], strict=True)) == {
+        text: meant(FROM.parse, text) is not None for text in dates
+    }
+
+
+def meant(parse: Callable[[str], Any], text: str) -> Any:
+    """What the API reads; None for what it refuses."""
+    try:
+        return parse(text)
+    except ValueError:
+        return None

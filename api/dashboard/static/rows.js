@@ -39,7 +39,7 @@ export function matches(row, { from_date, to_date, min_amount = "0", max_amount 
   return inside && (!is_anomaly || is_anomaly.toLowerCase() === flagged);
 }
 
-const MOMENT = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9}))?(Z|[-+ ]\d\d:?\d\d)?)?$/i;
+const MOMENT = /^((?!0000)\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9}))?(Z|[-+ ]\d\d:?\d\d)?)?$/i;
 
 // A date, or a time of a day, as it sorts; `rest` is what a date alone stands for.
 function moment(text, rest) {
