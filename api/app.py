@@ -18,6 +18,7 @@ from api.dashboard.group import Group
 from api.dashboard.handlers import Data
 from api.dashboard.page import Page
 from api.dashboard.pulse import Pulse, Topics
+from api.database import Database
 from api.docs import Docs
 from api.exports import Exports
 from api.feed import Feed, Pace
@@ -27,7 +28,6 @@ from api.http import Cors, Handler, counting, problems
 from api.metrics import Metrics
 from api.openapi import document
 from api.params import read
-from api.queries import Database
 from api.routes import Route, dashboard_routes, routes
 from api.settings import Settings
 from api.streams import Streams

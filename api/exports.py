@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.hdrs import METH_HEAD
 
 from api.problems import Unavailable
-from api.queries import Shape
+from api.statements import Shape
 
 log = logging.getLogger(__name__)
 

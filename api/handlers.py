@@ -13,13 +13,14 @@ from api.accept import preferred
 from api.answers import Dependency, Health, Readiness, UsersPage
 from api.cache import QueryCache
 from api.cursors import Cursors, Position
+from api.database import Database
 from api.exports import FORMS, Exports
 from api.feed import Feed
 from api.metrics import CONTENT_TYPE as METRICS_TYPE
 from api.metrics import Metrics
 from api.positions import Feedpoint
 from api.problems import Problem, Unavailable
-from api.queries import Database, Filters
+from api.statements import Filters
 from api.streams import Streams
 from api.visit import Visit
 from api.windows import Windows

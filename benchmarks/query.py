@@ -21,7 +21,7 @@ import click
 import msgspec
 
 from api.cursors import Position
-from api.queries import page_statement, rows_statement
+from api.statements import page_statement, rows_statement
 from benchmarks.bed import Bed, free_port, new_run
 from benchmarks.contenders import TXNWATCH
 from benchmarks.environments import ROOT, UnavailableError, peer_python

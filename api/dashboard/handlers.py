@@ -12,7 +12,7 @@ from api.broker import Broker
 from api.dashboard.answers import Rule, UserIds, Workers
 from api.dashboard.group import Group
 from api.dashboard.pulse import Pulse
-from api.queries import Database
+from api.database import Database
 
 _KEPT_SECONDS = 1.0
 _SUGGESTED = 10

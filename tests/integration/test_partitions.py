@@ -16,7 +16,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from api.queries import Filters, page_statement
+from api.statements import Filters, page_statement
 from api.upkeep import Upkeep
 from infra.partitions import months
 from infra.partitions.drain import BusyError, drain
