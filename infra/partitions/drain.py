@@ -144,9 +144,9 @@ async def _copy(connection: asyncpg.Connection, most: int) -> AsyncGenerator[Cop
         step = partial(connection.fetch, _COPY, f"({page},0)", f"({page + pages},0)")
         began = time.monotonic()
         rows = await _locked(connection, "transactions_default", step, "SHARE ROW EXCLUSIVE")
+        took = time.monotonic() - began
         page += pages
         yield Copied(min(page, size), size, dict(rows))
-        took = time.monotonic() - began
         if took > _STEP_SECONDS:
             pages = max(pages // 2, 1)
         elif took < _STEP_SECONDS / 3:
