@@ -5,6 +5,7 @@ import errno
 import logging
 import resource
 import signal
+import sys
 import time
 from contextlib import suppress
 
@@ -37,22 +38,17 @@ def api(host: str | None, port: int | None) -> None:
     """Serve pages of the past, streams of the present, and their documentation."""
     settings = _settings()
     _log_to_stderr()
-    settings = _within_limit_of_files(settings)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(settings, host or settings.host, settings.port if port is None else port))
 
 
-def _within_limit_of_files(settings: Settings) -> Settings:
-    """As many live clients as are wished for, and as the system lets this process have open files."""
+def _most_clients() -> int:
+    """As many live clients as the system lets this process have open files."""
     with suppress(ValueError, OSError):
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if limit == resource.RLIM_INFINITY or limit >= settings.stream_clients + _OTHER_FILES:
-        return settings
-    clients = max(1, limit - _OTHER_FILES)
-    log.warning("%d files may be open here: at most %d live clients are served", limit, clients)
-    return settings.model_copy(update={"stream_clients": clients})
+    return sys.maxsize if limit == resource.RLIM_INFINITY else max(1, limit - _OTHER_FILES)
 
 
 def _settings() -> Settings:
@@ -67,8 +63,9 @@ async def _serve(settings: Settings, host: str, port: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    clients = min(settings.stream_clients, _most_clients())
     runner = web.AppRunner(
-        create_app(settings),
+        create_app(settings.model_copy(update={"stream_clients": clients})),
         access_log=None,
         handler_cancellation=True,  # a client that leaves frees what it held at once
         shutdown_timeout=_STOP_SECONDS,
@@ -77,6 +74,8 @@ async def _serve(settings: Settings, host: str, port: int) -> None:
     try:
         await runner.setup()
         await _listen(runner, host, port)
+        if clients < settings.stream_clients:
+            log.warning("few files may be open here: at most %d live clients are served", clients)
         log.info("listening on %s", " ".join(_url(address) for address in runner.addresses))
         await stop.wait()
         log.info("stopping")
