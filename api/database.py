@@ -142,7 +142,7 @@ class Database:
             except TooLong:
                 if rows == 1 or after == start:
                     raise
-                rows = max(rows // 4, 1)  # these are longer than those before
+                rows = max(rows // 16, 1)  # these are longer than those before
                 continue
             if stretch is None:
                 return

@@ -189,7 +189,7 @@ async def test_an_export_that_fails_midway_is_not_taken_for_the_whole(
     await fill(database, 200_000)
     query, headers = {"user_id": ALICE, **EVER}, {"Accept": CSV}
     async with (
-        serving(pages_settings, query_seconds=0.5) as client,
+        serving(pages_settings, query_seconds=1) as client,
         client.get("/transactions", params=query, headers=headers) as response,
     ):
         assert response.status == 200
