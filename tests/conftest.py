@@ -44,7 +44,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--faults-count", type=int, default=20, help="How often each step is killed in the slow runs."
     )
     parser.getgroup("browser").addoption(
-        "--page-seconds", type=int, default=60, help="How long the page is watched at 10,000/s."
+        "--page-seconds",
+        type=int,
+        default=60,
+        help="How long the page is watched at 10,000/s (and --timeout longer).",
     )
 
 
