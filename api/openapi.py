@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
+from api import examples
 from api.params import Parameter, declared
 from api.problems import CONTENT_TYPE as PROBLEM_TYPE
-from api.problems import ParameterError, ProblemDocument
+from api.problems import ProblemDocument
 from api.routes import Route
 from schemas.scored import Scored
 
@@ -17,47 +18,11 @@ _EXPORT = (
     "One row a line, and all of the range, as following the pages would show it: a row that is inserted "
     "meanwhile may be missing. What fails midway ends the connection before the answer's end."
 )
-_ROW = {
-    "id": "6f1c2d3e-4a5b-4c6d-8e7f-8091a2b3c4d5",
-    "user_id": "0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c",
-    "amount": "1385.86",
-    "currency": "EUR",
-    "txn_date": "2018-04-01T00:00:31Z",
-    "status": "paid",
-    "meta_data": {
-        "is_anomaly": True,
-        "detector": "rolling_mean",
-        "mean": "134.43",
-        "window": 15,
-        "ratio": 10.31,
-        "threshold": "672.15",
-    },
-}
-# Where the kind itself has none.
-_EXAMPLES = {
-    "limit": 100,
-    "cursor": "AAVoviljRcBvHC0-SltMbY5_gJGis8TVCmZ1M0vfk8eNkIjb3aEbSLIk",
-    "is_anomaly": True,
-    "after": 1522540831000,
-    "prefix": "0b6c2c1e-3d",
-}
-_FILES = {"/docs/{file}": "swagger-ui.css", "/dashboard/{file}": "style.css"}
-_PROBLEM = msgspec.to_builtins(
-    ProblemDocument(
-        title="Unprocessable Entity",
-        status=422,
-        detail="Not accepted: limit.",
-        errors=[ParameterError("limit", "must be a whole number from 1 to 1000")],
-    )
-)
-_EVENTS = (
-    ": txnwatch\nretry: 2741\nid: 1f0c9a3e.0-14.1-7.2-0.3-99\n\n"
-    f"id: 1f0c9a3e.0-15.1-7.2-0.3-99\ndata: {msgspec.json.encode(_ROW).decode()}\n\n"
-)
 _EVENTS_ABOUT = (
     "Each `data:` is one row. `event: gap` is told when records before this are no longer in Kafka; its data "
-    "has `missing`, by partition, and `fetch`, the query that has the rows. A comment comes at least every "
-    "few seconds. `retry:` says when to come back: with the last `id:`, nothing is missed or sent twice."
+    "has `missing`, by partition, and `fetch`, the query that has the rows. A comment comes when nothing "
+    "else has for a while. `retry:` says when to come back: with the last `id:`, nothing is missed or sent "
+    "twice."
 )
 
 _REFERENCE = "#/components/schemas/{name}"
@@ -65,14 +30,15 @@ _REFERENCE = "#/components/schemas/{name}"
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
     """The whole document; every route is in it."""
-    types = [*dict.fromkeys(route.body for route in routes if route.body), ProblemDocument, Scored]
+    types: list[Any] = [*dict.fromkeys(route.body for route in routes if route.body), ProblemDocument, Scored]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     schema_of = dict(zip(types, schemas, strict=True))
     for component in components.values():
         # An indented line would be shown as code.
         component["description"] = cleandoc(component.get("description", ""))
-    components["Scored"]["examples"] = [_ROW]
-    components["ProblemDocument"]["examples"] = [_PROBLEM]
+    for one in types:
+        if one in examples.BODIES:
+            components[one.__name__]["examples"] = [msgspec.to_builtins(examples.BODIES[one])]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -96,7 +62,9 @@ def _operation(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _parameter(route: Route, parameter: Parameter) -> dict[str, Any]:
-    example = _FILES[route.path] if parameter.name == "file" else _EXAMPLES.get(parameter.name)
+    example = (
+        examples.FILES[route.path] if parameter.name == "file" else examples.PARAMETERS.get(parameter.name)
+    )
     schema = dict(parameter.kind.schema)
     schema.setdefault("examples", [example])
     if parameter.default is not None:
@@ -125,6 +93,7 @@ def _responses(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
             "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
             "content": problem,
         }
+    responses["default"] = {"description": "Any other problem, such as 405 or 500.", "content": problem}
     return responses
 
 
@@ -136,7 +105,7 @@ def _success(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {route.media: {"schema": schema}}
     if route.streams:
         schema |= {"description": _EVENTS_ABOUT, "x-data": schema_of[Scored]}
-        content[route.media]["example"] = _EVENTS
+        content[route.media]["example"] = examples.EVENTS
     content |= {media: {"schema": {"type": "string", "description": _EXPORT}} for media in route.exports}
     answer: dict[str, Any] = {"description": "What was asked for.", "content": content}
     if route.pages:

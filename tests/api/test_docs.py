@@ -25,6 +25,11 @@ ROUTES = {
     "/users/{user_id}/stats", "/transactions", "/anomalies", "/sse/transactions/{user_id}", "/sse/anomalies",
 }  # fmt: skip
 
+WITHOUT_SERVICES = {
+    "/", "/docs", "/docs/{file}", "/openapi.json", "/health", "/metrics",
+    "/dashboard", "/dashboard/{file}", "/dashboard/data/rule",
+}  # fmt: skip
+
 
 @pytest.fixture
 async def document(client: Client) -> dict[str, Any]:
@@ -78,6 +83,8 @@ async def test_the_document_has_the_structure_of_openapi_3_1(document: dict[str,
             assert one["in"] != "path" or one["required"] is True
             jsonschema.Draft202012Validator.check_schema(one["schema"])
         assert any(status[0] in "23" for status in operation["responses"])
+        assert set(operation["responses"]) >= {"422", "default"}
+        assert ("503" in operation["responses"]) == (path not in WITHOUT_SERVICES)
         assert all(one["description"] for one in operation["responses"].values())
     for schema in document["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
@@ -85,7 +92,15 @@ async def test_the_document_has_the_structure_of_openapi_3_1(document: dict[str,
 
 def test_examples_are_what_they_are_examples_of(document: dict[str, Any]) -> None:
     seen = 0
-    for name in ("Scored", "ProblemDocument"):
+    bodies = {
+        content["schema"]["$ref"].rpartition("/")[2]
+        for path in document["paths"].values()
+        for response in path["get"]["responses"].values()
+        for content in response.get("content", {}).values()
+        if "$ref" in content["schema"]
+    }
+    assert len(bodies) > 10
+    for name in {"Scored", *bodies}:
         schema = {**document["components"]["schemas"][name], "components": document["components"]}
         for example in schema["examples"]:
             jsonschema.validate(example, schema)
