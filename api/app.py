@@ -1,5 +1,6 @@
 """The composition root: from settings to an application. The only place that wires."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -35,6 +36,8 @@ from api.upkeep import Upkeep
 from api.windows import WindowMirror, Windows, WorkerView
 
 _REDIS_CONNECTIONS = 20
+_PART = re.compile(r"{(\w+)}")
+"""A parameter in a path. Left to aiohttp it would match no braces, and a UUID in them be no page at all."""
 
 
 def _utc_now() -> datetime:
@@ -117,7 +120,8 @@ def _serving(table: Sequence[Route], metrics: Metrics, cors: Cors) -> web.Applic
     app.on_response_prepare.append(cors.on_prepare)
     for route in table:
         # A HEAD for a stream would wait for a body that is never sent.
-        app.router.add_get(route.path, _handler(route), allow_head=not route.streams)
+        path = _PART.sub(r"{\1:[^/]+}", route.path)
+        app.router.add_get(path, _handler(route), allow_head=not route.streams)
     return app
 
 

@@ -61,7 +61,7 @@ def routes(service: Service, pages: Pages, feeds: Feeds, docs: Docs, cursors: Cu
             answer=docs.asset,
             summary="A file of this documentation.",
             parameters=inputs.Asset,
-            media="application/octet-stream",
+            media="*/*",
             finds=True,
         ),
         Route(path="/openapi.json", answer=docs.openapi, summary="This description.", body=dict[str, Any]),
@@ -143,7 +143,7 @@ def dashboard_routes(page: Page, data: Data) -> tuple[Route, ...]:
             answer=page.asset,
             summary="A file of the dashboard.",
             parameters=inputs.Asset,
-            media="application/octet-stream",
+            media="*/*",
             finds=True,
         ),
         Route(

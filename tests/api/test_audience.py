@@ -1,3 +1,5 @@
+from contextlib import ExitStack
+
 import pytest
 
 from api.audience import Audience, Subscription
@@ -145,3 +147,30 @@ def test_leaving_keeps_the_others_of_the_same_key() -> None:
         with audience.joined(second):
             audience.discard(second)
         assert audience.of(b"k") == (first,)
+
+
+class Key(bytes):
+    """A user's key that counts what it is compared with."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Key.compared += 1
+        return bytes.__eq__(self, other)
+
+    __hash__ = bytes.__hash__
+
+
+def test_no_stranger_is_looked_at_for_a_record() -> None:
+    audience = Audience()
+    client = client_of(Transport())
+    mine, everything = Subscription(Key(b"mine"), client), Subscription(None, client)
+    with ExitStack() as stack:
+        for one in (mine, everything, *(Subscription(Key(b"%d" % n), client) for n in range(1000))):
+            stack.enter_context(audience.joined(one))
+        Key.compared = 0
+        assert set(audience.of(Key(b"mine"))) == {mine, everything}
+        assert audience.of(Key(b"nobody's")) == (everything,)
+        audience.discard(mine)
+        assert audience.of(Key(b"mine")) == (everything,)
+        assert Key.compared < 10

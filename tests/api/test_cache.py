@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from api.cache import QueryCache
 from api.settings import Settings
-from tests.api.rows import START, made, store, user
-from tests.api.serving import serving
+from tests.api.rows import FLAG, START, made, store, user
+from tests.api.serving import counted, serving
 
 ALICE, BOB = user(1), user(2)
 
@@ -142,21 +142,53 @@ async def test_a_range_that_has_ended_is_kept_for_longer(pages_settings: Setting
 
 async def test_no_filter_is_answered_with_another_ones_rows(pages_settings: Settings, database: str) -> None:
     many = [
-        made(owner, n, hundredths=n, after=timedelta(hours=n)) for owner in (ALICE, BOB) for n in range(6)
+        made(owner, n, hundredths=n, after=timedelta(hours=n), flag=None if n % 2 else FLAG)
+        for owner in (ALICE, BOB)
+        for n in range(6)
     ]
     await store(database, many)
-    queries: list[dict[str, str | int]] = [
-        {"user_id": owner, "from_date": "2018-01-01", **more}
-        for owner in (ALICE, BOB)
-        for more in ({}, {"limit": 2}, {"min_amount": "0.03"}, {"max_amount": "0.03"}, {"is_anomaly": "true"})
-    ]
     async with (
         serving(pages_settings, query_cache_seconds=0) as plain,
         serving(pages_settings, query_cache_seconds=60) as kept,
     ):
-        for query in (*queries, *queries):
-            expected, got = [await one.get("/transactions", params=query) for one in (plain, kept)]
+        asked: list[tuple[str, dict[str, str | int]]] = []
+        for owner in (ALICE, BOB):
+            every: dict[str, str | int] = {"user_id": owner, "from_date": "2018-01-01"}
+            async with plain.get("/transactions", params={**every, "limit": 3}) as response:
+                cursor = (await response.json())["cursor"]
+            varied: tuple[dict[str, str | int], ...] = (
+                {}, {"limit": 2}, {"min_amount": "0.03"}, {"max_amount": "0.03"}, {"is_anomaly": "true"},
+                {"is_anomaly": "false"}, {"from_date": "2018-04-01T01:30"}, {"to_date": "2018-04-01T01:30"},
+                {"cursor": cursor},
+            )  # fmt: skip
+            asked += [("/transactions", {**every, **more}) for more in varied]
+            asked += [("/anomalies", {**every, **more}) for more in ({"limit": 1}, {"cursor": cursor})]
+        asked += [("/anomalies", {"from_date": "2018-01-01"})]
+        answers = set()
+        for path, query in (*asked, *asked):
+            expected, got = [await one.get(path, params=query) for one in (plain, kept)]
+            assert expected.status == 200
             assert await got.read() == await expected.read()
+            answers.add(await expected.read())
+        assert len(answers) == len(asked)  # any other one would have shown
+        assert await counted(kept, "txnwatch_api_query_cache_total") == 2 * len(asked)
+
+
+async def test_switched_off_it_is_neither_asked_nor_filled(
+    pages_settings: Settings, database: str, redis: "Redis"
+) -> None:
+    open_range = {"user_id": ALICE, "from_date": "2018-01-01"}
+    async with serving(pages_settings, query_cache_seconds=0) as client:
+        for there in range(3):
+            for query in (open_range, {**open_range, "to_date": "2018-12-31"}):
+                async with client.get("/transactions", params=query) as response:
+                    assert len((await response.json())["transactions"]) == there
+            await store(database, [made(ALICE, there)])
+        async with client.get("/metrics") as response:
+            lines = (await response.text()).splitlines()
+    assert await redis.dbsize() == 0
+    for outcome in ("hit", "miss", "down"):
+        assert f'txnwatch_api_query_cache_total{{outcome="{outcome}"}} 0.0' in lines
 
 
 async def test_a_client_that_wants_no_kept_answer_gets_none(pages_settings: Settings, database: str) -> None:

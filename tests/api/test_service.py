@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+from aiohttp import web
 from pydantic import SecretStr
 from yarl import URL
 
@@ -185,6 +186,32 @@ async def _is_refused(client: Client, last_id: str) -> None:
     async with client.get("/sse/anomalies", params={"last_event_id": last_id}) as response:
         assert response.status == 422
         assert [error["parameter"] for error in (await response.json())["errors"]] == ["last_event_id"]
+
+
+async def test_what_nobody_foresaw_is_logged_whole_and_told_in_one_sentence(
+    pages_settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def failing(*_: object) -> web.Response:
+        raise RuntimeError("hidden-word")
+
+    monkeypatch.setattr("api.handlers.Pages.users", failing)
+    caplog.set_level(logging.INFO)
+    async with serving(pages_settings) as client:
+        async with client.get("/users") as response:
+            assert (response.status, response.content_type) == (500, "application/problem+json")
+            assert "hidden-word" not in str(response.headers) + await response.text()
+            body = await response.json()
+        assert (body["status"], body["title"], body["errors"]) == (500, "Internal Server Error", [])
+        async with client.get("/health") as response:
+            assert response.status == 200
+        async with client.get("/metrics") as response:
+            counted = 'txnwatch_api_requests_total{method="GET",route="/users",status="500"} 1.0'
+            assert counted in await response.text()
+    [record] = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert (record.name, record.levelname, record.getMessage()) == ("api.http", "ERROR", "GET /users failed")
+    assert record.exc_text is not None
+    assert "Traceback" in record.exc_text
+    assert "RuntimeError: hidden-word" in record.exc_text
 
 
 # --- CORS ------------------------------------------------------------------------------------

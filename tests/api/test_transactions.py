@@ -1,7 +1,7 @@
 import json
 import random
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -244,6 +244,9 @@ async def test_a_time_is_spelled_as_the_worker_does(client: Client, database: st
 
 # --- The plans -------------------------------------------------------------------------------
 
+SEVENTH = "00000000-0000-0000-0000-000000000007"
+SOME_DAYS: dict[str, Any] = {"from_date": START + timedelta(days=9), "to_date": START + timedelta(days=40)}
+
 
 @pytest.fixture
 async def many_rows(database: str) -> AsyncIterator[asyncpg.Connection]:
@@ -274,8 +277,10 @@ async def many_rows(database: str) -> AsyncIterator[asyncpg.Connection]:
 @pytest.mark.parametrize(
     ("filters", "index"),
     [
-        (Filters(user_id="00000000-0000-0000-0000-000000000007"), "user_id_txn_date_id_idx"),
+        (Filters(user_id=SEVENTH), "user_id_txn_date_id_idx"),
+        (Filters(user_id=SEVENTH, **SOME_DAYS), "user_id_txn_date_id_idx"),
         (Filters(is_anomaly=True), "txn_date_id_idx"),
+        (Filters(is_anomaly=True, **SOME_DAYS), "txn_date_id_idx"),
     ],
 )
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
@@ -286,10 +291,8 @@ async def test_an_index_serves_each_page_without_a_sort(
     rows = await many_rows.fetch(everything, *values)
     position = Position(rows[20]["txn_date"], rows[20]["id"]) if after else None
     statement, values = page_statement(filters, position, 10)
-    await many_rows.execute(f"SET plan_cache_mode = {mode}")
-    [[plan]] = await many_rows.fetch(f"EXPLAIN (FORMAT JSON, ANALYZE) {statement}", *values)
-    root = json.loads(plan)[0]["Plan"]
-    nodes = list(_nodes(root))
+    plan = await _plan(many_rows, mode, statement, values)
+    nodes = list(_nodes(json.loads(plan)[0]["Plan"]))
     assert not [node["Node Type"] for node in nodes if "Sort" in node["Node Type"]], plan
     scans = [node for node in nodes if "Scan" in node["Node Type"]]
     assert scans
@@ -299,14 +302,39 @@ async def test_an_index_serves_each_page_without_a_sort(
     assert sum(node.get("Rows Removed by Filter", 0) for node in scans) <= 21, plan
 
 
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(
+    "filters",
+    [
+        Filters(user_id=SEVENTH, min_amount=Decimal(500)),
+        Filters(user_id=SEVENTH, is_anomaly=False),
+        Filters(user_id=SEVENTH, min_amount=Decimal(500), max_amount=Decimal(900), is_anomaly=False),
+        Filters(user_id=SEVENTH, min_amount=Decimal(500), **SOME_DAYS),
+    ],
+)
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_no_other_filter_makes_it_a_sort(
+    many_rows: asyncpg.Connection, filters: Filters, mode: str, *, after: bool
+) -> None:
+    everything, values = rows_statement("t.id::text, t.txn_date", filters, None, 40)
+    rows = await many_rows.fetch(everything, *values)
+    position = Position(rows[20]["txn_date"], rows[20]["id"]) if after else None
+    statement, values = page_statement(filters, position, 10)
+    plan = await _plan(many_rows, mode, statement, values)
+    nodes = list(_nodes(json.loads(plan)[0]["Plan"]))
+    assert not [node["Node Type"] for node in nodes if "Sort" in node["Node Type"]], plan
+    scans = [node for node in nodes if "Scan" in node["Node Type"]]
+    assert scans
+    assert all(node["Node Type"] == "Index Scan" for node in scans), plan
+
+
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 async def test_a_users_flagged_rows_are_read_without_the_others(
     many_rows: asyncpg.Connection, mode: str
 ) -> None:
     filters = Filters(user_id="00000000-0000-0000-0000-000000000000", is_anomaly=True)
     statement, values = page_statement(filters, None, 10)
-    await many_rows.execute(f"SET plan_cache_mode = {mode}")
-    [[plan]] = await many_rows.fetch(f"EXPLAIN (FORMAT JSON, ANALYZE) {statement}", *values)
+    plan = await _plan(many_rows, mode, statement, values)
     scans = [node for node in _nodes(json.loads(plan)[0]["Plan"]) if node.get("Actual Rows")]
     assert [node["Index Name"] for node in scans if "Index Name" in node], plan
     assert not any(node.get("Rows Removed by Filter") for node in scans), plan
@@ -315,7 +343,7 @@ async def test_a_users_flagged_rows_are_read_without_the_others(
 @pytest.mark.parametrize(
     "filters",
     [
-        Filters(user_id="00000000-0000-0000-0000-000000000007", min_amount=Decimal(10_000)),
+        Filters(user_id=SEVENTH, min_amount=Decimal(10_000)),
         Filters(is_anomaly=True, min_amount=Decimal(10_000)),
     ],
 )
@@ -324,14 +352,42 @@ async def test_an_export_looks_at_few_rows_at_a_time_however_rare_those_that_are
     many_rows: asyncpg.Connection, filters: Filters, mode: str
 ) -> None:
     statement, values = stretch_statement("csv", filters, None, rows=30, limit=1, most_bytes=1000)
-    await many_rows.execute(f"SET plan_cache_mode = {mode}")
-    [[plan]] = await many_rows.fetch(f"EXPLAIN (FORMAT JSON, ANALYZE) {statement}", *values)
+    plan = await _plan(many_rows, mode, statement, values)
     nodes = list(_nodes(json.loads(plan)[0]["Plan"]))
     assert not [node["Node Type"] for node in nodes if "Sort" in node["Node Type"]], plan
     scans = [node for node in nodes if "Scan" in node["Node Type"] and "Relation Name" in node]
     assert all(node["Node Type"] == "Index Scan" for node in scans), plan
     looked_at = sum(node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in scans)
     assert 30 <= looked_at <= 30 + len(scans), plan  # and one of each partition, to merge them
+
+
+async def test_the_statement_of_a_page_is_prepared_once(database: str) -> None:
+    many = [made(ALICE, n, after=timedelta(hours=n)) for n in range(10)]
+    await store(database, many)
+    filters = Filters(user_id=ALICE, from_date=START)
+    after: Position | None = None
+    async with Database(database, connections=1, connect_seconds=3, query_seconds=3) as reads:
+        for one in reversed(many):
+            after = (await reads.page(filters, after, 1)).last
+            assert after == Position(one.txn.txn_date, one.txn.id)
+        first, later = (page_statement(filters, at, 1)[0] for at in (None, after))
+        prepared = await reads._fetch(  # noqa: SLF001  # a session sees its own alone
+            "SELECT statement, generic_plans + custom_plans FROM pg_prepared_statements"
+            " WHERE statement = ANY($1) ORDER BY prepare_time",
+            [[first, later]],
+        )
+    assert [tuple(one) for one in prepared] == [(first, 1), (later, 9)]
+
+
+async def _plan(connection: asyncpg.Connection, mode: str, statement: str, values: Sequence[Any]) -> str:
+    """How the prepared statement runs; what is bound to an EXPLAIN would be known to its plan in any mode."""
+    await connection.execute(f"SET plan_cache_mode = {mode}")
+    await connection.execute(f"PREPARE explained AS {statement}")
+    bound = ", ".join([f"'{value}'" for value in values])
+    [[plan]] = await connection.fetch(f"EXPLAIN (FORMAT JSON, ANALYZE) EXECUTE explained ({bound})")
+    [[generic]] = await connection.fetch("SELECT generic_plans FROM pg_prepared_statements WHERE from_sql")
+    assert generic == (mode == "force_generic_plan")
+    return str(plan)
 
 
 def _nodes(node: dict[str, Any]) -> Any:

@@ -1,23 +1,34 @@
 """`txnwatch api` as people run it."""
 
 import asyncio
+import base64
 import os
 import re
+import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import pytest
+from yarl import URL
 
-from tests.api.rows import made, store
+from api.cursors import Cursors, Position
+from tests.api.rows import made, store, user
 
 TXNWATCH = Path(sys.executable).parent / "txnwatch"
 API: tuple[Path | str, ...] = (TXNWATCH, "api")
 SECONDS = 20
+HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+USER = user(1)
+EVENT_ID = "0a1b2c3d.0-1"
+OF_ITSELF = " api.upkeep: "
+"""Lines of no request: months are made while the test runs."""
+SQL = "%27%20OR%201=1;--"
 
 
 @dataclass(slots=True)
@@ -104,6 +115,22 @@ async def test_no_more_live_clients_are_let_in_than_files_may_be_open(
             assert response.status == 200
 
 
+@pytest.mark.skipif(
+    not hasattr(resource, "prlimit") or 0 <= HARD_LIMIT < 16_000,
+    reason="no more files may be open here, or nothing says how many",
+)
+async def test_it_lets_itself_open_as_many_files_as_it_may(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    limited = tmp_path / "limited"
+    limited.write_text(f"#!/bin/sh\nulimit -S -n 259\nexec {TXNWATCH} api\n")
+    limited.chmod(0o700)
+    async with listening(environment, tmp_path, program=(limited,)) as running:
+        limits = resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE)
+    assert limits == (HARD_LIMIT, HARD_LIMIT)
+    assert "few files" not in running.said
+
+
 async def test_cursors_outlive_a_restart(environment: dict[str, str], tmp_path: Path) -> None:
     user = "0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c"
     await store(environment["POSTGRES_URL"], [made(user)])
@@ -173,12 +200,122 @@ async def test_an_overlong_cursor_is_refused_by_its_name(environment: dict[str, 
         assert [error["parameter"] for error in (await response.json())["errors"]] == ["cursor"]
 
 
-async def _answer(url: str, request: bytes) -> bytes:
+async def test_bad_input_is_named_and_leaves_one_line_each(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    await store(environment["POSTGRES_URL"], [made(USER)])
+    query = f"user_id={USER}&from_date=2018-01-01"
+    async with listening(environment, tmp_path) as running, aiohttp.ClientSession() as session:
+        async with session.get(f"{running.url}/transactions?{query}") as response:
+            cursor = (await response.json())["cursor"]
+        for target, named in _bad_targets(query, cursor):
+            url = URL(running.url + target, encoded=True)
+            async with session.get(url) as response:
+                assert (response.status, response.content_type) == (422, "application/problem+json"), target
+                errors = (await response.json())["errors"]
+                assert {error["parameter"] for error in errors} == {named}, target
+                assert "X-Injected" not in response.headers
+            line = await _line(running)
+            assert f" INFO api.http: GET {target[:200]}: 422 {named} " in line
+            assert line.removesuffix("\n").isprintable()
+        running.process.send_signal(signal.SIGTERM)
+        _, said = await ended(running.process)
+    [last] = [line for line in said.splitlines() if OF_ITSELF not in line]
+    assert last.endswith(": stopping")
+
+
+def _bad_targets(query: str, cursor: str) -> Iterator[tuple[str, str]]:
+    """What to ask for, and the parameter that is wrong with it; `query` and `cursor` are good ones."""
+    position = Position(made(USER).txn.txn_date, made(USER).txn.id)
+    raw = bytearray(base64.urlsafe_b64decode(cursor))
+    raw[5] ^= 1
+    cursors = {
+        "bit-flipped": base64.urlsafe_b64encode(raw).decode(),
+        "truncated": cursor[:-4],
+        "of another key": Cursors(b"another").of_row(USER, position),
+        "10 kB": "A" * 10_000,
+        "SQL": SQL,
+        "twice": f"{cursor}&cursor={cursor}",
+    }
+    for other in cursors.values():
+        yield f"/transactions?{query}&cursor={other}", "cursor"
+    braces = f"%7B{USER}%7D"
+    parameters = {
+        "limit": ("0", "-1", str(10**9), SQL, "5&limit=5"),
+        "from_date": (
+            "0000-01-01",
+            "10000-01-01",
+            "2018-04-02&to_date=2018-04-01",
+            SQL,
+            "2018-04-01&from_date=2018-04-01",
+        ),
+        "to_date": ("0000-01-01T00:00:00Z", "10000-01-01T00:00:00Z", "2018-04-01&to_date=2018-04-01"),
+        "min_amount": ("NaN", "2&max_amount=1", SQL, "1&min_amount=1"),
+        "max_amount": ("nan", "Infinity", "1&max_amount=2"),
+        "is_anomaly": (SQL, "true&is_anomaly=true"),
+    }
+    for name, texts in parameters.items():
+        for text in texts:
+            yield f"/transactions?user_id={USER}&{name}={text}", name
+    for other in (braces, SQL, f"{USER}&user_id={USER}", ""):
+        yield f"/transactions?user_id={other}", "user_id"
+    yield f"/anomalies?cursor={cursor}", "cursor"  # one user's is not everyone's
+    yield f"/users?cursor={cursor}", "cursor"
+    for other in (braces, SQL, f"{USER}%0d%0aX-Injected:%201", "%00", USER.replace("-", "")):
+        yield f"/users/{other}/stats", "user_id"
+        yield f"/sse/transactions/{other}", "user_id"
+    for path in (f"/sse/transactions/{USER}", "/sse/anomalies"):
+        for last_id in ("x", f"{EVENT_ID}%0d%0aX-Injected:%201", SQL, f"{EVENT_ID}&last_event_id={EVENT_ID}"):
+            yield f"{path}?last_event_id={last_id}", "last_event_id"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f"Last-Event-ID: {EVENT_ID}\rX-Injected: 1",
+        f"Last-Event-ID: {EVENT_ID}\r\rdata: X-Injected",
+        f"Last-Event-ID: {EVENT_ID}\0X-Injected",
+        f"Last-Event-ID: {EVENT_ID}\r\n\tX-Injected: 1",
+        f"Last-Event-ID: {EVENT_ID}\r\n .1-1",
+        f"Last-Event-ID: {EVENT_ID}\r\nLast-Event-ID: {EVENT_ID}",
+        f"Last-Event-ID: {'X-Injected' * 1000}",
+    ],
+)
+async def test_no_header_of_a_live_client_carries_anything_else(
+    environment: dict[str, str], tmp_path: Path, header: str
+) -> None:
+    request = f"GET /sse/anomalies HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}\r\n\r\n"
+    async with listening(environment, tmp_path) as running:
+        answer = await _answer(running.url, request.encode("latin-1"), whole=True)
+        assert re.match(rb"HTTP/1\.[01] 4\d\d ", answer), answer
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert b"X-Injected" not in head
+        # The parser quotes what it refuses, escaped, in text for a person.
+        assert not re.search(rb"\r|\0|^X-Injected|^data:", body, re.MULTILINE), body
+        async with aiohttp.ClientSession(running.url) as session, session.get("/users?limit=0") as response:
+            assert response.status == 422
+        lines = [await _line(running)]
+        while "GET /users?limit=0: 422" not in lines[-1]:
+            lines.append(await _line(running))
+    assert len(lines) <= 2, lines
+
+
+async def _line(running: Running) -> str:
+    """The next line that the process says of a request."""
+    assert running.process.stderr is not None
+    async with asyncio.timeout(SECONDS):
+        while OF_ITSELF in (line := (await running.process.stderr.readline()).decode()):
+            pass
+        return line
+
+
+async def _answer(url: str, request: bytes, *, whole: bool = False) -> bytes:
+    """The first line of the answer, or all of it up to where the server closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
     try:
         writer.write(request)
         async with asyncio.timeout(SECONDS):
-            return await reader.readline()
+            return await (reader.read() if whole else reader.readline())
     finally:
         writer.close()
         await writer.wait_closed()

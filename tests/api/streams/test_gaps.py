@@ -1,16 +1,31 @@
 """What Kafka no longer has, or never had."""
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from api.broker import Topic
+from api.history import History, Turn
+from api.positions import Feedpoint
 from api.settings import Settings
 from tests.api.events import listening
 from tests.api.rows import FLAG, START, Worker, made, partition_of, store
 from tests.api.serving import Client, serving
 from tests.api.streams import ALICE, BOB, PATH
+
+
+async def expire(settings: Settings, topic: str, number: int, before: int) -> None:
+    """Kafka no longer has the records of this partition before the offset."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(topic, number): RecordsToDelete(before_offset=before)})
+    finally:
+        await admin.close()
 
 
 async def test_what_kafka_no_longer_holds_is_told_as_a_gap(settings: Settings, worker: Worker) -> None:
@@ -19,14 +34,7 @@ async def test_what_kafka_no_longer_holds_is_told_as_a_gap(settings: Settings, w
         async with listening(client, PATH) as stream:
             start = stream.last_id
         await worker.publish(*(made(ALICE, n) for n in range(5)))
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
-        await admin.start()
-        try:
-            await admin.delete_records(
-                {TopicPartition(settings.scored_topic, number): RecordsToDelete(before_offset=4)}
-            )
-        finally:
-            await admin.close()
+        await expire(settings, settings.scored_topic, number, 4)
         async with listening(client, PATH, start) as stream:
             gap = await stream.next()
             assert gap.name == "gap"
@@ -39,6 +47,51 @@ async def test_what_kafka_no_longer_holds_is_told_as_a_gap(settings: Settings, w
             assert await stream.rows(3) == [made(ALICE, n).shown for n in range(2, 5)]
         async with listening(client, PATH, gap.id) as stream:
             assert await stream.rows(3) == [made(ALICE, n).shown for n in range(2, 5)]
+
+
+@pytest.mark.parametrize("path", [PATH, "/sse/anomalies"])
+async def test_what_expires_while_a_client_catches_up_is_told_as_a_gap(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("api.history._TURN_FRAMES", 30)
+    monkeypatch.setattr("api.visit._NEAR", 20)
+    gate = _gate_after_the_first_turn(monkeypatch)
+    many, number = [made(ALICE, n, flag=FLAG) for n in range(101)], partition_of(ALICE)
+    topic = settings.scored_topic if path == PATH else settings.anomalies_topic
+    async with Worker(settings.kafka, topic) as worker, serving(settings) as client:
+        async with listening(client, path) as stream:
+            start = stream.last_id
+        await worker.publish(*many[:100], each=10)
+        async with listening(client, path, start) as stream:
+            assert await stream.rows(30) == [one.shown for one in many[:30]]
+            await expire(settings, topic, number, 66)  # the row 60: a marker follows every ten
+            gate.set()
+            gap = await stream.next()
+            assert gap.name == "gap"
+            missing = {"partition": number, "first": 32, "until": 66, "reason": "expired"}
+            assert gap.data["missing"] == [missing]
+            assert await stream.rows(40) == [one.shown for one in many[60:100]]
+            await worker.publish(many[100])
+            assert await stream.rows(1) == [many[100].shown]
+        async with listening(client, path, gap.id) as stream:
+            assert await stream.rows(41) == [one.shown for one in many[60:]]
+
+
+def _gate_after_the_first_turn(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Every turn of history but the first waits until this event is set."""
+    gate, read = asyncio.Event(), History.read
+    turns: list[Feedpoint] = []
+
+    async def gated(
+        self: History, topic: Topic, start: Feedpoint, until: Feedpoint, key: bytes | None
+    ) -> Turn:
+        turns.append(start)
+        if len(turns) > 1:
+            await gate.wait()
+        return await read(self, topic, start, until, key)
+
+    monkeypatch.setattr(History, "read", gated)
+    return gate
 
 
 async def test_the_query_that_a_gap_names_has_what_is_missing(settings: Settings, database: str) -> None:

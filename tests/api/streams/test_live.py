@@ -2,12 +2,14 @@
 
 import asyncio
 import re
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from api.broker import Broker
+from api.clients import Frame
 from api.positions import parse
 from api.settings import Settings
 from tests.api.events import listening
@@ -79,9 +81,9 @@ async def test_a_quiet_stream_has_heartbeats_that_keep_its_place(settings: Setti
         assert set(stream.comments) == {"txnwatch", "heartbeat"}
 
 
-async def test_one_consumer_serves_all_clients_and_rests_without_them(
-    settings: Settings, worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def consumers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The waits of the consumers that are made from now on."""
     made_for: list[int] = []
     consumer = Broker.consumer
 
@@ -90,14 +92,68 @@ async def test_one_consumer_serves_all_clients_and_rests_without_them(
         return consumer(self, wait_milliseconds=wait_milliseconds, **more)
 
     monkeypatch.setattr(Broker, "consumer", counting)
+    return made_for
+
+
+async def test_one_consumer_serves_all_clients_and_rests_without_them(
+    settings: Settings, worker: Worker, consumers: list[int]
+) -> None:
     async with serving(settings, linger_seconds=0.1) as client:
-        assert made_for == []
+        assert consumers == []
         async with listening(client, PATH) as one, listening(client, PATH) as other:
             await worker.publish(made(ALICE))
             assert await one.rows(1) == await other.rows(1)
             assert await counted(client, "txnwatch_api_sse_clients") == 2
-        assert sorted(made_for) == [0, FEED_WAIT]  # the questions', the feed's
+        assert sorted(consumers) == [0, FEED_WAIT]  # the questions', the feed's
         await until(client, "txnwatch_api_sse_clients", 0)
+
+
+async def test_each_topic_has_one_consumer_for_all_who_hear_of_it(
+    settings: Settings, worker: Worker, consumers: list[int]
+) -> None:
+    one = made(ALICE, flag=FLAG)
+    paths = (PATH, PATH, f"/sse/transactions/{BOB}", "/sse/anomalies", f"/sse/anomalies?user_id={ALICE}")
+    async with (
+        Worker(settings.kafka, settings.anomalies_topic) as flagging,
+        serving(settings) as client,
+        AsyncExitStack() as stack,
+    ):
+        streams = [await stack.enter_async_context(listening(client, path)) for path in paths]
+        await worker.publish(one)
+        await flagging.publish(one)
+        for stream in (*streams[:2], *streams[3:]):
+            assert await stream.rows(1) == [one.shown]
+        assert consumers.count(FEED_WAIT) == 2
+
+
+async def test_a_frame_is_made_once_however_many_hear_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames: list[bytes] = []
+
+    def counting(raw: bytes) -> Frame:
+        frames.append(raw)
+        return Frame(raw)
+
+    monkeypatch.setattr("api.feed.Frame", counting)
+    mine = f"/sse/anomalies?user_id={ALICE}"
+    many = [made(ALICE, n, flag=FLAG) for n in range(3)]
+    async with (
+        Worker(settings.kafka, settings.anomalies_topic) as worker,
+        serving(settings) as client,
+        listening(client, mine) as one,
+        listening(client, mine) as other,
+        listening(client, "/sse/anomalies") as everyone,
+    ):
+        streams = (one, other, everyone)
+        await worker.publish(many[0])
+        for stream in streams:  # from here on all of them are live
+            assert await stream.rows(1) == [many[0].shown]
+        frames.clear()
+        await worker.publish(*many[1:])
+        for stream in streams:
+            assert await stream.rows(2) == [one.shown for one in many[1:]]
+        assert len(frames) == 2
 
 
 async def test_a_client_that_leaves_is_forgotten_at_once(settings: Settings) -> None:
