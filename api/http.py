@@ -33,7 +33,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return translated.response()
     except Exception as error:
         if isinstance(error, ConnectionResetError) and request.transport is None:
-            raise  # the client has left: there is nobody to tell
+            return web.Response()  # the client has left: there is nobody to tell
         log.exception("%s %s failed", request.method, request.raw_path[:_LOGGED_PATH])
         return Problem(500, "Something went wrong here; it has been logged.").response()
 

@@ -24,12 +24,24 @@ from tests.browser.chromium import visiting
 from tests.installation import Installation, until
 from tests.services import embedded_datadir, free_port
 
+
+def there(selector: str) -> str:
+    """The condition that something like this is in the page."""
+    return f"document.querySelector('{selector}')"
+
+
 DOCS = Path(__file__).parents[2] / "docs"
 SIZE = {"width": 1280, "height": 800}
 # Traffic that is always there, and waves on top of it: (seed, users, a second, seconds).
 ALWAYS = (1, 12, 20)
 WAVES = ((2, 80, 100, 70), (3, 80, 220, 60), (4, 80, 60, 90), (5, 80, 160, 80))
 DELAYS = "document.getElementById('delay-aside').textContent.startsWith('median of 20')"
+PICTURES = {
+    "live": (DELAYS,),
+    "user": (there("#chart-amounts .main-svg"), there("#rows .row"), there("#window-facts dd")),
+    "health": (there("#workers .chips"), there("#reasons li"), there("#refused-last li")),
+}
+"""What holds in a page that is worth a picture."""
 PERSON = str(UUID(int=7, version=4))
 REFUSED = (
     b'{"id": "not a UUID"}',
@@ -78,16 +90,11 @@ async def busiest(api: str) -> str:
     return max(sorted(counted), key=lambda user: counted[user])
 
 
-async def take(page: Page, name: str, *conditions: str) -> None:
-    """A picture, once all these hold in the page."""
-    for condition in conditions:
+async def take(page: Page, name: str) -> None:
+    """One of the pictures, once all that it needs is in the page."""
+    for condition in PICTURES[name]:
         await page.wait_for_function(condition, timeout=120_000)
     await page.screenshot(path=DOCS / f"{name}.png")
-
-
-def there(selector: str) -> str:
-    """The condition that something like this is in the page."""
-    return f"document.querySelector('{selector}')"
 
 
 async def main() -> None:
@@ -109,16 +116,12 @@ async def main() -> None:
         live = await bright.open(f"{api}/dashboard")
         await waves(one)
         stack.enter_context(one.command(*made_up(6, 80, 90)))
-        await take(live, "live", DELAYS)
+        await take(live, "live")
         flagged = f"/users/{await busiest(api)}?is_anomaly=true"
         user = await bright.open(f"{api}/dashboard#{flagged}")
-        await take(
-            user, "user", there("#chart-amounts .main-svg"), there("#rows .row"), there("#window-facts dd")
-        )
+        await take(user, "user")
         health = await dark.open(f"{api}/dashboard#/health")
-        await take(
-            health, "health", there("#workers .chips"), there("#reasons li"), there("#refused-last li")
-        )
+        await take(health, "health")
 
 
 async def answers(api: str) -> bool:

@@ -1,6 +1,5 @@
 """The API as a browser meets it: on a port that stays the same over a restart."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -62,11 +61,14 @@ class Site:
             "last_offset": last_offset,
             "updated_at": "2018-04-01T00:00:31+00:00",
         }
-        async with Redis.from_url(self.settings.redis.get_secret_value()) as redis:
-            await asyncio.gather(
-                redis.hset(f"user:{user_id}:window", mapping=window),
-                redis.rpush(f"user:{user_id}:txn_amounts", *amounts),
-            )
+        async with (
+            Redis.from_url(self.settings.redis.get_secret_value()) as redis,
+            redis.pipeline(transaction=True) as changes,
+        ):
+            changes.hset(f"user:{user_id}:window", mapping=window)
+            changes.delete(f"user:{user_id}:txn_amounts")
+            changes.rpush(f"user:{user_id}:txn_amounts", *amounts)
+            await changes.execute()
 
 
 @asynccontextmanager

@@ -1,10 +1,20 @@
 """The view of everything that this rests on, and the documentation's page."""
 
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
 from aiokafka import AIOKafkaProducer
 from playwright.async_api import expect
+from pydantic import SecretStr
 
+from api.settings import Settings
+from tests.api.serving import DEAD
 from tests.browser.chromium import Visit
 from tests.browser.site import Site, serving
+from tests.installation import Installation
+from tests.services import free_port
 
 
 async def test_it_shows_what_is_up_and_that_no_worker_runs(site: Site, visit: Visit) -> None:
@@ -33,14 +43,60 @@ async def test_it_shows_refused_messages_by_reason_and_the_last_of_them(site: Si
     await expect(second.locator(".what")).to_have_text("<i>what</i> was wrong")
 
 
-async def test_what_is_down_is_said_to_be_and_the_rest_goes_on(site: Site, visit: Visit) -> None:
+NOWHERE: dict[str, Any] = {
+    "kafka": DEAD,
+    "postgres": SecretStr(f"postgresql://{DEAD}/txnwatch"),
+    "redis": SecretStr(f"redis://{DEAD}/0"),
+}
+
+
+@pytest.mark.parametrize("down", NOWHERE)
+async def test_what_is_down_is_said_to_be_and_the_rest_goes_on(
+    settings: Settings, visit: Visit, down: str
+) -> None:
     visit.expected = ("503",)
-    async with serving(site.settings, kafka="127.0.0.1:1", dependency_seconds=0.5) as cut_off:
+    working = "Kafka does not answer." if down == "kafka" else f"group {settings.app_id}: none has ever run"
+    async with serving(settings, dependency_seconds=0.5, **{down: NOWHERE[down]}) as cut_off:
         page = await visit.open(cut_off.view("/health"))
 
-        await expect(page.locator('[data-service="kafka"] .state')).to_have_text("Down")
-        await expect(page.locator('[data-service="postgres"] .state')).to_have_text("Up")
-        await expect(page.locator("#workers-aside")).to_have_text("Kafka does not answer.")
+        for name in ("api", *NOWHERE):
+            service = page.locator(f'[data-service="{name}"]')
+            await expect(service.locator(".state")).to_have_text("Down" if name == down else "Up")
+        await expect(page.locator("#workers-aside")).to_have_text(working)
+
+
+SHARED = """() => {
+  const held = [...document.querySelectorAll("#workers > li:not(.empty)")].map((one) => [
+    one.querySelector("strong").textContent.split(":").at(-1),
+    [...one.querySelectorAll(".chips li:not(.none)")].map((chip) => Number(chip.textContent)),
+  ]);
+  return held.length === 2 && held.every(([, partitions]) => partitions.length) && held;
+}"""
+"""Each worker's port and partitions, once there are two at work."""
+
+
+async def test_two_workers_are_shown_with_the_partitions_that_each_of_them_holds(
+    environment: dict[str, str], site: Site, visit: Visit, tmp_path: Path
+) -> None:
+    one, other = environment["TXNWATCH_WEB_PORT"], str(free_port())
+    installation = Installation(environment)
+    page = await visit.open(site.view("/health"))
+    names = page.locator("#partitions .name")
+    with installation.worker() as first:
+        with installation.worker(TXNWATCH_WEB_PORT=other, TXNWATCH_DATADIR=str(tmp_path / "other")):
+            shared = await page.wait_for_function(SHARED, timeout=90_000)
+            held: dict[str, list[int]] = dict(await shared.json_value())
+
+            assert set(held) == {one, other}
+            assert sorted(held[one] + held[other]) == [0, 1, 2, 3]
+            holder = {partition: port for port, partitions in held.items() for partition in partitions}
+            await expect(names).to_have_text(
+                [re.compile(rf"^Partition {number} · .*:{holder[number]}$") for number in range(4)]
+            )
+
+            first.terminate()
+            await expect(names).to_have_text([re.compile(f":{other}$")] * 4, timeout=90_000)
+        await expect(page.locator("#workers strong")).to_have_count(1)
 
 
 async def test_an_api_that_went_away_is_said_to_be_down(site: Site, visit: Visit) -> None:

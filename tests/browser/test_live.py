@@ -1,5 +1,7 @@
 """The first view: what flows, and flags as they are raised."""
 
+import re
+
 from aiokafka import AIOKafkaProducer
 from playwright.async_api import expect
 
@@ -98,6 +100,33 @@ async def test_rates_and_lag_are_those_of_the_topic(site: Site, visit: Visit) ->
     label = await page.locator("#chart-rate").get_attribute("aria-label")
     assert label is not None
     assert "between 0 and 8" in label  # 40 in one of its steps of five seconds
+
+
+async def test_anomalies_are_counted_by_the_minute_and_drawn_by_the_second(site: Site, visit: Visit) -> None:
+    settings = site.settings
+    flags = [made(user(), number, hundredths=924_000, flag=FLAG) for number in range(18)]
+    async with AIOKafkaProducer(bootstrap_servers=settings.kafka, linger_ms=100) as producer:
+        for number in range(40):
+            await producer.send(settings.transactions_topic, b"{}", partition=number % 4)
+        # In one batch, which has one time: none of the chart's steps ends between two of them.
+        for one in flags[:8]:
+            await producer.send(settings.anomalies_topic, one.row, partition=0)
+
+    page = await visit.open(site.view())
+
+    await expect(page.locator("#flagged")).to_have_text("8")
+    await expect(page.locator("#share")).to_have_text("20% of transactions")
+    chart = page.locator("#chart-flags")
+    label = "^Anomalies a second over the last five minutes: now .*, between 0 and {}\\.$"
+    of_eight, of_ten = (re.compile(label.format(rate)) for rate in (r"1\.6", "2"))  # over five seconds
+    await expect(chart).to_have_attribute("aria-label", of_eight, timeout=20_000)
+
+    async with Worker(settings.kafka, settings.anomalies_topic) as worker:
+        await worker.publish(*flags[8:], each=10)
+        await expect(chart).to_have_attribute("aria-label", of_ten, timeout=20_000)
+    await expect(page.locator("#flagged")).to_have_text("18")
+    # 45%, but for the rounding of what came in a second that is not quite one.
+    await expect(page.locator("#share")).to_have_text(re.compile(r"^4(5|4\.9\d|5\.0\d)% of transactions$"))
 
 
 async def test_charts_are_laid_out_without_styles_of_plotlys_own(site: Site, visit: Visit) -> None:

@@ -76,3 +76,43 @@ async def test_it_hears_unnamed_events_on_each_stream_that_it_opens(site: Site, 
             await page.wait_for_function(f"seen.live.length === {number + 1}")
 
         assert await page.evaluate("seen.live") == [one.shown for one in live]
+
+
+async def test_it_keeps_its_cursor_when_dates_change(site: Site, visit: Visit) -> None:
+    rows = [made(ALICE, number, after=timedelta(hours=number)) for number in range(250)]
+    await site.store(*rows)
+
+    async with old_client(visit, site) as page:
+        await page.evaluate(f"page({EVER})")
+        # What follows is of these days, and older than what was seen, which is of these days as well.
+        await page.evaluate("page({from_date: '2018-04-04', to_date: '2018-04-10'})")
+        await page.evaluate("page({from_date: '2018-01-01', to_date: '2018-04-02'})")
+        await page.evaluate(f"page({EVER})")
+        seen = await page.evaluate("seen")
+
+    assert seen["pages"] == [100, 78, 48, 0]
+    assert seen["ended"]
+    expected = [*range(249, 71, -1), *range(47, -1, -1)]
+    assert [row["id"] for row in seen["rows"]] == [rows[number].txn.id for number in expected]
+
+
+async def test_its_stream_comes_back_after_the_api_restarts(site: Site, visit: Visit) -> None:
+    before, while_away, after = (made(ALICE, number) for number in range(3))
+    async with (
+        old_client(visit, site) as page,
+        Worker(site.settings.kafka, site.settings.scored_topic) as worker,
+    ):
+        await page.evaluate(f"page({EVER}).then(() => seen.open)")
+        await worker.publish(before)
+        await page.wait_for_function("seen.live.length === 1")
+
+        await site.stop()
+        await page.wait_for_function("source.readyState === EventSource.CONNECTING")
+        await worker.publish(while_away)
+        await site.start()
+        await page.wait_for_function("source.readyState === EventSource.OPEN")
+        await worker.publish(after)
+        await page.wait_for_function("seen.live.length === 3")
+
+        assert await page.evaluate("seen.live") == [one.shown for one in (before, while_away, after)]
+        assert await page.evaluate("seen.sources") == 1

@@ -1,16 +1,19 @@
 """The page while the API or Kafka's records are gone: it says so, comes back, and mends what it missed."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from playwright.async_api import Route, expect
 
 from tests.api.rows import FLAG, Worker, made, user
 from tests.api.serving import DEAD, changed
 from tests.browser.chromium import Visit
 from tests.browser.site import Site
+from tests.installation import until
 
 AWAY = ("Failed to load resource", "ERR_", "503")
 
@@ -76,6 +79,30 @@ async def test_a_gap_is_told_and_mended_from_the_database(site: Site, visit: Vis
         await expect(page.locator("#feed li")).to_have_count(2)
         await worker.publish(last)
         await expect(page.locator("#feed li")).to_have_count(3)
+
+
+async def test_a_gap_under_a_users_page_is_told_and_mended_from_the_database(
+    site: Site, visit: Visit
+) -> None:
+    before, lost, after = (made(user(), number, after=timedelta(minutes=number)) for number in range(3))
+    settings = site.settings
+    await site.mirror(user(), [1230])
+    page = await visit.open(site.view(f"/users/{user()}?from_date=2018-01-01"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    async with Worker(settings.kafka, settings.scored_topic) as worker:
+        await worker.publish(before)
+    await expect(page.locator("#rows .row")).to_have_count(1)
+
+    await site.store(before, lost)
+    await _make_anew(settings.kafka, settings.scored_topic)
+
+    await expect(page.locator("#notices")).to_contain_text("Some transactions were no longer in Kafka")
+    await expect(page.locator("#rows .row").first).to_have_attribute("data-id", lost.txn.id)
+    await expect(page.locator("#rows .row")).to_have_count(2)
+    async with Worker(settings.kafka, settings.scored_topic) as worker:
+        await worker.publish(after)
+    await expect(page.locator("#rows .row").first).to_have_attribute("data-id", after.txn.id)
+    await expect(page.locator("#rows .row")).to_have_count(3)
 
 
 async def test_a_users_table_mends_itself_after_a_restart(site: Site, visit: Visit) -> None:
@@ -165,11 +192,29 @@ async def _forget_all(bootstrap: str, topic: str) -> None:
     async with AIOKafkaConsumer(bootstrap_servers=bootstrap) as consumer:
         partitions = [TopicPartition(topic, number) for number in range(4)]
         ends = await consumer.end_offsets(partitions)
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
+    async with _administration(bootstrap) as admin:
         await admin.delete_records(
             {partition: RecordsToDelete(before_offset=end) for partition, end in ends.items() if end}
         )
+
+
+async def _make_anew(bootstrap: str, topic: str) -> None:
+    """Deletes the topic and makes it again, empty."""
+    async with _administration(bootstrap) as admin:
+
+        async def is_gone() -> bool:
+            return topic not in await admin.list_topics()
+
+        await admin.delete_topics([topic])
+        await until(is_gone)
+        await admin.create_topics([NewTopic(topic, 4, 1)])
+
+
+@asynccontextmanager
+async def _administration(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        yield admin
     finally:
         await admin.close()

@@ -67,6 +67,16 @@ async def scrolled_to_the_end(page: Page) -> None:
     )
 
 
+TRACES = """it => Object.fromEntries(it._fullData.map(({ name, mode, y, marker, line }) => [name, {
+  y: [...y],
+  mode,
+  symbol: mode === "markers" ? marker.symbol : null,
+  dash: mode === "lines" ? line.dash : null,
+  colour: (mode === "lines" ? line : marker).color,
+}]))"""
+"""What Plotly draws, with its own defaults."""
+
+
 def newest_first(rows: list[Made]) -> list[str]:
     return [row.txn.id for row in reversed(rows)]
 
@@ -83,13 +93,25 @@ async def test_the_chart_marks_flags_and_draws_the_rule(pages: Site, visit: Visi
     assert label == (
         "60 amounts from 2018-04-01 00:00:00 to 2018-04-01 00:59:00, 3 flagged. The table below lists them."
     )
-    traces = await chart.evaluate("it => Object.fromEntries(it.data.map(one => [one.name, one.y]))")
-    assert traces["flagged"] == [1000, 1000, 1000]
-    assert len(traces["amount"]) == 57
+    traces = await chart.evaluate(TRACES)
+    assert {name: (one["mode"], one["symbol"], one["dash"]) for name, one in traces.items()} == {
+        "amount": ("markers", "circle", None),
+        "flagged": ("markers", "diamond", None),
+        "rolling mean": ("lines", None, "solid"),
+        "threshold": ("lines", None, "6px,3px"),
+    }
+    assert traces["flagged"]["y"] == [1000, 1000, 1000]
+    assert len(traces["amount"]["y"]) == 57
     # Of the window's 20 amounts, 19 from 1.06 to 1.24 and 1.05: what the 26th was compared with.
-    assert traces["rolling mean"][:20] == [None] * 20
-    assert traces["rolling mean"][25] == round(sum(range(105, 125)) / 20 / 100, 4)
-    assert traces["threshold"][25] == 5 * traces["rolling mean"][25]
+    mean, threshold = traces["rolling mean"]["y"], traces["threshold"]["y"]
+    assert mean[:20] == [None] * 20
+    assert mean[25] == round(sum(range(105, 125)) / 20 / 100, 4)
+    assert threshold[25] == 5 * mean[25]
+    await expect(chart.locator(".scatterlayer path.point")).to_have_count(60)
+    await expect(chart.locator(".scatterlayer path.js-line")).to_have_count(2)
+    colours = {name: one["colour"] for name, one in traces.items()}
+    assert colours["flagged"] == colours["threshold"]
+    assert len(set(colours.values())) == 3
 
 
 async def test_the_window_is_as_the_worker_has_it(pages: Site, visit: Visit) -> None:
@@ -103,6 +125,25 @@ async def test_the_window_is_as_the_worker_has_it(pages: Site, visit: Visit) -> 
     await expect(facts).to_contain_text("The next is flagged above₹5,097.50")
     await expect(facts).to_contain_text("Finished offset123,456")
     await expect(page.locator("#window-amounts li")).to_have_count(12)
+
+
+async def test_the_window_follows_what_arrives(site: Site, visit: Visit) -> None:
+    await site.store(*history(10))
+    await site.mirror(ALICE, [1000] * 10, last_offset=10)
+    page = await visit.open(site.view(f"/users/{ALICE}?{EVER}"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    facts = page.locator("#window-facts")
+    await expect(facts).to_contain_text("The next is flagged above₹50.00Mean₹10.00Transactions10")
+    await expect(facts).to_contain_text("Finished offset10")
+
+    await site.mirror(ALICE, [2100, *[1000] * 10], last_offset=11)
+    async with Worker(site.settings.kafka, site.settings.scored_topic) as worker:
+        await worker.publish(made(ALICE, 10, hundredths=2100, after=timedelta(minutes=10)))
+
+        await expect(facts).to_contain_text("The next is flagged above₹55.00Mean₹11.00Transactions11")
+    await expect(facts).to_contain_text("Finished offset11")
+    await expect(page.locator("#window-amounts li")).to_have_count(11)
+    await expect(page.locator("#window-amounts li").first).to_have_text("₹21.00")
 
 
 async def test_a_user_without_a_window_is_said_to_have_none(pages: Site, visit: Visit) -> None:
