@@ -1,15 +1,19 @@
 """The old web client's calls, made by a page of another origin."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Page
+from playwright.async_api import Locator, Page, Response, expect
 
-from tests.api.rows import Worker, made, user
+from tests.api.rows import FLAG, Worker, made, user
+from tests.api.serving import PATIENCE
 from tests.browser.chromium import Visit
 from tests.browser.site import Site
 
@@ -116,3 +120,81 @@ async def test_its_stream_comes_back_after_the_api_restarts(site: Site, visit: V
 
         assert await page.evaluate("seen.live") == [one.shown for one in (before, while_away, after)]
         assert await page.evaluate("seen.sources") == 1
+
+
+@pytest.fixture
+async def built_client(pytestconfig: pytest.Config) -> AsyncIterator[Callable[[str], str]]:
+    """Where the client itself is served, told the address of the API: its build has it as a constant."""
+    folder = pytestconfig.option.old_client
+    if folder is None:
+        pytest.skip("the built client is not part of the project: --old-client names its folder")
+    api = ""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        path = Path(folder) / (request.match_info["path"] or "index.html")
+        if path.suffix != ".js":
+            return web.FileResponse(path)
+        text = re.sub(r'"https://[^"/]+"', f'"{api}"', path.read_text())
+        return web.Response(text=text, content_type="text/javascript")
+
+    def tell(url: str) -> str:
+        nonlocal api
+        api = url
+        return f"http://localhost:{server.port}/"
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server:
+        yield tell
+
+
+@pytest.mark.slow
+async def test_the_client_itself_works_unchanged(
+    site: Site, visit: Visit, built_client: Callable[[str], str]
+) -> None:
+    rows = [made(ALICE, n, hundredths=150_000 + n, after=timedelta(minutes=n)) for n in range(250)]
+    await site.store(*rows)
+    live = made(ALICE, 250, hundredths=987_654, flag=FLAG, after=timedelta(minutes=250))
+    answers: list[list[str]] = []
+    answered = asyncio.Event()
+
+    async def note(response: Response) -> None:
+        if "/transactions?" in response.url:
+            answers.append([row["id"] for row in (await response.json())["transactions"]])
+            answered.set()
+
+    def field(label: str) -> Locator:
+        named = page.locator(".v-input", has=page.locator("label", has_text=re.compile(f"^{label}$")))
+        return named.locator("input")
+
+    page = await visit.context.new_page()
+    page.on("response", note)
+    await page.goto(built_client(site.url))
+    await page.get_by_text("Healthy").wait_for()  # it asks every ten seconds
+    await page.locator(".v-select").click()
+    await page.locator(".v-overlay .v-list-item", has_text=ALICE).click()
+    for label, date in (("From", "04/01/2018"), ("To", "04/03/2018")):
+        await field(label).click()
+        await field(label).fill(date)
+        for key in ("Enter", "Escape"):
+            await field(label).press(key)
+    button = page.get_by_role("button", name="Load Transactions")
+    await button.click()
+    await expect(page.locator("tbody")).to_contain_text(rows[249].txn.id)
+    await field("Limit").fill("200")  # a stream more with each load, and a browser opens six at a time
+    await field("Min Amount").fill("1500.1")  # it keeps its cursor
+    while not await page.get_by_text("No more transactions!").count():
+        answered.clear()
+        await button.click()
+        async with asyncio.timeout(PATIENCE):
+            await answered.wait()
+        await expect(button.locator(".v-btn__loader")).to_have_count(0)
+
+    async with Worker(site.settings.kafka, site.settings.scored_topic) as worker:
+        await worker.publish(live)
+    await page.locator(".v-table__wrapper").evaluate("table => { table.scrollTop = 0; }")
+    flagged = page.locator("tbody tr", has_text="9876.54").first
+    await expect(flagged.locator(".mdi-alert")).to_be_visible()
+    assert [one for many in answers for one in many] == [one.txn.id for one in reversed(rows[10:])]
+    assert len(answers[0]) == 20
+    assert answers[-1] == []
