@@ -183,31 +183,36 @@ async def _whatever(client: Client, query: dict[str, str], headers: dict[str, st
         return await response.text() if response.status == 200 else ""
 
 
-async def test_an_export_that_fails_midway_is_not_taken_for_the_whole(
-    pages_settings: Settings, database: str
-) -> None:
+@asynccontextmanager
+async def begun(
+    settings: Settings, database: str, *, query_seconds: float
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """An export of 200,000 rows that has answered and is not read yet."""
     await fill(database, 200_000)
     query, headers = {"user_id": ALICE, **EVER}, {"Accept": CSV}
     async with (
-        serving(pages_settings, query_seconds=1) as client,
+        serving(settings, query_seconds=query_seconds) as client,
         client.get("/transactions", params=query, headers=headers) as response,
     ):
         assert response.status == 200
-        async with locked(database, "transactions"):
-            with pytest.raises(aiohttp.ClientPayloadError):
-                await response.read()
+        yield response
+
+
+async def test_an_export_that_fails_midway_is_not_taken_for_the_whole(
+    pages_settings: Settings, database: str
+) -> None:
+    async with (
+        begun(pages_settings, database, query_seconds=1) as response,
+        locked(database, "transactions"),
+    ):
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
 
 
 async def test_an_export_outlives_a_statement_that_took_too_long(
     pages_settings: Settings, database: str
 ) -> None:
-    await fill(database, 200_000)
-    query, headers = {"user_id": ALICE, **EVER}, {"Accept": CSV}
-    async with (
-        serving(pages_settings, query_seconds=2) as client,
-        client.get("/transactions", params=query, headers=headers) as response,
-    ):
-        assert response.status == 200
+    async with begun(pages_settings, database, query_seconds=2) as response:
         async with locked(database, "transactions") as locking:
             reading = asyncio.create_task(response.text())
             first = await waits_since(locking, unlike=None)
@@ -291,7 +296,7 @@ async def waits_since(locking: asyncpg.Connection, *, unlike: datetime | None) -
     )
     async with asyncio.timeout(PATIENCE):
         while (since := await locking.fetchval(asked)) in (None, unlike):
-            await locking.execute("SELECT pg_stat_clear_snapshot(), pg_sleep(0.02)")
+            await locking.execute("SELECT pg_stat_clear_snapshot()")
     assert isinstance(since, datetime)
     return since
 

@@ -287,16 +287,7 @@ async def many_rows(database: str) -> AsyncIterator[asyncpg.Connection]:
 async def test_an_index_serves_each_page_without_a_sort(
     many_rows: asyncpg.Connection, filters: Filters, index: str, mode: str, *, after: bool
 ) -> None:
-    everything, values = rows_statement("t.id::text, t.txn_date", filters, None, 40)
-    rows = await many_rows.fetch(everything, *values)
-    position = Position(rows[20]["txn_date"], rows[20]["id"]) if after else None
-    statement, values = page_statement(filters, position, 10)
-    plan = await _plan(many_rows, mode, statement, values)
-    nodes = list(_nodes(json.loads(plan)[0]["Plan"]))
-    assert not [node["Node Type"] for node in nodes if "Sort" in node["Node Type"]], plan
-    scans = [node for node in nodes if "Scan" in node["Node Type"]]
-    assert scans
-    assert all(node["Node Type"] == "Index Scan" for node in scans), plan
+    scans, plan = await _index_scans(many_rows, filters, mode, after=after)
     assert all(index in node["Index Name"] or "default" in node["Index Name"] for node in scans), plan
     # It starts at the date of the position: what it read over is no more than the 21 ties up to there.
     assert sum(node.get("Rows Removed by Filter", 0) for node in scans) <= 21, plan
@@ -316,6 +307,13 @@ async def test_an_index_serves_each_page_without_a_sort(
 async def test_no_other_filter_makes_it_a_sort(
     many_rows: asyncpg.Connection, filters: Filters, mode: str, *, after: bool
 ) -> None:
+    await _index_scans(many_rows, filters, mode, after=after)
+
+
+async def _index_scans(
+    many_rows: asyncpg.Connection, filters: Filters, mode: str, *, after: bool
+) -> tuple[list[dict[str, Any]], str]:
+    """The scans of a page, which are all of indexes and need no sort, and its plan."""
     everything, values = rows_statement("t.id::text, t.txn_date", filters, None, 40)
     rows = await many_rows.fetch(everything, *values)
     position = Position(rows[20]["txn_date"], rows[20]["id"]) if after else None
@@ -326,6 +324,7 @@ async def test_no_other_filter_makes_it_a_sort(
     scans = [node for node in nodes if "Scan" in node["Node Type"]]
     assert scans
     assert all(node["Node Type"] == "Index Scan" for node in scans), plan
+    return scans, plan
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])

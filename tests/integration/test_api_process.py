@@ -96,14 +96,16 @@ async def test_it_serves_and_a_signal_ends_it_and_its_streams(
             assert "Traceback" not in said
 
 
+def limited(limit: str) -> tuple[Path | str, ...]:
+    """The API under this limit of the shell's."""
+    return ("/bin/sh", "-c", f'ulimit {limit}; exec "$0" api', TXNWATCH)
+
+
 async def test_no_more_live_clients_are_let_in_than_files_may_be_open(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    limited = tmp_path / "limited"
-    limited.write_text(f"#!/bin/sh\nulimit -n 259\nexec {TXNWATCH} api\n")
-    limited.chmod(0o700)
     async with (
-        listening(environment, tmp_path, program=(limited,)) as running,
+        listening(environment, tmp_path, program=limited("-n 259")) as running,
         aiohttp.ClientSession(running.url) as session,
     ):
         assert "few files may be open here: at most 3 live clients are served" in running.said
@@ -122,10 +124,7 @@ async def test_no_more_live_clients_are_let_in_than_files_may_be_open(
 async def test_it_lets_itself_open_as_many_files_as_it_may(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    limited = tmp_path / "limited"
-    limited.write_text(f"#!/bin/sh\nulimit -S -n 259\nexec {TXNWATCH} api\n")
-    limited.chmod(0o700)
-    async with listening(environment, tmp_path, program=(limited,)) as running:
+    async with listening(environment, tmp_path, program=limited("-S -n 259")) as running:
         limits = resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE)
     assert limits == (HARD_LIMIT, HARD_LIMIT)
     assert "few files" not in running.said
