@@ -43,6 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--faults-count", type=int, default=20, help="How often each step is killed in the slow runs."
     )
+    parser.getgroup("goldens").addoption(
+        "--update-goldens",
+        action="store_true",
+        help="Write what is compared with tests/goldens as it is now.",
+    )
     parser.getgroup("browser").addoption("--old-client", help="The folder of the built old web client.")
     parser.getgroup("browser").addoption(
         "--page-seconds",

@@ -1,0 +1,66 @@
+"""What others rely on, kept as files: the OpenAPI document, every command's help, the names of metrics.
+
+A change that is meant is written with `--update-goldens`, and read in the diff.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from api.metrics import Metrics
+from infra.cli import main
+from stream_app.metrics import Tally
+from tests.api.serving import DEAD, serving, settings_from
+
+GOLDENS = Path(__file__).parents[1] / "goldens"
+
+
+def check(name: str, found: str, config: pytest.Config) -> None:
+    golden = GOLDENS / name
+    if config.option.update_goldens:
+        golden.write_text(found)
+    assert found == golden.read_text()
+
+
+async def test_the_openapi_document_is_as_it_was(pytestconfig: pytest.Config) -> None:
+    services = {
+        "KAFKA_BOOTSTRAP_SERVERS": DEAD,
+        "POSTGRES_URL": f"postgresql://{DEAD}",
+        "REDIS_URL": f"redis://{DEAD}",
+    }
+    async with serving(settings_from(services)) as client, client.get("/openapi.json") as response:
+        document = await response.json()
+
+    check("openapi.json", json.dumps(document, indent=1) + "\n", pytestconfig)
+
+
+def test_the_help_of_every_command_is_as_it_was(pytestconfig: pytest.Config) -> None:
+    helps = [f"$ txnwatch {' '.join([*path, '--help'])}\n{text}" for path, text in helps_of(main, ())]
+
+    check("help.txt", "\n".join(helps), pytestconfig)
+
+
+def helps_of(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    yield path, CliRunner().invoke(main, [*path, "--help"], terminal_width=100, prog_name="txnwatch").output
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from helps_of(found, (*path, name))
+
+
+def test_the_names_of_metrics_are_as_they_were(pytestconfig: pytest.Config) -> None:
+    expositions = {"api": Metrics().text(), "worker": Tally().exposition()}
+    names = [
+        f"{program} {line}\n"
+        for program, text in expositions.items()
+        for line in re.findall(r"^# (?:HELP|TYPE) (txnwatch_.*)$", text.decode(), re.MULTILINE)
+    ]
+
+    check("metrics.txt", "".join(names), pytestconfig)
