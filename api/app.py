@@ -11,29 +11,29 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from api.broker import Broker
-from api.cache import QueryCache
-from api.cursors import Cursors, key_from
 from api.dashboard.answers import Rule
-from api.dashboard.group import Group
-from api.dashboard.handlers import Data
 from api.dashboard.page import Page
-from api.dashboard.pulse import Pulse, Topics
-from api.database import Database
-from api.docs import Docs
-from api.exports import Exports
-from api.feed import Feed, Pace
-from api.handlers import Feeds, Pages, Service
-from api.history import History
-from api.http import Cors, Handler, counting, problems
+from api.dashboard.watch import Pulse, Topics
+from api.dashboard.workers import Group
+from api.live.broker import Broker
+from api.live.connections import Streams
+from api.live.feed import Feed, Pace
+from api.live.replay import History
 from api.metrics import Metrics
-from api.openapi import document
-from api.params import read
-from api.routes import Route, dashboard_routes, routes
+from api.partitions import Upkeep
+from api.reading.cache import QueryCache
+from api.reading.cursors import Cursors, key_from
+from api.reading.database import Database
+from api.reading.export import Exports
+from api.reading.window_reader import WindowMirror, Windows, WorkerView
+from api.routes.dashboard import Data
+from api.routes.handlers import Feeds, Pages, Service
+from api.routes.table import Route, dashboard_routes, routes
 from api.settings import Settings
-from api.streams import Streams
-from api.upkeep import Upkeep
-from api.windows import WindowMirror, Windows, WorkerView
+from api.web.docs import Docs
+from api.web.middleware import Cors, Handler, counting, problems
+from api.web.openapi import document
+from api.web.params import read
 
 _REDIS_CONNECTIONS = 20
 _PART = re.compile(r"{(\w+)}")

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from api.app import create_app
 from api.settings import Settings
-from infra.event_loop import new_event_loop
+from infra.runtime.event_loop import new_event_loop
 
 log = logging.getLogger(__name__)
 

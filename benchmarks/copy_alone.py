@@ -20,9 +20,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks.bed import PARTITIONS
 from schemas.transaction import Decoder
-from stream_app.pgcopy import copy_chunks
-from stream_app.postgres import ADVANCE, LOCK, TAKE_OVER, connect
 from stream_app.scoring import Verdict, identity_of
+from stream_app.sinks.copy_format import copy_chunks
+from stream_app.sinks.postgres import ADVANCE, LOCK, TAKE_OVER, connect
 
 BATCH_SIZE = 4_000  # the fastest of 1,000 to 16,000 here
 STAGING = """

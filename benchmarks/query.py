@@ -20,8 +20,8 @@ import asyncpg
 import click
 import msgspec
 
-from api.cursors import Position
-from api.statements import page_statement, rows_statement
+from api.reading.cursors import Position
+from api.reading.statements import page_statement, rows_statement
 from benchmarks.bed import Bed, free_port, new_run
 from benchmarks.contenders import TXNWATCH
 from benchmarks.environments import ROOT, UnavailableError, peer_python

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import asyncpg
 
-from api.statements import Filters
+from api.reading.statements import Filters
 
 ROWS, USERS = 150_000, 10
 USER = "00000000-0000-4000-8000-000000000003"

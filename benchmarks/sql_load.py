@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 import uvloop
 
-from api.statements import page_statement
+from api.reading.statements import page_statement
 from benchmarks.http_load import Seen
 from benchmarks.range_rows import FILTERS, LIMIT
 from benchmarks.schedule import percentile

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import click
 
-from infra.settings import Settings, SettingsError
+from infra.runtime.settings import Settings, SettingsError
 
 FOLDER = Path(__file__).parent / "postgres"
 _NAME = re.compile(r"\d{3}_\w+\.sql")

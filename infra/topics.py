@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from infra.settings import Settings, SettingsError
+from infra.runtime.settings import Settings, SettingsError
 
 _LEADERS_SECONDS = 30.0
 _POLL_SECONDS = 0.05

@@ -34,9 +34,10 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 from msgspec import Raw
 
-from schemas import strict_json, usual
+from schemas import fast_path as usual
+from schemas import strict_json
+from schemas.fast_path import MAX_STATUS
 from schemas.money import parse_amount
-from schemas.usual import MAX_STATUS
 
 Reason = Literal[
     "size",

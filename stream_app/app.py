@@ -17,20 +17,20 @@ from yarl import URL
 
 from schemas.transaction import Decoder
 from stream_app.detectors import detector_of
+from stream_app.faust_adapter.consumer import BatchSchema, BatchTransport
+from stream_app.faust_adapter.recovery import PartitionTableManager
+from stream_app.faust_adapter.table import WindowTable
+from stream_app.faust_adapter.views import add_views
+from stream_app.faust_adapter.worker import BoundedWorker
 from stream_app.metrics import Tally
-from stream_app.mirror import RedisMirror
 from stream_app.ownership import Ownership
 from stream_app.pipeline import Outbox, Pipeline
-from stream_app.postgres import PostgresRows, connect
-from stream_app.recovery import PartitionTableManager
-from stream_app.redis_windows import RedisWindows
 from stream_app.settings import Settings
-from stream_app.table import WindowTable
+from stream_app.sinks.postgres import PostgresRows, connect
+from stream_app.sinks.redis_mirror import RedisMirror
+from stream_app.sinks.redis_windows import RedisWindows
+from stream_app.state.store import WindowStore
 from stream_app.topics import check_topics
-from stream_app.transport import BatchSchema, BatchTransport
-from stream_app.views import add_views
-from stream_app.windows import WindowStore
-from stream_app.worker import BoundedWorker
 
 
 class ScoringApp(faust.App):  # type: ignore[misc]

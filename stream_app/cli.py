@@ -7,13 +7,13 @@ from typing import Any
 import click
 from aiokafka.errors import KafkaError
 
-from infra.event_loop import new_event_loop
+from infra.runtime.cli_errors import said_in_a_line
+from infra.runtime.event_loop import new_event_loop
 from stream_app.app import create_app
-from stream_app.complaints import said_in_a_line
 from stream_app.detectors import detector_of
+from stream_app.faust_adapter.worker import BoundedWorker
 from stream_app.settings import Settings
 from stream_app.topics import TopicsError, check_topics
-from stream_app.worker import BoundedWorker
 
 
 @click.command()

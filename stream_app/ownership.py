@@ -18,15 +18,15 @@ from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from stream_app.mirror import RedisMirror
-from stream_app.outbox import KafkaOutbox
+from infra.runtime.retry import causes, retried
+from stream_app.committed_offsets import NOWHERE, Position, committed_positions
 from stream_app.pipeline import Batch, LostPartitionError, Outbox, Pipeline
-from stream_app.positions import NOWHERE, Position, committed_positions
-from stream_app.postgres import PostgresRows
-from stream_app.restore import Bounds, restore
-from stream_app.retry import causes, retried
 from stream_app.settings import Settings
-from stream_app.windows import WindowStore, is_damage
+from stream_app.sinks.kafka import KafkaOutbox
+from stream_app.sinks.postgres import PostgresRows
+from stream_app.sinks.redis_mirror import RedisMirror
+from stream_app.state.changelog import Bounds, restore
+from stream_app.state.store import WindowStore, is_damage
 
 logger = logging.getLogger(__name__)
 

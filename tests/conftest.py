@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 from infra.embedded.cluster import Addresses
-from infra.settings import Settings
+from infra.runtime.settings import Settings
 from tests.services import (
     Choice,
     choose,

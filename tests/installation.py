@@ -19,7 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from redis.asyncio import Redis
 
-from stream_app.windows import WindowStore
+from stream_app.state.store import WindowStore
 from tests.traffic import Sent
 
 PATIENCE_SECONDS = 90

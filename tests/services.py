@@ -23,7 +23,7 @@ from infra.embedded import cluster
 from infra.embedded.cluster import Addresses
 from infra.embedded.kafka import has_broker
 from infra.migrate import migrate
-from infra.settings import Settings
+from infra.runtime.settings import Settings
 from infra.topics import ensure_topics
 
 Choice = Literal["environment", "containers", "embedded"]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
-from api import inputs
-from api.problems import Problem
+from api.routes import parameters as inputs
+from api.web.problems import Problem
 
 _STATIC = Path(str(files("api.dashboard"))) / "static"
 _PAGE = _STATIC / "page.html"

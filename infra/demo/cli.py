@@ -14,7 +14,7 @@ from infra.demo import watch
 from infra.demo.children import ChildError, Children
 from infra.embedded import cluster
 from infra.embedded.processes import ServiceError
-from infra.settings import Settings
+from infra.runtime.settings import Settings
 
 START_SECONDS = 60
 API_PORT, WEB_PORT = 8000, 6066

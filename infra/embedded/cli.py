@@ -9,7 +9,7 @@ import click
 from infra.embedded import cluster
 from infra.embedded.processes import ServiceError
 from infra.env_file import write_env_file
-from infra.settings import Settings
+from infra.runtime.settings import Settings
 
 _DATADIR = click.option(
     "--datadir",

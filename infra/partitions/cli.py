@@ -13,7 +13,7 @@ import click
 
 from infra.partitions import drain as draining
 from infra.partitions import months
-from infra.settings import Settings, SettingsError
+from infra.runtime.settings import Settings, SettingsError
 
 
 @click.group()

@@ -2,8 +2,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from api.audience import Audience, Subscription
-from api.clients import Client, Frame
+from api.live.audience import Audience, Subscription
+from api.live.clients import Client, Frame
 
 
 class Transport:
@@ -114,7 +114,7 @@ def test_a_client_that_reads_nothing_of_what_waits_is_cut_off_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("api.clients.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("api.live.clients.time.monotonic", lambda: now[0])
     transport, cut = Transport(), Cut()
     client = client_of(transport, 1000, cut)
     for read in (0, 10, 1, 0):  # as long as it reads anything, it stays

@@ -48,7 +48,7 @@ async def test_it_is_named_and_logged_in_one_line(
 ) -> None:
     caplog.set_level(logging.INFO)
     assert set(await refused(client, "/transactions", f"user_id={ALICE}&{query}")) == {named}
-    [line] = [record for record in caplog.records if record.name == "api.http"]
+    [line] = [record for record in caplog.records if record.name == "api.web.middleware"]
     assert line.exc_info is None
     assert len(line.getMessage().splitlines()) == 1
     assert line.getMessage().isprintable()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
-from api.cache import QueryCache
+from api.reading.cache import QueryCache
 from api.settings import Settings
 from tests.api.rows import FLAG, START, made, store, user
 from tests.api.serving import counted, serving
@@ -89,8 +89,8 @@ async def test_a_redis_that_comes_back_is_used_again(redis_url: str, monkeypatch
     counts: Counter[str] = Counter()
     async with Redis.from_url(redis_url) as redis:
         cache = cache_of(redis, counts)
-        monkeypatch.setattr("api.cache._REST_SECONDS", 0.05)
-        monkeypatch.setattr("api.cache._ANSWER_SECONDS", 0)  # as if it were too slow
+        monkeypatch.setattr("api.reading.cache._REST_SECONDS", 0.05)
+        monkeypatch.setattr("api.reading.cache._ANSWER_SECONDS", 0)  # as if it were too slow
         await cache.answer("q", answering(b"one"))
         monkeypatch.undo()
         await asyncio.sleep(0.06)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.cursors import Cursors, Position, key_from
+from api.reading.cursors import Cursors, Position, key_from
 from tests.api.rows import user
 
 CURSORS = Cursors(b"k" * 32)

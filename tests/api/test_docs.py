@@ -6,9 +6,9 @@ from urllib.parse import urljoin
 import jsonschema
 import pytest
 
-from api import inputs
-from api.inputs import EVENT_ID, Transactions
-from api.params import AMOUNT, FROM, TO, UUID, declared
+from api.routes import parameters as inputs
+from api.routes.parameters import EVENT_ID, Transactions
+from api.web.params import AMOUNT, FROM, TO, UUID, declared
 from tests.api.rows import made, store, user
 from tests.api.serving import Client
 

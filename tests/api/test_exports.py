@@ -15,11 +15,11 @@ import asyncpg
 import psutil
 import pytest
 
-from api.accept import preferred
-from api.cursors import Position
-from api.database import Database, Stretch, _next_rows
+from api.reading.cursors import Position
+from api.reading.database import Database, Stretch, _next_rows
+from api.reading.statements import Filters
 from api.settings import Settings
-from api.statements import Filters
+from api.web.accept import preferred
 from tests.api.rows import FLAG, made, store, user
 from tests.api.serving import PATIENCE, Client, serving
 from tests.integration.test_api_process import listening
@@ -64,9 +64,9 @@ async def test_every_form_has_the_rows_of_the_pages(
     client: Client, database: str, monkeypatch: pytest.MonkeyPatch, *, small: bool
 ) -> None:
     if small:  # stretches without a line, of one, of some
-        monkeypatch.setattr("api.database._FIRST_ROWS", 1)
-        monkeypatch.setattr("api.database._MOST_ROWS", 7)
-        monkeypatch.setattr("api.database._STRETCH_BYTES", 1000)
+        monkeypatch.setattr("api.reading.database._FIRST_ROWS", 1)
+        monkeypatch.setattr("api.reading.database._MOST_ROWS", 7)
+        monkeypatch.setattr("api.reading.database._STRETCH_BYTES", 1000)
     many = [
         made(
             owner,

@@ -2,9 +2,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.broker import Broker
-from api.history import History, Turn
-from api.positions import Feedpoint
+from api.live.broker import Broker
+from api.live.event_id import Feedpoint
+from api.live.replay import History, Turn
 from api.settings import Settings
 from tests.api.rows import Made, Worker, made, partition_of, user
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from api import params
-from api.inputs import Nothing, Transactions, ranges_in_order
-from api.params import AMOUNT, FLAG, FROM, OPAQUE, TO, UUID, Kind, integer
-from api.problems import BadParameters, ParameterError
+from api.routes.parameters import Nothing, Transactions, ranges_in_order
+from api.web import params
+from api.web.params import AMOUNT, FLAG, FROM, OPAQUE, TO, UUID, Kind, integer
+from api.web.problems import BadParameters, ParameterError
 
 USER = "0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c"
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.positions import Feedpoint, Missing, behind, incarnation_of, parse, settle
+from api.live.event_id import Feedpoint, Missing, behind, incarnation_of, parse, settle
 
 OFFSETS = st.dictionaries(st.integers(0, 999), st.integers(0, 10**17), min_size=1, max_size=8)
 

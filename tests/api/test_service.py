@@ -123,7 +123,7 @@ async def test_a_failed_request_is_one_line(client: Client, caplog: pytest.LogCa
     caplog.set_level(logging.INFO)
     async with client.get("/users?limit=0"):
         pass
-    lines = [record.getMessage() for record in caplog.records if record.name == "api.http"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "api.web.middleware"]
     assert lines == ["GET /users?limit=0: 422 limit must be a whole number from 1 to 10000"]
 
 
@@ -194,7 +194,7 @@ async def test_what_nobody_foresaw_is_logged_whole_and_told_in_one_sentence(
     async def failing(*_: object) -> web.Response:
         raise RuntimeError("hidden-word")
 
-    monkeypatch.setattr("api.handlers.Pages.users", failing)
+    monkeypatch.setattr("api.routes.handlers.Pages.users", failing)
     caplog.set_level(logging.INFO)
     async with serving(pages_settings) as client:
         async with client.get("/users") as response:
@@ -208,7 +208,11 @@ async def test_what_nobody_foresaw_is_logged_whole_and_told_in_one_sentence(
             counted = 'txnwatch_api_requests_total{method="GET",route="/users",status="500"} 1.0'
             assert counted in await response.text()
     [record] = [one for one in caplog.records if one.levelno >= logging.WARNING]
-    assert (record.name, record.levelname, record.getMessage()) == ("api.http", "ERROR", "GET /users failed")
+    assert (record.name, record.levelname, record.getMessage()) == (
+        "api.web.middleware",
+        "ERROR",
+        "GET /users failed",
+    )
     assert record.exc_text is not None
     assert "Traceback" in record.exc_text
     assert "RuntimeError: hidden-word" in record.exc_text

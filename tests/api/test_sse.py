@@ -1,6 +1,6 @@
 import json
 
-from api import sse
+from api.live import frames as sse
 
 
 def test_a_rows_frame_is_one_data_line() -> None:

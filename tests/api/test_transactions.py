@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 from yarl import URL
 
-from api.cursors import Position
-from api.database import Database
+from api.reading.cursors import Position
+from api.reading.database import Database
+from api.reading.statements import Filters, page_statement, rows_statement, stretch_statement
 from api.settings import Settings
-from api.statements import Filters, page_statement, rows_statement, stretch_statement
 from tests.api.rows import FLAG, START, Made, made, store, user
 from tests.api.serving import Client, serving
 from tests.api.test_exports import locked

@@ -59,7 +59,7 @@ async def test_a_month_goes_when_it_is_older_than_what_is_retained(
 async def test_months_are_looked_after_again_and_again(
     pages_settings: Settings, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.upkeep._EVERY_SECONDS", 0.05)
+    monkeypatch.setattr("api.partitions._EVERY_SECONDS", 0.05)
     async with serving(pages_settings, months_ahead=2):
         for _ in range(2):
             await until_there_are_months_ahead(connection)

@@ -17,7 +17,7 @@ from playwright.async_api import Page
 
 from infra.embedded import cluster
 from infra.migrate import migrate
-from infra.settings import Settings
+from infra.runtime.settings import Settings
 from infra.topics import ensure_topics
 from tests.browser import chromium
 from tests.browser.chromium import visiting

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from api.params import FROM
+from api.web.params import FROM
 from schemas.money import parse_amount
 from tests.api.rows import FLAG, START, Made, Worker, made, user
 from tests.browser.chromium import Visit, visiting

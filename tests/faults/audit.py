@@ -8,8 +8,8 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 
+from stream_app.state.store import WindowStore
 from stream_app.window import decode_window
-from stream_app.windows import WindowStore
 from tests.faults.oracle import Expected, Findings, Place, Record, UserWindow, replay
 from tests.installation import Installation
 

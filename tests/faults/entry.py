@@ -14,17 +14,18 @@ from typing import Any
 
 import msgspec
 
-from infra.event_loop import new_event_loop
+from infra.runtime.event_loop import new_event_loop
 from stream_app import app as composition
-from stream_app import ownership, postgres
+from stream_app import ownership
 from stream_app.app import create_app
-from stream_app.outbox import KafkaOutbox
+from stream_app.faust_adapter.consumer import BatchConsumer
+from stream_app.faust_adapter.worker import BoundedWorker
 from stream_app.ownership import Ownership
 from stream_app.pipeline import LostPartitionError, Pipeline
-from stream_app.postgres import PostgresRows
 from stream_app.settings import Settings
-from stream_app.transport import BatchConsumer
-from stream_app.worker import BoundedWorker
+from stream_app.sinks import postgres
+from stream_app.sinks.kafka import KafkaOutbox
+from stream_app.sinks.postgres import PostgresRows
 from tests.faults.plan import Event, Plan
 from tests.faults.protections import switch_off
 

@@ -14,10 +14,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from stream_app import outbox, ownership, restore, transport
+from stream_app import ownership
+from stream_app.committed_offsets import Position
+from stream_app.faust_adapter import consumer as transport
 from stream_app.pipeline import Pipeline
-from stream_app.positions import Position
-from stream_app.postgres import PostgresRows
+from stream_app.sinks import kafka as outbox
+from stream_app.sinks.postgres import PostgresRows
+from stream_app.state import changelog as restore
 from stream_app.window import Window
 
 

@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from stream_app.transport import FETCH_BYTES
-from stream_app.windows import WindowStore
+from stream_app.faust_adapter.consumer import FETCH_BYTES
+from stream_app.state.store import WindowStore
 from tests.faults.bad import SPOILERS, Message, good, mixed
 from tests.faults.ledger import Ledger
 from tests.faults.plan import Plan

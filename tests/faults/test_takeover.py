@@ -13,13 +13,13 @@ import pytest
 from schemas.transaction import Decoder
 from stream_app.detectors.rolling_mean import RollingMean
 from stream_app.metrics import Tally
-from stream_app.outbox import KafkaOutbox
 from stream_app.ownership import Ownership
 from stream_app.pipeline import Batch, Output, Pipeline
-from stream_app.postgres import PostgresRows, connect
 from stream_app.settings import Settings
+from stream_app.sinks.kafka import KafkaOutbox
+from stream_app.sinks.postgres import PostgresRows, connect
+from stream_app.state.store import WindowStore
 from stream_app.topics import check_topics
-from stream_app.windows import WindowStore
 from tests.faults.oracle import replay
 from tests.faults.rig import Rig
 from tests.installation import until

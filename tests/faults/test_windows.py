@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from stream_app.windows import WindowStore
+from stream_app.state.store import WindowStore
 from tests.faults.damage import (
     Damage,
     cut_a_table,

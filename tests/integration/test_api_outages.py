@@ -12,7 +12,7 @@ import pytest
 from api.settings import Settings
 from infra.embedded import cluster
 from infra.migrate import migrate
-from infra.settings import Settings as TopicSettings
+from infra.runtime.settings import Settings as TopicSettings
 from infra.topics import ensure_topics
 from tests.api.events import listening
 from tests.api.rows import Worker, made, store, user

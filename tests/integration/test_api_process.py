@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from api.cursors import Cursors, Position
+from api.reading.cursors import Cursors, Position
 from tests.api.rows import made, store, user
 
 TXNWATCH = Path(sys.executable).parent / "txnwatch"
@@ -26,7 +26,7 @@ SECONDS = 20
 HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 USER = user(1)
 EVENT_ID = "0a1b2c3d.0-1"
-OF_ITSELF = " api.upkeep: "
+OF_ITSELF = " api.partitions: "
 """Lines of no request: months are made while the test runs."""
 SQL = "%27%20OR%201=1;--"
 
@@ -215,7 +215,7 @@ async def test_bad_input_is_named_and_leaves_one_line_each(
                 assert {error["parameter"] for error in errors} == {named}, target
                 assert "X-Injected" not in response.headers
             line = await _line(running)
-            assert f" INFO api.http: GET {target[:200]}: 422 {named} " in line
+            assert f" INFO api.web.middleware: GET {target[:200]}: 422 {named} " in line
             assert line.removesuffix("\n").isprintable()
         running.process.send_signal(signal.SIGTERM)
         _, said = await ended(running.process)

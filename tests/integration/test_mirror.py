@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
-from stream_app.mirror import MANY_USERS, MOST_PENDING, RedisMirror
-from stream_app.redis_windows import CHUNK_USERS, RedisWindows
+from stream_app.sinks.redis_mirror import MANY_USERS, MOST_PENDING, RedisMirror
+from stream_app.sinks.redis_windows import CHUNK_USERS, RedisWindows
 from stream_app.window import Window, decode_window, encode_window
 from tests.services import free_port
 
@@ -99,7 +99,7 @@ async def test_all_windows_of_a_partition_arrive_when_it_is_taken_over(redis: Re
 async def test_windows_that_are_too_many_to_wait_arrive_all_the_same(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream_app.mirror.MOST_PENDING", 10)
+    monkeypatch.setattr("stream_app.sinks.redis_mirror.MOST_PENDING", 10)
     users = [f"{number:032d}" for number in range(100)]
     async with Mirroring(redis) as mirror, following(mirror, mirror.windows):
         mirror.change({user: window(1, 5) for user in users})
@@ -231,7 +231,7 @@ async def test_what_a_partition_owes_is_written_after_its_windows_were_closed(re
 async def test_what_a_partition_owes_beyond_a_bound_is_left_to_its_next_owner(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream_app.mirror.MOST_DETACHED", 10)
+    monkeypatch.setattr("stream_app.sinks.redis_mirror.MOST_DETACHED", 10)
     async with Mirroring(redis) as mirror:
         mirror.change({f"{number:032d}": window(1, 5) for number in range(30)}, partition=3)
         mirror.detach(3)

@@ -15,10 +15,10 @@ from aiokafka.errors import (
 
 from schemas.scored import Flag
 from schemas.transaction import Decoder
-from stream_app.outbox import KafkaOutbox
 from stream_app.pipeline import LostPartitionError, Output, Refusal
 from stream_app.scoring import Verdict, identity_of
 from stream_app.settings import Settings
+from stream_app.sinks.kafka import KafkaOutbox
 from tests.installation import Installation, until
 from tests.pipeline.fakes import FakeRecord
 from tests.traffic import traffic

@@ -16,8 +16,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from api.statements import Filters, page_statement
-from api.upkeep import Upkeep
+from api.partitions import Upkeep
+from api.reading.statements import Filters, page_statement
 from infra.partitions import months
 from infra.partitions.drain import BusyError, drain
 

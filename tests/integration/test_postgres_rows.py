@@ -17,8 +17,15 @@ from hypothesis import strategies as st
 from schemas.scored import Flag
 from schemas.transaction import Transaction
 from stream_app.pipeline import LostPartitionError
-from stream_app.postgres import LOCK, MERGED_AFTER_A_DUPLICATE, SESSION, LostRowsError, PostgresRows, connect
 from stream_app.scoring import Verdict, identity_of
+from stream_app.sinks.postgres import (
+    LOCK,
+    MERGED_AFTER_A_DUPLICATE,
+    SESSION,
+    LostRowsError,
+    PostgresRows,
+    connect,
+)
 
 TOPIC = "transactions"
 

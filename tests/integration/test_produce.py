@@ -24,7 +24,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from infra.embedded import cluster
-from infra.settings import Settings
+from infra.runtime.settings import Settings
 from infra.topics import ensure_topics
 from schemas.transaction import Decoder
 from tests.services import embedded_datadir, free_port, unique_settings

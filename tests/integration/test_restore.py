@@ -12,13 +12,13 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.errors import GroupLoadInProgressError
 from aiokafka.protocol.commit import OffsetFetchRequest
 
-from stream_app.outbox import KafkaOutbox
+from stream_app.committed_offsets import committed_positions
 from stream_app.pipeline import Output
-from stream_app.positions import committed_positions
-from stream_app.restore import Bounds, KafkaMismatchError, restore
 from stream_app.settings import Settings
+from stream_app.sinks.kafka import KafkaOutbox
+from stream_app.state.changelog import Bounds, KafkaMismatchError, restore
+from stream_app.state.store import WindowStore, WrongWindowsError, is_damage
 from stream_app.window import Window, encode_window
-from stream_app.windows import WindowStore, WrongWindowsError, is_damage
 
 PARTITION = 1
 USERS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(50)]

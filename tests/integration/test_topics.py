@@ -10,7 +10,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from click.testing import CliRunner
 
 from infra.embedded.cluster import Addresses
-from infra.settings import Settings
+from infra.runtime.settings import Settings
 from infra.topics import TopicsError, ensure_topics, topics_command
 from tests.services import delete_topics, unique_settings
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import usual
+from schemas import fast_path as usual
 from schemas.transaction import Decoder, Refused, Transaction
 from tests.traffic import Sent, traffic
 from tests.unit.test_transaction import message

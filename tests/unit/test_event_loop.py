@@ -13,7 +13,7 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.admin import ApiVersionRequest
 
-from infra.event_loop import new_event_loop
+from infra.runtime.event_loop import new_event_loop
 
 Check = Callable[[AIOKafkaConnection], Awaitable[None]]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.settings import Settings, SettingsError
+from infra.runtime.settings import Settings, SettingsError
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,8 @@
 import pytest
 from click.testing import CliRunner
 
-from stream_app.produce.cli import produce
-from stream_app.produce.settings import Settings, SettingsError
+from infra.produce.cli import produce
+from infra.produce.settings import Settings, SettingsError
 
 
 @pytest.mark.parametrize(

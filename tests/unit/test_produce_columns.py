@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_app.produce.columns import Columns
+from infra.produce.columns import Columns
 
 
 def test_the_fields_own_names_come_before_all_synonyms() -> None:

@@ -7,9 +7,9 @@ from queue import SimpleQueue
 
 import pytest
 
-from stream_app.produce.feed import DirectFeed, Feed, WaitingFeed
-from stream_app.produce.files import InputError
-from stream_app.produce.records import Item, Record
+from infra.produce.feed import DirectFeed, Feed, WaitingFeed
+from infra.produce.files import InputError
+from infra.produce.records import Item, Record
 
 
 def numbered(count: int) -> list[Item]:

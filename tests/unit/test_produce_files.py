@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_app.produce.files import MAX_LINE, InputError, is_cut, open_input
+from infra.produce.files import MAX_LINE, InputError, is_cut, open_input
 
 LINES = [b"first\n", b"\n", b"second\r\n", b"last"]
 

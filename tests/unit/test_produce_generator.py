@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
+from infra.produce.generator import Traffic, live_dates, past_dates
+from infra.produce.records import Record
 from schemas.money import parse_amount
 from schemas.transaction import Decoder
-from stream_app.produce.generator import Traffic, live_dates, past_dates
-from stream_app.produce.records import Record
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MONTH = timedelta(days=30)

@@ -1,6 +1,6 @@
 """How many may go now."""
 
-from stream_app.produce.pace import UNLIMITED, Pace
+from infra.produce.pace import UNLIMITED, Pace
 
 
 class Clock:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from infra.produce.columns import Columns
+from infra.produce.files import MAX_LINE, InputError
+from infra.produce.readers import Reader, read_untouched
+from infra.produce.records import Item, Record, Rejected
 from schemas.transaction import Decoder, Transaction
-from stream_app.produce.columns import Columns
-from stream_app.produce.files import MAX_LINE, InputError
-from stream_app.produce.readers import Reader, read_untouched
-from stream_app.produce.records import Item, Record, Rejected
 
 ID = "f06a72cf-e094-50a7-b663-8929e421dd6f"
 USER = "1e145f1e-f2e1-512a-aebb-35bb6597e178"

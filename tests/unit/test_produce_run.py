@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from stream_app.produce.feed import DirectFeed, WaitingFeed
-from stream_app.produce.files import InputError
-from stream_app.produce.pace import Pace
-from stream_app.produce.records import Item, Record, Rejected, Source
-from stream_app.produce.run import run
-from stream_app.produce.sender import DeliveryError
-from stream_app.produce.tally import Tally
+from infra.produce.feed import DirectFeed, WaitingFeed
+from infra.produce.files import InputError
+from infra.produce.pace import Pace
+from infra.produce.records import Item, Record, Rejected, Source
+from infra.produce.run import run
+from infra.produce.sender import DeliveryError
+from infra.produce.tally import Tally
 
 
 class RecordingOutlet:

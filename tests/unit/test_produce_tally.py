@@ -1,7 +1,7 @@
 """The summary."""
 
-from stream_app.produce.records import Rejected
-from stream_app.produce.tally import Tally
+from infra.produce.records import Rejected
+from infra.produce.tally import Tally
 
 
 def test_without_rejected_rows_it_is_one_line() -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from schemas.transaction import Transaction
 from stream_app.detectors.rolling_mean import RollingMean
 from stream_app.scoring import Arrival, Scores, score
+from stream_app.state.store import describe
 from stream_app.window import Window, decode_window, encode_window
-from stream_app.windows import describe
 
 USER = str(UUID(int=1))
 AMOUNTS = st.integers(0, 10**20 - 1)

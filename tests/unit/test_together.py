@@ -5,7 +5,7 @@ import gc
 
 import pytest
 
-from api.together import Together
+from infra.runtime.coalesced import Together
 
 
 class Question:

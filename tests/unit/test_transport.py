@@ -21,11 +21,11 @@ from faust.transport.consumer import Consumer, Fetcher
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 
-import stream_app.outbox  # noqa: F401 - for what it changes in aiokafka
-from stream_app.fetched import BoundedFetch, PlainRecords
-from stream_app.record_batch import UNCOMPRESSED, batches
-from stream_app.recovery import PartitionRecovery
-from stream_app.transport import KEEPING_UP, BatchConsumer
+import stream_app.sinks.kafka  # noqa: F401 - for what it changes in aiokafka
+from stream_app.faust_adapter.consumer import KEEPING_UP, BatchConsumer
+from stream_app.faust_adapter.fetched import BoundedFetch, PlainRecords
+from stream_app.faust_adapter.recovery import PartitionRecovery
+from stream_app.sinks.record_batch import UNCOMPRESSED, batches
 
 EXPECTED: dict[Callable[..., Any], list[str]] = {
     Consumer._drain_messages: ["self", "fetcher"],
@@ -118,7 +118,7 @@ def test_a_fetch_is_handed_out_whole_in_batches_of_at_most_so_many_records(most:
 
 
 def test_a_batch_ends_once_its_values_are_too_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream_app.fetched.BATCH_BYTES", 10_000)
+    monkeypatch.setattr("stream_app.faust_adapter.fetched.BATCH_BYTES", 10_000)
     fetch, _ = fetched([bytes(100)] * 400)
 
     assert [len(fetch.getall(1000)) for _ in range(5)] == [100, 100, 100, 100, 0]

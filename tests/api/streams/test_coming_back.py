@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from api.broker import Broker
+from api.live.broker import Broker
 from api.settings import Settings
 from tests.api.events import listening
 from tests.api.rows import FLAG, Worker, made
@@ -109,8 +109,8 @@ async def test_clients_that_come_and_go_under_load_see_every_row_once_in_order(
 async def test_a_client_far_behind_catches_up_in_several_turns(
     settings: Settings, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.history._TURN_FRAMES", 50)
-    monkeypatch.setattr("api.visit._NEAR", 20)
+    monkeypatch.setattr("api.live.replay._TURN_FRAMES", 50)
+    monkeypatch.setattr("api.live.catch_up._NEAR", 20)
     async with serving(settings) as client:
         async with listening(client, PATH) as stream:
             start = stream.last_id

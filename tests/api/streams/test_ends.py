@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from api.clients import Client as StreamClient
+from api.live.clients import Client as StreamClient
+from api.live.connections import Streams
 from api.settings import Settings
-from api.streams import Streams
 from tests.api.events import listening
 from tests.api.rows import Worker, made
 from tests.api.serving import PATIENCE, Client, counted, serving, until

@@ -8,9 +8,9 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from api.broker import Topic
-from api.history import History, Turn
-from api.positions import Feedpoint
+from api.live.broker import Topic
+from api.live.event_id import Feedpoint
+from api.live.replay import History, Turn
 from api.settings import Settings
 from tests.api.events import listening
 from tests.api.rows import FLAG, START, Worker, made, partition_of, store
@@ -53,8 +53,8 @@ async def test_what_kafka_no_longer_holds_is_told_as_a_gap(settings: Settings, w
 async def test_what_expires_while_a_client_catches_up_is_told_as_a_gap(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr("api.history._TURN_FRAMES", 30)
-    monkeypatch.setattr("api.visit._NEAR", 20)
+    monkeypatch.setattr("api.live.replay._TURN_FRAMES", 30)
+    monkeypatch.setattr("api.live.catch_up._NEAR", 20)
     gate = _gate_after_the_first_turn(monkeypatch)
     many, number = [made(ALICE, n, flag=FLAG) for n in range(101)], partition_of(ALICE)
     topic = settings.scored_topic if path == PATH else settings.anomalies_topic

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from api.broker import Broker
-from api.clients import Frame
-from api.positions import parse
+from api.live.broker import Broker
+from api.live.clients import Frame
+from api.live.event_id import parse
 from api.settings import Settings
 from tests.api.events import listening
 from tests.api.rows import FLAG, Worker, made, partition_of, store
@@ -135,7 +135,7 @@ async def test_a_frame_is_made_once_however_many_hear_it(
         frames.append(raw)
         return Frame(raw)
 
-    monkeypatch.setattr("api.feed.Frame", counting)
+    monkeypatch.setattr("api.live.feed.Frame", counting)
     mine = f"/sse/anomalies?user_id={ALICE}"
     many = [made(ALICE, n, flag=FLAG) for n in range(3)]
     async with (

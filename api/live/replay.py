@@ -1,0 +1,139 @@
+"""The past of a feed, for a client that comes back: committed records between two positions.
+
+A small pool of consumers serves all clients. Each turn is bounded, in the bytes that it returns and
+in time, so that a client with much to catch up on does not keep the others waiting, and a consumer
+is never held while a client is being written to. An idle consumer is paused: it fetches nothing.
+"""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from api.live.broker import Broker, Topic
+from api.live.event_id import Feedpoint, text_of
+from api.live.frames import event
+
+log = logging.getLogger(__name__)
+
+_TURN_FRAMES = 500
+_TURN_BYTES = 1 << 20
+"""A client is sent a turn's frames at its own pace, so each client may hold so many, and one frame."""
+_POLL_RECORDS = 100
+_TURN_SECONDS = 5.0
+_PAUSE_SECONDS = 1.0
+_POLL_MILLISECONDS = 20
+_FETCH_MILLISECONDS = 50
+
+
+class Expired(Exception):  # noqa: N818  # a state of the topic, not an error of ours
+    """Records between the two positions are no longer in Kafka."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """The frames read in one turn, and the position after them."""
+
+    frames: list[bytes]
+    offsets: dict[int, int]
+    size: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no more is to be read in it."""
+        return len(self.frames) >= _TURN_FRAMES or self.size >= _TURN_BYTES
+
+
+class History:
+    """Reads topics' pasts, at most `readers` at a time."""
+
+    def __init__(self, broker: Broker, *, readers: int) -> None:
+        self._broker = broker
+        self._free = asyncio.Semaphore(readers)
+        self._idle: defaultdict[Topic, list[AIOKafkaConsumer]] = defaultdict(list)
+
+    async def close(self) -> None:
+        """Closes the idle consumers; those in use are closed by their users."""
+        for idle in self._idle.values():
+            while idle:
+                await idle.pop().stop()
+
+    async def read(self, topic: Topic, start: Feedpoint, until: Feedpoint, key: bytes | None) -> Turn:
+        """One turn from `start` towards `until`, of the records with this key (None: all).
+
+        Without Kafka the turn is empty, after a pause; the caller tries again. Raises Expired.
+        """
+        turn = Turn([], dict(start.offsets))
+        try:
+            async with self._reader(topic) as consumer:
+                await _read(consumer, topic, turn, until, key)
+        except OffsetOutOfRangeError as error:
+            raise Expired from error
+        except (KafkaError, OSError) as error:
+            log.warning("history of %s not read: %s", topic.name, type(error).__name__)
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return turn
+
+    @asynccontextmanager
+    async def _reader(self, topic: Topic) -> AsyncIterator[AIOKafkaConsumer]:
+        async with self._free:
+            idle = self._idle[topic]
+            consumer = idle.pop() if idle else await self._opened(topic)
+            try:
+                yield consumer
+                consumer.pause(*topic.partitions)
+            except BaseException:
+                await consumer.stop()
+                raise
+            idle.append(consumer)
+
+    async def _opened(self, topic: Topic) -> AIOKafkaConsumer:
+        consumer = self._broker.consumer(wait_milliseconds=_FETCH_MILLISECONDS)
+        await self._broker.start(consumer.start, consumer.stop)
+        consumer.assign(topic.partitions)
+        for partition in topic.partitions:
+            consumer.seek(partition, 0)
+        consumer.pause(*topic.partitions)
+        return consumer
+
+
+async def _read(
+    consumer: AIOKafkaConsumer, topic: Topic, turn: Turn, until: Feedpoint, key: bytes | None
+) -> None:
+    ends = {partition: until.offsets.get(partition.partition, 0) for partition in topic.partitions}
+    ahead = {partition for partition, end in ends.items() if turn.offsets.get(partition.partition, 0) < end}
+    for partition in ahead:
+        consumer.seek(partition, turn.offsets.get(partition.partition, 0))
+        consumer.resume(partition)
+    finish = time.monotonic() + _TURN_SECONDS
+    while ahead and not turn.full and time.monotonic() < finish:
+        await asyncio.sleep(0)  # what was fetched ahead comes without waiting, and live clients would
+        batches = await consumer.getmany(timeout_ms=_POLL_MILLISECONDS, max_records=_POLL_RECORDS)
+        for partition, records in batches.items():
+            _take(turn, until.incarnation, [one for one in records if one.offset < ends[partition]], key)
+        if turn.full:
+            return  # what is left of the batches is read again
+        for partition in tuple(ahead):
+            # Past commit markers, which take up offsets and are never delivered.
+            position = await consumer.position(partition)
+            turn.offsets[partition.partition] = min(position, ends[partition])
+            if position >= ends[partition]:
+                consumer.pause(partition)
+                ahead.discard(partition)
+
+
+def _take(turn: Turn, incarnation: str, records: Sequence[ConsumerRecord], key: bytes | None) -> None:
+    for record in records:
+        if turn.full:
+            return
+        turn.offsets[record.partition] = record.offset + 1
+        if record.value is not None and (key is None or record.key == key):
+            frame = event(record.value, text_of(incarnation, turn.offsets))
+            turn.frames.append(frame)
+            turn.size += len(frame)

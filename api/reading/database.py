@@ -1,0 +1,193 @@
+"""What the API reads in Postgres: bounded in time and in bytes, over a few connections."""
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+import asyncpg
+
+from api.reading.cursors import Position
+from api.reading.statements import Filters, Shape, page_statement, stretch_statement, users_statement
+from api.web.problems import Unavailable
+
+_MIGRATED = "SELECT to_regclass('transactions') IS NOT NULL AND to_regclass('users') IS NOT NULL"
+_DOWN = (
+    OSError,  # TimeoutError among them
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.OperatorInterventionError,
+)
+_FIRST_ROWS, _MOST_ROWS = 1000, 16_000
+_STRETCH_BYTES = 1 << 20
+_LONG_SECONDS = 1.0
+_POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class TooLong(Unavailable):
+    """The statement was given up at the time that one may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows as JSON texts with commas between them, how many they are, and the last one's place."""
+
+    rows: str
+    count: int
+    last: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of an export: its lines in UTF-8, how many, the rows looked at, and the last one's place."""
+
+    text: bytes
+    lines: int
+    seen: int
+    last: Position
+
+
+async def _exact_times(connection: asyncpg.Connection) -> None:
+    """Times as microseconds: asyncpg's own form turns the first and the last moment into infinities."""
+    await connection.set_type_codec(
+        "timestamptz",
+        schema="pg_catalog",
+        format="tuple",
+        encoder=lambda moment: ((moment - _POSTGRES_EPOCH) // _MICROSECOND,),
+        decoder=lambda micros: _POSTGRES_EPOCH + micros[0] * _MICROSECOND,
+    )
+
+
+def _next_rows(stretch: Stretch, rows: int, seconds: float) -> int:
+    """How many rows the next stretch looks at: as many as should fit, and fewer if they come slowly.
+
+    What does not fit is put together in vain, and each statement has a cost.
+    """
+    if seconds > _LONG_SECONDS:
+        return max(rows // 4, 1)
+    fit = 1 + stretch.seen * _STRETCH_BYTES // max(len(stretch.text), 1)
+    return min(fit, 2 * rows, _MOST_ROWS)
+
+
+async def _as_it_is(_: asyncpg.Connection) -> None:
+    """Nothing here changes a session, so putting it back would be a round trip a request for nothing."""
+
+
+class Database:
+    """Bounded reads of Postgres; connects when asked, and again after it was away.
+
+    Every method raises Unavailable when Postgres is down, too slow or not migrated.
+    """
+
+    def __init__(self, url: str, *, connections: int, connect_seconds: float, query_seconds: float) -> None:
+        self._url = url
+        self._connections = connections
+        self._connect_seconds = connect_seconds
+        self._query_seconds = query_seconds
+
+    async def __aenter__(self) -> Self:
+        # With no connection to open at first, the pool can be made while Postgres is away.
+        milliseconds = str(int(self._query_seconds * 1000))
+        self._pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=self._connections,
+            timeout=self._connect_seconds,
+            # The server gives a statement up by itself; this is for one that no longer answers.
+            command_timeout=self._query_seconds + self._connect_seconds,
+            init=_exact_times,
+            reset=_as_it_is,
+            server_settings={
+                "application_name": "txnwatch-api",
+                "default_transaction_read_only": "on",
+                "jit": "off",
+                "statement_timeout": milliseconds,
+                "timezone": "UTC",  # what times are written in
+            },
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._pool.terminate()  # what still runs is only a read
+
+    async def page(self, filters: Filters, after: Position | None, limit: int) -> Page:
+        """At most `limit` rows after the position, newest first, ties by id."""
+        [[rows, count, txn_date, row_id]] = await self._fetch(*page_statement(filters, after, limit))
+        return Page(rows, count, Position(txn_date, row_id)) if count else Page("", 0, None)
+
+    async def export(
+        self, shape: Shape, filters: Filters, after: Position | None, limit: int | None
+    ) -> AsyncGenerator[bytes, None]:
+        """The lines of all rows after the position, or of `limit`, as paging through them would show.
+
+        In stretches of a MiB and a row at the most, some of them empty. Each is a statement of its own:
+        between two there is neither a transaction nor a connection. A row that is there all the while
+        comes once, one that is inserted meanwhile once or not at all.
+        """
+        rows, start = _FIRST_ROWS, after
+        while limit is None or limit > 0:
+            began = time.monotonic()
+            statement = stretch_statement(
+                shape, filters, after, rows=rows, limit=limit, most_bytes=_STRETCH_BYTES
+            )
+            try:
+                stretch = await self._stretch(*statement)
+            except TooLong:
+                if rows == 1 or after == start:
+                    raise
+                rows = max(rows // 16, 1)  # these are longer than those before
+                continue
+            if stretch is None:
+                return
+            rows = _next_rows(stretch, rows, time.monotonic() - began)
+            yield stretch.text
+            after = stretch.last
+            limit = None if limit is None else limit - stretch.lines
+
+    async def _stretch(self, statement: str, values: Sequence[Any]) -> Stretch | None:
+        """None after the last row."""
+        [[text, lines, seen, txn_date, row_id]] = await self._fetch(statement, values)
+        return Stretch(text or b"", lines, seen, Position(txn_date, row_id)) if seen else None
+
+    async def users(self, after: str | None, limit: int) -> list[str]:
+        """At most `limit` user ids after this one, in their order."""
+        return await self._column(*users_statement(limit, after=after))
+
+    async def users_between(self, first: str, last: str, limit: int) -> list[str]:
+        """At most `limit` user ids from `first` to `last`, both included, in their order."""
+        return await self._column(*users_statement(limit, first=first, last=last))
+
+    async def check(self) -> None:
+        """Returns when Postgres answers and holds our tables."""
+        [[migrated]] = await self._fetch(_MIGRATED, [])
+        if not migrated:
+            raise Unavailable("postgres", "Postgres has no tables of ours: run `txnwatch migrate`.")
+
+    async def _column(self, statement: str, values: Sequence[Any]) -> list[str]:
+        return [record[0] for record in await self._fetch(statement, values)]
+
+    async def _fetch(self, statement: str, values: Sequence[Any]) -> list[asyncpg.Record]:
+        async with self._connection() as connection:
+            records: list[asyncpg.Record] = await connection.fetch(statement, *values)
+            return records
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        try:
+            async with self._pool.acquire(timeout=self._connect_seconds) as connection:
+                yield connection
+        except asyncpg.UndefinedTableError as error:
+            raise Unavailable(
+                "postgres", "Postgres has no tables of ours: run `txnwatch migrate`."
+            ) from error
+        except asyncpg.QueryCanceledError as error:
+            raise TooLong("postgres", "The query took too long.") from error
+        except _DOWN as error:
+            raise Unavailable("postgres", "Postgres does not answer.") from error

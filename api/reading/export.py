@@ -1,0 +1,108 @@
+"""Exports: all rows of a range as one stream, in bounded memory here, in Postgres and on the way.
+
+A client that reads slowly holds its place here, and nothing in Postgres.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from aiohttp import web
+from aiohttp.hdrs import METH_HEAD
+
+from api.reading.statements import Shape
+from api.web.problems import Unavailable
+
+log = logging.getLogger(__name__)
+
+_PIECE_BYTES = 1 << 16
+"""What a client has to read within the time for sending."""
+
+Lines = Callable[[Shape], AsyncGenerator[bytes, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How rows look as lines of text; `shape` is the file's suffix, too."""
+
+    media: str
+    shape: Shape
+    heading: bytes = b""
+
+
+_HEADING = b"id,user_id,amount,currency,txn_date,status,meta_data\r\n"
+FORMS = {
+    form.media: form for form in (Form("application/x-ndjson", "ndjson"), Form("text/csv", "csv", _HEADING))
+}
+
+
+class Exports:
+    """At most `at_once` at a time, each with a bound in time."""
+
+    def __init__(self, *, at_once: int, seconds: float, send_seconds: float) -> None:
+        self._free = asyncio.Semaphore(at_once)
+        self._seconds = seconds
+        self._send_seconds = send_seconds
+
+    async def send(self, request: web.Request, form: Form, name: str, lines: Lines) -> web.StreamResponse:
+        """Sends them all. What fails before the first line is the request's error.
+
+        What fails later cuts the answer short, so that no client takes a part for the whole.
+        """
+        if self._free.locked():
+            raise Unavailable("api", "Enough exports are running; come back when one has ended.")
+        response = web.StreamResponse(headers=_headers(form, name))
+        if request.method == METH_HEAD:
+            await response.prepare(request)
+            return response
+        async with self._free, aclosing(_ahead(lines(form.shape))) as stretches:
+            first = await anext(stretches, b"")
+            await response.prepare(request)
+            try:
+                async with asyncio.timeout(self._seconds):
+                    await self._write(response, form.heading + first)
+                    async for stretch in stretches:
+                        await self._write(response, stretch)
+                    await response.write_eof()
+            except (Unavailable, TimeoutError, ConnectionError) as error:
+                self._cut_short(request, error)
+        return response
+
+    async def _write(self, response: web.StreamResponse, text: bytes) -> None:
+        for start in range(0, max(len(text), 1), _PIECE_BYTES):  # empty text sends the headers
+            async with asyncio.timeout(self._send_seconds):
+                await response.write(text[start : start + _PIECE_BYTES])
+
+    @staticmethod
+    def _cut_short(request: web.Request, error: Exception) -> None:
+        log.warning("export cut short: %s", getattr(error, "detail", None) or type(error).__name__)
+        if request.transport is not None:
+            request.transport.abort()
+
+
+async def _ahead(stretches: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The same, each asked for while the one before is sent; closes what they come from."""
+
+    async def one() -> bytes | None:
+        return await anext(stretches, None)
+
+    async with aclosing(stretches):
+        coming = asyncio.create_task(one())
+        try:
+            while (stretch := await coming) is not None:
+                coming = asyncio.create_task(one())
+                yield stretch
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+
+def _headers(form: Form, name: str) -> dict[str, str]:
+    return {
+        "Content-Type": f"{form.media}; charset=utf-8",
+        "Content-Disposition": f'attachment; filename="{name}.{form.shape}"',
+        "Cache-Control": "no-store",
+        "Vary": "Accept",
+    }

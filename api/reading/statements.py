@@ -1,0 +1,171 @@
+"""The SQL of rows and users. Values are bound parameters; no statement holds a caller's text.
+
+Pages are keyset pages: they start at a position, not at a row number, so a row inserted
+meanwhile makes no other row appear twice or go missing. Exports are read in the same way, in
+stretches that are bounded in bytes and in the rows that are looked at.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from api.reading.cursors import Position
+
+# As the worker writes it: the fraction of a second is there in full or, when it is none, not at all.
+_TIME = """CASE WHEN t.txn_date::timestamptz(0) = t.txn_date
+    THEN to_char(t.txn_date, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+    ELSE to_char(t.txn_date, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END"""
+
+# Postgres writes the rows' JSON: a page is one text for us, which costs this process a quarter of
+# what 100 records of seven columns do (docs/decisions.md).
+_JSON = f"""'{{"id":"' || t.id || '","user_id":"' || t.user_id || '","amount":"' || t.amount
+    || '","currency":' || to_json(t.currency) || ',"txn_date":"' || {_TIME}
+    || '","status":' || to_json(t.status) || ',"meta_data":' || t.meta_data || '}}'"""
+
+_CSV = f"""t.id || ',' || t.user_id || ',' || t.amount || ',' || {{currency}} || ',' || {_TIME}
+    || ',' || {{status}} || ',' || {{meta_data}}""".format(
+    **{
+        column: f"""'"' || replace(t.{column}::text, '"', '""') || '"'"""
+        for column in ("currency", "status", "meta_data")
+    }
+)
+
+# ORDER BY is the index's order, so that nothing is sorted.
+_ROWS = """
+SELECT {columns}
+FROM transactions AS t
+WHERE {where}
+ORDER BY t.txn_date DESC, t.id
+LIMIT {limit}"""
+
+# The rows come in order, so the last one's date is the least of them.
+_PAGE = f"string_agg({_JSON}, ','), count(*), min(t.txn_date), (array_agg(t.id::text))[count(*)]"
+
+# Rows that are not wanted have no line: they are looked at, and the position moves past them.
+# What has come before a row decides whether it is taken, so at least one is.
+_STRETCH = """
+SELECT convert_to(string_agg(line, ''), 'UTF8'), count(line), count(*), min(txn_date),
+       (array_agg(id))[count(*)]::text
+FROM (
+    SELECT line, txn_date, id, coalesce(sum(octet_length(line)) OVER before, 0) AS bytes,
+           count(line) OVER before AS lines
+    FROM ({rows}) AS t
+    WINDOW before AS (ORDER BY txn_date DESC, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+) AS t
+WHERE {bounds}"""
+
+_USERS = """
+SELECT user_id::text FROM users AS u
+WHERE {where}
+ORDER BY u.user_id
+LIMIT {limit}"""
+
+# Spelled as in the partial indexes, so that the planner sees that they serve.
+_FLAGGED = "(t.meta_data ->> 'is_anomaly') = 'true'"
+_UNFLAGGED = "(t.meta_data ->> 'is_anomaly') IS DISTINCT FROM 'true'"
+
+Shape = Literal["ndjson", "csv"]
+_LINES = {"ndjson": rf"{_JSON} || E'\n'", "csv": rf"{_CSV} || E'\r\n'"}  # RFC 4180
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which rows; both dates are included, None leaves a side open."""
+
+    user_id: str | None = None
+    from_date: datetime | None = None
+    to_date: datetime | None = None
+    min_amount: Decimal | None = None
+    max_amount: Decimal | None = None
+    is_anomaly: bool | None = None
+
+
+@dataclass(slots=True)
+class _Arguments:
+    """The bound values of one statement."""
+
+    values: list[Any] = field(default_factory=list)
+
+    def bind(self, value: Any) -> str:
+        """The placeholder that stands for this value."""
+        self.values.append(value)
+        return f"${len(self.values)}"
+
+
+Bind = Callable[[Any], str]
+
+
+def page_statement(filters: Filters, after: Position | None, limit: int) -> tuple[str, list[Any]]:
+    """The statement of one page, which is one record, and the values to bind."""
+    rows, values = rows_statement("t.*", filters, after, limit)
+    return f"SELECT {_PAGE} FROM ({rows}) AS t", values  # noqa: S608  # all of it is this module's
+
+
+def rows_statement(
+    columns: str, filters: Filters, after: Position | None, limit: int
+) -> tuple[str, list[Any]]:
+    """The statement of these columns of rows in order, and the values to bind."""
+    arguments = _Arguments()
+    conditions = [*_range(filters, after, arguments.bind), *_others(filters, arguments.bind)]
+    return _rows(columns, conditions, limit, arguments.bind), arguments.values
+
+
+def stretch_statement(
+    shape: Shape, filters: Filters, after: Position | None, *, rows: int, limit: int | None, most_bytes: int
+) -> tuple[str, list[Any]]:
+    """The statement of the next lines of an export, which is one record, and the values to bind.
+
+    Ends with the row that brings the lines to so many bytes or to `limit`, or once it has looked at
+    `rows` rows, wanted or not: an index serves the range alone, and nothing says how rare the others are.
+    """
+    arguments = _Arguments()
+    bind = arguments.bind
+    wanted = " AND ".join(_others(filters, bind)) or "true"
+    columns = f"t.txn_date, t.id, CASE WHEN {wanted} THEN {_LINES[shape]} END AS line"
+    looked_at = _rows(columns, list(_range(filters, after, bind)), rows, bind)
+    bounds = f"bytes < {bind(most_bytes)}" + (f" AND lines < {bind(limit)}" if limit is not None else "")
+    return _STRETCH.format(rows=looked_at, bounds=bounds), arguments.values
+
+
+def _rows(columns: str, conditions: Sequence[str], limit: int, bind: Bind) -> str:
+    where = " AND ".join(conditions) or "true"
+    return _ROWS.format(columns=columns, where=where, limit=bind(limit))
+
+
+def _range(filters: Filters, after: Position | None, bind: Bind) -> Iterator[str]:
+    """The conditions that one index serves: a user's rows, the flagged ones among them, or those of all."""
+    if filters.user_id is not None:
+        yield f"t.user_id = {bind(filters.user_id)}"
+    if filters.is_anomaly:
+        yield _FLAGGED
+    if filters.from_date is not None:
+        yield f"t.txn_date >= {bind(filters.from_date)}"
+    if filters.to_date is not None:
+        yield f"t.txn_date <= {bind(filters.to_date)}"
+    if after is not None:
+        when, last = bind(after.txn_date), bind(after.id)
+        # The order's directions differ, which no row comparison says. The first condition is implied
+        # by the second, and is what an index scan can start at.
+        yield f"t.txn_date <= {when} AND (t.txn_date < {when} OR t.id > {last})"
+
+
+def _others(filters: Filters, bind: Bind) -> Iterator[str]:
+    """The conditions on what else a row holds."""
+    if filters.min_amount is not None:
+        yield f"t.amount >= {bind(filters.min_amount)}"
+    if filters.max_amount is not None:
+        yield f"t.amount <= {bind(filters.max_amount)}"
+    if filters.is_anomaly is False:
+        yield _UNFLAGGED
+
+
+def users_statement(
+    limit: int, *, after: str | None = None, first: str | None = None, last: str | None = None
+) -> tuple[str, list[Any]]:
+    """The statement of user ids in order, after one, or from one to another, and the values to bind."""
+    arguments = _Arguments()
+    bounds = ((">", after), (">=", first), ("<=", last))
+    where = [f"u.user_id {sign} {arguments.bind(user)}" for sign, user in bounds if user is not None]
+    return _USERS.format(where=" AND ".join(where) or "true", limit=arguments.bind(limit)), arguments.values

@@ -1,0 +1,1 @@
+"""What is served: parameters, answers and handlers of each resource."""

@@ -1,0 +1,69 @@
+"""What the dashboard's routes do once their parameters are read."""
+
+import asyncio
+import time
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from api.dashboard.answers import Rule, UserIds, Workers
+from api.dashboard.watch import Pulse
+from api.dashboard.workers import Group
+from api.live.broker import Broker
+from api.reading.database import Database
+from api.routes import parameters as inputs
+
+_KEPT_SECONDS = 1.0
+_SUGGESTED = 10
+
+
+def _json(value: Any) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(value),
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+class Data:
+    """Answers in JSON."""
+
+    def __init__(
+        self, pulse: Pulse, group: Group, broker: Broker, database: Database, *, source: str, rule: Rule
+    ) -> None:
+        self._pulse = pulse
+        self._group = group
+        self._broker = broker
+        self._database = database
+        self._source = source
+        self._rule = rule
+        self._asking = asyncio.Lock()
+        self._workers: tuple[float, Workers] | None = None
+
+    async def pulse(self, _request: web.Request, query: inputs.After) -> web.Response:
+        """Rates and lag."""
+        return _json(await self._pulse.page(query.after))
+
+    async def refused(self, _request: web.Request, _: inputs.Nothing) -> web.Response:
+        """Refused messages."""
+        return _json(await self._pulse.refused())
+
+    async def workers(self, _request: web.Request, _: inputs.Nothing) -> web.Response:
+        """Who holds which partitions, asked of Kafka at most once a second."""
+        async with self._asking:
+            kept = self._workers
+            if kept is None or time.monotonic() - kept[0] > _KEPT_SECONDS:
+                partitions = sorted(await self._broker.ends(self._source))
+                kept = (time.monotonic(), await self._group.workers(partitions))
+                self._workers = kept
+        return _json(kept[1])
+
+    async def rule(self, _request: web.Request, _: inputs.Nothing) -> web.Response:
+        """What a transaction is compared with."""
+        return _json(self._rule)
+
+    async def users(self, _request: web.Request, query: inputs.Prefix) -> web.Response:
+        """The first few users whose ids begin so."""
+        first, last = query.prefix
+        return _json(UserIds(await self._database.users_between(first, last, _SUGGESTED)))

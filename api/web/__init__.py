@@ -1,0 +1,1 @@
+"""Our thin layer over aiohttp: parameters, problems, OpenAPI."""

@@ -1,0 +1,122 @@
+"""What holds for every route: problems, CORS, counting, one log line per failure."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from api.metrics import Metrics
+from api.web.problems import Problem
+
+log = logging.getLogger(__name__)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_EXPOSED = f"{hdrs.CONTENT_DISPOSITION}, {hdrs.LINK}, {hdrs.RETRY_AFTER}"
+_UNMATCHED = "unmatched"
+_LOGGED_PATH = 200
+_LOGGED_TEXT = 500
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answers every error as a problem; what nobody foresaw is logged whole and told in one sentence."""
+    try:
+        return await handler(request)
+    except Problem as problem:
+        _log(request, problem)
+        return problem.response()
+    except web.HTTPException as raised:
+        translated = _from_http(raised)
+        _log(request, translated)
+        return translated.response()
+    except Exception as error:
+        if isinstance(error, ConnectionResetError) and request.transport is None:
+            return web.Response()  # the client has left: there is nobody to tell
+        log.exception("%s %s failed", request.method, request.raw_path[:_LOGGED_PATH])
+        return Problem(500, "Something went wrong here; it has been logged.").response()
+
+
+def _from_http(raised: web.HTTPException) -> Problem:
+    if isinstance(raised, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(raised.allowed_methods))
+        return Problem(405, f"Allowed here: {allowed}.", headers={"Allow": allowed})
+    detail = "There is no such page." if isinstance(raised, web.HTTPNotFound) else f"{raised.reason}."
+    return Problem(raised.status, detail)
+
+
+def _log(request: web.Request, problem: Problem) -> None:
+    level = logging.WARNING if problem.status >= 500 else logging.INFO  # noqa: PLR2004
+    reasons = "; ".join(f"{error.parameter} {error.detail}" for error in problem.errors)
+    path = request.raw_path[:_LOGGED_PATH]
+    said = _in_one_line(reasons or problem.detail)
+    log.log(level, "%s %s: %d %s", request.method, path, problem.status, said)
+
+
+def _in_one_line(text: str) -> str:
+    """Without what could start a line of its own, or do worse to a terminal: names are the caller's."""
+    shown = (
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text[:_LOGGED_TEXT]
+    )
+    return "".join(shown)
+
+
+def counting(metrics: Metrics) -> Any:
+    """Counts every answer by route (its pattern, so that callers cannot make up series) and status."""
+
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = time.monotonic()
+        response = await handler(request)
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else _UNMATCHED
+        method = request.method if request.method in hdrs.METH_ALL else "other"
+        streamed = not isinstance(response, web.Response | web.FileResponse)
+        seconds = None if streamed else time.monotonic() - began
+        metrics.count_request(route, method, response.status, seconds)
+        return response
+
+    return count
+
+
+class Cors:
+    """Lets pages of these origins read the answers, errors and streams among them."""
+
+    def __init__(self, origins: frozenset[str]) -> None:
+        self._origins = origins
+
+    def headers(self, origin: str | None) -> Mapping[str, str]:
+        """What an answer to a page of this origin carries."""
+        if "*" in self._origins:
+            return {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
+        if origin in self._origins and origin is not None:
+            return {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin, hdrs.VARY: "Origin"}
+        return {hdrs.VARY: "Origin"} if self._origins else {}
+
+    async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Adds them to any answer that is about to be sent."""
+        for name, value in self.headers(request.headers.get(hdrs.ORIGIN)).items():
+            given = response.headers.get(name)
+            response.headers[name] = f"{given}, {value}" if given and name == hdrs.VARY else value
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = _EXPOSED
+
+    @web.middleware
+    async def preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answers OPTIONS for every path that there is."""
+        if request.method != hdrs.METH_OPTIONS:
+            return await handler(request)
+        refused = request.match_info.http_exception
+        if isinstance(refused, web.HTTPNotFound):
+            raise refused
+        methods = refused.allowed_methods if isinstance(refused, web.HTTPMethodNotAllowed) else set()
+        allowed = ", ".join(sorted({*methods, hdrs.METH_OPTIONS}))
+        return web.Response(
+            status=204,
+            headers={
+                hdrs.ALLOW: allowed,
+                hdrs.ACCESS_CONTROL_ALLOW_METHODS: allowed,
+                hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Cache-Control, Content-Type, Last-Event-ID",
+                hdrs.ACCESS_CONTROL_MAX_AGE: "600",
+            },
+        )

@@ -1,0 +1,244 @@
+"""Parameters, declared once: the same declaration parses them and describes them in OpenAPI.
+
+A route's parameters are a keyword-only dataclass whose fields are made by `query`, `path` or
+`header`. `read` fills one from a request, or raises `BadParameters` that names everything
+wrong at once: what does not parse, what is missing, what is given twice, what is not known.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Generic, Literal, TypeVar
+from uuid import UUID as UUIDValue  # noqa: N811  # UUID is the kind of parameter here
+
+from aiohttp import web
+
+from api.web.problems import BadParameters, ParameterError
+from schemas.money import parse_amount
+
+T = TypeVar("T")
+Place = Literal["query", "path", "header"]
+Check = Callable[[Mapping[str, Any]], Iterable[ParameterError]]
+"""Looks at the values that parsed, by field name, and yields what does not fit together."""
+
+_SHOWN_NAME = 100
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """How a text becomes a value (ValueError says what was expected), and its JSON Schema."""
+
+    parse: Callable[[str], T]
+    schema: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parameter:
+    """One declared parameter; `blank` says that an empty text counts as not given."""
+
+    name: str
+    field: str
+    place: Place
+    kind: Kind[Any]
+    about: str
+    required: bool
+    default: Any
+    blank: bool
+
+    def texts(self, request: web.Request) -> Sequence[str]:
+        """The texts given for it, with the blank ones left out where they count as none."""
+        if self.place == "path":
+            return [request.match_info[self.name]]
+        source = request.query if self.place == "query" else request.headers
+        return [text for text in source.getall(self.name, ()) if text or not self.blank]
+
+
+def query(
+    kind: Kind[T], about: str, *, default: T | None = None, required: bool = False, blank: bool = False
+) -> Any:
+    """A query parameter; without `required`, its value is `default` when it is not given."""
+    return _field("query", kind, about, default, required=required, blank=blank, name=None)
+
+
+def path(kind: Kind[T], about: str) -> Any:
+    """A part of the path."""
+    return _field("path", kind, about, None, required=True, blank=False, name=None)
+
+
+def header(name: str, kind: Kind[T], about: str) -> Any:
+    """A request header; empty counts as not given."""
+    return _field("header", kind, about, None, required=False, blank=True, name=name)
+
+
+def _field(
+    place: Place, kind: Kind[Any], about: str, default: Any, *, required: bool, blank: bool, name: str | None
+) -> Any:
+    declared = {"place": place, "kind": kind, "about": about, "blank": blank, "name": name}
+    if required:
+        return dataclasses.field(metadata=declared)
+    return dataclasses.field(default=default, metadata=declared)
+
+
+def _declared(parameters: type[Any]) -> tuple[Parameter, ...]:
+    return tuple(
+        Parameter(
+            name=field.metadata["name"] or field.name,
+            field=field.name,
+            place=field.metadata["place"],
+            kind=field.metadata["kind"],
+            about=field.metadata["about"],
+            required=field.default is dataclasses.MISSING,
+            default=None if field.default is dataclasses.MISSING else field.default,
+            blank=field.metadata["blank"],
+        )
+        for field in dataclasses.fields(parameters)
+    )
+
+
+def declared(parameters: type[Any]) -> tuple[Parameter, ...]:
+    """The parameters a dataclass declares, in its order; looked up once."""
+    if parameters not in _known:
+        _known[parameters] = _declared(parameters)
+    return _known[parameters]
+
+
+_known: dict[type[Any], tuple[Parameter, ...]] = {}
+
+
+def read(parameters: type[T], request: web.Request, checks: Iterable[Check] = ()) -> T:
+    """The request's parameters as an instance of `parameters`; raises BadParameters."""
+    known = declared(parameters)
+    errors = list(_unknown(known, request))
+    values: dict[str, Any] = {}
+    for parameter in known:
+        try:
+            values[parameter.field] = _value(parameter, parameter.texts(request))
+        except ValueError as refused:
+            errors.append(ParameterError(parameter.name, str(refused)))
+    for check in checks:
+        errors.extend(check(values))
+    if errors:
+        raise BadParameters(errors)
+    return parameters(**values)
+
+
+def _unknown(known: Sequence[Parameter], request: web.Request) -> Iterator[ParameterError]:
+    names = {parameter.name for parameter in known if parameter.place == "query"}
+    for name in dict.fromkeys(request.query):
+        if name not in names:
+            yield ParameterError(name[:_SHOWN_NAME], "is not a parameter of this route")
+
+
+def _value(parameter: Parameter, texts: Sequence[str]) -> Any:
+    if len(texts) > 1:
+        raise ValueError("is given more than once")
+    if not texts:
+        if parameter.required:
+            raise ValueError("is required")
+        return parameter.default
+    return parameter.kind.parse(texts[0])
+
+
+# --- The kinds -------------------------------------------------------------------------------
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+_INTEGER = re.compile(r"[0-9]{1,9}", re.ASCII)
+_DIGITS = re.compile(r"[0-9a-f]{0,32}", re.ASCII)
+_MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
+_OPAQUE = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
+_MOMENT = re.compile(
+    r"(?P<date>\d{4}-\d{2}-\d{2})"
+    r"(?P<clock>[Tt ](?P<minutes>\d{2}:\d{2})(?P<seconds>:\d{2})?"
+    r"([.,](?P<fraction>\d{1,9}))?(?P<offset>[Zz]|[-+ ]\d{2}:?\d{2})?)?",
+    re.ASCII,
+)
+_LAST_OF_DAY = timedelta(days=1) - timedelta(microseconds=1)
+
+
+def _uuid(text: str) -> str:
+    if not _UUID.fullmatch(text):
+        raise ValueError("must be a UUID such as 0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c")
+    return text.lower()
+
+
+def _uuid_prefix(text: str) -> tuple[str, str]:
+    """The first and the last UUID that begin so."""
+    digits = text.replace("-", "").lower()
+    if not _DIGITS.fullmatch(digits):
+        raise ValueError("must be how a UUID begins, such as 0b6c2c1e-3d")
+    return str(UUIDValue(digits.ljust(32, "0"))), str(UUIDValue(digits.ljust(32, "f")))
+
+
+def _milliseconds(text: str) -> int:
+    if not _MILLISECONDS.fullmatch(text):
+        raise ValueError("must be milliseconds since 1970")
+    return int(text)
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        return Decimal(parse_amount(text)).scaleb(-2)
+    except ValueError:
+        raise ValueError("must be an amount, not negative, of at most two decimals such as 12.30") from None
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text.lower() == "true"
+
+
+def _opaque(text: str) -> str:
+    if not _OPAQUE.fullmatch(text):
+        raise ValueError("is not one that this service gave out")
+    return text
+
+
+def _moment(text: str, *, day_ends: bool) -> datetime:
+    expected = "must be a date or an RFC 3339 time such as 2018-04-01T00:00:31Z"
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        raise ValueError(expected)
+    try:
+        if match["clock"] is None:
+            day = datetime.combine(date.fromisoformat(match["date"]), time(), UTC)
+            return day + _LAST_OF_DAY if day_ends else day
+        # A "+" that was not percent-encoded arrives as a space.
+        offset = (match["offset"] or "Z").replace(" ", "+").upper()
+        fraction = (match["fraction"] or "0")[:6].ljust(6, "0")
+        clock = f"{match['minutes']}{match['seconds'] or ':00'}.{fraction}"
+        return datetime.fromisoformat(f"{match['date']}T{clock}{offset}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(expected) from None
+
+
+def integer(minimum: int, maximum: int) -> Kind[int]:
+    """A whole number in these bounds, both included."""
+
+    def parse(text: str) -> int:
+        if not _INTEGER.fullmatch(text) or not minimum <= int(text) <= maximum:
+            raise ValueError(f"must be a whole number from {minimum} to {maximum}")
+        return int(text)
+
+    return Kind(parse, {"type": "integer", "minimum": minimum, "maximum": maximum})
+
+
+UUID = Kind(_uuid, {"type": "string", "format": "uuid", "examples": ["0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c"]})
+UUID_PREFIX = Kind(_uuid_prefix, {"type": "string", "pattern": "^[0-9A-Fa-f-]{0,36}$"})
+MILLISECONDS = Kind(_milliseconds, {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999})
+AMOUNT = Kind(
+    _amount, {"type": "string", "pattern": r"^[0-9]{1,18}(\.[0-9]{1,2})?$", "examples": ["12.30", "100"]}
+)
+FLAG = Kind(_flag, {"type": "boolean"})
+TEXT = Kind(str, {"type": "string"})
+OPAQUE = Kind(_opaque, {"type": "string"})
+FROM = Kind(
+    lambda text: _moment(text, day_ends=False),
+    {"type": "string", "format": "date-time", "examples": ["2018-04-01T00:00:00Z"]},
+)
+TO = Kind(
+    lambda text: _moment(text, day_ends=True),
+    {"type": "string", "format": "date-time", "examples": ["2018-04-30T23:59:59Z"]},
+)

@@ -1,0 +1,109 @@
+"""Made-up traffic: users who spend around an amount of their own, and now and then far above it."""
+
+import math
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from random import Random
+
+import msgspec
+
+from infra.produce.records import Record
+from schemas.money import amount_text
+
+MAX_USERS = 1_000_000
+_CURRENCIES = ("EUR", "EUR", "USD", "GBP", "INR")
+_STATUSES = ("paid",) * 18 + ("pending", "refunded")
+_CHANNELS = ("web", "app", "pos")
+_TYPICAL_AMOUNT = 35.0  # of the middle user; the middle two thirds are between 15 and 80
+_BETWEEN_USERS = 0.85
+_WITHIN_USER = 0.35  # five times the mean is then 4.8 standard deviations away: flags are the injected ones
+_INJECTED = (8.0, 40.0)
+# Busy users make most of the traffic, so that windows fill also when there are many users.
+_EVENNESS = 10
+
+
+class _User(msgspec.Struct, frozen=True, gc=False):
+    user_id: str
+    key: bytes
+    scale: float
+    currency: str
+
+
+class _Message(msgspec.Struct, gc=False):
+    id: str
+    user_id: str
+    amount: str
+    currency: str
+    txn_date: datetime
+    status: str
+    meta_data: dict[str, str | bool]
+
+
+_ENCODE = msgspec.json.Encoder().encode
+
+
+class Traffic:
+    """A reproducible stream of transactions: the same seed and users give the same ones, but for the dates.
+
+    Args:
+        users: how many users there are.
+        seed: of everything but the dates.
+        injected: the share of transactions whose amount is 8 to 40 times the user's usual one. They carry
+            `"injected": true` in their `meta_data`.
+    """
+
+    def __init__(self, users: int, seed: int, injected: float = 0.01) -> None:
+        self._random = Random(seed)  # noqa: S311  (has to be reproducible)
+        self._injected = injected
+        self._users = [self._user() for _ in range(users)]
+        self._weights = list(accumulate(1 / (_EVENNESS + rank) for rank in range(users)))
+
+    def records(self, dates: Iterator[datetime]) -> Iterator[Record]:
+        """One transaction for each date."""
+        random = self._random
+        for date in dates:
+            user = random.choices(self._users, cum_weights=self._weights)[0]
+            amount, meta = self._spend(user)
+            message = _Message(
+                self._uuid(), user.user_id, amount, user.currency, date, random.choice(_STATUSES), meta
+            )
+            yield Record(user.key, _ENCODE(message))
+
+    def _spend(self, user: _User) -> tuple[str, dict[str, str | bool]]:
+        random = self._random
+        amount = user.scale * random.lognormvariate(0, _WITHIN_USER)
+        meta: dict[str, str | bool] = {"channel": random.choice(_CHANNELS)}
+        if random.random() < self._injected:
+            amount = user.scale * random.uniform(*_INJECTED)
+            meta["injected"] = True
+        return amount_text(round(amount * 100)), meta
+
+    def _user(self) -> _User:
+        user_id = self._uuid()
+        scale = self._random.lognormvariate(math.log(_TYPICAL_AMOUNT), _BETWEEN_USERS)
+        return _User(user_id, user_id.encode(), scale, self._random.choice(_CURRENCIES))
+
+    def _uuid(self) -> str:
+        text = f"{self._random.getrandbits(128):032x}"
+        variant = "89ab"[int(text[16], 16) & 3]
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+
+
+def utc_now() -> datetime:
+    """The current time."""
+    return datetime.now(UTC)
+
+
+def live_dates(count: int | None, now: Callable[[], datetime] = utc_now) -> Iterator[datetime]:
+    """The time at which each is asked for; without an end if there is no count."""
+    left = count
+    while left is None or left > 0:
+        yield now()
+        left = None if left is None else left - 1
+
+
+def past_dates(count: int, span: timedelta, now: Callable[[], datetime] = utc_now) -> Iterator[datetime]:
+    """Times at even distances over the span that ends now."""
+    end = now()
+    return (end - span * ((count - number) / count) for number in range(1, count + 1))

@@ -1,0 +1,181 @@
+"""Records to the topic, in batches of our own: several times faster than aiokafka's `send` of each record."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.partitioner import DefaultPartitioner
+
+from infra.produce.records import Record
+
+_BATCH_BYTES = 128 * 1024
+_REMEMBERED_KEYS = 1 << 18
+_ABANDON_SECONDS = 3.0
+_PARTITIONER: Any = DefaultPartitioner()
+
+
+class DeliveryError(Exception):
+    """The broker cannot be reached, or did not take a record; the message says why."""
+
+
+class Sender:
+    """Sends records, those of a key in the order in which they are given, also when batches are sent again.
+
+    A partition's batches go out one after the other, and an idempotent producer numbers them: the broker
+    takes each once, and none before its predecessor.
+    """
+
+    def __init__(
+        self, producer: AIOKafkaProducer, topic: str, partitions: list[int], stall_seconds: float
+    ) -> None:
+        self._producer = producer
+        self.topic = topic
+        self._open: dict[int, Any] = {}
+        self._unanswered: set[asyncio.Future[Any]] = set()
+        self._failure: DeliveryError | None = None
+        self._stall_seconds = stall_seconds
+        self.delivered = 0
+        """Records that all in-sync replicas have acknowledged."""
+
+        self._partitions = partitions
+        # The murmur2 of aiokafka is plain Python: 10 microseconds a key.
+        self._partition = lru_cache(_REMEMBERED_KEYS)(self._choose)
+
+    async def send(self, record: Record) -> None:
+        """Put a record into its partition's batch, and send that off when it is full.
+
+        Raises:
+            DeliveryError: for this record or one before.
+        """
+        key = record.key
+        partition = self._choose(None) if key is None else self._partition(key)
+        batch = self._open.get(partition)
+        if batch is not None:
+            if batch.append(timestamp=None, key=key, value=record.value) is not None:
+                return
+            await self._submit(partition)
+        batch = self._open[partition] = self._producer.create_batch()
+        batch.append(timestamp=None, key=key, value=record.value)
+
+    async def submit(self) -> None:
+        """Send off what is waiting in batches that are not full.
+
+        Raises:
+            DeliveryError: for this or an earlier batch.
+        """
+        for partition in list(self._open):
+            await self._submit(partition)
+
+    async def finish(self) -> None:
+        """Send off what is waiting, and wait until everything is acknowledged.
+
+        Raises:
+            DeliveryError: something was not.
+        """
+        await self.submit()
+        while self._unanswered:
+            answered, _ = await asyncio.wait(
+                self._unanswered, timeout=self._stall_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not answered:
+                self._fail(self._stalled())
+            self._raise_failure()
+
+    def _choose(self, key: bytes | None) -> int:
+        return int(_PARTITIONER(key, self._partitions, self._partitions))
+
+    async def _submit(self, partition: int) -> None:
+        self._raise_failure()
+        batch = self._open[partition]
+        count = batch.record_count()
+        try:
+            # The producer would retry without an end.
+            async with asyncio.timeout(self._stall_seconds):
+                answer = await self._producer.send_batch(batch, self.topic, partition=partition)
+        except TimeoutError:
+            self._fail(self._stalled())
+        except KafkaError as error:
+            self._fail(_text(error))
+        self._raise_failure()
+        del self._open[partition]
+        self._unanswered.add(answer)
+        answer.add_done_callback(lambda future: self._answered(future, count))
+
+    def _answered(self, future: "asyncio.Future[Any]", count: int) -> None:
+        self._unanswered.discard(future)
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            self.delivered += count
+        else:
+            self._fail(_text(error))
+
+    def _stalled(self) -> str:
+        return f"nothing was acknowledged for {self._stall_seconds:g} s"
+
+    def _fail(self, why: str) -> None:
+        self._failure = self._failure or DeliveryError(why)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+@asynccontextmanager
+async def open_sender(bootstrap: str, topic: str, stall_seconds: float = 30.0) -> AsyncIterator[Sender]:
+    """A sender for a topic that exists, connected; what was not finished inside is given up.
+
+    Raises:
+        DeliveryError: there is no broker, or no such topic.
+    """
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        acks="all",
+        enable_idempotence=True,
+        compression_type="lz4",
+        max_batch_size=_BATCH_BYTES,
+        request_timeout_ms=int(stall_seconds * 1000),
+    )
+    try:
+        await _started(producer, stall_seconds)
+        yield Sender(producer, topic, await _partitions(producer, topic), stall_seconds)
+    finally:
+        await _stop(producer)
+
+
+async def _started(producer: AIOKafkaProducer, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await producer.start()
+    except (KafkaConnectionError, OSError, TimeoutError) as error:
+        raise DeliveryError("no broker answers") from error
+    except (KafkaError, ValueError) as error:  # ValueError: no address
+        raise DeliveryError(_text(error)) from error
+
+
+async def _partitions(producer: AIOKafkaProducer, topic: str) -> list[int]:
+    # Asks for all topics: asking for one by name may create it, with any number of partitions.
+    try:
+        known = (await producer.client.fetch_all_metadata()).partitions_for_topic(topic)
+    except KafkaError as error:
+        raise DeliveryError(_text(error)) from error
+    if not known:
+        raise DeliveryError(f"there is no topic {topic}: `txnwatch topics` creates it")
+    return sorted(known)
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """Stop it; what is still unsent after a failure would otherwise be waited for without an end."""
+    with suppress(TimeoutError, KafkaError, OSError):
+        async with asyncio.timeout(_ABANDON_SECONDS):
+            await producer.stop()
+    await producer.client.close()
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__

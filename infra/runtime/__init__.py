@@ -1,0 +1,1 @@
+"""What every process of txnwatch stands on."""

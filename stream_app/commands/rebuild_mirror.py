@@ -1,0 +1,62 @@
+"""`txnwatch mirror rebuild`: every window into Redis again, while workers run.
+
+They come from the changelog's committed records: that is the one place which has all partitions' windows
+and can be read while workers have their databases locked. A window never overwrites one of a later offset,
+so it does not matter what workers write meanwhile.
+"""
+
+import asyncio
+from contextlib import aclosing
+
+import click
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from infra.runtime.cli_errors import KAFKA, Service, said_in_a_line
+from infra.runtime.read_committed import Records, read_committed
+from stream_app.settings import Settings
+from stream_app.sinks.redis_windows import RedisWindows
+from stream_app.window import Window, decode_window
+
+REDIS = Service("Redis (REDIS_URL)", (RedisError, OSError))
+
+
+@click.group()
+def mirror() -> None:
+    """Look after the windows' mirror in Redis."""
+
+
+@mirror.command("rebuild")
+def rebuild_command() -> None:
+    """Write every window to Redis again, from the changelog; workers may run meanwhile."""
+    with said_in_a_line(KAFKA, REDIS):
+        settings = Settings()
+        count = asyncio.run(rebuild(settings))
+    click.echo(f"{count} windows are in Redis as {settings.changelog_topic} has them, or newer")
+
+
+async def rebuild(settings: Settings) -> int:
+    """Mirror the newest committed window of every user; how many users there are.
+
+    Raises:
+        KafkaError: The changelog cannot be read.
+        RedisError: Redis does not answer at the start; if it fails later, it is waited for.
+    """
+    users: set[str] = set()
+    redis = Redis.from_url(settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
+    async with redis:
+        await redis.ping()
+        reading = aclosing(read_committed(settings.servers, settings.changelog_topic))
+        target = RedisWindows(redis)
+        async with reading as changelog:
+            async for records in changelog:
+                windows = _windows(records)
+                users |= windows.keys()
+                await target.write_all(windows.items())
+    return len(users)
+
+
+def _windows(records: Records) -> dict[str, Window]:
+    """The newest window of each user among the records."""
+    newest = {record.key: record.value for record in records if record.key and record.value}
+    return {key.decode(): decode_window(value) for key, value in newest.items()}

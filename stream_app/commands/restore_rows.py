@@ -1,0 +1,126 @@
+"""`txnwatch rows restore`: rows that Postgres has lost, stored again from the topic of scored transactions.
+
+A standby that was promoted without the last commits, or a restored backup, says itself up to which offsets it
+has rows. Those after them are on `transactions.scored` for as long as that topic keeps them.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
+from typing import NamedTuple
+
+import asyncpg
+import click
+from aiokafka import ConsumerRecord
+
+from infra.runtime.cli_errors import KAFKA, Service, said_in_a_line
+from infra.runtime.read_committed import Records, read_committed
+from stream_app.committed_offsets import committed_positions
+from stream_app.settings import Settings
+from stream_app.sinks.postgres import MERGE, TRANSIENT, connect
+
+MAKE_KNOWN = """
+INSERT INTO sink_offsets (topic, partition, epoch, next_offset) SELECT $1, number, 0, 0
+FROM unnest($2::int[]) AS one (number) ON CONFLICT DO NOTHING
+"""
+POSTGRES = Service("Postgres (POSTGRES_URL)", (*TRANSIENT, asyncpg.PostgresError))
+KNOWN = "SELECT partition, next_offset FROM sink_offsets WHERE topic = $1"
+
+
+class Gap(NamedTuple):
+    """Source offsets of a partition that neither Postgres nor the topic has a row of."""
+
+    partition: int
+    first: int
+    last: int
+
+
+class GapsError(Exception):
+    """Not all that Postgres lacks can be had."""
+
+    def __init__(self, gaps: Sequence[Gap]) -> None:
+        super().__init__("; ".join(f"partition {one.partition}, {one.first} to {one.last}" for one in gaps))
+
+
+@click.group()
+def rows() -> None:
+    """Look after the rows in Postgres."""
+
+
+@rows.command("restore")
+@click.option("--accept-gaps", is_flag=True, help="Go on without what is no longer on that topic.")
+def restore_command(*, accept_gaps: bool) -> None:
+    """Store rows that Postgres has lost again, from the topic of scored transactions.
+
+    All of them are there for as long as that topic keeps them, if it was switched on all the time.
+    """
+    with said_in_a_line(KAFKA, POSTGRES):
+        settings = Settings()
+        try:
+            stored = asyncio.run(restore_rows(settings, accept_gaps=accept_gaps))
+        except GapsError as error:
+            topic = settings.scored_topic or "any topic (TXNWATCH_SCORED_TOPIC)"
+            raise click.ClickException(
+                f"nothing of what came from these source offsets is on {topic}: {error}. "
+                "Where all of it was refused, or cannot be had, --accept-gaps goes on without it."
+            ) from None
+    click.echo(f"{stored} rows stored again")
+
+
+async def restore_rows(settings: Settings, *, accept_gaps: bool = False) -> int:
+    """Bring each partition's rows up to what the group has finished; how many were new.
+
+    Workers may run meanwhile: those of partitions that lack rows end by themselves.
+
+    Raises:
+        GapsError: Not all rows can be had, and that is not accepted. Nothing was stored.
+        KafkaError: The topic cannot be read.
+        asyncpg.PostgresError: A row cannot be stored.
+    """
+    topic, stored = settings.transactions_topic, 0
+    positions = await committed_positions(settings)
+    async with connect(settings.postgres.get_secret_value()) as pool:
+        await pool.execute(MAKE_KNOWN, topic, sorted(positions))
+        known: dict[int, int] = dict(await pool.fetch(KNOWN, topic))
+        ends = {
+            partition: at.finished for partition, at in positions.items() if known[partition] < at.finished
+        }
+        if (gaps := await _gaps(settings, known, ends)) and not accept_gaps:
+            raise GapsError(gaps)
+        async with aclosing(_scored(settings, ends)) as fetches:
+            async for records in fetches:
+                partition = records[0].partition
+                lost = [
+                    one.value or b""
+                    for one in records
+                    if known[partition] <= _source_offset(one) < ends[partition]
+                ]
+                if lost:
+                    rows = b"[" + b",".join(lost) + b"]"
+                    stored += await pool.fetchval(MERGE, topic, partition, 0, rows.decode())
+        for partition, end in ends.items():
+            await pool.fetchval(MERGE, topic, partition, end, "[]")
+    return stored
+
+
+async def _gaps(settings: Settings, known: Mapping[int, int], ends: Mapping[int, int]) -> list[Gap]:
+    """What is missing between each partition's rows and the first that the topic has."""
+    gaps = []
+    for partition, end in sorted(ends.items()):
+        async with aclosing(_scored(settings, [partition])) as fetches:
+            records = await anext(fetches, None)
+        first = min(end, _source_offset(records[0])) if records else end
+        if known[partition] < first:
+            gaps.append(Gap(partition, known[partition], first - 1))
+    return gaps
+
+
+async def _scored(settings: Settings, partitions: Collection[int]) -> AsyncGenerator[Records, None]:
+    if settings.scored_topic:
+        async with aclosing(read_committed(settings.servers, settings.scored_topic, partitions)) as fetches:
+            async for records in fetches:
+                yield records
+
+
+def _source_offset(record: "ConsumerRecord[bytes, bytes]") -> int:
+    return int(dict(record.headers)["source-offset"])

@@ -1,1 +1,0 @@
-"""Refused messages: counted, looked at, sent again."""

@@ -1,0 +1,1 @@
+"""What of Faust is replaced, and why."""

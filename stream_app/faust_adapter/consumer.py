@@ -1,0 +1,350 @@
+"""A Faust transport that hands the agent one event per fetched partition batch.
+
+Stock Faust makes two tasks and a thread hop per message. Here the aiokafka consumer runs on the worker's
+own loop, and a pump per partition fetches a batch, hands it over and waits until it is acknowledged before
+it fetches the next; partitions overlap. Offsets are committed by the batch's own Kafka transaction, never
+from here. The methods overridden are those of faust-streaming 0.15: tests/unit/test_transport.py
+fails when they change.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+import faust
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.consumer import fetcher as aiokafka_fetcher
+from aiokafka.errors import OffsetOutOfRangeError
+from faust.exceptions import ConsumerNotStarted
+from faust.transport.consumer import Consumer, ensure_TPset
+from faust.transport.drivers import aiokafka as stock
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from stream_app.faust_adapter.fetched import BoundedFetch, PlainRecords
+from stream_app.pipeline import Batch, Record
+
+# A partition that gets its data while a fetch is under way waits for it: for some 100 empty fetches a second.
+FETCH_WAIT_MS = 10
+# A partition with fewer messages waiting keeps up. What comes during its batch is fetched after it, all at
+# once: fetched ahead, the first few would make the next batch, and the others wait for the one after. Its
+# batches begin only so often, since the transactions of each would keep a small machine too busy to be quick.
+KEEPING_UP = 1_000
+PACE_SECONDS = 0.02
+# What a fetch brings for a partition, as the broker has it.
+FETCH_BYTES = 4 << 20
+
+
+class SourceGapError(Exception):
+    """Records that have not been scored are no longer in Kafka."""
+
+
+class BatchSchema(faust.Schema):  # type: ignore[misc]
+    """Hands the batch on as it is: decoding is the pipeline's, where a bad record is refused alone."""
+
+    def loads_key(self, _app: Any, _message: Any, **_options: Any) -> None:
+        """Batches have no key."""
+
+    def loads_value(self, _app: Any, message: Any, **_options: Any) -> Batch:
+        """The batch."""
+        batch: Batch = message.value
+        return batch
+
+
+class BatchMessage(ConsumerMessage):  # type: ignore[misc]
+    """A batch on its way through Faust; its offset is that of its last record."""
+
+    __slots__ = ("finished",)
+
+    def __init__(self, tp: TP, batch: Batch, generation_id: int) -> None:
+        last = batch.records[-1]
+        super().__init__(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000,
+            0,
+            [],
+            None,
+            batch,
+            None,
+            tp=tp,
+            generation_id=generation_id,
+        )
+        self.finished = asyncio.Event()
+
+
+class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Passes the group's rebalances on to Faust."""
+
+    def __init__(self, consumer: "BatchConsumer") -> None:
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Before the group is joined again."""
+        self._consumer.app.on_rebalance_start()
+        await self._consumer.on_partitions_revoked(ensure_TPset(revoked))
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Once the group has shared the partitions out."""
+        generation = self._consumer.generation
+        self._consumer.app.consumer_generation_id = generation
+        await self._consumer.on_partitions_assigned(ensure_TPset(assigned), generation)
+
+
+class BatchConsumer(Consumer):  # type: ignore[misc]
+    """Faust's consumer over an aiokafka consumer on the same loop, by batch."""
+
+    consumer_stopped_errors = stock.Consumer.consumer_stopped_errors
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._consumer: AIOKafkaConsumer | None = None
+        self._flow_changed = asyncio.Event()
+
+    # --- starting and stopping
+
+    async def on_start(self) -> None:
+        """Connect to Kafka."""
+        conf, settings = self.app.conf, self.app.settings
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.servers,
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            partition_assignment_strategy=[self.app.assignor],
+            enable_auto_commit=False,
+            # A position that Kafka no longer has is an error here, not a reason to skip records.
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            max_partition_fetch_bytes=FETCH_BYTES,
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
+        )
+        # For every consumer of this process from here on.
+        aiokafka_fetcher.PartitionRecords, aiokafka_fetcher.FetchResult = PlainRecords, BoundedFetch
+        await self._consumer.start()
+        # No partition waits for another's batch to be taken.
+        self._consumer._fetcher._prefetch_backoff = 0  # noqa: SLF001 - aiokafka's is fixed
+
+    async def on_stop(self) -> None:
+        """Finish what is in flight, then leave the group."""
+        await super().on_stop()
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    def close(self) -> None:
+        """Faust's call at a rebalance while stopping: `on_stop` closes."""
+
+    # --- the pumps
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            await self._pump_all(fetcher)
+        except asyncio.CancelledError:
+            if not fetcher.should_stop:
+                raise  # else it is the fetcher's stopping, which Faust in a rebalance takes for a crash
+
+    async def _pump_all(self, fetcher: Any) -> None:
+        """Pump every partition of ours, from each rebalance's end to the next one's start."""
+        while not (self.should_stop or fetcher.should_stop):
+            await self.can_resume_flow.wait()
+            changed = asyncio.create_task(self._flow_changed.wait())
+            pumps = [asyncio.create_task(self._pump(tp)) for tp in self._source_partitions()]
+            try:
+                done, _ = await asyncio.wait([changed, *pumps], return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in (changed, *pumps):
+                    task.cancel()
+                await asyncio.gather(changed, *pumps, return_exceptions=True)
+
+    def stop_flow(self) -> None:
+        """Have the pumps stop."""
+        super().stop_flow()
+        self._change_flow()
+
+    def resume_flow(self) -> None:
+        """Have the pumps begin, or begin anew: Faust stops the flow of those who have partitions alone."""
+        super().resume_flow()
+        self._change_flow()
+
+    def _change_flow(self) -> None:
+        """Wake who waits for a change, and only who waits already."""
+        changed, self._flow_changed = self._flow_changed, asyncio.Event()
+        changed.set()
+
+    async def _pump(self, tp: TP) -> NoReturn:
+        source, most = TopicPartition(*tp), self.app.settings.batch_size
+        clock = asyncio.get_running_loop().time
+        while True:
+            fetched = await self._fetch(source, most)
+            if records := fetched.get(source):
+                began, keeps_up = clock(), self._remaining(source, records) < KEEPING_UP
+                if keeps_up:  # a rebalance that comes before it is resumed makes everything anew
+                    self._kafka.pause(source)
+                message = self._to_message(tp, records)
+                self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+                await self.callback(message)
+                await message.finished.wait()
+                if not message.acked:  # lost: the rebalance that was asked for ends this pump
+                    await asyncio.get_running_loop().create_future()
+                if keeps_up:
+                    await asyncio.sleep(began + PACE_SECONDS - clock())
+                    self._kafka.resume(source)
+
+    def _remaining(self, source: TopicPartition, records: list[Record]) -> int:
+        """How many records that may be read come after these, as of the last fetch."""
+        stable: int | None = self._kafka.last_stable_offset(source)
+        return (stable or 0) - records[-1].offset - 1
+
+    async def _fetch(self, source: TopicPartition, most: int) -> dict[TopicPartition, list[Record]]:
+        try:
+            fetched: dict[TopicPartition, list[Record]] = await self._kafka.getmany(
+                source, timeout_ms=1000, max_records=most
+            )
+        except OffsetOutOfRangeError:
+            raise self._gone(source, await self._beginning(source), "the group's offset is") from None
+        return fetched
+
+    def _gone(self, source: TopicPartition, beginning: int, what: str) -> SourceGapError:
+        return SourceGapError(
+            f"{source.topic} partition {source.partition}: {what} no longer in Kafka, "
+            f"which has records from {beginning} on. What is between is lost to this worker; to go on "
+            f"without it, set the group {self.app.conf.id} to an offset that is there."
+        )
+
+    async def _beginning(self, source: TopicPartition) -> int:
+        beginnings: dict[TopicPartition, int] = await self._kafka.beginning_offsets([source])
+        return beginnings[source]
+
+    def _to_message(self, tp: TP, record: list[Record]) -> BatchMessage:
+        return BatchMessage(tp, Batch(tp.partition, record), self.app.consumer_generation_id)
+
+    def _new_topicpartition(self, topic: str, partition: int) -> TP:
+        return TP(topic, partition)
+
+    def _source_partitions(self) -> set[TP]:
+        return {tp for tp in self._get_active_partitions() if not self._is_changelog_tp(tp)}
+
+    def ack(self, message: BatchMessage) -> bool:
+        """Take note that a batch is finished, which lets its partition's pump fetch the next."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        message.finished.set()
+        return True
+
+    def abandon(self, message: BatchMessage) -> None:
+        """Take note that a batch will not be finished here: its partition's next owner replays it."""
+        self._unacked_messages.discard(message)
+        message.finished.set()
+
+    async def wait_empty(self) -> None:
+        """Give batches in flight a bounded time to finish; cut off later, they are replayed."""
+        unfinished = [asyncio.create_task(message.finished.wait()) for message in self._unacked_messages]
+        if unfinished and not self.app.crashed:
+            await asyncio.wait(unfinished, timeout=self.app.conf.broker_rebalance_timeout / 3)
+        for task in unfinished:
+            task.cancel()
+        self._unacked_messages.clear()
+
+    async def commit(self, *_args: Any, **_kwargs: Any) -> bool:
+        """Commit nothing: each batch's offset is in its own transaction."""
+        return False
+
+    async def _commit(self, _offsets: Mapping[TP, int]) -> bool:
+        return False
+
+    # --- positions
+
+    async def perform_seek(self) -> None:
+        """Go to where each partition's last transaction left off, or to its beginning when there was none."""
+        positions = await self.app.ownership.positions()
+        for tp in self._kafka.assignment():
+            if self._is_changelog_tp(tp):
+                # Assigned for its place in the group alone; restoring reads it by itself.
+                self._kafka.pause(tp)
+                self._kafka.seek(tp, 0)
+                continue
+            if position := positions.get(tp.partition):
+                self._kafka.seek(tp, position.next_offset)
+                continue
+            # The group may never have been here; or its offsets have expired, and records meanwhile as well.
+            beginning, stored_up_to = await self._beginning(tp), self.app.ownership.stored_up_to(tp.partition)
+            if 0 < stored_up_to < beginning:
+                what = f"the group has no offset, and what follows Postgres' rows, from {stored_up_to} on, is"
+                raise self._gone(tp, beginning, what)
+            self._kafka.seek(tp, beginning)
+
+    async def _unused(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise NotImplementedError("called by Faust's own recovery and fetching alone, which are replaced")
+
+    _getmany = _seek = seek_to_committed = seek_wait = position = earliest_offsets = highwaters = _unused
+
+    def highwater(self, tp: TP) -> int | None:
+        """The offset after the last, as of the last fetch."""
+        offset: int | None = self._kafka.highwater(TopicPartition(*tp))
+        return offset
+
+    # --- the group
+
+    @property
+    def _kafka(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise ConsumerNotStarted("the consumer has not been started")
+        return self._consumer
+
+    @property
+    def generation(self) -> int:
+        """The group's generation as this member knows it."""
+        return int(self._kafka._coordinator.generation)  # noqa: SLF001 - Faust wants it, aiokafka hides it
+
+    def rejoin(self) -> None:
+        """Ask the group to share the partitions out again."""
+        self._kafka._coordinator.request_rejoin()  # noqa: SLF001 - aiokafka offers no other way
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Join the group for these topics."""
+        self._kafka.subscribe(topics=set(topics), listener=Listener(self))
+
+    def assignment(self) -> set[TP]:
+        """The partitions that are ours."""
+        partitions: set[TP] = ensure_TPset(self._kafka.assignment())
+        return partitions
+
+    def topic_partitions(self, topic: str) -> int | None:
+        """How many partitions a topic has."""
+        partitions = self._kafka.partitions_for_topic(topic)
+        return len(partitions) if partitions else None
+
+    def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> int | None:
+        """The partition of a key by the default partitioner."""
+        count = self.topic_partitions(topic)
+        if partition is not None or count is None:
+            return partition
+        every = list(range(count))
+        number: int = stock.DefaultPartitioner()(key, every, every)
+        return number
+
+    async def create_topic(self, *args: Any, **kwargs: Any) -> None:
+        """Create nothing: topics are made by `txnwatch topics`, before the worker starts."""
+
+
+class BatchProducer(stock.Producer):  # type: ignore[misc]
+    """Faust's producer, which is left with telling where a key belongs (for routing web requests)."""
+
+    def key_partition(self, topic: str, key: bytes) -> TP:
+        """The partition of a key, by what the consumer knows of the topic."""
+        return TP(topic, self.app.consumer.key_partition(topic, key))
+
+
+class BatchTransport(stock.Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with the consumer by batch."""
+
+    Consumer = BatchConsumer
+    Producer = BatchProducer

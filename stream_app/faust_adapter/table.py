@@ -1,0 +1,81 @@
+"""The `windows` table as Faust sees it: its web views, its place in the group, its routing.
+
+Faust's own writing, changelog and recovery of tables are not used: the pipeline writes by batch
+(`stream_app.state.store`), the changelog is part of the batch's transaction (`stream_app.sinks.kafka`), and
+`stream_app.state.changelog` reads it back.
+"""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import faust
+from faust.stores.base import Store
+
+from stream_app.state.store import WindowStore, describe
+
+
+class WindowTable(faust.Table):  # type: ignore[misc]
+    """A Faust table whose values are the readable windows of a `WindowStore`."""
+
+    def __init__(self, app: faust.App, windows: WindowStore) -> None:
+        self._windows = windows
+        super().__init__(
+            app,
+            name="windows",
+            help="Each user's last amounts, by user id.",
+            key_type=bytes,  # as in the changelog, so that routing hashes what producers hash
+            beacon=app.tables.beacon,
+        )
+
+    def _new_store(self) -> "ReadableWindows":
+        return ReadableWindows("rocksdb://", self.app, self, windows=self._windows)
+
+
+class ReadableWindows(Store):  # type: ignore[misc]
+    """The windows open here as a read-only mapping from user id to readable window."""
+
+    def __init__(self, *args: Any, windows: WindowStore, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._windows = windows
+
+    def __getitem__(self, user_id: str) -> dict[str, Any]:
+        window = self._windows.find(user_id)
+        if window is None:
+            raise KeyError(user_id)
+        return describe(window)
+
+    def __contains__(self, user_id: object) -> bool:
+        return self._windows.find(str(user_id)) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        windows = self._windows
+        return (user for partition in windows.partitions for user, _ in windows.windows(partition))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __setitem__(self, user_id: str, value: object) -> NoReturn:
+        raise TypeError("windows are written by the pipeline alone")
+
+    def __delitem__(self, user_id: str) -> NoReturn:
+        raise TypeError("windows are written by the pipeline alone")
+
+    def persisted_offset(self, _tp: Any) -> None:
+        """None: restoring keeps its own offsets."""
+
+    def apply_changelog_batch(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Not used: see `stream_app.state.changelog`."""
+        raise NotImplementedError
+
+    def reset_state(self) -> None:
+        """Remove the local windows (`faust reset`); the next start restores them from the changelog."""
+        shutil.rmtree(self._windows.folder, ignore_errors=True)
+
+    async def backup_partition(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Not offered: the changelog is the backup."""
+        raise NotImplementedError
+
+    def restore_backup(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Not offered: the changelog is the backup."""
+        raise NotImplementedError

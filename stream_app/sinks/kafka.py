@@ -1,0 +1,202 @@
+"""Step 5: everything that a batch puts into Kafka, in one transaction of the partition's own producer.
+
+The `transactional.id` is the app's id and the partition: starting a producer under it fences the former
+owner's and aborts what that one left open, and a transaction of the fenced one fails whole.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    IllegalOperation,
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    InvalidTxnState,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+)
+from aiokafka.producer import sender
+from aiokafka.structs import OffsetAndMetadata
+
+from infra.runtime.retry import causes
+from stream_app.pipeline import LostPartitionError, Output, Refusal
+from stream_app.scoring import Verdict
+from stream_app.settings import Settings
+from stream_app.sinks.record_batch import LARGEST_BATCH, LZ4, UNCOMPRESSED, Header, Message, batches
+from stream_app.state.changelog import KafkaMismatchError
+
+# What of a refused message is kept: with headers, below the 1,048,588 bytes that a broker takes by default.
+LARGEST_LETTER = 1_000_000
+LARGEST_KEY = 1_000
+STOP_SECONDS = 10
+
+# A transaction may begin once the former one's markers are written, which takes a broker a millisecond or
+# two. aiokafka asks again after 20, and after 100 where the broker is still verifying the first produce.
+sender.BACKOFF_OVERRIDE = 0.001
+RETRY_MS = 10
+
+# The transaction's outcome is not known, or another owner's producer has ended it. Either way the
+# partition is to be taken over again, by whomever the group gives it to.
+LOST = (
+    IllegalOperation,  # of a producer that was found fenced while it was being filled
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    ProducerFenced,
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    InvalidTxnState,
+    OutOfOrderSequenceNumber,
+)
+
+
+NO_HEADERS: list[Header] = []
+
+Sent = asyncio.Future[Any]  # of aiokafka's RecordMetadata
+
+
+class KafkaOutbox:
+    """One partition's producer, from entering (which fences the former owner) to leaving the context."""
+
+    def __init__(self, partition: int, settings: Settings) -> None:
+        self._partition = partition
+        self._settings = settings
+        self._reached = -1
+        self._source_partition = ("source-partition", b"%d" % partition)
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=settings.servers,
+            client_id=f"{settings.app_id}-outbox-{partition}",
+            transactional_id=f"{settings.app_id}-{partition}",
+            max_request_size=2 * LARGEST_BATCH,
+            retry_backoff_ms=RETRY_MS,
+        )
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._producer.start()
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        """Stop in a bounded time: what hangs there is fenced by the next owner's producer."""
+        try:
+            await asyncio.wait_for(self._producer.stop(), STOP_SECONDS)
+        except (KafkaError, TimeoutError):  # a fenced producer raises its fencing again on the way out
+            await self._producer.client.close()
+
+    def resume(self, changelog_offset: int | None) -> None:
+        """Take note of how far the changelog reaches: a change that lands before it is of another one."""
+        self._reached = -1 if changelog_offset is None else changelog_offset
+
+    async def commit(self, output: Output) -> int | None:
+        """Write the output and the source offset, all or nothing; the last change's changelog offset."""
+        try:
+            async with self._producer.transaction():
+                return await self._fill(output)
+        except (KafkaError, IllegalOperation) as error:
+            if any(map(_is_loss, causes(error))):
+                raise LostPartitionError(
+                    f"partition {self._partition}: the transaction failed: {error!r}"
+                ) from error
+            raise
+
+    async def _fill(self, output: Output) -> int | None:
+        settings = self._settings
+        flagged = [verdict for verdict in output.verdicts if verdict.flag is not None]
+        changes: list[Message] = [(key, value, NO_HEADERS) for key, value in output.changes]
+        submitted = [
+            *await self._submit(settings.scored_topic, self._scored(output.verdicts)),
+            *await self._submit(settings.anomalies_topic, self._scored(flagged)),
+            *await self._submit(settings.dlq_topic, map(self._refused, output.refusals)),
+            # Windows are ids for the most part, which do not compress.
+            *await self._submit(settings.changelog_topic, changes, UNCOMPRESSED),
+        ]
+        source = TopicPartition(settings.transactions_topic, self._partition)
+        # The offset says how far the changelog reaches, so that one which is made anew later is noticed: as
+        # far as the batch before, or this one where there is none.
+        reached = self._reached
+        if reached < 0 and output.changes:
+            reached = await _last_offset(submitted)
+        offset = OffsetAndMetadata(output.next_offset, str(reached))
+        await self._producer.send_offsets_to_transaction({source: offset}, settings.app_id)
+        # Each has to be seen to have arrived: a transaction of aiokafka commits without a batch that failed.
+        last = await _last_offset(submitted)
+        return self._reach(last) if output.changes else None
+
+    def _reach(self, offset: int) -> int:
+        """The changelog offset of the last change; KafkaMismatchError unless it is past the former one."""
+        if offset <= self._reached:
+            raise KafkaMismatchError(
+                f"partition {self._partition}: a change came to offset {offset} of the changelog, which had "
+                f"{self._reached} before: it was made anew under this worker"
+            )
+        self._reached = offset
+        return offset
+
+    async def _submit(
+        self, topic: str, messages: Iterable[Message], compression: int = LZ4
+    ) -> list[tuple[Sent, int]]:
+        """Hand messages over for the topic's partition of our number: each batch's future and its size."""
+        submitted: list[tuple[Sent, int]] = []
+        if topic:
+            for batch in batches([*messages], compression):
+                sent = await self._producer.send_batch(batch, topic, partition=self._partition)
+                sent.add_done_callback(_look_at)
+                submitted.append((sent, batch.record_count()))
+        return submitted
+
+    def _scored(self, verdicts: Sequence[Verdict]) -> Iterator[Message]:
+        partition = self._source_partition
+        return (
+            (
+                verdict.transaction.user_id.encode(),
+                verdict.encoded()[0],
+                [partition, ("source-offset", b"%d" % verdict.offset)],
+            )
+            for verdict in verdicts
+        )
+
+    def _refused(self, refusal: Refusal) -> Message:
+        key, value = refusal.record.key, refusal.record.value or b""
+        headers = [
+            ("reason", refusal.reason.encode()),
+            ("detail", refusal.detail.encode(errors="replace")),
+            ("source-topic", self._settings.transactions_topic.encode()),
+            self._source_partition,
+            ("source-offset", b"%d" % refusal.record.offset),
+        ]
+        if len(key or b"") + len(value) > LARGEST_LETTER:
+            # It would not fit; the headers say where the whole of it is.
+            headers.append(("cut-from", b"%d" % len(value)))
+            key, value = key and key[:LARGEST_KEY], value[: LARGEST_LETTER - LARGEST_KEY]
+        return key, value, headers
+
+
+async def _last_offset(submitted: Iterable[tuple[Sent, int]]) -> int:
+    """The offset of the last message, once every batch has arrived; -1 of none."""
+    last = -1
+    for sent, count in submitted:
+        last = (await sent).offset + count - 1
+    return last
+
+
+def _is_loss(error: BaseException) -> bool:
+    return isinstance(error, LOST) or (isinstance(error, KafkaError) and error.retriable)
+
+
+def _look_at(sent: Sent) -> None:
+    """Take note of a failure: where several batches fail, only the first is raised."""
+    if not sent.cancelled():
+        sent.exception()

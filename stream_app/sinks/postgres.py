@@ -1,0 +1,210 @@
+"""Step 4: rows into Postgres, guarded by the partition's epoch."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import TypeVar
+
+import asyncpg
+
+from infra.runtime.retry import retried
+from stream_app.pipeline import LostPartitionError
+from stream_app.scoring import Verdict
+from stream_app.sinks.copy_format import copy_chunks
+
+T = TypeVar("T")
+Reached = tuple[str, int, int]
+"""Topic, partition and the next offset that a batch brings it to."""
+
+# Failures of the connection or the server that pass by themselves, and not of what was asked.
+TRANSIENT = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that broke while it was idle
+    asyncpg.OperatorInterventionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+)
+
+# A worker that is frozen, or whose host is gone, must not keep the next owner waiting for its lock.
+SESSION = {
+    "application_name": "txnwatch-worker",
+    "idle_in_transaction_session_timeout": "15s",
+    "statement_timeout": "20s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+
+TAKE_OVER = """
+INSERT INTO sink_offsets AS owned (topic, partition, epoch, next_offset) VALUES ($1, $2, 1, 0)
+ON CONFLICT (topic, partition) DO UPDATE SET epoch = owned.epoch + 1
+RETURNING epoch, next_offset
+"""
+# No timeout of Postgres ends a COPY whose worker is frozen in the middle of it.
+END_FROZEN = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = 'txnwatch-worker' AND datname = current_database() AND usename = current_user
+    AND state = 'active' AND wait_event = 'ClientRead' AND xact_start < clock_timestamp() - interval '15 s'
+"""
+LOCK = "SELECT epoch, next_offset FROM sink_offsets WHERE topic = $1 AND partition = $2 FOR UPDATE"
+ADVANCE = (
+    "UPDATE sink_offsets SET next_offset = greatest(next_offset, $3) WHERE topic = $1 AND partition = $2"
+)
+COLUMNS = ("id", "user_id", "amount", "currency", "txn_date", "status", "meta_data")
+# Many rows: COPY, and then the users who are new.
+LIST_USERS = f"""
+WITH advanced AS ({ADVANCE})
+INSERT INTO users (user_id) SELECT * FROM unnest(string_to_array($4, ' ')::uuid[]) AS given (user_id)
+WHERE NOT EXISTS (SELECT FROM users AS known WHERE known.user_id = given.user_id)
+"""  # noqa: S608 - made of constants, like the next
+# Few rows, or some that are there already: one statement, the first of an id stays. In the order of ids, so
+# that partitions with the same ids wait for each other and do not deadlock.
+MERGE = f"""
+WITH given AS MATERIALIZED (
+    SELECT * FROM json_to_recordset($4::json) AS one (
+        id uuid, user_id uuid, amount numeric, currency text, txn_date timestamptz, status text,
+        meta_data jsonb
+    )
+), listed AS (
+    INSERT INTO users (user_id) SELECT DISTINCT user_id FROM given ORDER BY 1 ON CONFLICT DO NOTHING
+), stored AS (
+    INSERT INTO transactions ({", ".join(COLUMNS)})
+    SELECT * FROM given ORDER BY id, txn_date ON CONFLICT DO NOTHING RETURNING 1
+), advanced AS ({ADVANCE})
+SELECT count(*) FROM stored
+"""  # noqa: S608
+FEW_ROWS = 100
+MERGED_AFTER_A_DUPLICATE = 50
+
+
+class LostRowsError(Exception):
+    """Postgres no longer has rows that it had: going on would leave a gap."""
+
+
+class PostgresRows:
+    """The row sink. Transient failures are retried in place, for `retry_seconds` at the most.
+
+    Batches of more than `few_rows` are copied. A row that is there already fails all of a COPY: such a batch
+    is merged in its stead, and so are the partition's next ones.
+    """
+
+    def __init__(
+        self, pool: asyncpg.Pool, topic: str, *, retry_seconds: float, few_rows: int = FEW_ROWS
+    ) -> None:
+        self._pool = pool
+        self._topic = topic
+        self._retry_seconds = retry_seconds
+        self._few_rows = few_rows
+        self._to_merge: Counter[int] = Counter()
+        self._reached: Counter[int] = Counter()
+
+    async def take_over(self, partition: int) -> tuple[int, int]:
+        """Raise the partition's epoch, which shuts its former owner out: (our epoch, its next offset)."""
+
+        async def attempt() -> tuple[int, int]:
+            try:
+                row = await self._pool.fetchrow(TAKE_OVER, self._topic, partition)
+            except asyncpg.QueryCanceledError:  # the former owner still has the row
+                await self._pool.execute(END_FROZEN)
+                raise
+            return row["epoch"], row["next_offset"]
+
+        self._reached[partition] = 0
+        return await self._retried(attempt)
+
+    def expect(self, partition: int, finished: int) -> None:
+        """Take note up to where batches were finished: Postgres has to be so far when the next one comes."""
+        self._reached[partition] = finished
+
+    async def write(self, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int) -> int:
+        """Store the rows at or after the partition's next offset and advance it, all or nothing.
+
+        Returns how many rows were new.
+
+        Raises:
+            LostPartitionError: The epoch is no longer ours.
+            LostRowsError: The partition's next offset was past what it is now.
+        """
+
+        async def attempt() -> int:
+            if len(verdicts) > self._few_rows and self._to_merge[partition] == 0:
+                try:
+                    return await self._attempt(partition, epoch, verdicts, next_offset, copying=True)
+                except asyncpg.UniqueViolationError:
+                    self._to_merge[partition] = MERGED_AFTER_A_DUPLICATE
+            stored = await self._attempt(partition, epoch, verdicts, next_offset, copying=False)
+            self._to_merge[partition] = max(0, self._to_merge[partition] - 1)
+            return stored
+
+        stored = await self._retried(attempt)
+        self._reached[partition] = max(next_offset, self._reached[partition])
+        return stored
+
+    async def _attempt(
+        self, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int, *, copying: bool
+    ) -> int:
+        async with self._pool.acquire() as connection, connection.transaction():
+            stored_offset = await self._lock(connection, partition, epoch)
+            fresh = [verdict for verdict in verdicts if verdict.offset >= stored_offset]
+            return await _store(connection, fresh, (self._topic, partition, next_offset), copying=copying)
+
+    async def _lock(self, connection: asyncpg.Connection, partition: int, epoch: int) -> int:
+        row = await connection.fetchrow(LOCK, self._topic, partition)
+        if row is None or row["epoch"] != epoch:
+            current = None if row is None else row["epoch"]
+            raise LostPartitionError(f"partition {partition}: our epoch is {epoch}, Postgres has {current}")
+        self._check_rows(partition, row["next_offset"])
+        return int(row["next_offset"])
+
+    def _check_rows(self, partition: int, stored_offset: int) -> None:
+        """Each offset comes to Kafka, or is known here, only once Postgres has the rows before it."""
+        if stored_offset < (reached := self._reached[partition]):
+            raise LostRowsError(
+                f"partition {partition}: Postgres should have rows up to offset {reached} and has them up to "
+                f"{stored_offset}: it lost commits, as a promoted standby or a restored backup has, or was "
+                "no sink for a while. `txnwatch rows restore` stores the rows again."
+            )
+
+    async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        return await retried(attempt, _passes, what="Postgres", within=self._retry_seconds)
+
+
+def connect(url: str) -> asyncpg.Pool:
+    """The worker's pool, one connection a partition at work; it connects when entered."""
+    return asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=16,
+        command_timeout=60,
+        reset=_keep,
+        server_settings=SESSION,
+    )
+
+
+def _passes(error: Exception) -> bool:
+    return isinstance(error, TRANSIENT)
+
+
+async def _keep(connection: asyncpg.Connection) -> None:
+    """Nothing to reset: each use is one transaction, and changes nothing of the session."""
+
+
+async def _store(
+    connection: asyncpg.Connection, verdicts: Sequence[Verdict], reached: Reached, *, copying: bool
+) -> int:
+    """Store rows and advance the offset; how many rows were new. To be copied, all have to be."""
+    if not copying:
+        rows = b"[" + b",".join([verdict.encoded()[0] for verdict in verdicts]) + b"]"
+        return int(await connection.fetchval(MERGE, *reached, rows.decode()))
+    await connection.copy_to_table("transactions", source=_stream(verdicts), format="binary", columns=COLUMNS)
+    users = {verdict.transaction.user_id for verdict in verdicts}
+    await connection.execute(LIST_USERS, *reached, " ".join(sorted(users)))
+    return len(verdicts)
+
+
+async def _stream(verdicts: Iterable[Verdict]) -> AsyncIterator[bytes]:
+    for chunk in copy_chunks(verdicts):
+        yield chunk

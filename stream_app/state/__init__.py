@@ -1,0 +1,1 @@
+"""Users' windows on this machine, and how they come back from the changelog."""

@@ -1,0 +1,101 @@
+"""Brings a partition's windows up to its changelog's end.
+
+Stock Faust waits for the changelog's last offset, which in a changelog written in transactions is a commit
+marker and never delivered, and it reads what was aborted. Here only committed records count, and the
+end is where the consumer's position reaches the end offset.
+"""
+
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from stream_app.settings import Settings
+from stream_app.state.store import WindowStore
+
+MOST_RECORDS = 10_000
+
+
+class KafkaMismatchError(Exception):
+    """What is known here goes past what Kafka has: a topic was truncated or made anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far a partition's topics are known to have reached once."""
+
+    source: int = 0
+    """The offset that Postgres has rows up to."""
+    changelog: int = -1
+    """The offset of a change that was committed."""
+
+
+NO_BOUNDS = Bounds()
+
+
+async def restore(store: WindowStore, partition: int, settings: Settings, bounds: Bounds = NO_BOUNDS) -> int:
+    """Apply the changelog's records that the open database lacks; how many there were.
+
+    Raises:
+        KafkaMismatchError: The source or the changelog does not reach what it once did or what the database
+            holds, or the changelog does not have all that the database lacks.
+    """
+    changelog = TopicPartition(settings.changelog_topic, partition)
+    source = TopicPartition(settings.transactions_topic, partition)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.servers,
+        client_id=f"{settings.app_id}-restore-{partition}",
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=50,
+        max_partition_fetch_bytes=4 << 20,
+    )
+    async with consumer:
+        consumer.assign([changelog])
+        ends = await consumer.end_offsets([changelog, source])
+        beginning = (await consumer.beginning_offsets([changelog]))[changelog]
+        if bounds.source > ends[source]:
+            raise KafkaMismatchError(
+                f"partition {partition}: Postgres has rows up to offset {bounds.source}, but "
+                f"{source.topic} ends at {ends[source]}: it was truncated or made anew. If that was meant, "
+                "delete the topic's rows of sink_offsets and use another TXNWATCH_APP_ID: these windows "
+                "and offsets are the former topic's."
+            )
+        if bounds.changelog >= ends[changelog]:
+            raise KafkaMismatchError(
+                f"partition {partition}: the changelog once had an offset {bounds.changelog} and ends at "
+                f"{ends[changelog]}: it was truncated or made anew, and windows are lost. To score anew from "
+                "the source, use another TXNWATCH_APP_ID."
+            )
+        consumer.seek(changelog, _start(store, partition, beginning, ends[changelog]))
+        return await _apply(store, consumer, changelog, ends[changelog])
+
+
+def _start(store: WindowStore, partition: int, beginning: int, end: int) -> int:
+    local = store.changelog_offset(partition)
+    if beginning > (0 if local is None else local + 1):
+        raise KafkaMismatchError(
+            f"partition {partition}: the changelog begins at offset {beginning}, and these windows lack what "
+            "was before: records were deleted from it, which has to be compacted alone. Start the worker "
+            "whose data folder has all windows, or reset the windows and score anew from the source."
+        )
+    if local is None:
+        return beginning
+    if local >= end:
+        raise KafkaMismatchError(
+            f"partition {partition}: the local windows stand at changelog offset {local}, but the changelog "
+            f"ends at {end}: it was truncated or made anew. If that was meant, delete this worker's data "
+            "folder."
+        )
+    return local + 1
+
+
+async def _apply(store: WindowStore, consumer: AIOKafkaConsumer, changelog: TopicPartition, end: int) -> int:
+    count = 0
+    while await consumer.position(changelog) < end:
+        fetched = await consumer.getmany(changelog, timeout_ms=200, max_records=MOST_RECORDS)
+        if records := fetched.get(changelog):
+            changes = [(record.key, record.value) for record in records]
+            store.write(changelog.partition, changes, records[-1].offset)
+            count += len(records)
+    return count

@@ -1,0 +1,205 @@
+"""Users' windows in RocksDB, one database a partition, read and written by batch.
+
+The store keeps the changelog offset that its content stands for in the same write as the content, so
+that it is either before a batch or after it, never between. There is no write-ahead log: a process that
+dies leaves an earlier state of the same kind, and the changelog has what came after.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompactionStyle,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteBufferManager,
+    WriteOptions,
+)
+
+from schemas.scored import amount_text
+from stream_app.state.recent import ENTRY_BYTES, RecentValues
+from stream_app.window import Window, decode_window
+
+# No user's key starts with NUL.
+OFFSET_KEY = b"\0changelog-offset"
+IDENTITY_KEY = b"\0changelog"
+USER_KEY_BYTES = 36
+PAGE_ENTRIES = 500
+
+
+def describe(window: Window) -> dict[str, Any]:
+    """The window as people read it: amounts newest first, as decimal text."""
+    count = window.count
+    return {
+        "count": count,
+        "mean": amount_text(window.mean) if count else None,
+        "sum": amount_text(window.total),
+        "amounts": [amount_text(amount) for amount in reversed(window.amounts)],
+        "last_offset": window.last_offset,
+        "updated_at": window.updated.isoformat(),
+    }
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether RocksDB says that its files are not as it left them: cut short, changed or gone."""
+    said = str(error)  # rocksdict raises plain exceptions with RocksDB's words
+    return said.startswith("Corruption") or (said.startswith("IO error") and "No such file" in said)
+
+
+class WrongWindowsError(Exception):
+    """The local windows are not of this worker's changelog: scoring on them would be wrong."""
+
+
+class WindowStore:
+    """Windows by user id, in one RocksDB database a partition; the bytes given are for all of them together.
+
+    `recent_bytes` are for the windows that were written last.
+    """
+
+    def __init__(self, folder: Path, *, cache_bytes: int, buffer_bytes: int, recent_bytes: int = 0) -> None:
+        self.folder = folder
+        self._databases: dict[int, Rdict] = {}
+        self._recent: dict[int, RecentValues] = {}
+        self._most_recent = recent_bytes // ENTRY_BYTES
+        self._cache = Cache(cache_bytes)
+        self._buffers = WriteBufferManager(buffer_bytes, allow_stall=False)
+
+    def open(self, partition: int, identity: str | None = None) -> None:
+        """Open the partition's database, made if absent; it is locked against other processes.
+
+        `identity` says whose windows they are to be: WrongWindowsError when they are another's.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        database = Rdict(str(self._path(partition)), self._options())
+        database.set_write_options(_without_log())
+        found: bytes | None = database.get(IDENTITY_KEY)
+        if identity is not None and found is None:
+            database.put(IDENTITY_KEY, identity.encode())
+        elif identity is not None and found != identity.encode():
+            database.close()
+            raise WrongWindowsError(
+                f"{self._path(partition)} holds windows of {found!r}, not of {identity}: choose another "
+                "TXNWATCH_DATADIR, or delete that folder to have them restored"
+            )
+        self._databases[partition] = database
+        self._recent[partition] = RecentValues()
+
+    def close(self, partition: int) -> None:
+        """Close the partition's database, which unlocks it; nothing where it is not open."""
+        self._recent.pop(partition, None)
+        database = self._databases.pop(partition, None)
+        if database is not None:
+            database.close()
+
+    def discard(self, partition: int) -> None:
+        """Close the partition's database and remove its files, whatever state they are in."""
+        self.close(partition)
+        shutil.rmtree(self._path(partition), ignore_errors=True)
+
+    def changelog_offset(self, partition: int) -> int | None:
+        """The offset of the last changelog record in the partition's database, None for an empty one."""
+        value = self._databases[partition].get(OFFSET_KEY)
+        return None if value is None else int(value)
+
+    def load(self, partition: int, user_ids: Iterable[str]) -> dict[str, Window]:
+        """A window for each user, a new one for a user who has none."""
+        users = list(user_ids)
+        keys = [user.encode() for user in users]
+        values = self._recent[partition].get(keys)
+        if None in values:
+            values = self._look_up(partition, keys, values)
+        return {
+            user: decode_window(value) if value else Window()
+            for user, value in zip(users, values, strict=True)
+        }
+
+    def write(self, partition: int, items: Sequence[tuple[bytes, bytes | None]], offset: int) -> None:
+        """Put (for None, delete) encoded windows by key and set the changelog offset, in one write."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in items:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(OFFSET_KEY, str(offset).encode())
+        self._databases[partition].write(batch)
+        known = ((key, value or b"") for key, value in items)
+        self._recent[partition].put(known, self._most_recent // len(self._databases))
+
+    def windows(self, partition: int) -> Iterator[tuple[str, Window]]:
+        """Every user's window in the partition, by user id; an exception at the first that cannot be read.
+
+        Nothing of the database is held between two windows, so that it may be closed there.
+        """
+        after = b""
+        while page := self._page(partition, after):
+            for after, value in page:
+                if len(after) == USER_KEY_BYTES:
+                    yield after.decode(), decode_window(value)
+
+    def find(self, user_id: str) -> Window | None:
+        """One user's window, whichever open partition has it."""
+        key = user_id.encode()
+        found = (database.get(key) for database in self._databases.values())
+        value = next((value for value in found if value is not None), None)
+        return decode_window(value) if value is not None and len(key) == USER_KEY_BYTES else None
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions that are open."""
+        return sorted(self._databases)
+
+    def _look_up(
+        self, partition: int, keys: Sequence[bytes], values: Sequence[bytes | None]
+    ) -> list[bytes | None]:
+        """The values, those that are None from the database."""
+        missing = [key for key, value in zip(keys, values, strict=True) if value is None]
+        found: Any = self._databases[partition].get(list(missing))
+        stored = iter(found)
+        return [next(stored) if value is None else value for value in values]
+
+    def _page(self, partition: int, after: bytes) -> list[tuple[bytes, bytes]]:
+        """The next entries after a key."""
+        page: list[tuple[bytes, bytes]] = []
+        items: Any = self._databases[partition].iter()
+        try:
+            items.seek(after + b"\0")
+            while items.valid() and len(page) < PAGE_ENTRIES:
+                page.append((bytes(items.key()), bytes(items.value())))
+                items.next()
+            items.status()  # also a block that cannot be read ends an iteration
+        finally:
+            del items  # an exception would keep it, and the database locked
+        return page
+
+    def _path(self, partition: int) -> Path:
+        return self.folder / f"windows-{partition}.db"
+
+    def _options(self) -> Options:
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes it by position
+        options.set_write_buffer_manager(self._buffers)
+        options.set_keep_log_file_num(2)
+        # A user who is new is looked for in vain: a Bloom filter answers at a third of the cost.
+        options.set_memtable_whole_key_filtering(True)
+        options.set_memtable_prefix_bloom_ratio(0.05)
+        # Ids do not compress, and windows are written more often than read: less sorting, larger files.
+        options.set_compression_type(DBCompressionType.none())
+        options.set_compaction_style(DBCompactionStyle.universal())
+        table = BlockBasedOptions()
+        table.set_block_cache(self._cache)
+        table.set_bloom_filter(10, block_based=False)
+        options.set_block_based_table_factory(table)
+        return options
+
+
+def _without_log() -> WriteOptions:
+    options = WriteOptions()
+    options.disable_wal = True  # type: ignore[method-assign,assignment]  # a property, despite its stub
+    return options
