@@ -10,7 +10,7 @@ import pytest
 
 from infra.embedded.cluster import Addresses
 from infra.runtime.settings import Settings
-from tests.services import (
+from tests.support.services import (
     Choice,
     choose,
     empty_redis_database,

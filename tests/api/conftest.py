@@ -6,7 +6,7 @@ import pytest
 
 from api.settings import Settings
 from infra.embedded.cluster import Addresses
-from tests.api.serving import Client, serving, settings_from
+from tests.support.serving import Client, serving, settings_from
 
 
 @pytest.fixture

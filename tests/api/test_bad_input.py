@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from yarl import URL
 
 from api.settings import Settings
-from tests.api.rows import FLAG, made, store, user
-from tests.api.serving import Client, serving
+from tests.support.rows import FLAG, made, store, user
+from tests.support.serving import Client, serving
 
 ALICE, BOB = user(1), user(2)
 DAY = "2018-04-01"

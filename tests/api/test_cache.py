@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from api.reading.cache import QueryCache
 from api.settings import Settings
-from tests.api.rows import FLAG, START, made, store, user
-from tests.api.serving import counted, serving
+from tests.support.rows import FLAG, START, made, store, user
+from tests.support.serving import counted, serving
 
 ALICE, BOB = user(1), user(2)
 

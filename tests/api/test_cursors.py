@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.reading.cursors import Cursors, Position, key_from
-from tests.api.rows import user
+from tests.support.rows import user
 
 CURSORS = Cursors(b"k" * 32)
 WHEN = datetime(2018, 4, 1, 0, 0, 31, 5, tzinfo=UTC)

@@ -7,9 +7,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from api.settings import Settings
-from tests.api.rows import FLAG, Made, Worker, made, store, user
-from tests.api.serving import DEAD, Client, serving
-from tests.installation import until
+from tests.support.installation import until
+from tests.support.rows import FLAG, Made, Worker, made, store, user
+from tests.support.serving import DEAD, Client, serving
 
 PATIENCE = 20
 

@@ -9,8 +9,8 @@ import pytest
 from api.routes import parameters as inputs
 from api.routes.parameters import EVENT_ID, Transactions
 from api.web.params import AMOUNT, FROM, TO, UUID, declared
-from tests.api.rows import made, store, user
-from tests.api.serving import Client
+from tests.support.rows import made, store, user
+from tests.support.serving import Client
 
 ALICE = user(1)
 ROUTES = {

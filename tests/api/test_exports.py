@@ -20,9 +20,9 @@ from api.reading.database import Database, Stretch, _next_rows
 from api.reading.statements import Filters
 from api.settings import Settings
 from api.web.accept import preferred
-from tests.api.rows import FLAG, made, store, user
-from tests.api.serving import PATIENCE, Client, serving
 from tests.integration.test_api_process import listening
+from tests.support.rows import FLAG, made, store, user
+from tests.support.serving import PATIENCE, Client, serving
 
 ALICE, BOB = user(1), user(2)
 JSON, LINES, CSV = "application/json", "application/x-ndjson", "text/csv"

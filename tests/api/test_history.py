@@ -6,7 +6,7 @@ from api.live.broker import Broker
 from api.live.event_id import Feedpoint
 from api.live.replay import History, Turn
 from api.settings import Settings
-from tests.api.rows import Made, Worker, made, partition_of, user
+from tests.support.rows import Made, Worker, made, partition_of, user
 
 ALICE, BOB = user(1), user(3)
 MIB = 1 << 20

@@ -9,9 +9,9 @@ from pydantic import SecretStr
 from yarl import URL
 
 from api.settings import Settings
-from tests.api.rows import user
-from tests.api.serving import DEAD, Client, changed, serving
-from tests.services import empty_database
+from tests.support.rows import user
+from tests.support.services import empty_database
+from tests.support.serving import DEAD, Client, changed, serving
 
 ALICE = user(1)
 

@@ -14,9 +14,9 @@ from api.reading.cursors import Position
 from api.reading.database import Database
 from api.reading.statements import Filters, page_statement, rows_statement, stretch_statement
 from api.settings import Settings
-from tests.api.rows import FLAG, START, Made, made, store, user
-from tests.api.serving import Client, serving
 from tests.api.test_exports import locked
+from tests.support.rows import FLAG, START, Made, made, store, user
+from tests.support.serving import Client, serving
 
 ALICE, BOB = user(1), user(2)
 EVER = {"from_date": "2000-01-01"}

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from api.settings import Settings
-from tests.api.serving import PATIENCE, serving
+from tests.support.serving import PATIENCE, serving
 
 THIS_AND_TWO_MORE = """
 SELECT to_char(

@@ -8,8 +8,8 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from api.settings import Settings
-from tests.api.rows import made, store, user
-from tests.api.serving import DEAD, Client, serving
+from tests.support.rows import made, store, user
+from tests.support.serving import DEAD, Client, serving
 
 ALICE = user(1)
 

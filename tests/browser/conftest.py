@@ -8,10 +8,10 @@ from playwright.async_api import Browser
 
 from api.settings import Settings
 from infra.embedded.cluster import Addresses
-from tests.api.serving import settings_from
-from tests.browser import chromium
-from tests.browser.chromium import Visit, visiting
-from tests.browser.site import Site, serving
+from tests.support.browser import chromium
+from tests.support.browser.chromium import Visit, visiting
+from tests.support.browser.site import Site, serving
+from tests.support.serving import settings_from
 
 HERE = Path(__file__).parent
 

@@ -19,10 +19,10 @@ from infra.embedded import cluster
 from infra.migrate import migrate
 from infra.runtime.settings import Settings
 from infra.topics import ensure_topics
-from tests.browser import chromium
-from tests.browser.chromium import visiting
-from tests.installation import Installation, until
-from tests.services import embedded_datadir, free_port
+from tests.support.browser import chromium
+from tests.support.browser.chromium import visiting
+from tests.support.installation import Installation, until
+from tests.support.services import embedded_datadir, free_port
 
 
 def there(selector: str) -> str:

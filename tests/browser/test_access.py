@@ -6,9 +6,9 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, expect
 
-from tests.api.rows import FLAG, made, user
-from tests.browser.chromium import Visit, visiting
-from tests.browser.site import Site
+from tests.support.browser.chromium import Visit, visiting
+from tests.support.browser.site import Site
+from tests.support.rows import FLAG, made, user
 
 VIEWS = {"live": "", "users": "/users", "user": f"/users/{user()}?from_date=2018-01-01", "health": "/health"}
 WIDTHS = (360, 1280, 2560)

@@ -10,10 +10,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from playwright.async_api import Browser, Page, Route, expect
 
-from tests.api.rows import FLAG, made, user
-from tests.browser.chromium import Visit, see, visiting
-from tests.browser.site import Site
-from tests.installation import until
+from tests.support.browser.chromium import Visit, see, visiting
+from tests.support.browser.site import Site
+from tests.support.installation import until
+from tests.support.rows import FLAG, made, user
 
 UNKNOWN = "\u2013"
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 from playwright.async_api import Browser, Page, Route, expect
 
-from tests.api.rows import FLAG, Made, Worker, made, user
-from tests.browser.chromium import Visit, visiting
-from tests.browser.site import Site
+from tests.support.browser.chromium import Visit, visiting
+from tests.support.browser.site import Site
+from tests.support.rows import FLAG, Made, Worker, made, user
 
 AWAY = ("Failed to load resource", "ERR_", "503")
 

@@ -14,11 +14,11 @@ from aiokafka import AIOKafkaProducer
 from playwright.async_api import CDPSession, Page, expect
 
 from schemas.scored import Flag
-from tests.api.rows import made, user
-from tests.browser.chromium import Visit
-from tests.browser.site import Site
-from tests.installation import Installation
-from tests.traffic import Sent, traffic
+from tests.support.browser.chromium import Visit
+from tests.support.browser.site import Site
+from tests.support.installation import Installation
+from tests.support.rows import made, user
+from tests.support.traffic import Sent, traffic
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from playwright.async_api import expect
 from pydantic import SecretStr
 
 from api.settings import Settings
-from tests.api.serving import DEAD
-from tests.browser.chromium import Visit
-from tests.browser.site import Site, serving
-from tests.installation import Installation
-from tests.services import free_port
+from tests.support.browser.chromium import Visit
+from tests.support.browser.site import Site, serving
+from tests.support.installation import Installation
+from tests.support.services import free_port
+from tests.support.serving import DEAD
 
 
 async def test_it_shows_what_is_up_and_that_no_worker_runs(site: Site, visit: Visit) -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 from playwright.async_api import expect
 
-from tests.api.rows import FLAG, Worker, made, user
-from tests.browser.chromium import Visit
-from tests.browser.site import Site
+from tests.support.browser.chromium import Visit
+from tests.support.browser.site import Site
+from tests.support.rows import FLAG, Worker, made, user
 
 MARKUP = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>'
 HOSTILE: dict[str, Any] = {

@@ -7,10 +7,10 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
-from tests.api.rows import FLAG, Worker, made, user
-from tests.browser.chromium import visiting
-from tests.browser.site import Site
 from tests.browser.test_access import VIEWS, filled
+from tests.support.browser.chromium import visiting
+from tests.support.browser.site import Site
+from tests.support.rows import FLAG, Worker, made, user
 
 WIDTH = 360
 OVERFLOWING = """[...document.querySelectorAll("#connection, .notice, #held, #suggestions, .problem, dialog")]

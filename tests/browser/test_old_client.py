@@ -12,10 +12,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Locator, Page, Response, expect
 
-from tests.api.rows import FLAG, Worker, made, user
-from tests.api.serving import PATIENCE
-from tests.browser.chromium import Visit
-from tests.browser.site import Site
+from tests.support.browser.chromium import Visit
+from tests.support.browser.site import Site
+from tests.support.rows import FLAG, Worker, made, user
+from tests.support.serving import PATIENCE
 
 ALICE = user(1)
 EVER = "{from_date: '2018-01-01'}"

@@ -9,11 +9,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from playwright.async_api import Route, expect
 
-from tests.api.rows import FLAG, Worker, made, user
-from tests.api.serving import DEAD, changed
-from tests.browser.chromium import Visit
-from tests.browser.site import Site
-from tests.installation import until
+from tests.support.browser.chromium import Visit
+from tests.support.browser.site import Site
+from tests.support.installation import until
+from tests.support.rows import FLAG, Worker, made, user
+from tests.support.serving import DEAD, changed
 
 AWAY = ("Failed to load resource", "ERR_", "503")
 

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Page, Request, expect
 
-from tests.api.rows import FLAG, Worker, made, user
-from tests.browser.chromium import Visit, see
-from tests.browser.site import Site
+from tests.support.browser.chromium import Visit, see
+from tests.support.browser.site import Site
+from tests.support.rows import FLAG, Worker, made, user
 
 LONG = "03:00:00"
 

@@ -13,9 +13,9 @@ from playwright.async_api import Browser, Page, expect
 
 from api.web.params import FROM
 from schemas.money import parse_amount
-from tests.api.rows import FLAG, START, Made, Worker, made, user
-from tests.browser.chromium import Visit, visiting
-from tests.browser.site import Site
+from tests.support.browser.chromium import Visit, visiting
+from tests.support.browser.site import Site
+from tests.support.rows import FLAG, START, Made, Worker, made, user
 
 ALICE = user(1)
 EVER = "from_date=2018-01-01"

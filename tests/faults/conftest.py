@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from infra.embedded.cluster import Addresses
-from tests.faults.ledger import Ledger
-from tests.faults.rig import Rig, rig
+from tests.support.faults.ledger import Ledger
+from tests.support.faults.rig import Rig, rig
 
 
 @pytest.fixture(scope="session")

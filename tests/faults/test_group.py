@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from infra.embedded.cluster import Addresses
-from tests.faults.ledger import Ledger
-from tests.faults.plan import Plan
-from tests.faults.rig import Rig, Worker, rig
-from tests.faults.sleep import SMALL, sleep_through
-from tests.installation import until
-from tests.traffic import Sent, traffic
+from tests.support.faults.ledger import Ledger
+from tests.support.faults.plan import Plan
+from tests.support.faults.rig import Rig, Worker, rig
+from tests.support.faults.sleep import SMALL, sleep_through
+from tests.support.installation import until
+from tests.support.traffic import Sent, traffic
 
 CHUNK, CHANGES = 500, 10
 MESSAGES = CHUNK * (CHANGES + 1)

@@ -10,12 +10,12 @@ import pytest
 
 from stream_app.faust_adapter.consumer import FETCH_BYTES
 from stream_app.state.store import WindowStore
-from tests.faults.bad import SPOILERS, Message, good, mixed
-from tests.faults.ledger import Ledger
-from tests.faults.plan import Plan
-from tests.faults.rig import Rig
-from tests.faults.topics import configure
-from tests.traffic import Sent, traffic
+from tests.support.faults.bad import SPOILERS, Message, good, mixed
+from tests.support.faults.ledger import Ledger
+from tests.support.faults.plan import Plan
+from tests.support.faults.rig import Rig
+from tests.support.faults.topics import configure
+from tests.support.traffic import Sent, traffic
 
 SMALL = {"TXNWATCH_BATCH_SIZE": "50"}
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from infra.embedded.cluster import Addresses
-from tests.faults.ledger import Ledger
-from tests.faults.oracle import Findings
-from tests.faults.plan import BATCH_POINTS, OPENING_POINTS, Plan
-from tests.faults.rig import Rig, rig
-from tests.traffic import traffic
+from tests.support.faults.ledger import Ledger
+from tests.support.faults.oracle import Findings
+from tests.support.faults.plan import BATCH_POINTS, OPENING_POINTS, Plan
+from tests.support.faults.rig import Rig, rig
+from tests.support.traffic import traffic
 
 KILLS_A_LANE = 5
 MESSAGES = 6000

@@ -7,11 +7,11 @@ import msgspec
 import pytest
 from aiokafka import ConsumerRecord
 
-from tests import oracle as by_user
-from tests.faults.bad import good
-from tests.faults.ledger import TABLES, Ledger, main
-from tests.faults.oracle import Findings, Record, replay
-from tests.traffic import Sent, traffic
+from tests.support import oracle as by_user
+from tests.support.faults.bad import good
+from tests.support.faults.ledger import TABLES, Ledger, main
+from tests.support.faults.oracle import Findings, Record, replay
+from tests.support.traffic import Sent, traffic
 
 
 def log(transactions: Sequence[Sent]) -> list[Record]:

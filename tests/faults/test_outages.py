@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.ledger import Ledger
-from tests.faults.outages import Services
-from tests.faults.rig import Rig, Worker, rig
-from tests.services import embedded_datadir
-from tests.traffic import traffic
+from tests.support.faults.ledger import Ledger
+from tests.support.faults.outages import Services
+from tests.support.faults.rig import Rig, Worker, rig
+from tests.support.services import embedded_datadir
+from tests.support.traffic import traffic
 
 MESSAGES = 8000
 SMALL = {"TXNWATCH_BATCH_SIZE": "50"}

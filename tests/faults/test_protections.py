@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.faults.bad import good
-from tests.faults.damage import remove_everything
-from tests.faults.interrupted import MESSAGES, goes_on, interrupted, promoted
-from tests.faults.ledger import Ledger
-from tests.faults.oracle import Findings
-from tests.faults.plan import Plan
-from tests.faults.protections import DEAF, FORGETTING, GAPS
-from tests.faults.rig import Rig
-from tests.faults.sleep import FIRST, SECOND, SMALL, asleep, opened, sleep_through, wake
-from tests.faults.topics import configure, delete_waiting, make_anew
-from tests.installation import until
-from tests.traffic import traffic
+from tests.support.faults.bad import good
+from tests.support.faults.damage import remove_everything
+from tests.support.faults.interrupted import MESSAGES, goes_on, interrupted, promoted
+from tests.support.faults.ledger import Ledger
+from tests.support.faults.oracle import Findings
+from tests.support.faults.plan import Plan
+from tests.support.faults.protections import DEAF, FORGETTING, GAPS
+from tests.support.faults.rig import Rig
+from tests.support.faults.sleep import FIRST, SECOND, SMALL, asleep, opened, sleep_through, wake
+from tests.support.faults.topics import configure, delete_waiting, make_anew
+from tests.support.installation import until
+from tests.support.traffic import traffic
 
 pytestmark = pytest.mark.slow
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.faults.interrupted import MESSAGES, goes_on, interrupted, promoted, refuses
-from tests.faults.ledger import Ledger
-from tests.faults.oracle import Findings
-from tests.faults.rig import Rig
-from tests.faults.topics import configure, delete_waiting, make_anew
-from tests.traffic import traffic
+from tests.support.faults.interrupted import MESSAGES, goes_on, interrupted, promoted, refuses
+from tests.support.faults.ledger import Ledger
+from tests.support.faults.oracle import Findings
+from tests.support.faults.rig import Rig
+from tests.support.faults.topics import configure, delete_waiting, make_anew
+from tests.support.traffic import traffic
 
 pytestmark = pytest.mark.slow
 

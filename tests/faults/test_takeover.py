@@ -20,10 +20,10 @@ from stream_app.sinks.kafka import KafkaOutbox
 from stream_app.sinks.postgres import PostgresRows, connect
 from stream_app.state.store import WindowStore
 from stream_app.topics import check_topics
-from tests.faults.oracle import replay
-from tests.faults.rig import Rig
-from tests.installation import until
-from tests.traffic import traffic
+from tests.support.faults.oracle import replay
+from tests.support.faults.rig import Rig
+from tests.support.installation import until
+from tests.support.traffic import traffic
 
 SIZE = 100
 

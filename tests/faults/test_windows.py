@@ -6,7 +6,7 @@ import time
 import pytest
 
 from stream_app.state.store import WindowStore
-from tests.faults.damage import (
+from tests.support.faults.damage import (
     Damage,
     cut_a_table,
     cut_the_manifest,
@@ -16,10 +16,10 @@ from tests.faults.damage import (
     remove_one_database,
     remove_the_manifest,
 )
-from tests.faults.interrupted import MESSAGES, goes_on, interrupted, refuses
-from tests.faults.ledger import Ledger
-from tests.faults.rig import Rig
-from tests.installation import until
+from tests.support.faults.interrupted import MESSAGES, goes_on, interrupted, refuses
+from tests.support.faults.ledger import Ledger
+from tests.support.faults.rig import Rig
+from tests.support.installation import until
 
 MANY = 1000
 """Users enough for tables of many blocks, of which opening reads the first alone."""

@@ -14,10 +14,10 @@ from infra.embedded import cluster
 from infra.migrate import migrate
 from infra.runtime.settings import Settings as TopicSettings
 from infra.topics import ensure_topics
-from tests.api.events import listening
-from tests.api.rows import Worker, made, store, user
-from tests.api.serving import Client, serving, settings_from
-from tests.services import embedded_datadir
+from tests.support.events import listening
+from tests.support.rows import Worker, made, store, user
+from tests.support.services import embedded_datadir
+from tests.support.serving import Client, serving, settings_from
 
 ALICE = user(1)
 PATH = f"/sse/transactions/{ALICE}"

@@ -18,7 +18,7 @@ import pytest
 from yarl import URL
 
 from api.reading.cursors import Cursors, Position
-from tests.api.rows import made, store, user
+from tests.support.rows import made, store, user
 
 TXNWATCH = Path(sys.executable).parent / "txnwatch"
 API: tuple[Path | str, ...] = (TXNWATCH, "api")

@@ -12,7 +12,7 @@ from threading import Thread
 import psutil
 import pytest
 
-from tests.services import embedded_datadir
+from tests.support.services import embedded_datadir
 
 PATIENCE_SECONDS = 90
 

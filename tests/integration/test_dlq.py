@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.installation import Installation, until
-from tests.traffic import Sent, traffic
+from tests.support.installation import Installation, until
+from tests.support.traffic import Sent, traffic
 
 
 @pytest.fixture

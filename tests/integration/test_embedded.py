@@ -23,7 +23,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from infra.embedded import cluster, processes
 from infra.embedded.cluster import Addresses
 from infra.embedded.processes import ServiceError
-from tests.services import embedded_datadir
+from tests.support.services import embedded_datadir
 
 TXNWATCH = str(Path(sys.executable).with_name("txnwatch"))
 NAMES = ("kafka", "postgres", "valkey")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.rows import FLAG, START, made, store, user
 from tests.integration.test_api_process import listening
+from tests.support.rows import FLAG, START, made, store, user
 
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"

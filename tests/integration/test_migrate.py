@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from infra.embedded.cluster import Addresses
 from infra.migrate import FOLDER, MigrationError, migrate, migrate_command, read
-from tests.services import empty_database
+from tests.support.services import empty_database
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from stream_app.sinks.redis_mirror import MANY_USERS, MOST_PENDING, RedisMirror
 from stream_app.sinks.redis_windows import CHUNK_USERS, RedisWindows
 from stream_app.window import Window, decode_window, encode_window
-from tests.services import free_port
+from tests.support.services import free_port
 
 USER = "00000000-0000-4000-8000-000000000001"
 

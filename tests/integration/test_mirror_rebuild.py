@@ -4,9 +4,9 @@ import pytest
 from redis.asyncio import Redis
 
 from schemas.scored import amount_text
-from tests.installation import Installation, until
-from tests.oracle import replay
-from tests.traffic import traffic
+from tests.support.installation import Installation, until
+from tests.support.oracle import replay
+from tests.support.traffic import traffic
 
 
 @pytest.fixture

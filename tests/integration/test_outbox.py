@@ -19,9 +19,9 @@ from stream_app.pipeline import LostPartitionError, Output, Refusal
 from stream_app.scoring import Verdict, identity_of
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import KafkaOutbox
-from tests.installation import Installation, until
-from tests.pipeline.fakes import FakeRecord
-from tests.traffic import traffic
+from tests.support.fakes import FakeRecord
+from tests.support.installation import Installation, until
+from tests.support.traffic import traffic
 
 PARTITION = 2
 FLAG = Flag("rolling_mean", "1.00", 10, 6.0, "5.00")

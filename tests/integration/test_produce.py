@@ -27,7 +27,7 @@ from infra.embedded import cluster
 from infra.runtime.settings import Settings
 from infra.topics import ensure_topics
 from schemas.transaction import Decoder
-from tests.services import embedded_datadir, free_port, unique_settings
+from tests.support.services import embedded_datadir, free_port, unique_settings
 
 HEADER = ["id", "user_id", "amount", "currency", "txn_date", "status"]
 Rows = list[list[str]]

@@ -6,9 +6,9 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from tests.faults.topics import make_anew
-from tests.installation import Installation, until
-from tests.traffic import traffic
+from tests.support.faults.topics import make_anew
+from tests.support.installation import Installation, until
+from tests.support.traffic import traffic
 
 
 @pytest.fixture

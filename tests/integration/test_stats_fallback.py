@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from tests.api.serving import DEAD, serving, settings_from
-from tests.installation import Installation, until
 from tests.integration.test_worker import ended
-from tests.traffic import traffic
+from tests.support.installation import Installation, until
+from tests.support.serving import DEAD, serving, settings_from
+from tests.support.traffic import traffic
 
 
 async def test_the_worker_says_what_the_mirror_would(environment: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from infra.embedded.cluster import Addresses
 from infra.runtime.settings import Settings
 from infra.topics import TopicsError, ensure_topics, topics_command
-from tests.services import delete_topics, unique_settings
+from tests.support.services import delete_topics, unique_settings
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from schemas.scored import amount_text
-from tests.installation import Installation, json_of, twice_or_more, until
-from tests.oracle import Expected, replay
-from tests.services import free_port
-from tests.traffic import Sent, traffic
+from tests.support.installation import Installation, json_of, twice_or_more, until
+from tests.support.oracle import Expected, replay
+from tests.support.services import free_port
+from tests.support.traffic import Sent, traffic
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from stream_app.pipeline import Batch, LostPartitionError
 from stream_app.window import decode_window
-from tests.oracle import replay
-from tests.pipeline.fakes import Crash, FakeRecord, World
-from tests.traffic import Sent, traffic
+from tests.support.fakes import Crash, FakeRecord, World
+from tests.support.oracle import replay
+from tests.support.traffic import Sent, traffic
 
 WRITES = ["load", "rows", "outbox", "windows", "mirror"]
 

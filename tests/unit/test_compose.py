@@ -11,8 +11,8 @@ import yaml
 
 from infra.cli import main
 from infra.embedded.jars import KAFKA_VERSION
-from tests import services as test_services
-from tests.settings_variables import known_variables
+from tests.support import services as test_services
+from tests.support.settings_variables import known_variables
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.kafka.yml").read_text())

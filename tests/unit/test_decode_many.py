@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from schemas import fast_path as usual
 from schemas.transaction import Decoder, Refused, Transaction
-from tests.traffic import Sent, traffic
+from tests.support.traffic import Sent, traffic
 from tests.unit.test_transaction import message
 
 NOW_MS = 1_800_000_000_000

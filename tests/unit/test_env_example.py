@@ -8,7 +8,7 @@ import pytest
 from dotenv import dotenv_values
 from pydantic_settings import BaseSettings
 
-from tests.settings_variables import all_settings, known_variables
+from tests.support.settings_variables import all_settings, known_variables
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 README = EXAMPLE.with_name("README.md")

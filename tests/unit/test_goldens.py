@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from api.metrics import Metrics
 from infra.cli import main
 from stream_app.metrics import Tally
-from tests.api.serving import DEAD, serving, settings_from
+from tests.support.serving import DEAD, serving, settings_from
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 

@@ -1,6 +1,6 @@
 """Live streams over real topics."""
 
-from tests.api.rows import user
+from tests.support.rows import user
 
 ALICE, BOB, CAROL = user(1), user(2), user(3)
 PATH = f"/sse/transactions/{ALICE}"

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from api.settings import Settings
-from tests.api.rows import Worker
-from tests.api.serving import Client, serving
+from tests.support.rows import Worker
+from tests.support.serving import Client, serving
 
 
 @pytest.fixture

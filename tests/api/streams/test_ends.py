@@ -13,10 +13,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from api.live.clients import Client as StreamClient
 from api.live.connections import Streams
 from api.settings import Settings
-from tests.api.events import listening
-from tests.api.rows import Worker, made
-from tests.api.serving import PATIENCE, Client, counted, serving, until
 from tests.api.streams import ALICE, PATH
+from tests.support.events import listening
+from tests.support.rows import Worker, made
+from tests.support.serving import PATIENCE, Client, counted, serving, until
 
 
 async def test_a_client_that_does_not_read_is_cut_off_alone(settings: Settings, worker: Worker) -> None:

@@ -12,10 +12,10 @@ from api.live.broker import Topic
 from api.live.event_id import Feedpoint
 from api.live.replay import History, Turn
 from api.settings import Settings
-from tests.api.events import listening
-from tests.api.rows import FLAG, START, Worker, made, partition_of, store
-from tests.api.serving import Client, serving
 from tests.api.streams import ALICE, BOB, PATH
+from tests.support.events import listening
+from tests.support.rows import FLAG, START, Worker, made, partition_of, store
+from tests.support.serving import Client, serving
 
 
 async def expire(settings: Settings, topic: str, number: int, before: int) -> None:

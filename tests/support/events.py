@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.api.serving import PATIENCE, Client
+from tests.support.serving import PATIENCE, Client
 
 
 @dataclass(slots=True)

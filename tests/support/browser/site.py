@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 
 from api.app import create_app
 from api.settings import Settings
-from tests.api.rows import Made, store
-from tests.api.serving import changed
-from tests.services import free_port
+from tests.support.rows import Made, store
+from tests.support.services import free_port
+from tests.support.serving import changed
 
 
 class Site:

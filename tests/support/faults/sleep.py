@@ -4,10 +4,10 @@ import signal
 import time
 from dataclasses import dataclass
 
-from tests.faults.plan import Plan
-from tests.faults.rig import Rig, Worker
-from tests.installation import until
-from tests.traffic import traffic
+from tests.support.faults.plan import Plan
+from tests.support.faults.rig import Rig, Worker
+from tests.support.installation import until
+from tests.support.traffic import traffic
 
 SMALL = {"TXNWATCH_BATCH_SIZE": "50"}
 FIRST, SECOND = 3000, 1000

@@ -4,12 +4,12 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.faults.audit import changes, written
-from tests.faults.oracle import Findings
-from tests.faults.plan import Plan
-from tests.faults.rig import Rig
-from tests.services import copied_database
-from tests.traffic import traffic
+from tests.support.faults.audit import changes, written
+from tests.support.faults.oracle import Findings
+from tests.support.faults.plan import Plan
+from tests.support.faults.rig import Rig
+from tests.support.services import copied_database
+from tests.support.traffic import traffic
 
 MESSAGES = 6000
 SMALL = {"TXNWATCH_BATCH_SIZE": "50"}

@@ -11,7 +11,7 @@ import psutil
 
 from infra.embedded import cluster
 from infra.embedded.state import State
-from tests.installation import until
+from tests.support.installation import until
 
 
 class Services:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from random import Random
 from typing import Any, TypeAlias
 
-from tests.traffic import Sent
+from tests.support.traffic import Sent
 
 Message: TypeAlias = "tuple[bytes | None, bytes | None, str | None]"
 """Key, value, and the reason that it is refused for: None for a transaction, `tombstone` for no value."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from tests.traffic import Sent
+from tests.support.traffic import Sent
 
 SIZE, MINIMUM, FACTOR = 20, 10, 5
 

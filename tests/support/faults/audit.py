@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 
 from stream_app.state.store import WindowStore
 from stream_app.window import decode_window
-from tests.faults.oracle import Expected, Findings, Place, Record, UserWindow, replay
-from tests.installation import Installation
+from tests.support.faults.oracle import Expected, Findings, Place, Record, UserWindow, replay
+from tests.support.installation import Installation
 
 Fold = dict[str, bytes]
 

@@ -1,6 +1,6 @@
 """What the fault runs came to: a JSON line a run, and the tables made of them.
 
-`python -m tests.faults.ledger FILE docs/guarantees.md` puts the tables between the page's marks.
+`python -m tests.support.faults.ledger FILE docs/guarantees.md` puts the tables between the page's marks.
 """
 
 import sys
@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tests.faults.oracle import Findings
+from tests.support.faults.oracle import Findings
 
 RECOVERY_SECONDS = 60
 """No recovery may take longer, whatever the fault."""

@@ -18,14 +18,14 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 from redis.asyncio import Redis
 
 from infra.embedded.cluster import Addresses
-from tests.faults.audit import audit
-from tests.faults.bad import Message
-from tests.faults.oracle import Findings, Record
-from tests.faults.plan import Event, Plan
-from tests.installation import Installation, until
-from tests.services import free_port, fresh_database, fresh_topics, installation_variables
+from tests.support.faults.audit import audit
+from tests.support.faults.bad import Message
+from tests.support.faults.oracle import Findings, Record
+from tests.support.faults.plan import Event, Plan
+from tests.support.installation import Installation, until
+from tests.support.services import free_port, fresh_database, fresh_topics, installation_variables
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SESSION_SECONDS = 6
 _REDIS_NUMBERS = set(range(8, 16))
 
@@ -96,7 +96,7 @@ class Rig(Installation):
                 self.command(
                     Path(sys.executable).name,
                     "-m",
-                    "tests.faults.entry",
+                    "tests.support.faults.entry",
                     text,
                     output=output.fileno(),
                     **settings | overrides,

@@ -7,8 +7,8 @@ from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from tests.faults.rig import Rig
-from tests.installation import Installation
+from tests.support.faults.rig import Rig
+from tests.support.installation import Installation
 
 
 async def make_anew(installation: Installation, topic: str) -> None:

@@ -1,4 +1,4 @@
-"""What a worker under test is to do to itself, handed to `tests.faults.entry` on its command line."""
+"""What a worker under test is to do to itself, handed to `tests.support.faults.entry` on its command line."""
 
 import signal
 from dataclasses import asdict, dataclass, field

@@ -1,4 +1,4 @@
-"""A worker that stops or kills itself at a chosen point: `python -m tests.faults.entry PLAN`.
+"""A worker that stops or kills itself at a chosen point: `python -m tests.support.faults.entry PLAN`.
 
 The product's own classes, with the methods that mark the points wrapped. Nothing of this is in the product.
 """
@@ -26,8 +26,8 @@ from stream_app.settings import Settings
 from stream_app.sinks import postgres
 from stream_app.sinks.kafka import KafkaOutbox
 from stream_app.sinks.postgres import PostgresRows
-from tests.faults.plan import Event, Plan
-from tests.faults.protections import switch_off
+from tests.support.faults.plan import Event, Plan
+from tests.support.faults.protections import switch_off
 
 # Batches are small in these runs: those of more rows than this are copied, the others merged.
 FEW_ROWS = 25

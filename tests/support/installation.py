@@ -20,7 +20,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from redis.asyncio import Redis
 
 from stream_app.state.store import WindowStore
-from tests.traffic import Sent
+from tests.support.traffic import Sent
 
 PATIENCE_SECONDS = 90
 

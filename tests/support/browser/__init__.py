@@ -1,0 +1,1 @@
+"""The system's Chromium, and an installation for it to look at."""
