@@ -1,7 +1,7 @@
-"""The form of nearly all messages, read and checked many at a time: a fifth of the cost of one by one.
+"""Decoding of many messages of the ordinary form at once: a fifth of the cost of decoding each alone.
 
-What is checked here is checked over all of them at once, so that a failure says that one of them is unusual,
-not which, nor that it is wrong.
+Every check is over all messages of the call. A failure means that at least one message is not of the ordinary
+form: not which one, and not that it is invalid. `schemas.transaction.Decoder` then splits the call in halves.
 """
 
 import re
@@ -21,8 +21,8 @@ UUID_LENGTH: Final = 36
 Uuid = Annotated[str, msgspec.Meta(min_length=UUID_LENGTH, max_length=UUID_LENGTH)]
 
 
-class Usual(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A message as msgspec reads it."""
+class RawMessage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The fields as msgspec reads them, the amount still undecoded."""
 
     id: Uuid
     user_id: Uuid
@@ -33,22 +33,24 @@ class Usual(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     meta_data: dict[str, Any] | None = None
 
 
-_DECODER = msgspec.json.Decoder(tuple[Usual], float_hook=strict_json.exact_number)
-# No message this short can hold all required fields and 100 levels or a number of 309 digits.
+_DECODER = msgspec.json.Decoder(tuple[RawMessage], float_hook=strict_json.exact_number)
+# A message this short cannot hold all required fields beside 100 levels of nesting or a number of 309 digits.
 _SHORT = 300
 _HEX_TO_0 = bytes.maketrans(b"0123456789abcdef", b"0" * 16)
 _UUID = b"00000000-0000-0000-0000-000000000000"
 _TWO_DECIMALS = re.compile(rb'(?:"?(?:0|[1-9][0-9]{0,17})\.[0-9]{2}"?(?:\n|\Z))*+')
 
 
-def read(values: Sequence[bytes], keys: Sequence[bytes | None]) -> tuple[list[Usual], list[int]]:
-    """The messages in these values, and their amounts in hundredths, when all are of the usual form.
+def read(values: Sequence[bytes], keys: Sequence[bytes | None]) -> tuple[list[RawMessage], list[int]]:
+    """Read messages that are all of the ordinary form, and their amounts in hundredths.
 
-    Then every id is canonical, every key its message's `user_id`, and all of it can be stored. Dates
-    are left to the caller.
+    Every id is then canonical, every key is its message's `user_id`, and everything can be stored. The caller
+    checks the dates.
 
     Raises:
-        ValueError, TypeError, OverflowError: One at least is not; msgspec's errors are ValueErrors.
+        ValueError: At least one is not of this form; msgspec's errors are ValueErrors too.
+        TypeError: At least one key is missing.
+        OverflowError: At least one date is out of range.
     """
     messages = _messages(values)
     users = "".join([message.user_id for message in messages]).encode()
@@ -56,7 +58,7 @@ def read(values: Sequence[bytes], keys: Sequence[bytes | None]) -> tuple[list[Us
     currencies = "".join([message.currency for message in messages])
     if (
         (ids + users).translate(_HEX_TO_0) != _UUID * (2 * len(messages))
-        or b"".join(keys) != users  # type: ignore[arg-type]  # a missing key is the TypeError
+        or b"".join(keys) != users  # type: ignore[arg-type]  # None is the TypeError
         or set(map(len, keys)) != {UUID_LENGTH}  # type: ignore[arg-type]
         or not (currencies.isascii() and currencies.isalpha())
     ):
@@ -64,13 +66,13 @@ def read(values: Sequence[bytes], keys: Sequence[bytes | None]) -> tuple[list[Us
     return messages, _amounts([message.amount for message in messages])
 
 
-def _messages(values: Sequence[bytes]) -> list[Usual]:
+def _messages(values: Sequence[bytes]) -> list[RawMessage]:
     together = b"]\n[".join(values)
     plain = together.isascii() and b"\\u" not in together and max(map(len, values)) <= _SHORT
     if not (plain or all(map(strict_json.is_plain, values))):
         raise ValueError
-    # Each in brackets, on a line of its own. Inside an array, an object or a string no JSON goes on with `]`,
-    # line break, `[`: so each value ends what it begins, and as many messages as values is one in each.
+    # Each value goes in brackets on a line of its own. No array, object or string of JSON continues with `]`,
+    # line break, `[`, so no value can be completed by its neighbour; equal counts mean one message in each.
     messages = [message for (message,) in _DECODER.decode_lines(b"[" + together + b"]")]
     if len(messages) != len(values):
         raise ValueError

@@ -5,10 +5,10 @@ import re
 LIMIT = 10**20
 """Amounts are below this many hundredths: 10^18 units, what `numeric(20,2)` holds."""
 
-_USUAL = re.compile(r"(0|[1-9][0-9]{0,17})(?:\.([0-9])([0-9]?))?")
+_SIMPLE = re.compile(r"(0|[1-9][0-9]{0,17})(?:\.([0-9])([0-9]?))?")
 _NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?)0*([0-9]+))?")
-_CENTS = [f"{cents:02d}" for cents in range(100)]  # formatting them each time costs twice as much
-_LONGEST_EXPONENT = 6  # digits: more than a 64 KiB message could ever make up for with zeros
+_CENTS = [f"{cents:02d}" for cents in range(100)]  # formatting each time costs twice as much
+_LONGEST_EXPONENT = 6  # digits; the zeros that a larger exponent needs exceed a 64 KiB message
 
 
 def amount_text(hundredths: int) -> str:
@@ -26,10 +26,10 @@ def parse_amount(text: str) -> int:
 
     The text has the form of a JSON number: no spaces, plus sign, underscores, leading zeros,
     NaN or Infinity, and digits are ASCII. Decimals are counted by value, so zeros at the end and
-    an exponent are welcome. Takes linear time whatever the exponent.
+    an exponent are accepted. The time is linear in the length, whatever the exponent.
 
     Raises:
-        ValueError: for any other form, more than 2 decimals, a negative amount or one too large.
+        ValueError: It has another form, more than 2 decimals, or is negative or too large.
 
     >>> parse_amount("12.3"), parse_amount("12.300"), parse_amount("1.23e1"), parse_amount("-0.0")
     (1230, 1230, 1230, 0)
@@ -37,10 +37,10 @@ def parse_amount(text: str) -> int:
     Traceback (most recent call last):
     ValueError: more than 2 decimals
     """
-    usual = _USUAL.fullmatch(text)
-    if usual is None:
+    simple = _SIMPLE.fullmatch(text)
+    if simple is None:
         return _any_number(text)
-    units, tenths, hundredths = usual.groups()
+    units, tenths, hundredths = simple.groups()
     return int(units + (tenths or "0") + (hundredths or "0"))
 
 

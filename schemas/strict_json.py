@@ -1,9 +1,8 @@
-"""What must hold of a JSON text before any field is read, so that all of it can be stored.
+"""Checks of a JSON text before any field is read, so that all of it can be stored.
 
-msgspec checks the syntax. It does not check the UTF-8 of what it skips, bounds depth by whatever
-is left of the interpreter's stack, takes NUL, and stops at a lone surrogate with an error that
-reads like a cut-off message. Postgres's jsonb takes neither NUL nor lone surrogates, and numbers
-must survive being read and written again.
+msgspec checks the syntax alone: it does not check the UTF-8 of what it skips, limits depth by what is left of
+the interpreter's stack, accepts NUL, and reports a lone surrogate as a truncated message. Postgres's jsonb
+accepts neither NUL nor lone surrogates, and numbers must stay the same when they are read and written again.
 """
 
 import re
@@ -15,7 +14,7 @@ from typing import Any
 import msgspec
 
 MAX_DEPTH = 100
-"""Objects and arrays inside each other, the outermost counted."""
+"""Levels of objects and arrays, the outermost counted."""
 
 MAX_NUMBER_LENGTH = 308
 """Digits of an integer and characters of any other number, in `meta_data`."""
@@ -43,11 +42,11 @@ class NotTextError(ValueError):
 
 
 def is_plain(value: bytes) -> bool:
-    """Whether nothing that this module refuses can be in the value, if it is JSON at all.
+    """Whether a value that is JSON is certainly free of everything that this module refuses.
 
-    Cheap, and true for nearly all messages. False means that `fields` has to look closely.
+    Cheap, and true for nearly all messages. After False, only `fields` can tell.
     """
-    if not (value.isascii() or _is_utf8(value)):
+    if not _is_utf8(value):
         return False
     if b"\\u" in value and _storable_escapes(value) is not value:
         return False
@@ -56,13 +55,14 @@ def is_plain(value: bytes) -> bool:
 
 
 def fields(value: bytes) -> dict[str, msgspec.Raw]:
-    """The object's fields, unread; of a key given twice the last.
+    """Split an object into its fields, still encoded; of a key given twice the last one counts.
 
     Raises:
-        NotJsonError: first.
-        NotTextError: when all is well but for characters that cannot be stored.
+        NotJsonError: It is no such object.
+        NotTextError: It is one, but holds characters that cannot be stored.
     """
-    _check_utf8(value)
+    if not _is_utf8(value):
+        raise NotJsonError("not UTF-8")
     if _depth(value) > MAX_DEPTH:
         raise NotJsonError(f"nested deeper than {MAX_DEPTH} levels")
     storable = _storable_escapes(value)
@@ -76,12 +76,12 @@ def fields(value: bytes) -> dict[str, msgspec.Raw]:
 
 
 def exact_number(text: str) -> float | Decimal:
-    """The number that a JSON text with a point or an exponent stands for, so that none changes.
+    """Convert a JSON number with a point or an exponent without changing its value.
 
-    A float where the float is written as the same decimal value again, otherwise a Decimal.
+    The result is a float where that is written as the same decimal value again, otherwise a Decimal.
 
     Raises:
-        ValueError: beyond the range of a double, where other readers would see infinity or 0.
+        ValueError: It is too long, or out of a double's range, where other readers would see infinity or 0.
 
     >>> exact_number("12.30"), exact_number("12345678901234567.89")
     (12.3, Decimal('12345678901234567.89'))
@@ -100,10 +100,10 @@ def exact_number(text: str) -> float | Decimal:
 
 
 def check_integers(value: Any) -> None:
-    """Look for integers that are too long, in any depth.
+    """Check the length of all integers, at any depth.
 
     Raises:
-        ValueError: for more than MAX_NUMBER_LENGTH digits.
+        ValueError: One has more than MAX_NUMBER_LENGTH digits.
     """
     limit = 10**MAX_NUMBER_LENGTH
     waiting = [value]
@@ -119,15 +119,9 @@ def check_integers(value: Any) -> None:
 
 def _is_utf8(value: bytes) -> bool:
     try:
-        value.decode()
+        return value.isascii() or bool(value.decode())
     except UnicodeDecodeError:
         return False
-    return True
-
-
-def _check_utf8(value: bytes) -> None:
-    if not (value.isascii() or _is_utf8(value)):
-        raise NotJsonError("not UTF-8")
 
 
 def _depth(value: bytes) -> int:
@@ -138,7 +132,7 @@ def _depth(value: bytes) -> int:
 
 
 def _storable_escapes(value: bytes) -> bytes:
-    """The value itself, or a copy with U+FFFD for each escape that no text can hold."""
+    """The value itself, or a copy with U+FFFD in place of each escape that cannot be stored."""
     if b"\\u" not in value or not any(found[1] for found in _ESCAPE.finditer(value)):
         return value
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], value)

@@ -1,11 +1,11 @@
-r"""What a producer puts on the input topic, and what of it is refused.
+r"""The transactions that producers put on the input topic, and the checks that they have to pass.
 
 A message that `Decoder.decode` returns can be written to Postgres and as JSON; any other raises
-`Refused`, whatever its bytes are. When several things are wrong, the reason is the first of
+`Refused`, whatever its bytes are. When several things are wrong, the reason is the first one in the order
 `json` after `size`, then `text`, `id`, `user_id`, `key`, `amount`, `txn_date`, `currency`,
 `status`, `meta_data`.
 
-- **size** The value is longer than the limit. Looked at before anything else.
+- **size** The value is longer than the limit. Checked before anything else.
 - **json** One object in UTF-8, without a byte order mark, at most 100 levels deep. Of a key given
   twice the last one counts.
 - **text** `\u0000` and lone surrogates cannot be stored, wherever they are.
@@ -34,8 +34,7 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 from msgspec import Raw
 
-from schemas import fast_path as usual
-from schemas import strict_json
+from schemas import fast_path, strict_json
 from schemas.fast_path import MAX_STATUS
 from schemas.money import parse_amount
 
@@ -53,18 +52,19 @@ Reason = Literal[
     "meta_data",
 ]
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
-"""All reasons, in the order in which they are looked for."""
+"""All reasons, in the order in which they are checked."""
 
 FIELDS: Final = frozenset(["id", "user_id", "amount", "currency", "txn_date", "status", "meta_data"])
 
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-# What producers write of a float that is no number. It is not JSON, but it is plain what is wrong with it:
-# with false in its place, the amount is what is refused.
+# Producers write NaN or Infinity for a float that is not a number. That is not JSON, but the reason should be
+# `amount`: with `false` in its place the rest can be read.
 _NOT_A_NUMBER = re.compile(rb'("amount"\s*:\s*)(?:NaN|-?Infinity)\b')
 _EXCERPT = 60
-# Read together: an unusual message has its neighbours looked at again.
+# Messages in one call of the fast path. One that is not of the ordinary form has all decoded again, in
+# halves, so larger calls cost more than they save.
 _TOGETHER = 128
 
 
@@ -87,8 +87,8 @@ class Transaction(msgspec.Struct, frozen=True, gc=False):
     """How many fields of other names were left out."""
 
 
-class Refused(ValueError):  # noqa: N818  (a verdict on the input, and the term of the contract)
-    """The message is not a transaction: `reason` is a code for counting, `detail` for people."""
+class Refused(ValueError):  # noqa: N818 - a verdict on the input, and the term of the contract
+    """A message that is not a valid transaction: `reason` is a code for counting, `detail` for people."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -102,7 +102,7 @@ _META = msgspec.json.Decoder(dict[str, Any] | None, float_hook=strict_json.exact
 
 
 class Decoder:
-    """Reads transactions from Kafka records.
+    """Decodes transactions from Kafka records.
 
     >>> decoder = Decoder()
     >>> user = "1e145f1e-f2e1-512a-aebb-35bb6597e178"
@@ -123,15 +123,15 @@ class Decoder:
         self._max_ahead_ms = max_ahead // _MILLISECOND
 
     def decode(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction:
-        """The transaction in a record's value.
+        """Decode one record.
 
         Args:
-            value: the record's value, which is not a tombstone.
-            key: the record's key.
-            timestamp_ms: the record's timestamp, milliseconds since 1970; below 0 if it has none.
+            value: The record's value, which is not a tombstone.
+            key: The record's key.
+            timestamp_ms: The record's timestamp, milliseconds since 1970; below 0 if it has none.
 
         Raises:
-            Refused: and nothing else.
+            Refused: The record is not a valid transaction; no other error is raised.
         """
         found = self._decode([value], [key], [timestamp_ms])[0]
         if isinstance(found, Refused):
@@ -141,7 +141,7 @@ class Decoder:
     def decode_many(
         self, values: Sequence[bytes], keys: Sequence[bytes | None], timestamps_ms: Sequence[int]
     ) -> list[Transaction | Refused]:
-        """What `decode` returns or raises for each of many records, several times as fast."""
+        """Decode many records as `decode` does each, several times as fast; refusals are returned."""
         found: list[Transaction | Refused] = []
         for start in range(0, len(values), _TOGETHER):
             part = slice(start, start + _TOGETHER)
@@ -151,24 +151,24 @@ class Decoder:
     def _decode(
         self, values: Sequence[bytes], keys: Sequence[bytes | None], timestamps_ms: Sequence[int]
     ) -> Sequence[Transaction | Refused]:
-        """The same of one at least; where one is unusual, each half by itself."""
+        """Decode at least one record: together if all are of the ordinary form, otherwise each half apart."""
         try:
-            return self._usual(values, keys, timestamps_ms)
+            return self._decode_fast(values, keys, timestamps_ms)
         except (TypeError, ValueError, OverflowError):
             if len(values) == 1:
-                return [self._unusual(values[0], keys[0], timestamps_ms[0])]
+                return [self._decode_slow(values[0], keys[0], timestamps_ms[0])]
         half = len(values) // 2
         return [
             *self._decode(values[:half], keys[:half], timestamps_ms[:half]),
             *self._decode(values[half:], keys[half:], timestamps_ms[half:]),
         ]
 
-    def _usual(
+    def _decode_fast(
         self, values: Sequence[bytes], keys: Sequence[bytes | None], timestamps_ms: Sequence[int]
     ) -> list[Transaction]:
         if max(map(len, values)) > self._max_bytes:
             raise ValueError
-        messages, amounts = usual.read(values, keys)
+        messages, amounts = fast_path.read(values, keys)
         dates = [message.txn_date for message in messages]
         if {date.tzinfo for date in dates} != {UTC} or self._is_ahead(max(dates), min(timestamps_ms)):
             dates = list(map(self._in_time, dates, timestamps_ms))
@@ -185,13 +185,13 @@ class Decoder:
             for message, amount, date in zip(messages, amounts, dates, strict=True)
         ]
 
-    def _unusual(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction | Refused:
+    def _decode_slow(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction | Refused:
         try:
-            return self._careful(value, key, timestamp_ms)
+            return self._checked(value, key, timestamp_ms)
         except Refused as refused:
             return refused
 
-    def _careful(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction:
+    def _checked(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction:
         if len(value) > self._max_bytes:
             raise Refused("size", f"{len(value)} bytes, at most {self._max_bytes}")
         fields = _fields(value)
@@ -246,7 +246,7 @@ def _fields(value: bytes) -> dict[str, Raw]:
 
 
 def _fields_without_number(value: bytes) -> dict[str, Raw] | None:
-    """The fields of a message whose only fault as JSON is an amount of NaN or Infinity; None of others."""
+    """The fields of a message that would be JSON but for an amount of NaN or Infinity; None for any other."""
     try:
         fields = strict_json.fields(_NOT_A_NUMBER.sub(rb"\1false", value))
     except (strict_json.NotJsonError, strict_json.NotTextError):
@@ -266,7 +266,7 @@ def _text(name: Reason, known: dict[str, Raw]) -> str:
 def _uuid(name: Reason, known: dict[str, Raw]) -> str:
     text = _text(name, known)
     canonical = text.lower()
-    # Lower-casing brings no other character into the pattern's range: K and İ have no ASCII hex digit.
+    # Lower-casing turns no other character into a hex digit: only K and İ become ASCII letters, k and i.
     if not _UUID.fullmatch(canonical):
         raise Refused(name, f"{_excerpt(text)} is not a UUID with hyphens")
     return canonical
@@ -298,7 +298,7 @@ def _checked_amount(known: dict[str, Raw]) -> int:
 
 def _checked_currency(known: dict[str, Raw]) -> str:
     currency = _text("currency", known)
-    if len(currency) != 3 or not (currency.isascii() and currency.isalpha()):  # noqa: PLR2004  (ISO 4217)
+    if len(currency) != 3 or not (currency.isascii() and currency.isalpha()):  # noqa: PLR2004 - ISO 4217
         raise Refused("currency", f"{_excerpt(currency)} is not three letters")
     return currency
 
@@ -320,6 +320,6 @@ def _checked_meta(known: dict[str, Raw]) -> dict[str, Any] | None:
 
 
 def _excerpt(text: str | bytes) -> str:
-    """At most 60 printable ASCII characters of what a producer sent."""
+    """The beginning of what a producer sent: about 60 printable ASCII characters."""
     shown = ascii(text[:_EXCERPT])
     return shown if len(shown) <= _EXCERPT else shown[:_EXCERPT] + "..."

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import fast_path as usual
+from schemas import fast_path
 from schemas.transaction import Decoder, Refused, Transaction
 from tests.support.traffic import Sent, traffic
 from tests.unit.test_transaction import message
@@ -34,7 +34,7 @@ PIECES = [
     ONE[:50],
     ONE[50:],
 ]
-UNUSUAL = [
+SLOW = [
     message(meta_data='{"shop": 7}'),
     message(amount="57.1"),
     message(amount='"1e1"'),
@@ -61,7 +61,7 @@ def arrived(sent: Sent) -> Arrived:
 RECORDS = st.one_of(
     st.sampled_from(TRAFFIC).map(arrived),
     st.tuples(
-        st.sampled_from([*PIECES, *UNUSUAL, ONE]),
+        st.sampled_from([*PIECES, *SLOW, ONE]),
         st.sampled_from(KEYS),
         st.sampled_from([-1, NOW_MS, NOW_MS - 86_400_000]),
     ),
@@ -89,7 +89,7 @@ def test_many_are_read_as_each_is(records: list[Arrived]) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 127, 128, 299])
-def test_one_unusual_message_among_many_is_the_only_one_refused(at: int) -> None:
+def test_one_bad_message_among_many_is_the_only_one_refused(at: int) -> None:
     values = [sent.value for sent in TRAFFIC]
     values[at] = ONE + OTHER
 
@@ -101,8 +101,8 @@ def test_one_unusual_message_among_many_is_the_only_one_refused(at: int) -> None
     ]
 
 
-def test_the_usual_way_is_taken() -> None:
-    messages, amounts = usual.read([sent.value for sent in TRAFFIC], [sent.key for sent in TRAFFIC])
+def test_ordinary_messages_take_the_fast_path() -> None:
+    messages, amounts = fast_path.read([sent.value for sent in TRAFFIC], [sent.key for sent in TRAFFIC])
 
     assert [one.id for one in messages] == [sent.id for sent in TRAFFIC]
     assert amounts == [sent.hundredths for sent in TRAFFIC]
@@ -118,6 +118,6 @@ def test_the_usual_way_is_taken() -> None:
         (ONE[:-1] + b',"meta_data":{"a":"', b'"}}'),
     ],
 )
-def test_what_is_whole_only_with_its_neighbour_is_not_usual(first: bytes, second: bytes) -> None:
+def test_what_only_its_neighbour_completes_is_refused_by_the_fast_path(first: bytes, second: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - any will do
-        usual.read([first, second], [TRAFFIC[0].key, TRAFFIC[1].key])
+        fast_path.read([first, second], [TRAFFIC[0].key, TRAFFIC[1].key])
