@@ -16,16 +16,16 @@ from api.dashboard.page import Page
 from api.dashboard.watch import Pulse, Topics
 from api.dashboard.workers import Group
 from api.live.broker import Broker
-from api.live.connections import Streams
+from api.live.connections import Connections
 from api.live.feed import Feed, Pace
-from api.live.replay import History
+from api.live.replay import Replay
 from api.metrics import Metrics
 from api.partitions import Upkeep
 from api.reading.cache import QueryCache
 from api.reading.cursors import Cursors, key_from
 from api.reading.database import Database
 from api.reading.export import Exports
-from api.reading.window_reader import WindowMirror, Windows, WorkerView
+from api.reading.window_reader import WindowMirror, WindowReader, WorkerView
 from api.routes.dashboard import Data
 from api.routes.handlers import Feeds, Pages, Service
 from api.routes.table import Route, dashboard_routes, routes
@@ -52,7 +52,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     database = _database(settings)
     redis = _redis(settings)
     mirror = WindowMirror(redis, seconds=settings.dependency_seconds)
-    windows = Windows(mirror, WorkerView(settings.worker_url, seconds=settings.dependency_seconds))
+    windows = WindowReader(mirror, WorkerView(settings.worker_url, seconds=settings.dependency_seconds))
     cache = QueryCache(
         redis,
         seconds=settings.query_cache_seconds,
@@ -65,8 +65,8 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
         at_once=settings.exports, seconds=settings.export_seconds, send_seconds=settings.send_seconds
     )
     broker = Broker(settings.kafka, seconds=settings.dependency_seconds)
-    history = History(broker, readers=settings.history_readers)
-    feed = partial(_feed, settings, broker, history, metrics)
+    replay = Replay(broker, readers=settings.history_readers)
+    feed = partial(_feed, settings, broker, replay, metrics)
     anomalies = feed(topic=settings.anomalies_topic, pages="/anomalies")
     scored = feed(topic=settings.scored_topic, pages="/transactions") if settings.scored_topic else None
     streams = _streams(settings, metrics)
@@ -99,7 +99,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
             await stack.enter_async_context(_upkeep(settings).running())
             stack.push_async_callback(redis.aclose)
             stack.push_async_callback(broker.close)
-            stack.push_async_callback(history.close)
+            stack.push_async_callback(replay.close)
             stack.push_async_callback(group.close)
             await stack.enter_async_context(pulse.running())
             for feed in filter(None, (anomalies, scored)):
@@ -185,8 +185,8 @@ def _redis(settings: Settings) -> Redis:
     return Redis.from_pool(pool)
 
 
-def _streams(settings: Settings, metrics: Metrics) -> Streams:
-    return Streams(
+def _streams(settings: Settings, metrics: Metrics) -> Connections:
+    return Connections(
         limit=settings.stream_clients,
         buffer_bytes=settings.buffer_bytes,
         send_seconds=settings.send_seconds,
@@ -197,7 +197,7 @@ def _streams(settings: Settings, metrics: Metrics) -> Streams:
 
 
 def _feed(
-    settings: Settings, broker: Broker, history: History, metrics: Metrics, *, topic: str, pages: str
+    settings: Settings, broker: Broker, replay: Replay, metrics: Metrics, *, topic: str, pages: str
 ) -> Feed:
     pace = Pace(
         heartbeat_seconds=settings.heartbeat_seconds,
@@ -207,6 +207,6 @@ def _feed(
         linger_seconds=settings.linger_seconds,
         start_seconds=settings.dependency_seconds,
     )
-    feed = Feed(topic, broker, history, pace, pages=pages, count_sent=metrics.event_counter(topic))
+    feed = Feed(topic, broker, replay, pace, pages=pages, count_sent=metrics.event_counter(topic))
     metrics.watch_clients(topic, lambda: feed.listeners)
     return feed

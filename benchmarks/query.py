@@ -20,7 +20,7 @@ import asyncpg
 import click
 import msgspec
 
-from api.reading.cursors import Position
+from api.reading.cursors import RowKey
 from api.reading.statements import page_statement, rows_statement
 from benchmarks.bed import Bed, free_port, new_run
 from benchmarks.contenders import TXNWATCH
@@ -373,7 +373,7 @@ async def _executed(url: str) -> dict[str, float]:
 async def _statements(connection: asyncpg.Connection) -> dict[str, tuple[str, list[Any]]]:
     """The first page and the one in the middle: ours as JSON, ours as rows, the old way's rows."""
     everything, values = rows_statement("t.txn_date, t.id::text", FILTERS, None, ROWS // USERS // 2)
-    middle = Position(*(await connection.fetch(everything, *values))[-1])
+    middle = RowKey(*(await connection.fetch(everything, *values))[-1])
     return {
         f"{name} {what}": statement
         for what, after in (("first", None), ("middle", middle))
@@ -385,7 +385,7 @@ async def _statements(connection: asyncpg.Connection) -> dict[str, tuple[str, li
     }
 
 
-def _old_statement(after: Position | None) -> tuple[str, list[Any]]:
+def _old_statement(after: RowKey | None) -> tuple[str, list[Any]]:
     values = [USER, FROM, TO, LIMIT]
     if after is None:
         return OLD_ROWS.format(after=""), values

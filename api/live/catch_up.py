@@ -1,6 +1,6 @@
 """One client's way to a live feed: first what it missed, at its own pace, then what comes, as it comes.
 
-It reads the past (history.py) until it is near the feed, then joins it, and reads what is left of the
+It reads the past (replay.py) until it is near the feed, then joins it, and reads what is left of the
 past while its live frames wait. Between joining and noting where the feed stands nothing else runs, so
 nothing is missed or sent twice.
 """
@@ -8,17 +8,17 @@ nothing is missed or sent twice.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from api.live.clients import Client, Frame
-from api.live.event_id import Feedpoint, Missing, behind
+from api.live.event_id import EventId, Missing, behind
 from api.live.feed import Feed
 from api.live.frames import heartbeat, jittered, opening, pieces
+from api.live.listeners import Client, Frame
 from api.live.replay import Expired
 
 _NEAR = 1000
 """Offsets: a client no further behind than this joins the feed."""
 
 
-class Visit:
+class CatchUp:
     """A client that hears one user, or all (`key` None); to be used while the feed is listened to."""
 
     def __init__(self, feed: Feed, key: bytes | None, client: Client) -> None:
@@ -27,7 +27,7 @@ class Visit:
         self._client = client
         self._point = feed.point
 
-    async def frames(self, asked: Feedpoint | None) -> AsyncGenerator[bytes, None]:
+    async def frames(self, asked: EventId | None) -> AsyncGenerator[bytes, None]:
         """What the client is sent, from `asked` on (None: from now on).
 
         Yields what is of the past, and then writes what is new to the client itself. Raises
@@ -44,7 +44,7 @@ class Visit:
         with self._feed.joined(self._key, self._client) as subscription:
             here = self._feed.point
             while behind(self._point, here):
-                async for frame in self._turn(here):
+                async for frame in self._slice(here):
                     yield frame
             while waiting := subscription.take():
                 yield waiting
@@ -65,22 +65,22 @@ class Visit:
                 if not await self._feed.moves():
                     yield heartbeat(str(self._point))
             elif self._key is None and behind(self._point, here) > _NEAR:
-                async for frame in self._turn(here):
+                async for frame in self._slice(here):
                     yield frame
             else:
                 return
 
-    async def _turn(self, until: Feedpoint) -> AsyncIterator[bytes]:
-        """One turn of history."""
+    async def _slice(self, until: EventId) -> AsyncIterator[bytes]:
+        """One slice of the past."""
         try:
-            turn = await self._feed.past(self._point, until, self._key)
+            part = await self._feed.past(self._point, until, self._key)
         except Expired:
             yield await self._resettle()
             return
-        self._point = Feedpoint(self._point.incarnation, turn.offsets)
-        if not turn.frames:
+        self._point = EventId(self._point.incarnation, part.offsets)
+        if not part.frames:
             yield heartbeat(str(self._point))
-        for piece in pieces(turn.frames):
+        for piece in pieces(part.frames):
             yield piece
 
     async def _resettle(self) -> bytes:

@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import HttpVersion11, web
 
-from api.live.clients import Client, Frame
 from api.live.frames import CONTENT_TYPE, farewell, jittered
+from api.live.listeners import Client, Frame
 from api.web.problems import Unavailable
 
 Frames = Callable[[Client], AsyncGenerator[bytes, None]]
@@ -21,7 +21,7 @@ _FULL_RETRIES = 5
 """How many times as late as others a client comes back that found no place."""
 
 
-class Streams:
+class Connections:
     """At most `limit` streams; `close` ends all of them within a moment."""
 
     def __init__(

@@ -16,7 +16,7 @@ _TEXT = re.compile(r"(?P<incarnation>[0-9a-f]{8})(?P<offsets>(\.[0-9]{1,6}-[0-9]
 
 
 @dataclass(frozen=True, slots=True)
-class Feedpoint:
+class EventId:
     """The next offset to read of every partition, of one incarnation of a topic."""
 
     incarnation: str
@@ -26,7 +26,7 @@ class Feedpoint:
         return text_of(self.incarnation, self.offsets)
 
 
-EARLIEST = Feedpoint("", {})
+EARLIEST = EventId("", {})
 """Where the topic begins, wherever that is."""
 
 
@@ -44,7 +44,7 @@ def text_of(incarnation: str, offsets: Mapping[int, int]) -> str:
     return incarnation + "".join([f".{partition}-{offset}" for partition, offset in offsets.items()])
 
 
-def parse(text: str) -> Feedpoint:
+def parse(text: str) -> EventId:
     """Reads an id back, or the word `earliest`; ValueError if it is neither.
 
     >>> parse("1f0c9a3e.0-15.1-7").offsets
@@ -59,7 +59,7 @@ def parse(text: str) -> Feedpoint:
     offsets = {int(partition): int(offset) for partition, offset in pairs}
     if len(offsets) != len(pairs):
         raise ValueError("is not an event id of this service: it names a partition twice")
-    return Feedpoint(match["incarnation"], offsets)
+    return EventId(match["incarnation"], offsets)
 
 
 def incarnation_of(cluster_id: str, topic: str) -> str:
@@ -68,8 +68,8 @@ def incarnation_of(cluster_id: str, topic: str) -> str:
 
 
 def settle(
-    asked: Feedpoint, incarnation: str, beginnings: Mapping[int, int], ends: Mapping[int, int]
-) -> tuple[Feedpoint, list[Missing]]:
+    asked: EventId, incarnation: str, beginnings: Mapping[int, int], ends: Mapping[int, int]
+) -> tuple[EventId, list[Missing]]:
     """Where reading can go on from `asked`, and what is missing before that.
 
     A partition that is not in `asked` was added later and is read from its beginning. Offsets
@@ -77,13 +77,13 @@ def settle(
     records of another past: nothing that is here is known to have been seen, so all of it counts
     as missing.
 
-    >>> point, missing = settle(Feedpoint("aa", {0: 5}), "aa", {0: 9}, {0: 20})
+    >>> point, missing = settle(EventId("aa", {0: 5}), "aa", {0: 9}, {0: 20})
     >>> point.offsets, missing
     ({0: 9}, [Missing(partition=0, first=5, until=9, reason='expired')])
     """
     if asked.incarnation != incarnation:
         missing = [Missing(p, beginnings[p], ends[p], "other topic") for p in ends]
-        return Feedpoint(incarnation, dict(ends)), missing
+        return EventId(incarnation, dict(ends)), missing
     offsets, missing = {}, []
     for partition, end in ends.items():
         beginning = beginnings[partition]
@@ -95,9 +95,9 @@ def settle(
             missing.append(Missing(partition, offset, beginning, "expired"))
             offset = beginning
         offsets[partition] = offset
-    return Feedpoint(incarnation, offsets), missing
+    return EventId(incarnation, offsets), missing
 
 
-def behind(point: Feedpoint, other: Feedpoint) -> int:
+def behind(point: EventId, other: EventId) -> int:
     """How many offsets `other` is ahead of `point`, over all partitions that it is ahead in."""
     return sum(max(0, offset - point.offsets.get(p, 0)) for p, offset in other.offsets.items())

@@ -1,7 +1,7 @@
 """The live feed of one topic: one consumer for the whole process, however many clients.
 
 The consumer runs while somebody listens. Every record is looked at once: its audience is found
-by its key, its frame is made once and shared. How a client comes to the feed is in visit.py.
+by its key, its frame is made once and shared. How a client comes to the feed is in catch_up.py.
 """
 
 import asyncio
@@ -16,12 +16,11 @@ from urllib.parse import urlencode
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from api.live.audience import Audience, Subscription
 from api.live.broker import Broker, Topic
-from api.live.clients import Client, Frame
-from api.live.event_id import EARLIEST, Feedpoint, Missing, settle, text_of
+from api.live.event_id import EARLIEST, EventId, Missing, settle, text_of
 from api.live.frames import event, named_event
-from api.live.replay import History, Turn
+from api.live.listeners import Client, Frame, Listeners, Subscription
+from api.live.replay import Replay, Slice
 from api.web.problems import Unavailable
 from infra.runtime.coalesced import Together, asked
 
@@ -57,7 +56,7 @@ class Feed:
         self,
         topic: str,
         broker: Broker,
-        history: History,
+        replay: Replay,
         pace: Pace,
         *,
         pages: str,
@@ -67,10 +66,10 @@ class Feed:
         self._pages = pages
         self.listeners = 0
         self._broker = broker
-        self._history = history
+        self._replay = replay
         self.pace = pace
         self._count_sent = count_sent
-        self._audience = Audience()
+        self._audience = Listeners()
         self._left_at = 0.0
         self._failures = 0
         self._wanted = asyncio.Event()
@@ -202,9 +201,9 @@ class Feed:
         return self._known
 
     @property
-    def point(self) -> Feedpoint:
+    def point(self) -> EventId:
         """Where the feed stands."""
-        return Feedpoint(self.topic.incarnation, dict(self._offsets))
+        return EventId(self.topic.incarnation, dict(self._offsets))
 
     # --- The clients -------------------------------------------------------------------------
 
@@ -238,9 +237,9 @@ class Feed:
         """What is new is written to the client while inside, or waits until its subscription is taken."""
         return self._audience.joined(Subscription(key, client))
 
-    async def past(self, point: Feedpoint, until: Feedpoint, key: bytes | None) -> Turn:
+    async def past(self, point: EventId, until: EventId, key: bytes | None) -> Slice:
         """Some of what lies between; raises Expired where Kafka no longer has it."""
-        return await self._history.read(self.topic, point, until, key)
+        return await self._replay.read(self.topic, point, until, key)
 
     async def moves(self) -> bool:
         """Waits until the feed has moved; False when it has not for as long as a heartbeat."""
@@ -250,11 +249,11 @@ class Feed:
         except TimeoutError:
             return False
 
-    async def settled(self, asked: Feedpoint) -> tuple[Feedpoint, list[Missing]]:
+    async def settled(self, asked: EventId) -> tuple[EventId, list[Missing]]:
         """Where reading can go on from there, and what is missing before that."""
         beginnings, ends = await self._bounds.answer()
         if asked == EARLIEST:
-            return Feedpoint(self.topic.incarnation, beginnings), []
+            return EventId(self.topic.incarnation, beginnings), []
         # The feed may have read further since the ends were asked for.
         ends = {partition: max(end, self._offsets.get(partition, 0)) for partition, end in ends.items()}
         return settle(asked, self.topic.incarnation, beginnings, ends)
@@ -263,7 +262,7 @@ class Feed:
         """Where each partition begins and ends."""
         return await self._broker.beginnings(self.name), await self._broker.ends(self.name)
 
-    def gap(self, point: Feedpoint, missing: Sequence[Missing], key: bytes | None) -> bytes:
+    def gap(self, point: EventId, missing: Sequence[Missing], key: bytes | None) -> bytes:
         """The frame that tells what is missing, and the query that has it.
 
         Offsets say nothing of dates, and late transactions are dated at any time before: so the

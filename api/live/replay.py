@@ -1,6 +1,6 @@
 """The past of a feed, for a client that comes back: committed records between two positions.
 
-A small pool of consumers serves all clients. Each turn is bounded, in the bytes that it returns and
+A small pool of consumers serves all clients. Each slice is bounded, in the bytes that it returns and
 in time, so that a client with much to catch up on does not keep the others waiting, and a consumer
 is never held while a client is being written to. An idle consumer is paused: it fetches nothing.
 """
@@ -17,16 +17,16 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from api.live.broker import Broker, Topic
-from api.live.event_id import Feedpoint, text_of
+from api.live.event_id import EventId, text_of
 from api.live.frames import event
 
 log = logging.getLogger(__name__)
 
-_TURN_FRAMES = 500
-_TURN_BYTES = 1 << 20
-"""A client is sent a turn's frames at its own pace, so each client may hold so many, and one frame."""
+_SLICE_FRAMES = 500
+_SLICE_BYTES = 1 << 20
+"""A client is sent the frames of a slice at its own pace, so each client may hold so many, and one frame."""
 _POLL_RECORDS = 100
-_TURN_SECONDS = 5.0
+_SLICE_SECONDS = 5.0
 _PAUSE_SECONDS = 1.0
 _POLL_MILLISECONDS = 20
 _FETCH_MILLISECONDS = 50
@@ -37,8 +37,8 @@ class Expired(Exception):  # noqa: N818  # a state of the topic, not an error of
 
 
 @dataclass(slots=True)
-class Turn:
-    """The frames read in one turn, and the position after them."""
+class Slice:
+    """The frames read of one slice, and the position after them."""
 
     frames: list[bytes]
     offsets: dict[int, int]
@@ -47,10 +47,10 @@ class Turn:
     @property
     def full(self) -> bool:
         """Whether no more is to be read in it."""
-        return len(self.frames) >= _TURN_FRAMES or self.size >= _TURN_BYTES
+        return len(self.frames) >= _SLICE_FRAMES or self.size >= _SLICE_BYTES
 
 
-class History:
+class Replay:
     """Reads topics' pasts, at most `readers` at a time."""
 
     def __init__(self, broker: Broker, *, readers: int) -> None:
@@ -64,21 +64,21 @@ class History:
             while idle:
                 await idle.pop().stop()
 
-    async def read(self, topic: Topic, start: Feedpoint, until: Feedpoint, key: bytes | None) -> Turn:
-        """One turn from `start` towards `until`, of the records with this key (None: all).
+    async def read(self, topic: Topic, start: EventId, until: EventId, key: bytes | None) -> Slice:
+        """One slice from `start` towards `until`, of the records with this key (None: all).
 
-        Without Kafka the turn is empty, after a pause; the caller tries again. Raises Expired.
+        Without Kafka the slice is empty, after a pause; the caller tries again. Raises Expired.
         """
-        turn = Turn([], dict(start.offsets))
+        part = Slice([], dict(start.offsets))
         try:
             async with self._reader(topic) as consumer:
-                await _read(consumer, topic, turn, until, key)
+                await _read(consumer, topic, part, until, key)
         except OffsetOutOfRangeError as error:
             raise Expired from error
         except (KafkaError, OSError) as error:
-            log.warning("history of %s not read: %s", topic.name, type(error).__name__)
+            log.warning("replay of %s not read: %s", topic.name, type(error).__name__)
             await asyncio.sleep(_PAUSE_SECONDS)
-        return turn
+        return part
 
     @asynccontextmanager
     async def _reader(self, topic: Topic) -> AsyncIterator[AIOKafkaConsumer]:
@@ -104,36 +104,36 @@ class History:
 
 
 async def _read(
-    consumer: AIOKafkaConsumer, topic: Topic, turn: Turn, until: Feedpoint, key: bytes | None
+    consumer: AIOKafkaConsumer, topic: Topic, part: Slice, until: EventId, key: bytes | None
 ) -> None:
     ends = {partition: until.offsets.get(partition.partition, 0) for partition in topic.partitions}
-    ahead = {partition for partition, end in ends.items() if turn.offsets.get(partition.partition, 0) < end}
+    ahead = {partition for partition, end in ends.items() if part.offsets.get(partition.partition, 0) < end}
     for partition in ahead:
-        consumer.seek(partition, turn.offsets.get(partition.partition, 0))
+        consumer.seek(partition, part.offsets.get(partition.partition, 0))
         consumer.resume(partition)
-    finish = time.monotonic() + _TURN_SECONDS
-    while ahead and not turn.full and time.monotonic() < finish:
+    finish = time.monotonic() + _SLICE_SECONDS
+    while ahead and not part.full and time.monotonic() < finish:
         await asyncio.sleep(0)  # what was fetched ahead comes without waiting, and live clients would
         batches = await consumer.getmany(timeout_ms=_POLL_MILLISECONDS, max_records=_POLL_RECORDS)
         for partition, records in batches.items():
-            _take(turn, until.incarnation, [one for one in records if one.offset < ends[partition]], key)
-        if turn.full:
+            _take(part, until.incarnation, [one for one in records if one.offset < ends[partition]], key)
+        if part.full:
             return  # what is left of the batches is read again
         for partition in tuple(ahead):
             # Past commit markers, which take up offsets and are never delivered.
             position = await consumer.position(partition)
-            turn.offsets[partition.partition] = min(position, ends[partition])
+            part.offsets[partition.partition] = min(position, ends[partition])
             if position >= ends[partition]:
                 consumer.pause(partition)
                 ahead.discard(partition)
 
 
-def _take(turn: Turn, incarnation: str, records: Sequence[ConsumerRecord], key: bytes | None) -> None:
+def _take(part: Slice, incarnation: str, records: Sequence[ConsumerRecord], key: bytes | None) -> None:
     for record in records:
-        if turn.full:
+        if part.full:
             return
-        turn.offsets[record.partition] = record.offset + 1
+        part.offsets[record.partition] = record.offset + 1
         if record.value is not None and (key is None or record.key == key):
-            frame = event(record.value, text_of(incarnation, turn.offsets))
-            turn.frames.append(frame)
-            turn.size += len(frame)
+            frame = event(record.value, text_of(incarnation, part.offsets))
+            part.frames.append(frame)
+            part.size += len(frame)

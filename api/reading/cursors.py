@@ -33,7 +33,7 @@ _KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class RowKey:
     """The place of one row in the order newest first, ties by id."""
 
     txn_date: datetime
@@ -46,17 +46,17 @@ class Cursors:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def of_row(self, user_id: str | None, position: Position) -> str:
+    def of_row(self, user_id: str | None, position: RowKey) -> str:
         """The cursor after this row, for the pages of this user (None: of all users)."""
         micros = (position.txn_date - _EPOCH) // _MICROSECOND
         packed = micros.to_bytes(8, "big", signed=True) + uuid.UUID(position.id).bytes
         return self._seal(_rows_of(user_id), packed)
 
-    def to_row(self, user_id: str | None, cursor: str) -> Position:
+    def to_row(self, user_id: str | None, cursor: str) -> RowKey:
         """The row that this cursor stands after; ValueError if it is not one of ours for this user."""
         packed = self._open(_rows_of(user_id), cursor, 24)
         micros = int.from_bytes(packed[:8], "big", signed=True)
-        return Position(_EPOCH + micros * _MICROSECOND, str(uuid.UUID(bytes=packed[8:])))
+        return RowKey(_EPOCH + micros * _MICROSECOND, str(uuid.UUID(bytes=packed[8:])))
 
     def of_user(self, user_id: str) -> str:
         """The cursor after this user in the list of users."""

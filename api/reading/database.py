@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import asyncpg
 
-from api.reading.cursors import Position
-from api.reading.statements import Filters, Shape, page_statement, stretch_statement, users_statement
+from api.reading.cursors import RowKey
+from api.reading.statements import Filters, Shape, chunk_statement, page_statement, users_statement
 from api.web.problems import Unavailable
 
 _MIGRATED = "SELECT to_regclass('transactions') IS NOT NULL AND to_regclass('users') IS NOT NULL"
@@ -25,7 +25,7 @@ _DOWN = (
     asyncpg.OperatorInterventionError,
 )
 _FIRST_ROWS, _MOST_ROWS = 1000, 16_000
-_STRETCH_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
 _LONG_SECONDS = 1.0
 _POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -36,22 +36,22 @@ class TooLong(Unavailable):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RowsPage:
     """Rows as JSON texts with commas between them, how many they are, and the last one's place."""
 
     rows: str
     count: int
-    last: Position | None
+    last: RowKey | None
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Chunk:
     """A part of an export: its lines in UTF-8, how many, the rows looked at, and the last one's place."""
 
     text: bytes
     lines: int
     seen: int
-    last: Position
+    last: RowKey
 
 
 async def _exact_times(connection: asyncpg.Connection) -> None:
@@ -65,14 +65,14 @@ async def _exact_times(connection: asyncpg.Connection) -> None:
     )
 
 
-def _next_rows(stretch: Stretch, rows: int, seconds: float) -> int:
-    """How many rows the next stretch looks at: as many as should fit, and fewer if they come slowly.
+def _next_rows(chunk: Chunk, rows: int, seconds: float) -> int:
+    """How many rows the next chunk looks at: as many as should fit, and fewer if they come slowly.
 
     What does not fit is put together in vain, and each statement has a cost.
     """
     if seconds > _LONG_SECONDS:
         return max(rows // 4, 1)
-    fit = 1 + stretch.seen * _STRETCH_BYTES // max(len(stretch.text), 1)
+    fit = 1 + chunk.seen * _CHUNK_BYTES // max(len(chunk.text), 1)
     return min(fit, 2 * rows, _MOST_ROWS)
 
 
@@ -117,44 +117,44 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         self._pool.terminate()  # what still runs is only a read
 
-    async def page(self, filters: Filters, after: Position | None, limit: int) -> Page:
+    async def page(self, filters: Filters, after: RowKey | None, limit: int) -> RowsPage:
         """At most `limit` rows after the position, newest first, ties by id."""
         [[rows, count, txn_date, row_id]] = await self._fetch(*page_statement(filters, after, limit))
-        return Page(rows, count, Position(txn_date, row_id)) if count else Page("", 0, None)
+        return RowsPage(rows, count, RowKey(txn_date, row_id)) if count else RowsPage("", 0, None)
 
     async def export(
-        self, shape: Shape, filters: Filters, after: Position | None, limit: int | None
+        self, shape: Shape, filters: Filters, after: RowKey | None, limit: int | None
     ) -> AsyncGenerator[bytes, None]:
         """The lines of all rows after the position, or of `limit`, as paging through them would show.
 
-        In stretches of a MiB and a row at the most, some of them empty. Each is a statement of its own:
+        In chunks of a MiB and a row at the most, some of them empty. Each is a statement of its own:
         between two there is neither a transaction nor a connection. A row that is there all the while
         comes once, one that is inserted meanwhile once or not at all.
         """
         rows, start = _FIRST_ROWS, after
         while limit is None or limit > 0:
             began = time.monotonic()
-            statement = stretch_statement(
-                shape, filters, after, rows=rows, limit=limit, most_bytes=_STRETCH_BYTES
+            statement = chunk_statement(
+                shape, filters, after, rows=rows, limit=limit, most_bytes=_CHUNK_BYTES
             )
             try:
-                stretch = await self._stretch(*statement)
+                chunk = await self._chunk(*statement)
             except TooLong:
                 if rows == 1 or after == start:
                     raise
                 rows = max(rows // 16, 1)  # these are longer than those before
                 continue
-            if stretch is None:
+            if chunk is None:
                 return
-            rows = _next_rows(stretch, rows, time.monotonic() - began)
-            yield stretch.text
-            after = stretch.last
-            limit = None if limit is None else limit - stretch.lines
+            rows = _next_rows(chunk, rows, time.monotonic() - began)
+            yield chunk.text
+            after = chunk.last
+            limit = None if limit is None else limit - chunk.lines
 
-    async def _stretch(self, statement: str, values: Sequence[Any]) -> Stretch | None:
+    async def _chunk(self, statement: str, values: Sequence[Any]) -> Chunk | None:
         """None after the last row."""
         [[text, lines, seen, txn_date, row_id]] = await self._fetch(statement, values)
-        return Stretch(text or b"", lines, seen, Position(txn_date, row_id)) if seen else None
+        return Chunk(text or b"", lines, seen, RowKey(txn_date, row_id)) if seen else None
 
     async def users(self, after: str | None, limit: int) -> list[str]:
         """At most `limit` user ids after this one, in their order."""

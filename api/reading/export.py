@@ -57,14 +57,14 @@ class Exports:
         if request.method == METH_HEAD:
             await response.prepare(request)
             return response
-        async with self._free, aclosing(_ahead(lines(form.shape))) as stretches:
-            first = await anext(stretches, b"")
+        async with self._free, aclosing(_ahead(lines(form.shape))) as chunks:
+            first = await anext(chunks, b"")
             await response.prepare(request)
             try:
                 async with asyncio.timeout(self._seconds):
                     await self._write(response, form.heading + first)
-                    async for stretch in stretches:
-                        await self._write(response, stretch)
+                    async for chunk in chunks:
+                        await self._write(response, chunk)
                     await response.write_eof()
             except (Unavailable, TimeoutError, ConnectionError) as error:
                 self._cut_short(request, error)
@@ -82,18 +82,18 @@ class Exports:
             request.transport.abort()
 
 
-async def _ahead(stretches: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+async def _ahead(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     """The same, each asked for while the one before is sent; closes what they come from."""
 
     async def one() -> bytes | None:
-        return await anext(stretches, None)
+        return await anext(chunks, None)
 
-    async with aclosing(stretches):
+    async with aclosing(chunks):
         coming = asyncio.create_task(one())
         try:
-            while (stretch := await coming) is not None:
+            while (chunk := await coming) is not None:
                 coming = asyncio.create_task(one())
-                yield stretch
+                yield chunk
         finally:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)

@@ -2,7 +2,7 @@
 
 Pages are keyset pages: they start at a position, not at a row number, so a row inserted
 meanwhile makes no other row appear twice or go missing. Exports are read in the same way, in
-stretches that are bounded in bytes and in the rows that are looked at.
+chunks that are bounded in bytes and in the rows that are looked at.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from api.reading.cursors import Position
+from api.reading.cursors import RowKey
 
 # As the worker writes it: the fraction of a second is there in full or, when it is none, not at all.
 _TIME = """CASE WHEN t.txn_date::timestamptz(0) = t.txn_date
@@ -45,7 +45,7 @@ _PAGE = f"string_agg({_JSON}, ','), count(*), min(t.txn_date), (array_agg(t.id::
 
 # Rows that are not wanted have no line: they are looked at, and the position moves past them.
 # What has come before a row decides whether it is taken, so at least one is.
-_STRETCH = """
+_CHUNK = """
 SELECT convert_to(string_agg(line, ''), 'UTF8'), count(line), count(*), min(txn_date),
        (array_agg(id))[count(*)]::text
 FROM (
@@ -97,23 +97,21 @@ class _Arguments:
 Bind = Callable[[Any], str]
 
 
-def page_statement(filters: Filters, after: Position | None, limit: int) -> tuple[str, list[Any]]:
+def page_statement(filters: Filters, after: RowKey | None, limit: int) -> tuple[str, list[Any]]:
     """The statement of one page, which is one record, and the values to bind."""
     rows, values = rows_statement("t.*", filters, after, limit)
     return f"SELECT {_PAGE} FROM ({rows}) AS t", values  # noqa: S608  # all of it is this module's
 
 
-def rows_statement(
-    columns: str, filters: Filters, after: Position | None, limit: int
-) -> tuple[str, list[Any]]:
+def rows_statement(columns: str, filters: Filters, after: RowKey | None, limit: int) -> tuple[str, list[Any]]:
     """The statement of these columns of rows in order, and the values to bind."""
     arguments = _Arguments()
     conditions = [*_range(filters, after, arguments.bind), *_others(filters, arguments.bind)]
     return _rows(columns, conditions, limit, arguments.bind), arguments.values
 
 
-def stretch_statement(
-    shape: Shape, filters: Filters, after: Position | None, *, rows: int, limit: int | None, most_bytes: int
+def chunk_statement(
+    shape: Shape, filters: Filters, after: RowKey | None, *, rows: int, limit: int | None, most_bytes: int
 ) -> tuple[str, list[Any]]:
     """The statement of the next lines of an export, which is one record, and the values to bind.
 
@@ -126,7 +124,7 @@ def stretch_statement(
     columns = f"t.txn_date, t.id, CASE WHEN {wanted} THEN {_LINES[shape]} END AS line"
     looked_at = _rows(columns, list(_range(filters, after, bind)), rows, bind)
     bounds = f"bytes < {bind(most_bytes)}" + (f" AND lines < {bind(limit)}" if limit is not None else "")
-    return _STRETCH.format(rows=looked_at, bounds=bounds), arguments.values
+    return _CHUNK.format(rows=looked_at, bounds=bounds), arguments.values
 
 
 def _rows(columns: str, conditions: Sequence[str], limit: int, bind: Bind) -> str:
@@ -134,7 +132,7 @@ def _rows(columns: str, conditions: Sequence[str], limit: int, bind: Bind) -> st
     return _ROWS.format(columns=columns, where=where, limit=bind(limit))
 
 
-def _range(filters: Filters, after: Position | None, bind: Bind) -> Iterator[str]:
+def _range(filters: Filters, after: RowKey | None, bind: Bind) -> Iterator[str]:
     """The conditions that one index serves: a user's rows, the flagged ones among them, or those of all."""
     if filters.user_id is not None:
         yield f"t.user_id = {bind(filters.user_id)}"

@@ -86,7 +86,7 @@ class WorkerView:
             raise Unavailable("worker", "Neither Redis nor a worker answers.") from error
 
 
-class Windows:
+class WindowReader:
     """The mirror, and the worker's view while Redis is away."""
 
     def __init__(self, mirror: WindowMirror, worker: WorkerView) -> None:

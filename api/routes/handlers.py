@@ -8,18 +8,18 @@ from urllib.parse import unquote
 import msgspec
 from aiohttp import hdrs, web
 
-from api.live.catch_up import Visit
-from api.live.connections import Streams
-from api.live.event_id import Feedpoint
+from api.live.catch_up import CatchUp
+from api.live.connections import Connections
+from api.live.event_id import EventId
 from api.live.feed import Feed
 from api.metrics import CONTENT_TYPE as METRICS_TYPE
 from api.metrics import Metrics
 from api.reading.cache import QueryCache
-from api.reading.cursors import Cursors, Position
+from api.reading.cursors import Cursors, RowKey
 from api.reading.database import Database
 from api.reading.export import FORMS, Exports
 from api.reading.statements import Filters
-from api.reading.window_reader import Windows
+from api.reading.window_reader import WindowReader
 from api.routes import parameters as inputs
 from api.routes.answers import Dependency, Health, Readiness, UsersPage
 from api.web.accept import preferred
@@ -89,7 +89,7 @@ class Pages:
     def __init__(
         self,
         database: Database,
-        windows: Windows,
+        windows: WindowReader,
         cache: QueryCache,
         cursors: Cursors,
         exports: Exports,
@@ -164,7 +164,7 @@ class Pages:
         )
 
     async def _page(
-        self, request: web.Request, filters: Filters, after: Position | None, limit: int
+        self, request: web.Request, filters: Filters, after: RowKey | None, limit: int
     ) -> web.Response:
         async def compute() -> bytes:
             """The body after a line that holds the cursor, where more may follow."""
@@ -194,7 +194,7 @@ def _next(request: web.Request, cursor: str) -> dict[str, str]:
 class Feeds:
     """Live streams. Without a scored topic there are none of all transactions."""
 
-    def __init__(self, streams: Streams, *, anomalies: Feed, scored: Feed | None) -> None:
+    def __init__(self, streams: Connections, *, anomalies: Feed, scored: Feed | None) -> None:
         self._streams = streams
         self._anomalies = anomalies
         self._scored = scored
@@ -218,7 +218,7 @@ class Feeds:
         )
 
     async def _stream(
-        self, request: web.Request, feed: Feed, user_id: str | None, asked: Feedpoint | None
+        self, request: web.Request, feed: Feed, user_id: str | None, asked: EventId | None
     ) -> web.StreamResponse:
         key = user_id.encode() if user_id else None
         if self._streams.full:
@@ -226,5 +226,5 @@ class Feeds:
         with self._streams.place():
             async with feed.listening():
                 return await self._streams.send(
-                    request, lambda client: Visit(feed, key, client).frames(asked)
+                    request, lambda client: CatchUp(feed, key, client).frames(asked)
                 )

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from api.live.event_id import Feedpoint, parse
+from api.live.event_id import EventId, parse
 from api.reading.cursors import Cursors
 from api.web.params import (
     AMOUNT,
@@ -119,8 +119,8 @@ class UserStream:
     """One user's live transactions."""
 
     user_id: str = path(UUID, "The user.")
-    last_event_id: Feedpoint | None = query(EVENT_ID, _LAST_SEEN, blank=True)
-    last_event_header: Feedpoint | None = header(
+    last_event_id: EventId | None = query(EVENT_ID, _LAST_SEEN, blank=True)
+    last_event_header: EventId | None = header(
         "Last-Event-ID", EVENT_ID, f"{_LAST_SEEN} It outweighs last_event_id."
     )
 
@@ -130,8 +130,8 @@ class AnomalyStream:
     """The live flags."""
 
     user_id: str | None = query(UUID, "Only this user's.")
-    last_event_id: Feedpoint | None = query(EVENT_ID, _LAST_SEEN, blank=True)
-    last_event_header: Feedpoint | None = header(
+    last_event_id: EventId | None = query(EVENT_ID, _LAST_SEEN, blank=True)
+    last_event_header: EventId | None = header(
         "Last-Event-ID", EVENT_ID, f"{_LAST_SEEN} It outweighs last_event_id."
     )
 

@@ -8,23 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.reading.cursors import Cursors, Position, key_from
+from api.reading.cursors import Cursors, RowKey, key_from
 from tests.support.rows import user
 
 CURSORS = Cursors(b"k" * 32)
 WHEN = datetime(2018, 4, 1, 0, 0, 31, 5, tzinfo=UTC)
-POSITION = Position(WHEN, user(9))
+ROW_KEY = RowKey(WHEN, user(9))
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.uuids(), st.none() | st.uuids())
 def test_a_cursor_brings_its_position_back(when: datetime, row: object, owner: object) -> None:
-    position, bound_to = Position(when, str(row)), str(owner) if owner else None
+    position, bound_to = RowKey(when, str(row)), str(owner) if owner else None
     assert CURSORS.to_row(bound_to, CURSORS.of_row(bound_to, position)) == position
 
 
 def test_no_character_can_be_changed_unseen() -> None:
-    cursor = CURSORS.of_row(user(1), POSITION)
+    cursor = CURSORS.of_row(user(1), ROW_KEY)
     for place, was in enumerate(cursor):
         for character in set(ALPHABET) - {was}:
             with pytest.raises(ValueError, match="is not a cursor"):
@@ -34,11 +34,11 @@ def test_no_character_can_be_changed_unseen() -> None:
 @pytest.mark.parametrize("cut", [0, 1, 4, 24, 52])
 def test_a_shortened_cursor_is_refused(cut: int) -> None:
     with pytest.raises(ValueError, match="is not a cursor"):
-        CURSORS.to_row(user(1), CURSORS.of_row(user(1), POSITION)[:cut])
+        CURSORS.to_row(user(1), CURSORS.of_row(user(1), ROW_KEY)[:cut])
 
 
 def test_a_cursor_is_one_users() -> None:
-    cursor = CURSORS.of_row(user(1), POSITION)
+    cursor = CURSORS.of_row(user(1), ROW_KEY)
     for other in (user(2), None):
         with pytest.raises(ValueError, match="for this user"):
             CURSORS.to_row(other, cursor)
@@ -46,17 +46,17 @@ def test_a_cursor_is_one_users() -> None:
 
 def test_a_cursor_of_one_list_is_none_of_another() -> None:
     with pytest.raises(ValueError, match="is not a cursor"):
-        CURSORS.to_user(CURSORS.of_row(None, POSITION))
+        CURSORS.to_user(CURSORS.of_row(None, ROW_KEY))
     assert CURSORS.to_user(CURSORS.of_user(user(3))) == user(3)
 
 
 def test_another_key_reads_none_of_them() -> None:
     with pytest.raises(ValueError, match="is not a cursor"):
-        Cursors(b"o" * 32).to_row(user(1), CURSORS.of_row(user(1), POSITION))
+        Cursors(b"o" * 32).to_row(user(1), CURSORS.of_row(user(1), ROW_KEY))
 
 
 def test_a_cursor_tells_nothing_of_the_key() -> None:
-    assert b"k" * 4 not in base64.urlsafe_b64decode(CURSORS.of_row(user(1), POSITION))
+    assert b"k" * 4 not in base64.urlsafe_b64decode(CURSORS.of_row(user(1), ROW_KEY))
 
 
 def test_the_setting_is_the_key(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import asyncpg
 import psutil
 import pytest
 
-from api.reading.cursors import Position
-from api.reading.database import Database, Stretch, _next_rows
+from api.reading.cursors import RowKey
+from api.reading.database import Chunk, Database, _next_rows
 from api.reading.statements import Filters
 from api.settings import Settings
 from api.web.accept import preferred
@@ -63,10 +63,10 @@ def of_csv(text: str) -> list[Any]:
 async def test_every_form_has_the_rows_of_the_pages(
     client: Client, database: str, monkeypatch: pytest.MonkeyPatch, *, small: bool
 ) -> None:
-    if small:  # stretches without a line, of one, of some
+    if small:  # chunks without a line, of one, of some
         monkeypatch.setattr("api.reading.database._FIRST_ROWS", 1)
         monkeypatch.setattr("api.reading.database._MOST_ROWS", 7)
-        monkeypatch.setattr("api.reading.database._STRETCH_BYTES", 1000)
+        monkeypatch.setattr("api.reading.database._CHUNK_BYTES", 1000)
     many = [
         made(
             owner,
@@ -259,9 +259,9 @@ async def test_rows_inserted_meanwhile_neither_repeat_nor_hide_others(
 async def test_a_stretch_of_long_rows_is_no_larger_than_another(database: str) -> None:
     await fill(database, 100, note=60_000)
     async with Database(database, connections=1, connect_seconds=3, query_seconds=10) as reads:
-        stretches = [text async for text in reads.export("ndjson", Filters(user_id=ALICE), None, None)]
-    assert max(len(text) for text in stretches) < (1 << 20) + 61_000
-    assert len(of_lines(b"".join(stretches).decode())) == 100
+        chunks = [text async for text in reads.export("ndjson", Filters(user_id=ALICE), None, None)]
+    assert max(len(text) for text in chunks) < (1 << 20) + 61_000
+    assert len(of_lines(b"".join(chunks).decode())) == 100
 
 
 @pytest.mark.parametrize(
@@ -272,8 +272,8 @@ async def test_a_stretch_of_long_rows_is_no_larger_than_another(database: str) -
 def test_the_next_stretch_looks_at_what_should_fit_and_at_less_where_rows_come_slowly(
     text: bytes, seen: int, seconds: float, following: int
 ) -> None:
-    stretch = Stretch(text, seen, seen, Position(datetime(2018, 4, 1, tzinfo=UTC), ALICE))
-    assert _next_rows(stretch, 1000, seconds) == following
+    chunk = Chunk(text, seen, seen, RowKey(datetime(2018, 4, 1, tzinfo=UTC), ALICE))
+    assert _next_rows(chunk, 1000, seconds) == following
 
 
 @asynccontextmanager

@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 from yarl import URL
 
-from api.reading.cursors import Position
+from api.reading.cursors import RowKey
 from api.reading.database import Database
-from api.reading.statements import Filters, page_statement, rows_statement, stretch_statement
+from api.reading.statements import Filters, chunk_statement, page_statement, rows_statement
 from api.settings import Settings
 from tests.api.test_exports import locked
 from tests.support.rows import FLAG, START, Made, made, store, user
@@ -316,7 +316,7 @@ async def _index_scans(
     """The scans of a page, which are all of indexes and need no sort, and its plan."""
     everything, values = rows_statement("t.id::text, t.txn_date", filters, None, 40)
     rows = await many_rows.fetch(everything, *values)
-    position = Position(rows[20]["txn_date"], rows[20]["id"]) if after else None
+    position = RowKey(rows[20]["txn_date"], rows[20]["id"]) if after else None
     statement, values = page_statement(filters, position, 10)
     plan = await _plan(many_rows, mode, statement, values)
     nodes = list(_nodes(json.loads(plan)[0]["Plan"]))
@@ -350,7 +350,7 @@ async def test_a_users_flagged_rows_are_read_without_the_others(
 async def test_an_export_looks_at_few_rows_at_a_time_however_rare_those_that_are_wanted(
     many_rows: asyncpg.Connection, filters: Filters, mode: str
 ) -> None:
-    statement, values = stretch_statement("csv", filters, None, rows=30, limit=1, most_bytes=1000)
+    statement, values = chunk_statement("csv", filters, None, rows=30, limit=1, most_bytes=1000)
     plan = await _plan(many_rows, mode, statement, values)
     nodes = list(_nodes(json.loads(plan)[0]["Plan"]))
     assert not [node["Node Type"] for node in nodes if "Sort" in node["Node Type"]], plan
@@ -364,11 +364,11 @@ async def test_the_statement_of_a_page_is_prepared_once(database: str) -> None:
     many = [made(ALICE, n, after=timedelta(hours=n)) for n in range(10)]
     await store(database, many)
     filters = Filters(user_id=ALICE, from_date=START)
-    after: Position | None = None
+    after: RowKey | None = None
     async with Database(database, connections=1, connect_seconds=3, query_seconds=3) as reads:
         for one in reversed(many):
             after = (await reads.page(filters, after, 1)).last
-            assert after == Position(one.txn.txn_date, one.txn.id)
+            assert after == RowKey(one.txn.txn_date, one.txn.id)
         first, later = (page_statement(filters, at, 1)[0] for at in (None, after))
         prepared = await reads._fetch(  # noqa: SLF001  # a session sees its own alone
             "SELECT statement, generic_plans + custom_plans FROM pg_prepared_statements"

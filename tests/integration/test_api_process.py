@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from api.reading.cursors import Cursors, Position
+from api.reading.cursors import Cursors, RowKey
 from tests.support.rows import made, store, user
 
 TXNWATCH = Path(sys.executable).parent / "txnwatch"
@@ -225,7 +225,7 @@ async def test_bad_input_is_named_and_leaves_one_line_each(
 
 def _bad_targets(query: str, cursor: str) -> Iterator[tuple[str, str]]:
     """What to ask for, and the parameter that is wrong with it; `query` and `cursor` are good ones."""
-    position = Position(made(USER).txn.txn_date, made(USER).txn.id)
+    position = RowKey(made(USER).txn.txn_date, made(USER).txn.id)
     raw = bytearray(base64.urlsafe_b64decode(cursor))
     raw[5] ^= 1
     cursors = {

@@ -52,7 +52,7 @@ async def test_both_topics_have_a_past(
             for _ in range(2):
                 async with listening(client, path, start) as stream:
                     assert await stream.rows(1) == [one.shown]
-    assert "history" not in caplog.text  # no turn failed and was tried again
+    assert "replay" not in caplog.text  # no slice failed and was tried again
 
 
 async def test_a_client_that_saw_only_the_opening_misses_nothing(settings: Settings, worker: Worker) -> None:
@@ -106,10 +106,10 @@ async def test_clients_that_come_and_go_under_load_see_every_row_once_in_order(
         assert task.result() == [made(one, n).txn.id for n in range(rows)]
 
 
-async def test_a_client_far_behind_catches_up_in_several_turns(
+async def test_a_client_far_behind_catches_up_in_several_slices(
     settings: Settings, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.live.replay._TURN_FRAMES", 50)
+    monkeypatch.setattr("api.live.replay._SLICE_FRAMES", 50)
     monkeypatch.setattr("api.live.catch_up._NEAR", 20)
     async with serving(settings) as client:
         async with listening(client, PATH) as stream:

@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from api.live.clients import Client as StreamClient
-from api.live.connections import Streams
+from api.live.connections import Connections
+from api.live.listeners import Client as StreamClient
 from api.settings import Settings
 from tests.api.streams import ALICE, PATH
 from tests.support.events import listening
@@ -59,7 +59,7 @@ async def test_stopping_ends_streams_promptly_and_whole(settings: Settings) -> N
 
 
 async def test_who_comes_while_the_process_stops_is_told_to_come_back_and_not_to_give_up() -> None:
-    streams = Streams(
+    streams = Connections(
         limit=1,
         buffer_bytes=1000,
         send_seconds=1,

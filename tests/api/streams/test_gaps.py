@@ -9,8 +9,8 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from api.live.broker import Topic
-from api.live.event_id import Feedpoint
-from api.live.replay import History, Turn
+from api.live.event_id import EventId
+from api.live.replay import Replay, Slice
 from api.settings import Settings
 from tests.api.streams import ALICE, BOB, PATH
 from tests.support.events import listening
@@ -53,9 +53,9 @@ async def test_what_kafka_no_longer_holds_is_told_as_a_gap(settings: Settings, w
 async def test_what_expires_while_a_client_catches_up_is_told_as_a_gap(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr("api.live.replay._TURN_FRAMES", 30)
+    monkeypatch.setattr("api.live.replay._SLICE_FRAMES", 30)
     monkeypatch.setattr("api.live.catch_up._NEAR", 20)
-    gate = _gate_after_the_first_turn(monkeypatch)
+    gate = _gate_after_the_first_slice(monkeypatch)
     many, number = [made(ALICE, n, flag=FLAG) for n in range(101)], partition_of(ALICE)
     topic = settings.scored_topic if path == PATH else settings.anomalies_topic
     async with Worker(settings.kafka, topic) as worker, serving(settings) as client:
@@ -77,20 +77,18 @@ async def test_what_expires_while_a_client_catches_up_is_told_as_a_gap(
             assert await stream.rows(41) == [one.shown for one in many[60:]]
 
 
-def _gate_after_the_first_turn(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Every turn of history but the first waits until this event is set."""
-    gate, read = asyncio.Event(), History.read
-    turns: list[Feedpoint] = []
+def _gate_after_the_first_slice(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Every slice but the first waits until this event is set."""
+    gate, read = asyncio.Event(), Replay.read
+    slices: list[EventId] = []
 
-    async def gated(
-        self: History, topic: Topic, start: Feedpoint, until: Feedpoint, key: bytes | None
-    ) -> Turn:
-        turns.append(start)
-        if len(turns) > 1:
+    async def gated(self: Replay, topic: Topic, start: EventId, until: EventId, key: bytes | None) -> Slice:
+        slices.append(start)
+        if len(slices) > 1:
             await gate.wait()
         return await read(self, topic, start, until, key)
 
-    monkeypatch.setattr(History, "read", gated)
+    monkeypatch.setattr(Replay, "read", gated)
     return gate
 
 

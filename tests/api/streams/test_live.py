@@ -1,4 +1,4 @@
-"""Streams of what comes now."""
+"""Connections of what comes now."""
 
 import asyncio
 import re
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from api.live.broker import Broker
-from api.live.clients import Frame
 from api.live.event_id import parse
+from api.live.listeners import Frame
 from api.settings import Settings
 from tests.api.streams import ALICE, BOB, FEED_WAIT, PATH
 from tests.support.events import listening

@@ -2,8 +2,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from api.live.audience import Audience, Subscription
-from api.live.clients import Client, Frame
+from api.live.listeners import Client, Frame, Listeners, Subscription
 
 
 class Transport:
@@ -114,7 +113,7 @@ def test_a_client_that_reads_nothing_of_what_waits_is_cut_off_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("api.live.clients.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("api.live.listeners.time.monotonic", lambda: now[0])
     transport, cut = Transport(), Cut()
     client = client_of(transport, 1000, cut)
     for read in (0, 10, 1, 0):  # as long as it reads anything, it stays
@@ -129,24 +128,24 @@ def test_a_client_that_reads_nothing_of_what_waits_is_cut_off_after_a_while(
 
 
 def test_a_record_reaches_those_of_its_key_and_those_of_all() -> None:
-    audience = Audience()
+    listeners = Listeners()
     client = client_of(Transport())
     mine, others, everything = (Subscription(key, client) for key in (b"mine", b"others", None))
-    with audience.joined(mine), audience.joined(others), audience.joined(everything):
-        assert set(audience.of(b"mine")) == {mine, everything}
-        assert audience.of(b"nobody's") == (everything,)
-        assert audience.of(None) == (everything,)
-        assert set(audience.everyone()) == {mine, others, everything}
-    assert audience.of(b"mine") == ()
+    with listeners.joined(mine), listeners.joined(others), listeners.joined(everything):
+        assert set(listeners.of(b"mine")) == {mine, everything}
+        assert listeners.of(b"nobody's") == (everything,)
+        assert listeners.of(None) == (everything,)
+        assert set(listeners.everyone()) == {mine, others, everything}
+    assert listeners.of(b"mine") == ()
 
 
 def test_leaving_keeps_the_others_of_the_same_key() -> None:
-    audience = Audience()
+    listeners = Listeners()
     first, second = (Subscription(b"k", client_of(Transport())) for _ in range(2))
-    with audience.joined(first):
-        with audience.joined(second):
-            audience.discard(second)
-        assert audience.of(b"k") == (first,)
+    with listeners.joined(first):
+        with listeners.joined(second):
+            listeners.discard(second)
+        assert listeners.of(b"k") == (first,)
 
 
 class Key(bytes):
@@ -162,15 +161,15 @@ class Key(bytes):
 
 
 def test_no_stranger_is_looked_at_for_a_record() -> None:
-    audience = Audience()
+    listeners = Listeners()
     client = client_of(Transport())
     mine, everything = Subscription(Key(b"mine"), client), Subscription(None, client)
     with ExitStack() as stack:
         for one in (mine, everything, *(Subscription(Key(b"%d" % n), client) for n in range(1000))):
-            stack.enter_context(audience.joined(one))
+            stack.enter_context(listeners.joined(one))
         Key.compared = 0
-        assert set(audience.of(Key(b"mine"))) == {mine, everything}
-        assert audience.of(Key(b"nobody's")) == (everything,)
-        audience.discard(mine)
-        assert audience.of(Key(b"mine")) == (everything,)
+        assert set(listeners.of(Key(b"mine"))) == {mine, everything}
+        assert listeners.of(Key(b"nobody's")) == (everything,)
+        listeners.discard(mine)
+        assert listeners.of(Key(b"mine")) == (everything,)
         assert Key.compared < 10

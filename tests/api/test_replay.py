@@ -3,8 +3,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from api.live.broker import Broker
-from api.live.event_id import Feedpoint
-from api.live.replay import History, Turn
+from api.live.event_id import EventId
+from api.live.replay import Replay, Slice
 from api.settings import Settings
 from tests.support.rows import Made, Worker, made, partition_of, user
 
@@ -19,16 +19,16 @@ async def broker(settings: Settings) -> AsyncIterator[Broker]:
     await one.close()
 
 
-async def turns(broker: Broker, name: str, key: bytes | None) -> list[Turn]:
+async def slices(broker: Broker, name: str, key: bytes | None) -> list[Slice]:
     """All of the topic's past."""
     topic, ends = await broker.topic(name), await broker.ends(name)
-    history, got = History(broker, readers=1), [Turn([], dict.fromkeys(ends, 0))]
+    replay, got = Replay(broker, readers=1), [Slice([], dict.fromkeys(ends, 0))]
     try:
         while got[-1].offsets != ends:
-            place = Feedpoint(topic.incarnation, got[-1].offsets)
-            got.append(await history.read(topic, place, Feedpoint(topic.incarnation, ends), key))
+            place = EventId(topic.incarnation, got[-1].offsets)
+            got.append(await replay.read(topic, place, EventId(topic.incarnation, ends), key))
     finally:
-        await history.close()
+        await replay.close()
     return got[1:]
 
 
@@ -45,9 +45,9 @@ async def test_a_turn_is_bounded_in_bytes_and_the_next_goes_on_after_it(
     assert partition_of(ALICE) != partition_of(BOB)
     many = [made(BOB if n % 10 == 0 else ALICE, n, meta_data={"long": "x" * 60_000}) for n in range(100)]
     await published(settings, many)
-    got = await turns(broker, settings.scored_topic, None if everyone else ALICE.encode())
-    assert all(sum(map(len, turn.frames)) < MIB + 61_000 for turn in got)
-    frames = b"".join(frame for turn in got for frame in turn.frames)
+    got = await slices(broker, settings.scored_topic, None if everyone else ALICE.encode())
+    assert all(sum(map(len, part.frames)) < MIB + 61_000 for part in got)
+    frames = b"".join(frame for part in got for frame in part.frames)
     for one in (ALICE, BOB):
         expected = [each.row for each in many if each.txn.user_id == one and (everyone or one == ALICE)]
         seen = [
@@ -58,6 +58,6 @@ async def test_a_turn_is_bounded_in_bytes_and_the_next_goes_on_after_it(
 
 async def test_short_rows_come_in_few_turns(settings: Settings, broker: Broker) -> None:
     await published(settings, [made(ALICE, n) for n in range(600)])
-    got = await turns(broker, settings.scored_topic, ALICE.encode())
-    assert sum(len(turn.frames) for turn in got) == 600
-    assert len([turn for turn in got if turn.frames]) <= 3
+    got = await slices(broker, settings.scored_topic, ALICE.encode())
+    assert sum(len(part.frames) for part in got) == 600
+    assert len([part for part in got if part.frames]) <= 3

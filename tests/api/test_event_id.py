@@ -2,14 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.live.event_id import Feedpoint, Missing, behind, incarnation_of, parse, settle
+from api.live.event_id import EventId, Missing, behind, incarnation_of, parse, settle
 
 OFFSETS = st.dictionaries(st.integers(0, 999), st.integers(0, 10**17), min_size=1, max_size=8)
 
 
 @given(OFFSETS)
 def test_an_id_brings_its_position_back(offsets: dict[int, int]) -> None:
-    point = Feedpoint("0a1b2c3d", offsets)
+    point = EventId("0a1b2c3d", offsets)
     assert parse(str(point)) == point
 
 
@@ -27,35 +27,35 @@ def test_other_ids_are_refused(text: str) -> None:
 
 
 def test_a_position_that_is_still_there_is_kept() -> None:
-    asked = Feedpoint("aa", {0: 5, 1: 9})
+    asked = EventId("aa", {0: 5, 1: 9})
     assert settle(asked, "aa", {0: 5, 1: 0}, {0: 8, 1: 9}) == (asked, [])
 
 
 def test_what_expired_is_missing_and_reading_goes_on_after_it() -> None:
-    point, missing = settle(Feedpoint("aa", {0: 2, 1: 7}), "aa", {0: 5, 1: 0}, {0: 8, 1: 9})
+    point, missing = settle(EventId("aa", {0: 2, 1: 7}), "aa", {0: 5, 1: 0}, {0: 8, 1: 9})
     assert point.offsets == {0: 5, 1: 7}
     assert missing == [Missing(0, 2, 5, "expired")]
 
 
 def test_a_position_that_never_was_makes_all_that_is_there_missing() -> None:
-    point, missing = settle(Feedpoint("aa", {0: 50}), "aa", {0: 3}, {0: 8})
+    point, missing = settle(EventId("aa", {0: 50}), "aa", {0: 3}, {0: 8})
     assert point.offsets == {0: 8}
     assert missing == [Missing(0, 3, 8, "beyond the end")]
 
 
 def test_an_id_of_another_topic_or_cluster_is_a_gap_whatever_its_offsets() -> None:
-    point, missing = settle(Feedpoint("bb", {0: 4}), "aa", {0: 3}, {0: 8})
-    assert point == Feedpoint("aa", {0: 8})
+    point, missing = settle(EventId("bb", {0: 4}), "aa", {0: 3}, {0: 8})
+    assert point == EventId("aa", {0: 8})
     assert missing == [Missing(0, 3, 8, "other topic")]
 
 
 def test_a_partition_added_later_is_read_from_its_beginning() -> None:
-    point, missing = settle(Feedpoint("aa", {0: 4}), "aa", {0: 0, 1: 2}, {0: 4, 1: 6})
+    point, missing = settle(EventId("aa", {0: 4}), "aa", {0: 0, 1: 2}, {0: 4, 1: 6})
     assert (point.offsets, missing) == ({0: 4, 1: 2}, [])
 
 
 def test_behind_counts_no_partition_that_is_ahead() -> None:
-    assert behind(Feedpoint("aa", {0: 9, 1: 1}), Feedpoint("aa", {0: 4, 1: 3})) == 2
+    assert behind(EventId("aa", {0: 9, 1: 1}), EventId("aa", {0: 4, 1: 3})) == 2
 
 
 def test_topics_and_clusters_have_incarnations_of_their_own() -> None:

@@ -1,0 +1,165 @@
+"""Who hears a feed: clients by the key that they listen to, and what waits for each of them.
+
+A live frame is made once, shared by all clients, and written to each client's transport at once, without a
+task or a queue in between. What a client has not read waits in its transport, bounded.
+"""
+
+import time
+from asyncio import WriteTransport
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Frame:
+    """The bytes of one event, as they are and as a chunk of an HTTP/1.1 answer; made once for all clients."""
+
+    __slots__ = ("chunk", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self.chunk = b"%x\r\n%b\r\n" % (len(raw), raw)
+
+
+class Client:
+    """Writes to one client, and cuts it off when too much waits for it or nothing is read for too long."""
+
+    __slots__ = (
+        "_chunked",
+        "_count_cut_off",
+        "_limit",
+        "_moved_at",
+        "_read",
+        "_sent",
+        "_transport",
+        "_wrote_at",
+        "gone",
+    )
+
+    def __init__(
+        self, transport: WriteTransport, *, chunked: bool, limit: int, count_cut_off: Callable[[], None]
+    ) -> None:
+        self._transport = transport
+        self._chunked = chunked
+        self._limit = limit
+        self._count_cut_off = count_cut_off
+        self._sent = 0
+        self._read = 0
+        self._moved_at = self._wrote_at = time.monotonic()
+        self.gone = False
+        """Cut off, or left: nothing more can be written."""
+
+    @property
+    def limit(self) -> int:
+        """How many bytes may wait."""
+        return self._limit
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long nothing was written."""
+        return time.monotonic() - self._wrote_at
+
+    def write(self, frame: Frame) -> bool:
+        """Writes the frame; False when the client has left, or is cut off as there was no room."""
+        if self._transport.is_closing():  # uvloop's would raise, and what is published is for others, too
+            self.gone = True
+            return False
+        if self._transport.get_write_buffer_size() > self._limit:
+            self.cut()
+            return False
+        data = frame.chunk if self._chunked else frame.raw
+        self._transport.write(data)
+        self._sent += len(data)
+        self._wrote_at = time.monotonic()
+        return True
+
+    def check(self, seconds: float) -> None:
+        """Cuts the client off if it has read nothing of what waits for it for so long."""
+        waiting = self._transport.get_write_buffer_size()
+        read, now = self._sent - waiting, time.monotonic()
+        if not waiting or read != self._read:
+            self._read, self._moved_at = read, now
+        elif now - self._moved_at >= seconds:
+            self.cut()
+
+    def cut(self) -> None:
+        """Ends the connection at once, with whatever the client has not read; idempotent."""
+        if not self.gone:
+            self.gone = True
+            self._count_cut_off()
+            self._transport.abort()
+
+    def part(self, last: Frame) -> None:
+        """Sends the last frame, if it reads; a client that does not would hold up the stop, and is let go."""
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
+        else:
+            self.write(last)
+
+
+class Subscription:
+    """A client that hears the records of one key (None: all).
+
+    Frames wait, bounded, while the client is still being sent the past; then it is written to directly.
+    """
+
+    __slots__ = ("_bytes", "_client", "_waiting", "key")
+
+    def __init__(self, key: bytes | None, client: Client) -> None:
+        self.key = key
+        self._client = client
+        self._waiting: list[Frame] | None = []
+        self._bytes = 0
+
+    def push(self, frame: Frame) -> bool:
+        """Sends a frame, or lets it wait; False if there is no room, and then the client is cut off."""
+        if self._waiting is None:
+            return self._client.write(frame)
+        if self._waiting and self._bytes + len(frame.raw) > self._client.limit:
+            self._client.cut()
+            return False
+        self._waiting.append(frame)
+        self._bytes += len(frame.raw)
+        return True
+
+    def take(self) -> bytes:
+        """What waits. When that is nothing, frames go to the client directly from now on.
+
+        Raises ConnectionError once the client was cut off: nothing may follow a hole.
+        """
+        if self._client.gone:
+            raise ConnectionAbortedError
+        taken, self._bytes = self._waiting, 0
+        self._waiting = [] if taken else None
+        return b"".join([frame.raw for frame in taken or ()])
+
+
+class Listeners:
+    """Subscriptions by key; the key None hears every record."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[bytes | None, set[Subscription]] = {}
+
+    @contextmanager
+    def joined(self, subscription: Subscription) -> Iterator[Subscription]:
+        """It is told of every record from now on, while inside."""
+        self._by_key.setdefault(subscription.key, set()).add(subscription)
+        try:
+            yield subscription
+        finally:
+            self.discard(subscription)
+
+    def discard(self, subscription: Subscription) -> None:
+        """It is told no more; idempotent."""
+        those = self._by_key.get(subscription.key, set())
+        those.discard(subscription)
+        if not those:
+            self._by_key.pop(subscription.key, None)
+
+    def of(self, key: bytes | None) -> tuple[Subscription, ...]:
+        """Those who hear a record with this key."""
+        everyone = self._by_key.get(None, ())
+        return (*everyone, *self._by_key.get(key, ())) if key is not None else tuple(everyone)
+
+    def everyone(self) -> list[Subscription]:
+        """All of them."""
+        return [subscription for those in self._by_key.values() for subscription in those]
