@@ -6,7 +6,6 @@ import logging
 import resource
 import signal
 import sys
-import time
 from contextlib import suppress
 
 import click
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 from api.app import create_app
 from api.settings import Settings
 from infra.runtime.event_loop import new_event_loop
+from infra.runtime.logs import RepeatFilter
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,6 @@ _STOP_SECONDS = 5.0
 _LINE_BYTES = 1 << 16
 _BACKLOG = 4096
 """All clients of a process that was restarted come back together."""
-_REPEAT_SECONDS = 30.0
 _OTHER_FILES = 256
 """Besides live clients: queries, and connections to Kafka, Postgres and Redis."""
 
@@ -99,31 +98,17 @@ def _url(address: tuple[str, int]) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class Sparing(logging.Filter):
-    """Libraries' messages: each wording once in a while, and no stack trace for a caller's nonsense."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._seconds = seconds
-        self._said: dict[tuple[str, object], float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to log it; may take its stack trace off."""
-        if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
-            record.exc_info = None
-        if record.name.startswith("api."):
-            return True
-        wording = (record.name, record.msg)
-        now = time.monotonic()
-        if now - self._said.get(wording, float("-inf")) < self._seconds:
-            return False
-        self._said[wording] = now
-        return True
+def _without_callers_tracebacks(record: logging.LogRecord) -> bool:
+    """Log what a caller sent that is no HTTP without a traceback: nothing here is at fault."""
+    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+        record.exc_info = None
+    return True
 
 
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handler.addFilter(Sparing(_REPEAT_SECONDS))
+    handler.addFilter(_without_callers_tracebacks)
+    handler.addFilter(RepeatFilter(lambda name: not name.startswith(("api.", "infra."))))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("aiokafka").setLevel(logging.WARNING)

@@ -6,10 +6,11 @@ find nothing to do for the others.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import asyncpg
+
+from infra.runtime.background import background
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +29,9 @@ class Upkeep:
         self._retention = retention
         self._seconds = seconds
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """It is done again and again while inside."""
-        task = asyncio.create_task(self._run(), name="upkeep of months")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Look after the months while the block runs."""
+        return background(self._run(), name="upkeep of months")
 
     async def _run(self) -> None:
         while True:

@@ -6,11 +6,10 @@ begins with what Kafka still knows of the last minutes.
 """
 
 import asyncio
-import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 
 import msgspec
@@ -24,16 +23,15 @@ from api.dashboard.refused import Refusals
 from api.dashboard.workers import Group
 from api.live.broker import Broker
 from api.web.problems import Unavailable
-
-log = logging.getLogger(__name__)
+from infra.runtime.background import OnDemand, background
 
 _EACH_SECONDS = 1.0
 _PAST_SECONDS = 300
 _PAST_STEP_SECONDS = 5
 _NEWEST_REFUSED = 10_000
 _POLL_MILLISECONDS = 100
-_RETRY_SECONDS = 1.0
 _NO_KAFKA = "Kafka does not answer."
+_AWAY = (Unavailable, KafkaError, OSError)
 
 
 class _Identified(msgspec.Struct):
@@ -65,11 +63,9 @@ class Pulse:
         self._broker = broker
         self._group = group
         self._topics = topics
-        self._linger_seconds = linger_seconds
         self._start_seconds = start_seconds
         self._now = now
-        self._asked_at = float("-inf")
-        self._wanted = asyncio.Event()
+        self._watching = OnDemand("dashboard", self._watch, transient=_AWAY, linger_seconds=linger_seconds)
         self._looking = asyncio.Event()
         self._ledger = Ledger(samples=_PAST_SECONDS)
         self._refusals = Refusals(complete=True)
@@ -88,52 +84,18 @@ class Pulse:
         return self._refusals.page()
 
     async def _look(self) -> None:
-        self._asked_at = time.monotonic()
-        self._wanted.set()
         try:
-            async with asyncio.timeout(self._start_seconds):
-                await self._looking.wait()
+            with self._watching.in_use():
+                async with asyncio.timeout(self._start_seconds):
+                    await self._looking.wait()
         except TimeoutError:
             raise Unavailable("kafka", _NO_KAFKA) from None
 
     # --- Looking -----------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Questions are answered while inside."""
-        task = asyncio.create_task(self._run(), name="pulse")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-
-    async def _run(self) -> None:
-        """Looks whenever somebody asks; an outage is logged once."""
-        failing = False
-        while True:
-            await self._wanted.wait()
-            try:
-                await self._watch()
-            except (Unavailable, KafkaError, OSError) as error:
-                if not failing:
-                    log.warning("pulse is without Kafka: %s", type(error).__name__)
-                failing = True
-            except Exception:
-                log.exception("pulse failed, and starts again")
-            else:
-                failing = False
-                continue
-            finally:
-                self._looking.clear()
-            await asyncio.sleep(_RETRY_SECONDS)
-            self._rest_if_unwanted()
-
-    def _rest_if_unwanted(self) -> bool:
-        if time.monotonic() - self._asked_at < self._linger_seconds:
-            return False
-        self._wanted.clear()
-        return True
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Questions are answered while the block runs."""
+        return background(self._watching.run(), name="pulse")
 
     async def _watch(self) -> None:
         async with AsyncExitStack() as stack:
@@ -143,8 +105,10 @@ class Pulse:
             stack.push_async_callback(consumer.stop)
             await self._remember(consumer)
             await self._locate()
+            stack.callback(self._looking.clear)
             self._looking.set()
-            while not self._rest_if_unwanted():
+            while self._watching.wanted:
+                self._watching.succeeded()
                 flags = await self._read_for(consumer, _EACH_SECONDS)
                 produced = await self._produced(origins, flags)
                 arrived, scored = await self._locate()

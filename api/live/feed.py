@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from urllib.parse import urlencode
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -22,7 +23,7 @@ from api.live.frames import event, named_event
 from api.live.listeners import Client, Frame, Listeners, Subscription
 from api.live.replay import Replay, Slice
 from api.web.problems import Unavailable
-from infra.runtime.coalesced import Together, asked
+from infra.runtime.coalesced import Coalesced
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +76,8 @@ class Feed:
         self._wanted = asyncio.Event()
         self._live = asyncio.Event()
         self._moved = asyncio.Event()
-        self._asking: asyncio.Task[dict[int, int]] | None = None
-        self._bounds = Together(self._ask_bounds)
+        self._ends = Coalesced(partial(broker.ends, topic))
+        self._bounds = Coalesced(self._ask_bounds)
         self._known: Topic | None = None
         self._offsets: dict[int, int] = {}
 
@@ -220,18 +221,12 @@ class Feed:
             self._left_at = time.monotonic()
 
     async def _started(self) -> None:
-        await self._kafka_answers()
+        await self._ends.answer()
         try:
             async with asyncio.timeout(self.pace.start_seconds):
                 await self._live.wait()
         except TimeoutError:
             raise Unavailable("kafka", "Kafka does not answer.") from None
-
-    async def _kafka_answers(self) -> None:
-        """Raises Unavailable when it does not. Clients that come together ask once."""
-        if self._asking is None or self._asking.done():
-            self._asking = asked(self._broker.ends(self.name))
-        await asyncio.shield(self._asking)
 
     def joined(self, key: bytes | None, client: Client) -> AbstractContextManager[Subscription]:
         """What is new is written to the client while inside, or waits until its subscription is taken."""

@@ -1,7 +1,5 @@
 """What the dashboard's routes do once their parameters are read."""
 
-import asyncio
-import time
 from typing import Any
 
 import msgspec
@@ -13,6 +11,7 @@ from api.dashboard.workers import Group
 from api.live.broker import Broker
 from api.reading.database import Database
 from api.routes import parameters as inputs
+from infra.runtime.coalesced import Coalesced
 
 _KEPT_SECONDS = 1.0
 _SUGGESTED = 10
@@ -38,8 +37,7 @@ class Data:
         self._database = database
         self._source = source
         self._rule = rule
-        self._asking = asyncio.Lock()
-        self._workers: tuple[float, Workers] | None = None
+        self._workers = Coalesced(self._ask_workers, max_age=_KEPT_SECONDS)
 
     async def pulse(self, _request: web.Request, query: inputs.After) -> web.Response:
         """Rates and lag."""
@@ -51,13 +49,10 @@ class Data:
 
     async def workers(self, _request: web.Request, _: inputs.Nothing) -> web.Response:
         """Who holds which partitions, asked of Kafka at most once a second."""
-        async with self._asking:
-            kept = self._workers
-            if kept is None or time.monotonic() - kept[0] > _KEPT_SECONDS:
-                partitions = sorted(await self._broker.ends(self._source))
-                kept = (time.monotonic(), await self._group.workers(partitions))
-                self._workers = kept
-        return _json(kept[1])
+        return _json(await self._workers.answer())
+
+    async def _ask_workers(self) -> Workers:
+        return await self._group.workers(sorted(await self._broker.ends(self._source)))
 
     async def rule(self, _request: web.Request, _: inputs.Nothing) -> web.Response:
         """What a transaction is compared with."""

@@ -1,37 +1,63 @@
-"""Failures that pass by themselves are tried again in place, for a bounded time."""
+"""Transient errors are retried with backoff."""
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-FIRST_DELAY = 0.05
-LONGEST_DELAY = 5.0
+
+class Backoff:
+    """The waits between attempts, in seconds: doubled from `first` up to `longest`.
+
+    Each is cut at random by up to a half, so that several processes do not come back at one moment.
+    """
+
+    def __init__(self, first: float = 0.05, longest: float = 5.0) -> None:
+        self._first = self._next = first
+        self._longest = longest
+
+    @property
+    def next(self) -> float:
+        """The next wait, at the most."""
+        return self._next
+
+    def reset(self) -> None:
+        """Begin with the first wait again: an attempt succeeded."""
+        self._next = self._first
+
+    async def wait(self) -> None:
+        """Wait, and make the wait after this one longer."""
+        delay, self._next = self._next, min(2 * self._next, self._longest)
+        await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - jitter
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it came of: aiokafka's sender wraps what ended it, once or twice."""
+    """The error and its causes: aiokafka's sender wraps what ended it, once or twice."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
 async def retried(
-    attempt: Callable[[], Awaitable[T]], passes: Callable[[Exception], bool], *, what: str, within: float
+    attempt: Callable[[], Awaitable[T]],
+    is_transient: Callable[[Exception], bool],
+    *,
+    what: str,
+    within: float = math.inf,
 ) -> T:
-    """The attempt's result. A failure that `passes` is tried again, with backoff, for `within` seconds."""
-    clock = asyncio.get_running_loop().time
-    deadline, delay = clock() + within, FIRST_DELAY
+    """The attempt's result; transient errors are retried with backoff, for `within` seconds."""
+    clock, backoff = asyncio.get_running_loop().time, Backoff()
+    deadline = clock() + within
     while True:
         try:
             return await attempt()
         except Exception as error:
-            if not passes(error) or clock() + delay > deadline:
+            if not is_transient(error) or clock() + backoff.next > deadline:
                 raise
-            logger.warning("%s: %s: %s; trying again in %.1f s", what, type(error).__name__, error, delay)
-        await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - jitter
-        delay = min(2 * delay, LONGEST_DELAY)
+            log.warning("%s: %s: %s; trying again in %.1f s", what, type(error).__name__, error, backoff.next)
+        await backoff.wait()

@@ -2,37 +2,20 @@
 
 import gc
 import logging
-import math
 import os
 import signal
 import threading
-import time
 
 import faust
 
+from infra.runtime.logs import RepeatFilter
+
 logger = logging.getLogger(__name__)
 
-REPEAT_SECONDS = 30
 EXIT_STUCK = 70  # EX_SOFTWARE
 # A batch in flight is tens of thousands of objects without cycles, which Python's usual 700 has
 # the cycle collector walk over and over: a fifth of the worker's time.
 GARBAGE_THRESHOLDS = (200_000, 20, 20)
-
-
-class Sparing(logging.Filter):
-    """Lets a library's message of one wording through once in a while."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said: dict[tuple[str, object], float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to log it."""
-        wording, now = (record.name, record.msg), time.monotonic()
-        if record.name.startswith("aiokafka") and now - self._said.get(wording, -math.inf) < REPEAT_SECONDS:
-            return False
-        self._said[wording] = now
-        return True
 
 
 class BoundedWorker(faust.Worker):  # type: ignore[misc]
@@ -42,10 +25,10 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]
     """
 
     def on_setup_root_logger(self, logger: logging.Logger, _level: int) -> None:
-        """Spare the log: aiokafka says the same of every connection, many times a second."""
+        """Limit what aiokafka repeats."""
         logging.getLogger("aiokafka").setLevel(logging.WARNING)
         for handler in logger.handlers:
-            handler.addFilter(Sparing())
+            handler.addFilter(RepeatFilter(lambda name: name.startswith("aiokafka")))
 
     async def on_first_start(self) -> None:
         """Keep the cycle collector off what a batch is made of."""

@@ -1,6 +1,5 @@
 """Windows as Redis has them: for each user a hash, and the list of the last amounts, newest first."""
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -9,13 +8,13 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from infra.runtime.retry import retried
 from schemas.money import amount_text
 from stream_app.window import Window
 
 logger = logging.getLogger(__name__)
 
 CHUNK_USERS = 500
-FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0
 
 # ARGV[1] of both scripts: MessagePack of an array for each window, as `_described` makes it. Ten arguments a
 # window, its keys among them, would cost the worker twice as much.
@@ -67,18 +66,10 @@ class RedisWindows:
 
     async def write(self, windows: Mapping[str, Window]) -> None:
         """Write some; while Redis is away, try again with backoff."""
-        delay = FIRST_DELAY
-        while True:
-            try:
-                await self._write(windows)
-            except ResponseError as error:
-                await self._one_by_one(windows, error)
-            except (RedisError, OSError) as error:
-                logger.warning("Redis mirror: %s; trying again in %.1f s", error, delay)
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, LONGEST_DELAY)
-                continue
-            return
+        try:
+            await retried(lambda: self._write(windows), _is_transient, what="Redis mirror")
+        except ResponseError as error:
+            await self._one_by_one(windows, error)
 
     async def write_all(self, windows: Iterable[tuple[str, Window]]) -> int:
         """Write many, at the pace that Redis takes them; how many there were."""
@@ -108,6 +99,10 @@ class RedisWindows:
         if not self.refused:
             logger.warning("Redis mirror: refused of %s: %s", *windows, error)
         self.refused += 1
+
+
+def _is_transient(error: Exception) -> bool:
+    return isinstance(error, (RedisError, OSError)) and not isinstance(error, ResponseError)
 
 
 def _described(user: str, window: Window, amounts: Iterable[int]) -> Described:

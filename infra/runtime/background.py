@@ -1,0 +1,91 @@
+"""Tasks that run beside others: for as long as a block, or for as long as somebody needs them."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from infra.runtime.retry import Backoff
+
+log = logging.getLogger(__name__)
+
+_FIRST_WAIT = 0.2
+
+
+@asynccontextmanager
+async def background(work: Coroutine[Any, Any, object], *, name: str) -> AsyncIterator[None]:
+    """Run a coroutine while the block runs; at its end it is cancelled, and its end awaited."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+class OnDemand:
+    """Work that runs while somebody uses what it brings, and for `linger_seconds` after the last use.
+
+    `work` returns once it is no longer `wanted`. Until then its errors start it again, with backoff: those of
+    `transient` kinds are expected and logged once an outage, others with their traceback.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], Awaitable[None]],
+        *,
+        transient: tuple[type[Exception], ...],
+        linger_seconds: float,
+    ) -> None:
+        self._name = name
+        self._work = work
+        self._transient = transient
+        self._linger_seconds = linger_seconds
+        self._backoff = Backoff(_FIRST_WAIT)
+        self._failing = False
+        self._wake = asyncio.Event()
+        self._used_at = 0.0
+        self.users = 0
+        """How many use it now."""
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Have it run while the block runs."""
+        self.users += 1
+        self._wake.set()
+        try:
+            yield
+        finally:
+            self.users -= 1
+            self._used_at = time.monotonic()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody uses it, or has until a moment ago."""
+        return self.users > 0 or time.monotonic() - self._used_at < self._linger_seconds
+
+    def succeeded(self) -> None:
+        """Take note that the work goes well: its next error is the first of another outage."""
+        self._failing = False
+        self._backoff.reset()
+
+    async def run(self) -> None:
+        """Run the work whenever it is wanted, until cancelled."""
+        while True:
+            await self._wake.wait()
+            try:
+                await self._work()
+            except self._transient as error:
+                if not self._failing:
+                    log.warning("%s: %s; trying again until it works", self._name, type(error).__name__)
+            except Exception:
+                log.exception("%s failed, and starts again", self._name)
+            else:
+                if not self.wanted:
+                    self._wake.clear()
+                continue
+            self._failing = True
+            await self._backoff.wait()
