@@ -20,7 +20,8 @@ from api.reading.database import Chunk, Database, _next_rows
 from api.reading.statements import Filters
 from api.settings import Settings
 from api.web.accept import preferred
-from tests.integration.test_api_process import listening
+from tests.support.api_process import listening
+from tests.support.postgres import locked
 from tests.support.rows import FLAG, made, store, user
 from tests.support.serving import PATIENCE, Client, serving
 
@@ -274,18 +275,6 @@ def test_the_next_stretch_looks_at_what_should_fit_and_at_less_where_rows_come_s
 ) -> None:
     chunk = Chunk(text, seen, seen, RowKey(datetime(2018, 4, 1, tzinfo=UTC), ALICE))
     assert _next_rows(chunk, 1000, seconds) == following
-
-
-@asynccontextmanager
-async def locked(database: str, *tables: str) -> AsyncIterator[asyncpg.Connection]:
-    """Nobody else can read these tables while inside."""
-    connection = await asyncpg.connect(database, server_settings={"lock_timeout": "5s"})
-    try:
-        async with connection.transaction():
-            await connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
-            yield connection
-    finally:
-        await connection.close()
 
 
 async def waits_since(locking: asyncpg.Connection, *, unlike: datetime | None) -> datetime:

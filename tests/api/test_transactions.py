@@ -14,7 +14,7 @@ from api.reading.cursors import RowKey
 from api.reading.database import Database
 from api.reading.statements import Filters, chunk_statement, page_statement, rows_statement
 from api.settings import Settings
-from tests.api.test_exports import locked
+from tests.support.postgres import locked
 from tests.support.rows import FLAG, START, Made, made, store, user
 from tests.support.serving import Client, serving
 

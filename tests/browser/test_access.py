@@ -8,22 +8,9 @@ from playwright.async_api import Browser, expect
 
 from tests.support.browser.chromium import Visit, visiting
 from tests.support.browser.site import Site
-from tests.support.rows import FLAG, made, user
+from tests.support.browser.views import SETTLED, VIEWS, filled
 
-VIEWS = {"live": "", "users": "/users", "user": f"/users/{user()}?from_date=2018-01-01", "health": "/health"}
 WIDTHS = (360, 1280, 2560)
-SETTLED = {
-    "live": "#feed li",
-    "users": "#recent li",
-    "user": "#chart-amounts .main-svg",
-    "health": '[data-service="kafka"][data-state="up"]',
-}
-
-
-async def filled(site: Site) -> None:
-    rows = [made(user(), number, meta_data={"shop": "one"}) for number in range(30)]
-    await site.store(*rows, made(user(), 30, hundredths=9_999_999_999_999, flag=FLAG))
-    await site.mirror(user(), [1230] * 20)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

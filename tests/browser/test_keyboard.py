@@ -6,9 +6,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from playwright.async_api import Page, expect
 
-from tests.browser.test_access import SETTLED, VIEWS, filled
 from tests.support.browser.chromium import Visit
 from tests.support.browser.site import Site
+from tests.support.browser.views import SETTLED, VIEWS, filled
 
 MOST = 200
 """Presses: more than any view here has places to stop at."""

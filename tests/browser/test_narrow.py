@@ -7,9 +7,9 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.test_access import VIEWS, filled
 from tests.support.browser.chromium import visiting
 from tests.support.browser.site import Site
+from tests.support.browser.views import VIEWS, filled
 from tests.support.rows import FLAG, Worker, made, user
 
 WIDTH = 360

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.browser.screenshots import DOCS, PICTURES
+from tests.support.browser.screenshots import DOCS, PICTURES
 
 
 def test_the_pictures_are_those_that_are_taken_and_each_is_in_the_readme() -> None:

@@ -2,15 +2,12 @@
 
 import asyncio
 import base64
-import os
 import re
 import resource
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
@@ -18,62 +15,15 @@ import pytest
 from yarl import URL
 
 from api.reading.cursors import Cursors, RowKey
+from tests.support.api_process import SECONDS, TXNWATCH, Running, ended, listening, started
 from tests.support.rows import made, store, user
 
-TXNWATCH = Path(sys.executable).parent / "txnwatch"
-API: tuple[Path | str, ...] = (TXNWATCH, "api")
-SECONDS = 20
 HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 USER = user(1)
 EVENT_ID = "0a1b2c3d.0-1"
 OF_ITSELF = " api.partitions: "
 """Lines of no request: months are made while the test runs."""
 SQL = "%27%20OR%201=1;--"
-
-
-@dataclass(slots=True)
-class Running:
-    """A process that listens, and what it said until then."""
-
-    process: asyncio.subprocess.Process
-    url: str
-    said: str
-
-
-async def started(
-    environment: dict[str, str], folder: Path, *arguments: str, program: tuple[Path | str, ...] = API
-) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *program, *arguments, cwd=folder, env={"PATH": os.environ["PATH"], **environment},
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-
-
-@asynccontextmanager
-async def listening(
-    environment: dict[str, str], folder: Path, *arguments: str, program: tuple[Path | str, ...] = API
-) -> AsyncIterator[Running]:
-    process = await started(environment, folder, *arguments, program=program)
-    try:
-        assert process.stderr is not None
-        said = b""
-        async with asyncio.timeout(SECONDS):
-            while not (found := re.search(rb"listening on (http://\S+)", said)):
-                line = await process.stderr.readline()
-                assert line, said
-                said += line
-        yield Running(process, found[1].decode(), said.decode())
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def ended(process: asyncio.subprocess.Process) -> tuple[int, str]:
-    async with asyncio.timeout(SECONDS):
-        _, said = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, said.decode()
 
 
 async def test_it_serves_and_a_signal_ends_it_and_its_streams(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_api_process import listening
+from tests.support.api_process import listening
 from tests.support.rows import FLAG, START, made, store, user
 
 CHECKS = (

@@ -4,8 +4,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from tests.integration.test_worker import ended
-from tests.support.installation import Installation, until
+from tests.support.installation import Installation, ended, until
 from tests.support.serving import DEAD, serving, settings_from
 from tests.support.traffic import traffic
 

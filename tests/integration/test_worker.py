@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from schemas.scored import amount_text
-from tests.support.installation import Installation, json_of, twice_or_more, until
+from tests.support.installation import Installation, ended, json_of, twice_or_more, until
 from tests.support.oracle import Expected, replay
 from tests.support.services import free_port
 from tests.support.traffic import Sent, traffic
@@ -41,12 +40,6 @@ async def assert_outcome(installation: Installation, transactions: Sequence[Sent
 
 async def _mirrors(installation: Installation, newest_first: dict[str, list[str]]) -> bool:
     return await installation.mirrored() == newest_first
-
-
-async def ended(worker: subprocess.Popen[bytes]) -> int:
-    """Stop the worker as an operator does; its exit code."""
-    worker.send_signal(signal.SIGTERM)
-    return await asyncio.to_thread(worker.wait, 20)
 
 
 async def test_each_transaction_ends_in_every_place_it_belongs_in(installation: Installation) -> None:

@@ -187,6 +187,12 @@ class Installation:
             return response.status, await response.text()
 
 
+async def ended(worker: subprocess.Popen[bytes]) -> int:
+    """Stop the worker as an operator does; its exit code."""
+    worker.send_signal(signal.SIGTERM)
+    return await asyncio.to_thread(worker.wait, 20)
+
+
 def json_of(records: Sequence[ConsumerRecord[bytes, bytes]]) -> list[dict[str, Any]]:
     """The records' values as JSON."""
     return [json.loads(record.value or b"null") for record in records]

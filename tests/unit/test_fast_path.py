@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from schemas import fast_path
 from schemas.transaction import Decoder, Refused, Transaction
+from tests.support.messages import message
 from tests.support.traffic import Sent, traffic
-from tests.unit.test_transaction import message
 
 NOW_MS = 1_800_000_000_000
 DECODER = Decoder(max_bytes=2000)

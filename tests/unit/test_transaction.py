@@ -13,29 +13,13 @@ from schemas.money import parse_amount
 from schemas.scored import encode_scored
 from schemas.strict_json import MAX_DEPTH
 from schemas.transaction import REASONS, Decoder, Reason, Refused, Transaction
+from tests.support.messages import DATE, ID, USER, message
 
-ID = "f06a72cf-e094-50a7-b663-8929e421dd6f"
-USER = "1e145f1e-f2e1-512a-aebb-35bb6597e178"
-DATE = "2018-04-01T00:00:31Z"
 RECORD_MS = 1522540831000  # the same moment
 DAY_MS = 86_400_000
 FIRST = datetime.min.replace(tzinfo=UTC)
 LAST = datetime.max.replace(tzinfo=UTC)
 DECODER = Decoder()
-
-
-def message(**changed: str | None) -> bytes:
-    """A valid message, with fields given as JSON text, or None for absent, in place of its own."""
-    usual = {
-        "id": f'"{ID}"',
-        "user_id": f'"{USER}"',
-        "amount": '"57.16"',
-        "currency": '"EUR"',
-        "txn_date": f'"{DATE}"',
-        "status": '"paid"',
-    }
-    shown = [f'"{name}":{value}' for name, value in {**usual, **changed}.items() if value is not None]
-    return f"{{{','.join(shown)}}}".encode()
 
 
 def decode(value: bytes, key: bytes | None = USER.encode(), timestamp_ms: int = RECORD_MS) -> Transaction:

@@ -8,10 +8,10 @@ from aiokafka import AIOKafkaConsumer
 
 from api.live.broker import Broker
 from api.settings import Settings
-from tests.api.streams import ALICE, BOB, CAROL, FEED_WAIT, PATH
 from tests.support.events import listening
 from tests.support.rows import FLAG, Worker, made
 from tests.support.serving import Client, serving
+from tests.support.streams import ALICE, BOB, CAROL, FEED_WAIT, PATH
 
 
 @pytest.mark.parametrize("by_header", [True, False])

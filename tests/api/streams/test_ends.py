@@ -13,10 +13,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from api.live.connections import Connections
 from api.live.listeners import Client as StreamClient
 from api.settings import Settings
-from tests.api.streams import ALICE, PATH
 from tests.support.events import listening
 from tests.support.rows import Worker, made
 from tests.support.serving import PATIENCE, Client, counted, serving, until
+from tests.support.streams import ALICE, PATH
 
 
 async def test_a_client_that_does_not_read_is_cut_off_alone(settings: Settings, worker: Worker) -> None:

@@ -12,10 +12,10 @@ from api.live.broker import Topic
 from api.live.event_id import EventId
 from api.live.replay import Replay, Slice
 from api.settings import Settings
-from tests.api.streams import ALICE, BOB, PATH
 from tests.support.events import listening
 from tests.support.rows import FLAG, START, Worker, made, partition_of, store
 from tests.support.serving import Client, serving
+from tests.support.streams import ALICE, BOB, PATH
 
 
 async def expire(settings: Settings, topic: str, number: int, before: int) -> None:

@@ -12,10 +12,10 @@ from api.live.broker import Broker
 from api.live.event_id import parse
 from api.live.listeners import Frame
 from api.settings import Settings
-from tests.api.streams import ALICE, BOB, FEED_WAIT, PATH
 from tests.support.events import listening
 from tests.support.rows import FLAG, Worker, made, partition_of, store
 from tests.support.serving import PATIENCE, Client, counted, serving, until
+from tests.support.streams import ALICE, BOB, FEED_WAIT, PATH
 
 
 async def test_a_stream_starts_with_a_comment_when_to_retry_and_where_it_is(client: Client) -> None:

@@ -10,10 +10,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from api.live.broker import Broker
 from api.live.event_id import parse
 from api.settings import Settings
-from tests.api.streams import ALICE, PATH
 from tests.support.events import listening
 from tests.support.rows import Worker, made
 from tests.support.serving import PATIENCE, serving
+from tests.support.streams import ALICE, PATH
 
 
 @pytest.fixture

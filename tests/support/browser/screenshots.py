@@ -1,6 +1,6 @@
 """Takes the pictures in docs/: real services, a real worker, made-up traffic from fixed seeds.
 
-.venv/bin/python -m tests.browser.screenshots
+.venv/bin/python -m tests.support.browser.screenshots
 """
 
 import asyncio
@@ -30,7 +30,7 @@ def there(selector: str) -> str:
     return f"document.querySelector('{selector}')"
 
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 SIZE = {"width": 1280, "height": 800}
 # Traffic that is always there, and waves on top of it: (seed, users, a second, seconds).
 ALWAYS = (1, 12, 20)
