@@ -1,7 +1,6 @@
 """Fixtures that every folder of tests shares."""
 
 import random
-import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from infra.embedded.cluster import Addresses
 from infra.runtime.settings import Settings
+from tests.support import ending
 from tests.support.services import (
     Choice,
     choose,
@@ -59,11 +59,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the services and the fault runs' seed once, before any test."""
-    # Started in the background, this process ignores Ctrl-C, and so would every process under test.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    ending.install()
     config.stash[_CHOICE] = choose()
     if config.option.faults_seed is None:
         config.option.faults_seed = random.SystemRandom().randrange(10**6)
+
+
+def pytest_runtest_setup() -> None:
+    """Install the handlers again: a command that runs in this process leaves the default ones."""
+    ending.install()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -1,0 +1,100 @@
+"""A session of tests that a signal ends leaves nothing running."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 120
+SESSION = """
+import asyncio, json, os, subprocess, sys, time
+from pathlib import Path
+
+import pytest
+
+from infra.embedded import cluster
+from tests.support.services import embedded_datadir
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def services():
+    with embedded_datadir() as datadir:
+        cluster.up(datadir)
+        yield datadir, [status.pid for status in cluster.status(datadir).values()]
+
+
+@pytest.fixture
+def child():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def begun(services, child):
+    datadir, pids = services
+    (HERE / "new").write_text(json.dumps({"datadir": str(datadir), "pids": [*pids, child]}))
+    (HERE / "new").rename(HERE / "begun")
+
+
+async def test_that_awaits(services, child):
+    begun(services, child)
+    await asyncio.Event().wait()
+
+
+def test_that_sleeps(services, child):
+    begun(services, child)
+    time.sleep(3600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "test"), [(signal.SIGTERM, "test_that_awaits"), (signal.SIGHUP, "test_that_sleeps")]
+)
+def test_a_signal_ends_the_session_and_all_that_it_started(
+    ending: signal.Signals, test: str, tmp_path: Path
+) -> None:
+    (tmp_path / "test_session.py").write_text(SESSION)
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
+    command += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path), str(tmp_path), "-k", test]
+    with (
+        (tmp_path / "output").open("w+") as output,
+        subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT) as session,
+    ):
+        started: dict[str, Any] = json.loads(text_of(tmp_path / "begun", session))
+        processes = [psutil.Process(pid) for pid in started["pids"]]
+        processes += [child for process in processes for child in process.children(recursive=True)]
+
+        for _ in range(2):  # as `timeout` does
+            session.send_signal(ending)
+        session.wait(SECONDS)
+
+        assert session.returncode == pytest.ExitCode.INTERRUPTED, (tmp_path / "output").read_text()
+    assert len(processes) > 4
+    assert [process for process in processes if runs(process)] == []
+    assert not Path(started["datadir"]).exists()
+
+
+def text_of(path: Path, session: "subprocess.Popen[bytes]") -> str:
+    """The file's text as soon as it is there; fails where the session has ended without writing it."""
+    deadline = time.monotonic() + SECONDS
+    while not path.exists():
+        assert session.poll() is None, (path.parent / "output").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return path.read_text()
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether the process goes on; one that has ended can be there until its parent asks for its code."""
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
