@@ -2,12 +2,12 @@
 
 import ast
 import sys
-from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.source import imported, modules, production, short
 
 # What each folder may import of ours, beside itself. tests and benchmarks may import anything.
 ALLOWED: dict[str, set[str]] = {
@@ -37,29 +37,8 @@ SETTINGS = {
 HANDS_ENVIRONMENT_TO_PROGRAMS = {"infra/embedded/jars.py", "infra/demo/children.py"}
 
 
-def modules(under: str) -> list[Path]:
-    """The Python files of a folder, or the one file."""
-    path = ROOT / under
-    return [path] if path.is_file() else sorted(path.rglob("*.py"))
-
-
-def imported(path: Path) -> Iterator[str]:
-    """The full names that a module imports, wherever in it that stands."""
-    package = path.relative_to(ROOT).parent.parts
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else ()
-            yield ".".join([*base, *([node.module] if node.module else [])])
-
-
 def top(name: str) -> str:
     return name.partition(".")[0]
-
-
-def short(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
 
 
 @pytest.mark.parametrize("folder", ALLOWED)
@@ -117,23 +96,62 @@ def reads_environment(node: ast.AST) -> bool:
     )
 
 
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Also under TYPE_CHECKING and within functions: two modules that need each other are one."""
+    names = {".".join(Path(short(path)).with_suffix("").parts): path for path in production()}
+    names |= {name.removesuffix(".__init__"): path for name, path in names.items()}
+
+    graph = {name: dependencies(path, names) - {name} for name, path in names.items()}
+    graph["stream_app.faust_adapter.views"] -= {"stream_app.app"}
+    assert circle(graph) == []
+
+
+def dependencies(path: Path, names: dict[str, Path]) -> set[str]:
+    """The modules of ours that this one imports: `from x import y` is x.y where that is a module, else x."""
+    found = (name if name in names else name.rpartition(".")[0] for name in imported(path))
+    return {name for name in found if name in names}
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Modules of which each imports the one before, the last one named first as well; none where none do."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) in (list("acba"), list("cbac"), list("bacb"))
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_tests_import_of_tests_only_what_is_in_support() -> None:
+    found = [
+        (short(path), name)
+        for path in modules("tests")
+        for name in imported(path)
+        if top(name) == "tests" and not name.startswith("tests.support")
+    ]
+
+    assert found == []
+
+
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
         ("import api.live.feed", ["api.live.feed"]),
-        ("from api import feed", ["api"]),
-        ("from . import cluster", ["infra.embedded"]),
-        ("from .kafka import Kafka", ["infra.embedded.kafka"]),
-        ("from ..topics import TopicsError", ["infra.topics"]),
+        ("from api import live, web", ["api.live", "api.web"]),
+        ("from . import cluster", ["infra.embedded.cluster"]),
+        ("from .kafka import Kafka", ["infra.embedded.kafka.Kafka"]),
+        ("from ..topics import TopicsError", ["infra.topics.TopicsError"]),
+        ("if TYPE_CHECKING:\n    import schemas", ["schemas"]),
         ("def late():\n    import stream_app", ["stream_app"]),
     ],
 )
-def test_imports_are_found_in_each_of_their_forms(
-    source: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+def test_imports_are_found_in_each_of_their_forms(source: str, expected: list[str], tmp_path: Path) -> None:
     module = tmp_path / "infra" / "embedded" / "probe.py"
     module.parent.mkdir(parents=True)
     module.write_text(source)
 
-    assert list(imported(module)) == expected
+    assert list(imported(module, tmp_path)) == expected

@@ -1,0 +1,85 @@
+"""How much a reader has to take in at a time: folders, modules, functions, and the names of classes."""
+
+import ast
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.source import ROOT, production, short
+
+ENTRIES = {"stream_app": 16, "api": 12}
+MODULE_LINES = 350
+MEDIAN_FUNCTION, NINE_OF_TEN_FUNCTIONS, LONGEST_FUNCTION = 6, 16, 40
+LONGER_FUNCTIONS: dict[str, str] = {
+    "api/routes/table.py:routes": "a table: a line a route",
+    "api/routes/table.py:dashboard_routes": "a table: a line a route",
+    "api/app.py:create_app": "a table: what is put together from what",
+}
+SHARED_NAMES: dict[str, str] = {
+    "Settings": "each program has its own, and none uses two",
+    "Sparing": "",
+    "Refused": "",
+    "Page": "",
+    "Pace": "",
+    "Feed": "",
+    "Position": "",
+    "Windows": "",
+    "Service": "",
+    "_Message": "",
+    "Record": "",
+    "SettingsError": "",
+    "Tally": "",
+    "TopicsError": "",
+}
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def definitions(path: Path) -> Iterator[Function | ast.ClassDef]:
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, Function | ast.ClassDef):
+            yield node
+
+
+def functions() -> list[tuple[str, int]]:
+    """Each function's place and name, and its lines from its `def` on."""
+    return [
+        (f"{short(path)}:{node.name}", (node.end_lineno or 0) - node.lineno + 1)
+        for path in production()
+        for node in definitions(path)
+        if isinstance(node, Function)
+    ]
+
+
+@pytest.mark.parametrize(("folder", "most"), ENTRIES.items())
+def test_a_folder_can_be_taken_in_at_a_look(folder: str, most: int) -> None:
+    entries = [path.name for path in (ROOT / folder).iterdir() if path.name != "__pycache__"]
+
+    assert len(entries) <= most, sorted(entries)
+
+
+def test_modules_are_short() -> None:
+    long = {short(path): len(path.read_text().splitlines()) for path in production()}
+
+    assert {name: lines for name, lines in long.items() if lines > MODULE_LINES} == {}
+
+
+def test_functions_are_short() -> None:
+    lines = [count for _, count in functions()]
+
+    assert statistics.median(lines) <= MEDIAN_FUNCTION
+    assert statistics.quantiles(lines, n=10)[-1] <= NINE_OF_TEN_FUNCTIONS
+    assert {name for name, count in functions() if count > LONGEST_FUNCTION} - {*LONGER_FUNCTIONS} == set()
+
+
+def test_a_class_name_has_one_owner() -> None:
+    owners: defaultdict[str, list[str]] = defaultdict(list)
+    for path in production():
+        for node in definitions(path):
+            if isinstance(node, ast.ClassDef):
+                owners[node.name].append(short(path))
+
+    shared = {name: paths for name, paths in owners.items() if len(paths) > 1 and name not in SHARED_NAMES}
+    assert shared == {}
