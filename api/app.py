@@ -1,7 +1,6 @@
 """The composition root: from settings to an application. The only place that wires."""
 
-import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -26,18 +25,17 @@ from api.reading.cursors import Cursors, key_from
 from api.reading.database import Database
 from api.reading.export import Exports
 from api.reading.window_reader import WindowMirror, WindowReader, WorkerView
-from api.routes.dashboard import Data
-from api.routes.handlers import Feeds, Pages, Service
-from api.routes.table import Route, dashboard_routes, routes
+from api.routes.dashboard import DashboardRoutes
+from api.routes.live import LiveRoutes
+from api.routes.rows import RowRoutes
+from api.routes.service import ServiceRoutes
+from api.routes.users import UserRoutes
 from api.settings import Settings
 from api.web.docs import Docs
-from api.web.middleware import Cors, Handler, counting, problems
-from api.web.openapi import document
-from api.web.params import read
+from api.web.middleware import Cors, counting, problems
+from api.web.route import routes_of, serve
 
 _REDIS_CONNECTIONS = 20
-_PART = re.compile(r"{(\w+)}")
-"""A parameter in a path. Left to aiohttp it would match no braces, and a UUID in them be no page at all."""
 
 
 def _utc_now() -> datetime:
@@ -78,20 +76,23 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
         await broker.ends(settings.anomalies_topic)
 
     checks = {"postgres": database.check, "kafka": kafka_answers, "redis": mirror.check}
-    table = (
-        *routes(
-            Service(metrics, checks, seconds=settings.dependency_seconds),
-            Pages(database, windows, cache, cursors, exports, now=now),
-            Feeds(streams, anomalies=anomalies, scored=scored),
-            docs,
-            cursors,
-        ),
-        *dashboard_routes(
+    routes = routes_of(
+        docs,
+        ServiceRoutes(metrics, checks, seconds=settings.dependency_seconds),
+        UserRoutes(database, windows, cursors),
+        RowRoutes(database, cache, cursors, exports, now=now),
+        LiveRoutes(streams, anomalies=anomalies, scored=scored),
+        DashboardRoutes(
             Page(),
-            Data(pulse, group, broker, database, source=settings.transactions_topic, rule=_rule(settings)),
+            pulse,
+            group,
+            broker,
+            database,
+            source=settings.transactions_topic,
+            rule=_rule(settings),
         ),
     )
-    docs.describe(document(table))
+    docs.describe([route for route, _ in routes])
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
@@ -109,27 +110,13 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     async def end_streams(_: web.Application) -> None:
         await streams.close()
 
-    app = _serving(table, metrics, Cors(settings.origins))
+    cors = Cors(settings.origins)
+    app = web.Application(middlewares=[counting(metrics), problems, cors.preflight])
+    serve(app.router, routes)
+    app.on_response_prepare.append(cors.on_prepare)
     app.cleanup_ctx.append(lifetime)
     app.on_shutdown.append(end_streams)
     return app
-
-
-def _serving(table: Sequence[Route], metrics: Metrics, cors: Cors) -> web.Application:
-    app = web.Application(middlewares=[counting(metrics), problems, cors.preflight])
-    app.on_response_prepare.append(cors.on_prepare)
-    for route in table:
-        # A HEAD for a stream would wait for a body that is never sent.
-        path = _PART.sub(r"{\1:[^/]+}", route.path)
-        app.router.add_get(path, _handler(route), allow_head=not route.streams)
-    return app
-
-
-def _handler(route: Route) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        return await route.answer(request, read(route.parameters, request, route.checks))
-
-    return handle
 
 
 def _database(settings: Settings) -> Database:

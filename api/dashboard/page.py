@@ -11,7 +11,6 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
-from api.routes import parameters as inputs
 from api.web.problems import Problem
 
 _STATIC = Path(str(files("api.dashboard"))) / "static"
@@ -65,17 +64,17 @@ class Page:
         self._files: dict[str, _File] = {}
         self._loading = asyncio.Lock()
 
-    async def page(self, request: web.Request, _: inputs.Nothing) -> web.StreamResponse:
+    async def page(self, request: web.Request) -> web.StreamResponse:
         """The page, allowed to load from here alone."""
         response = (await self._file(_PAGE.name)).answer(request)
         response.headers["Content-Security-Policy"] = _POLICY
         return response
 
-    async def asset(self, request: web.Request, query: inputs.Asset) -> web.StreamResponse:
+    async def asset(self, request: web.Request, name: str) -> web.StreamResponse:
         """A file of the page."""
-        if query.file not in self._paths or query.file == _PAGE.name:
+        if name not in self._paths or name == _PAGE.name:
             raise Problem(404, "There is no such file.")
-        return (await self._file(query.file)).answer(request)
+        return (await self._file(name)).answer(request)
 
     async def _file(self, name: str) -> _File:
         async with self._loading:

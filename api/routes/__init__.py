@@ -1,1 +1,1 @@
-"""What is served: parameters, answers and handlers of each resource."""
+"""What is served: one file a resource, with its parameters, answers, examples, handlers and routes."""

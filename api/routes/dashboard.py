@@ -1,36 +1,84 @@
-"""What the dashboard's routes do once their parameters are read."""
+"""The dashboard: its page, its files, and what only it asks for."""
 
-from typing import Any
+from dataclasses import dataclass
 
-import msgspec
 from aiohttp import web
 
-from api.dashboard.answers import Rule, UserIds, Workers
+from api.dashboard import answers
+from api.dashboard.page import Page
 from api.dashboard.watch import Pulse
 from api.dashboard.workers import Group
 from api.live.broker import Broker
 from api.reading.database import Database
-from api.routes import parameters as inputs
+from api.routes.rows import EXAMPLE_ROW
+from api.web.params import EXAMPLE_UUID, MILLISECONDS, UUID_PREFIX, NoParameters, file_named, path, query
+from api.web.route import Route, json_response
 from infra.runtime.coalesced import Coalesced
 
 _KEPT_SECONDS = 1.0
 _SUGGESTED = 10
 
+_AT = 1522540831000
+_PULSE = answers.PulsePage(
+    now=_AT,
+    samples=[
+        answers.Sample(_AT - 200, 181.0, 184.0, 1.9, answers.Produced(str(EXAMPLE_ROW["id"]), _AT - 900))
+    ],
+    partitions=[answers.Lag(partition=0, end=4713, committed=4711, lag=2)],
+)
+_WORKERS = answers.Workers(
+    group="txnwatch",
+    state="stable",
+    workers=[answers.Worker("faust-0.15.3-6b8688ed", "127.0.0.1", "127.0.0.1:6066", [0, 1, 2])],
+    unassigned=[3],
+)
+_REFUSED = answers.RefusedPage(
+    total=1,
+    complete=True,
+    reasons={"amount": 1},
+    last=[
+        answers.Refused(_AT, "amount", "'NaN': not a decimal number", EXAMPLE_UUID, '{"amount":"NaN"}', 2, 17)
+    ],
+)
+_RULE = answers.Rule(detector="rolling_mean", window=20, minimum=5, factor=5.0)
 
-def _json(value: Any) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(value),
-        content_type="application/json",
-        headers={"Cache-Control": "no-store"},
-    )
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DashboardFile:
+    """A file of the dashboard."""
+
+    file: str = path(file_named("style.css"), "The file's name.")
 
 
-class Data:
-    """Answers in JSON."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class After:
+    """What came after a time."""
+
+    after: int = query(MILLISECONDS, "Only what is later than this, in milliseconds since 1970.", default=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """Some users by the beginning of their ids."""
+
+    prefix: tuple[str, str] = query(UUID_PREFIX, "How their ids begin; empty: any.", required=True)
+
+
+class DashboardRoutes:
+    """`/dashboard` and `/dashboard/…`."""
 
     def __init__(
-        self, pulse: Pulse, group: Group, broker: Broker, database: Database, *, source: str, rule: Rule
+        self,
+        page: Page,
+        pulse: Pulse,
+        group: Group,
+        broker: Broker,
+        database: Database,
+        *,
+        source: str,
+        rule: answers.Rule,
     ) -> None:
+        self._page = page
         self._pulse = pulse
         self._group = group
         self._broker = broker
@@ -39,26 +87,57 @@ class Data:
         self._rule = rule
         self._workers = Coalesced(self._ask_workers, max_age=_KEPT_SECONDS)
 
-    async def pulse(self, _request: web.Request, query: inputs.After) -> web.Response:
-        """Rates and lag."""
-        return _json(await self._pulse.page(query.after))
+    @Route("/dashboard", "page_page", media="text/html")
+    async def page(self, request: web.Request, _: NoParameters) -> web.StreamResponse:
+        """The dashboard."""
+        return await self._page.page(request)
 
-    async def refused(self, _request: web.Request, _: inputs.Nothing) -> web.Response:
-        """Refused messages."""
-        return _json(await self._pulse.refused())
+    @Route("/dashboard/{file}", "page_asset", parameters=DashboardFile, media="*/*", finds=True)
+    async def asset(self, request: web.Request, query: DashboardFile) -> web.StreamResponse:
+        """A file of the dashboard."""
+        return await self._page.asset(request, query.file)
 
-    async def workers(self, _request: web.Request, _: inputs.Nothing) -> web.Response:
-        """Who holds which partitions, asked of Kafka at most once a second."""
-        return _json(await self._workers.answer())
+    @Route(
+        "/dashboard/data/pulse",
+        "data_pulse",
+        parameters=After,
+        body=answers.PulsePage,
+        example=_PULSE,
+        depends=True,
+    )
+    async def pulse(self, _request: web.Request, query: After) -> web.Response:
+        """Rates of the last minutes and each partition's lag, looked at once a second."""
+        return json_response(await self._pulse.page(query.after))
 
-    async def _ask_workers(self) -> Workers:
+    @Route("/dashboard/data/workers", "data_workers", body=answers.Workers, example=_WORKERS, depends=True)
+    async def workers(self, _request: web.Request, _: NoParameters) -> web.Response:
+        """The workers and the partitions that they hold."""
+        return json_response(await self._workers.answer())
+
+    async def _ask_workers(self) -> answers.Workers:
         return await self._group.workers(sorted(await self._broker.ends(self._source)))
 
-    async def rule(self, _request: web.Request, _: inputs.Nothing) -> web.Response:
-        """What a transaction is compared with."""
-        return _json(self._rule)
+    @Route(
+        "/dashboard/data/refused", "data_refused", body=answers.RefusedPage, example=_REFUSED, depends=True
+    )
+    async def refused(self, _request: web.Request, _: NoParameters) -> web.Response:
+        """Refused messages: how many for which reason, and the last few."""
+        return json_response(await self._pulse.refused())
 
-    async def users(self, _request: web.Request, query: inputs.Prefix) -> web.Response:
+    @Route("/dashboard/data/rule", "data_rule", body=answers.Rule, example=_RULE)
+    async def rule(self, _request: web.Request, _: NoParameters) -> web.Response:
+        """What a transaction is compared with."""
+        return json_response(self._rule)
+
+    @Route(
+        "/dashboard/data/users",
+        "data_users",
+        parameters=Prefix,
+        body=answers.UserIds,
+        example=answers.UserIds([EXAMPLE_UUID]),
+        depends=True,
+    )
+    async def users(self, _request: web.Request, query: Prefix) -> web.Response:
         """The first few users whose ids begin so."""
         first, last = query.prefix
-        return _json(UserIds(await self._database.users_between(first, last, _SUGGESTED)))
+        return json_response(answers.UserIds(await self._database.users_between(first, last, _SUGGESTED)))

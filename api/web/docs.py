@@ -1,15 +1,18 @@
 """The documentation page: Swagger UI from the installed package, and nothing from elsewhere."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 from swagger_ui_bundle import swagger_ui_path
 
-from api.routes import parameters as inputs
+from api.web.openapi import document
+from api.web.params import NoParameters, file_named, path
 from api.web.problems import Problem
+from api.web.route import Route
 
 # The page's own parts are in one place here; everything else is the package's.
 _PAGE = """<!DOCTYPE html>
@@ -45,34 +48,45 @@ _POLICY = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocsFile:
+    """A file of the documentation page."""
+
+    file: str = path(file_named("swagger-ui.css"), "The file's name.")
+
+
 class Docs:
-    """Serves the page, its files and the document; the latter is set once all routes are known."""
+    """The page, its files, and the document, which is set once all routes are known."""
 
     def __init__(self) -> None:
         self._document = b""
 
-    def describe(self, document: Mapping[str, Any]) -> None:
-        """Sets what /openapi.json answers."""
-        self._document = json.dumps(document, indent=1).encode()
+    def describe(self, routes: Sequence[Route]) -> None:
+        """Have /openapi.json describe these routes."""
+        self._document = json.dumps(document(routes), indent=1).encode()
 
-    async def home(self, _request: web.Request, _: inputs.Nothing) -> web.Response:
-        """To the page, from where people start."""
+    @Route("/", "docs_home", status=307, media="")
+    async def home(self, _request: web.Request, _: NoParameters) -> web.Response:
+        """To the documentation."""
         return web.Response(status=307, headers={"Location": "/docs"})
 
-    async def page(self, _request: web.Request, _: inputs.Nothing) -> web.Response:
-        """The page, allowed to load from here alone."""
+    @Route("/docs", "docs_page", media="text/html")
+    async def page(self, _request: web.Request, _: NoParameters) -> web.Response:
+        """This documentation."""
         return web.Response(
             text=_PAGE, content_type="text/html", headers={"Content-Security-Policy": _POLICY}
         )
 
-    async def asset(self, _request: web.Request, query: inputs.Asset) -> web.StreamResponse:
-        """A file of the page."""
+    @Route("/docs/{file}", "docs_asset", parameters=DocsFile, media="*/*", finds=True)
+    async def asset(self, _request: web.Request, query: DocsFile) -> web.StreamResponse:
+        """A file of this documentation."""
         if query.file == "start.js":
             return web.Response(text=_START, content_type="text/javascript")
         if query.file not in _ASSETS:
             raise Problem(404, "There is no such file.")
         return web.FileResponse(Path(str(swagger_ui_path)) / query.file)
 
-    async def openapi(self, _request: web.Request, _: inputs.Nothing) -> web.Response:
-        """The OpenAPI document."""
+    @Route("/openapi.json", "docs_openapi", body=dict[str, Any])
+    async def openapi(self, _request: web.Request, _: NoParameters) -> web.Response:
+        """This description."""
         return web.Response(body=self._document, content_type="application/json")

@@ -7,12 +7,10 @@ from typing import Any
 
 import msgspec
 
-from api.routes import examples
-from api.routes.table import Route
 from api.web.params import Parameter, declared
 from api.web.problems import CONTENT_TYPE as PROBLEM_TYPE
-from api.web.problems import ProblemDocument
-from schemas.scored import Scored
+from api.web.problems import ParameterError, ProblemDocument
+from api.web.route import Route
 
 _EXPORT = (
     "One row a line, and all of the range, as following the pages would show it: a row that is inserted "
@@ -25,20 +23,31 @@ _EVENTS_ABOUT = (
     "twice."
 )
 
+_EVENTS_EXAMPLE = (
+    ": txnwatch\nretry: 2741\nid: 1f0c9a3e.0-14.1-7.2-0.3-99\n\n"
+    "id: 1f0c9a3e.0-15.1-7.2-0.3-99\ndata: {row}\n\n"
+)
+_PROBLEM = ProblemDocument(
+    title="Unprocessable Entity",
+    status=422,
+    detail="Not accepted: limit.",
+    errors=[ParameterError("limit", "must be a whole number from 1 to 1000")],
+)
+
 _REFERENCE = "#/components/schemas/{name}"
 
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
     """The whole document; every route is in it."""
-    types: list[Any] = [*dict.fromkeys(route.body for route in routes if route.body), ProblemDocument, Scored]
-    schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
-    schema_of = dict(zip(types, schemas, strict=True))
+    examples = {route.body: route.example for route in routes if route.body} | {ProblemDocument: _PROBLEM}
+    schemas, components = msgspec.json.schema_components(examples, ref_template=_REFERENCE)
+    schema_of = dict(zip(examples, schemas, strict=True))
     for component in components.values():
         # An indented line would be shown as code.
         component["description"] = cleandoc(component.get("description", ""))
-    for one in types:
-        if one in examples.BODIES:
-            components[one.__name__]["examples"] = [msgspec.to_builtins(examples.BODIES[one])]
+    for one, example in examples.items():
+        if example is not None:
+            components[one.__name__]["examples"] = [msgspec.to_builtins(example)]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -55,18 +64,14 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
 def _operation(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         "summary": route.summary,
-        "operationId": route.answer.__qualname__.replace(".", "_").lower(),
-        "parameters": [_parameter(route, parameter) for parameter in declared(route.parameters)],
+        "operationId": route.operation_id,
+        "parameters": [_parameter(parameter) for parameter in declared(route.parameters)],
         "responses": dict(_responses(route, schema_of)),
     }
 
 
-def _parameter(route: Route, parameter: Parameter) -> dict[str, Any]:
-    example = (
-        examples.FILES[route.path] if parameter.name == "file" else examples.PARAMETERS.get(parameter.name)
-    )
+def _parameter(parameter: Parameter) -> dict[str, Any]:
     schema = dict(parameter.kind.schema)
-    schema.setdefault("examples", [example])
     if parameter.default is not None:
         schema["default"] = parameter.default
     return {
@@ -101,12 +106,14 @@ def _success(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
     if not route.media:
         location = {"description": "Where to.", "schema": {"type": "string"}}
         return {"description": "Elsewhere.", "headers": {"Location": location}}
-    schema: Any = schema_of[route.body] if route.body else {"type": "string"}
-    content: dict[str, Any] = {route.media: {"schema": schema}}
+    text = {"type": "string"}
+    content: dict[str, Any] = {route.media: {"schema": schema_of.get(route.body, text)}}
     if route.streams:
-        schema |= {"description": _EVENTS_ABOUT, "x-data": schema_of[Scored]}
-        content[route.media]["example"] = examples.EVENTS
-    content |= {media: {"schema": {"type": "string", "description": _EXPORT}} for media in route.exports}
+        content[route.media] = {
+            "schema": {**text, "description": _EVENTS_ABOUT, "x-data": schema_of[route.body]},
+            "example": _EVENTS_EXAMPLE.format(row=msgspec.json.encode(route.example).decode()),
+        }
+    content |= {media: {"schema": {**text, "description": _EXPORT}} for media in route.exports}
     answer: dict[str, Any] = {"description": "What was asked for.", "content": content}
     if route.pages:
         link = {"description": 'The next page: `<?…>; rel="next"`.', "schema": {"type": "string"}}

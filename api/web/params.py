@@ -34,18 +34,18 @@ class Kind(Generic[T]):
     schema: Mapping[str, Any]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     """One declared parameter; `blank` says that an empty text counts as not given."""
 
-    name: str
-    field: str
     place: Place
     kind: Kind[Any]
     about: str
-    required: bool
-    default: Any
-    blank: bool
+    name: str = ""
+    field: str = ""
+    required: bool = False
+    default: Any = None
+    blank: bool = False
 
     def texts(self, request: web.Request) -> Sequence[str]:
         """The texts given for it, with the blank ones left out where they count as none."""
@@ -59,56 +59,50 @@ def query(
     kind: Kind[T], about: str, *, default: T | None = None, required: bool = False, blank: bool = False
 ) -> Any:
     """A query parameter; without `required`, its value is `default` when it is not given."""
-    return _field("query", kind, about, default, required=required, blank=blank, name=None)
+    return _field(
+        Parameter(place="query", kind=kind, about=about, default=default, required=required, blank=blank)
+    )
 
 
 def path(kind: Kind[T], about: str) -> Any:
     """A part of the path."""
-    return _field("path", kind, about, None, required=True, blank=False, name=None)
+    return _field(Parameter(place="path", kind=kind, about=about, required=True))
 
 
 def header(name: str, kind: Kind[T], about: str) -> Any:
     """A request header; empty counts as not given."""
-    return _field("header", kind, about, None, required=False, blank=True, name=name)
+    return _field(Parameter(place="header", kind=kind, about=about, blank=True, name=name))
 
 
-def _field(
-    place: Place, kind: Kind[Any], about: str, default: Any, *, required: bool, blank: bool, name: str | None
-) -> Any:
-    declared = {"place": place, "kind": kind, "about": about, "blank": blank, "name": name}
-    if required:
-        return dataclasses.field(metadata=declared)
-    return dataclasses.field(default=default, metadata=declared)
-
-
-def _declared(parameters: type[Any]) -> tuple[Parameter, ...]:
-    return tuple(
-        Parameter(
-            name=field.metadata["name"] or field.name,
-            field=field.name,
-            place=field.metadata["place"],
-            kind=field.metadata["kind"],
-            about=field.metadata["about"],
-            required=field.default is dataclasses.MISSING,
-            default=None if field.default is dataclasses.MISSING else field.default,
-            blank=field.metadata["blank"],
-        )
-        for field in dataclasses.fields(parameters)
-    )
+def _field(parameter: Parameter) -> Any:
+    default = dataclasses.MISSING if parameter.required else parameter.default
+    return dataclasses.field(default=default, metadata={"parameter": parameter})
 
 
 def declared(parameters: type[Any]) -> tuple[Parameter, ...]:
-    """The parameters a dataclass declares, in its order; looked up once."""
-    if parameters not in _known:
-        _known[parameters] = _declared(parameters)
-    return _known[parameters]
+    """The parameters that a dataclass declares, in its order; looked up once."""
+    if parameters not in _declared:
+        found = ((field.name, field.metadata["parameter"]) for field in dataclasses.fields(parameters))
+        _declared[parameters] = tuple(
+            dataclasses.replace(one, name=one.name or field, field=field) for field, one in found
+        )
+    return _declared[parameters]
 
 
-_known: dict[type[Any], tuple[Parameter, ...]] = {}
+_declared: dict[type[Any], tuple[Parameter, ...]] = {}
 
 
-def read(parameters: type[T], request: web.Request, checks: Iterable[Check] = ()) -> T:
-    """The request's parameters as an instance of `parameters`; raises BadParameters."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NoParameters:
+    """A route without parameters."""
+
+
+def read(parameters: type[T], request: web.Request, check: Check | None = None) -> T:
+    """The request's parameters as an instance of `parameters`.
+
+    Raises:
+        BadParameters: Some do not parse, are missing, given twice, unknown, or do not fit together.
+    """
     known = declared(parameters)
     errors = list(_unknown(known, request))
     values: dict[str, Any] = {}
@@ -117,8 +111,7 @@ def read(parameters: type[T], request: web.Request, checks: Iterable[Check] = ()
             values[parameter.field] = _value(parameter, parameter.texts(request))
         except ValueError as refused:
             errors.append(ParameterError(parameter.name, str(refused)))
-    for check in checks:
-        errors.extend(check(values))
+    errors.extend(check(values) if check else ())
     if errors:
         raise BadParameters(errors)
     return parameters(**values)
@@ -147,7 +140,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.I
 _INTEGER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _DIGITS = re.compile(r"[0-9a-f]{0,32}", re.ASCII)
 _MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
-_OPAQUE = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
+_CURSOR = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
 _MOMENT = re.compile(
     r"(?P<date>\d{4}-\d{2}-\d{2})"
     r"(?P<clock>[Tt ](?P<minutes>\d{2}:\d{2})(?P<seconds>:\d{2})?"
@@ -190,8 +183,8 @@ def _flag(text: str) -> bool:
     return text.lower() == "true"
 
 
-def _opaque(text: str) -> str:
-    if not _OPAQUE.fullmatch(text):
+def _cursor(text: str) -> str:
+    if not _CURSOR.fullmatch(text):
         raise ValueError("is not one that this service gave out")
     return text
 
@@ -222,18 +215,30 @@ def integer(minimum: int, maximum: int) -> Kind[int]:
             raise ValueError(f"must be a whole number from {minimum} to {maximum}")
         return int(text)
 
-    return Kind(parse, {"type": "integer", "minimum": minimum, "maximum": maximum})
+    return Kind(parse, {"type": "integer", "minimum": minimum, "maximum": maximum, "examples": [100]})
 
 
-UUID = Kind(_uuid, {"type": "string", "format": "uuid", "examples": ["0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c"]})
-UUID_PREFIX = Kind(_uuid_prefix, {"type": "string", "pattern": "^[0-9A-Fa-f-]{0,36}$"})
-MILLISECONDS = Kind(_milliseconds, {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999})
+def file_named(example: str) -> Kind[str]:
+    """The name of a file, such as this one."""
+    return Kind(str, {"type": "string", "examples": [example]})
+
+
+EXAMPLE_UUID = "0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c"
+EXAMPLE_CURSOR = "AAVoviljRcBvHC0-SltMbY5_gJGis8TVCmZ1M0vfk8eNkIjb3aEbSLIk"
+
+UUID = Kind(_uuid, {"type": "string", "format": "uuid", "examples": [EXAMPLE_UUID]})
+UUID_PREFIX = Kind(
+    _uuid_prefix, {"type": "string", "pattern": "^[0-9A-Fa-f-]{0,36}$", "examples": [EXAMPLE_UUID[:11]]}
+)
+MILLISECONDS = Kind(
+    _milliseconds,
+    {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999, "examples": [1522540831000]},
+)
 AMOUNT = Kind(
     _amount, {"type": "string", "pattern": r"^[0-9]{1,18}(\.[0-9]{1,2})?$", "examples": ["12.30", "100"]}
 )
-FLAG = Kind(_flag, {"type": "boolean"})
-TEXT = Kind(str, {"type": "string"})
-OPAQUE = Kind(_opaque, {"type": "string"})
+FLAG = Kind(_flag, {"type": "boolean", "examples": [True]})
+CURSOR = Kind(_cursor, {"type": "string", "examples": [EXAMPLE_CURSOR]})
 FROM = Kind(
     lambda text: _moment(text, day_ends=False),
     {"type": "string", "format": "date-time", "examples": ["2018-04-01T00:00:00Z"]},

@@ -1,13 +1,16 @@
 import json
 import re
+from dataclasses import is_dataclass
 from typing import Any
 from urllib.parse import urljoin
 
 import jsonschema
 import pytest
 
-from api.routes import parameters as inputs
-from api.routes.parameters import EVENT_ID, Transactions
+from api.routes import dashboard, live, rows, users
+from api.routes.live import EVENT_ID
+from api.routes.rows import Transactions
+from api.web import docs
 from api.web.params import AMOUNT, FROM, TO, UUID, declared
 from tests.support.rows import made, store, user
 from tests.support.serving import Client
@@ -119,11 +122,11 @@ def test_examples_are_what_they_are_examples_of(document: dict[str, Any]) -> Non
 async def test_every_parameter_has_an_example_that_is_accepted(
     client: Client, document: dict[str, Any]
 ) -> None:
-    types: list[Any] = [one for one in vars(inputs).values() if hasattr(one, "__dataclass_fields__")]
     kinds = {
         parameter.name: parameter.kind
-        for one in types
-        if one.__module__ == inputs.__name__
+        for module in (dashboard, docs, live, rows, users)
+        for one in vars(module).values()
+        if isinstance(one, type) and is_dataclass(one) and one.__module__ == module.__name__
         for parameter in declared(one)
     }
     seen = set()

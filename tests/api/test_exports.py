@@ -17,9 +17,9 @@ import pytest
 
 from api.reading.cursors import RowKey
 from api.reading.database import Chunk, Database, _next_rows
+from api.reading.export import preferred
 from api.reading.statements import Filters
 from api.settings import Settings
-from api.web.accept import preferred
 from tests.support.api_process import listening
 from tests.support.postgres import locked
 from tests.support.rows import FLAG, made, store, user

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from api.routes.parameters import Nothing, Transactions, ranges_in_order
+from api.routes.rows import Transactions, ranges_in_order
 from api.web import params
-from api.web.params import AMOUNT, FLAG, FROM, OPAQUE, TO, UUID, Kind, integer
+from api.web.params import AMOUNT, CURSOR, FLAG, FROM, TO, UUID, Kind, NoParameters, integer
 from api.web.problems import BadParameters, ParameterError
 
 USER = "0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c"
@@ -21,7 +21,7 @@ USER = "0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c"
 
 def read(declared: type[Any], query: str, headers: dict[str, str] | None = None) -> Any:
     request = make_mocked_request("GET", str(URL.build(path="/x", query_string=query, encoded=True)), headers)
-    return params.read(declared, request, [ranges_in_order])
+    return params.read(declared, request, ranges_in_order)
 
 
 def refused(declared: type[Any], query: str) -> dict[str, str]:
@@ -65,11 +65,11 @@ def test_a_parameter_given_twice_is_refused_even_when_both_agree() -> None:
 
 
 def test_a_route_without_parameters_takes_none() -> None:
-    assert refused(Nothing, "verbose=1") == {"verbose": "is not a parameter of this route"}
+    assert refused(NoParameters, "verbose=1") == {"verbose": "is not a parameter of this route"}
 
 
 def test_an_unknown_name_is_repeated_only_in_part() -> None:
-    assert list(refused(Nothing, "x" * 5000)) == ["x" * 100]
+    assert list(refused(NoParameters, "x" * 5000)) == ["x" * 100]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_check_sees_only_what_parsed() -> None:
 
     request = make_mocked_request("GET", "/x?a=9&b=1")
     with pytest.raises(BadParameters) as raised:
-        params.read(Two, request, [check])
+        params.read(Two, request, check)
     assert seen == [{"b": 1}]
     assert [error.parameter for error in raised.value.errors] == ["a", "b"]
 
@@ -178,7 +178,7 @@ def test_a_user_is_a_hyphenated_uuid(text: str) -> None:
 
 @given(st.text())
 def test_no_text_makes_a_kind_fail_otherwise(text: str) -> None:
-    kinds: list[Kind[Any]] = [UUID, AMOUNT, FLAG, OPAQUE, FROM, TO, integer(1, 10)]
+    kinds: list[Kind[Any]] = [UUID, AMOUNT, FLAG, CURSOR, FROM, TO, integer(1, 10)]
     for kind in kinds:
         with suppress(ValueError):
             kind.parse(text)

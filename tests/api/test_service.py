@@ -194,7 +194,7 @@ async def test_what_nobody_foresaw_is_logged_whole_and_told_in_one_sentence(
     async def failing(*_: object) -> web.Response:
         raise RuntimeError("hidden-word")
 
-    monkeypatch.setattr("api.routes.handlers.Pages.users", failing)
+    monkeypatch.setattr("api.reading.database.Database.users", failing)
     caplog.set_level(logging.INFO)
     async with serving(pages_settings) as client:
         async with client.get("/users") as response:

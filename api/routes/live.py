@@ -1,0 +1,96 @@
+# ruff: noqa: RUF009 - the calls declare fields, as dataclasses.field does
+"""Live streams: what is scored, as it is scored."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from api.live.catch_up import CatchUp
+from api.live.connections import Connections
+from api.live.event_id import EventId, parse
+from api.live.feed import Feed
+from api.routes.rows import EXAMPLE_ROW
+from api.web.params import UUID, Kind, header, path, query
+from api.web.problems import Unavailable
+from api.web.route import EVENT_STREAM, Route
+from schemas.scored import Scored
+
+EVENT_ID = Kind(parse, {"type": "string", "examples": ["earliest", "1f0c9a3e.0-15.1-7.2-0.3-99"]})
+
+_LAST_SEEN = (
+    "The id of the last event seen. The stream goes on after it, without a gap or a repeat. "
+    "`earliest`: from the first record that there is."
+)
+_OUTWEIGHS = f"{_LAST_SEEN} It outweighs last_event_id."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserStream:
+    """One user's live transactions."""
+
+    user_id: str = path(UUID, "The user.")
+    last_event_id: EventId | None = query(EVENT_ID, _LAST_SEEN, blank=True)
+    last_event_header: EventId | None = header("Last-Event-ID", EVENT_ID, _OUTWEIGHS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnomalyStream:
+    """The live flags."""
+
+    user_id: str | None = query(UUID, "Only this user's.")
+    last_event_id: EventId | None = query(EVENT_ID, _LAST_SEEN, blank=True)
+    last_event_header: EventId | None = header("Last-Event-ID", EVENT_ID, _OUTWEIGHS)
+
+
+class LiveRoutes:
+    """`/sse/…`. Without a scored topic there are no streams of all transactions."""
+
+    def __init__(self, connections: Connections, *, anomalies: Feed, scored: Feed | None) -> None:
+        self._connections = connections
+        self._anomalies = anomalies
+        self._scored = scored
+
+    @Route(
+        "/sse/transactions/{user_id}",
+        "feeds_transactions",
+        parameters=UserStream,
+        body=Scored,
+        example=EXAMPLE_ROW,
+        media=EVENT_STREAM,
+        depends=True,
+    )
+    async def transactions(self, request: web.Request, query: UserStream) -> web.StreamResponse:
+        """A user's transactions as they are scored."""
+        if self._scored is None:
+            raise Unavailable(
+                "kafka",
+                "The topic of all scored transactions is switched off (TXNWATCH_SCORED_TOPIC is empty).",
+                retry_after=3600,
+            )
+        return await self._stream(request, self._scored, query)
+
+    @Route(
+        "/sse/anomalies",
+        "feeds_anomalies",
+        parameters=AnomalyStream,
+        body=Scored,
+        example=EXAMPLE_ROW,
+        media=EVENT_STREAM,
+        depends=True,
+    )
+    async def anomalies(self, request: web.Request, query: AnomalyStream) -> web.StreamResponse:
+        """Flags as they are raised."""
+        return await self._stream(request, self._anomalies, query)
+
+    async def _stream(
+        self, request: web.Request, feed: Feed, query: UserStream | AnomalyStream
+    ) -> web.StreamResponse:
+        key = query.user_id.encode() if query.user_id else None
+        asked = query.last_event_header or query.last_event_id
+        if self._connections.full:
+            return self._connections.turn_away()
+        with self._connections.place():
+            async with feed.listening():
+                return await self._connections.send(
+                    request, lambda client: CatchUp(feed, key, client).frames(asked)
+                )

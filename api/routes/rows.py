@@ -1,0 +1,228 @@
+# ruff: noqa: RUF009 - the calls declare fields, as dataclasses.field does
+"""Rows: a user's transactions and everyone's flags, as pages of JSON or as exports."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from aiohttp import hdrs, web
+
+from api.reading.cache import QueryCache
+from api.reading.cursors import Cursors, RowKey
+from api.reading.database import Database
+from api.reading.export import FORMS, Exports, preferred
+from api.reading.statements import Filters
+from api.web.params import (
+    AMOUNT,
+    CURSOR,
+    EXAMPLE_CURSOR,
+    EXAMPLE_UUID,
+    FLAG,
+    FROM,
+    TO,
+    UUID,
+    integer,
+    query,
+)
+from api.web.problems import ParameterError
+from api.web.route import Route, json_response, next_page
+from schemas.scored import Scored
+
+_EXPORTS = tuple(FORMS)
+_MEDIA = ("application/json", *FORMS)
+"""What rows can be had as; the first is what a client gets that does not say."""
+_PAGE_ROWS = 100
+_DEFAULT_RANGE = timedelta(days=30)
+_SETTLED = timedelta(minutes=1)
+"""How long after its end a range counts as closed."""
+
+_FROM = (
+    "The earliest txn_date, included. Without an offset it is UTC; a date alone is its first moment. "
+    "Default: 30 days before to_date, or before now."
+)
+_TO = (
+    "The latest txn_date, included. Without an offset it is UTC; a date alone is its last moment. "
+    "Default: no end, so that transactions dated ahead are seen."
+)
+_CURSOR = (
+    "The cursor of the page before. It holds for this user whatever the other filters are; "
+    "empty: from the start."
+)
+_LIMIT = "How many at most. Default: 100 in JSON, all in the other forms."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transactions:
+    """A page of one user's transactions."""
+
+    user_id: str = query(UUID, "The user.", required=True)
+    from_date: datetime | None = query(FROM, _FROM)
+    to_date: datetime | None = query(TO, _TO)
+    min_amount: Decimal | None = query(AMOUNT, "The smallest amount, included.")
+    max_amount: Decimal | None = query(AMOUNT, "The largest amount, included.")
+    is_anomaly: bool | None = query(FLAG, "Only those flagged (true), or only the others (false).")
+    limit: int | None = query(integer(1, 1000), _LIMIT)
+    cursor: str | None = query(CURSOR, _CURSOR, blank=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anomalies:
+    """A page of the flagged transactions."""
+
+    user_id: str | None = query(UUID, "Only this user's.")
+    from_date: datetime | None = query(FROM, _FROM)
+    to_date: datetime | None = query(TO, _TO)
+    limit: int | None = query(integer(1, 1000), _LIMIT)
+    cursor: str | None = query(CURSOR, _CURSOR, blank=True)
+
+
+class TransactionsPage(msgspec.Struct, frozen=True):
+    """Rows newest first, ties by id; `cursor` is empty only when the page is.
+
+    Describes what handlers.py puts together of the rows as Postgres wrote them.
+    """
+
+    transactions: list[Scored]
+    cursor: str
+
+
+EXAMPLE_ROW = {
+    "id": "6f1c2d3e-4a5b-4c6d-8e7f-8091a2b3c4d5",
+    "user_id": EXAMPLE_UUID,
+    "amount": "1385.86",
+    "currency": "EUR",
+    "txn_date": "2018-04-01T00:00:31Z",
+    "status": "paid",
+    "meta_data": {
+        "is_anomaly": True,
+        "detector": "rolling_mean",
+        "mean": "134.43",
+        "window": 15,
+        "ratio": 10.31,
+        "threshold": "672.15",
+    },
+}
+_PAGE = {"transactions": [EXAMPLE_ROW], "cursor": EXAMPLE_CURSOR}
+
+
+def ranges_in_order(values: Mapping[str, Any]) -> Iterator[ParameterError]:
+    """No range may end before it starts."""
+    for low, high in (("from_date", "to_date"), ("min_amount", "max_amount")):
+        start, end = values.get(low), values.get(high)
+        if start is not None and end is not None and start > end:
+            yield ParameterError(low, f"must not be above {high}")
+
+
+class RowRoutes:
+    """`/transactions` and `/anomalies`."""
+
+    def __init__(
+        self,
+        database: Database,
+        cache: QueryCache,
+        cursors: Cursors,
+        exports: Exports,
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._cache = cache
+        self._cursors = cursors
+        self._exports = exports
+        self._now = now
+
+    def _fits_together(self, values: Mapping[str, Any]) -> Iterator[ParameterError]:
+        yield from ranges_in_order(values)
+        if values.get("cursor") and "user_id" in values:
+            try:
+                self._cursors.to_row(values["user_id"], values["cursor"])
+            except ValueError as refused:
+                yield ParameterError("cursor", str(refused))
+
+    @Route(
+        "/transactions",
+        "pages_transactions",
+        parameters=Transactions,
+        check=_fits_together,
+        body=TransactionsPage,
+        example=_PAGE,
+        exports=_EXPORTS,
+        pages=True,
+        depends=True,
+    )
+    async def transactions(self, request: web.Request, query: Transactions) -> web.StreamResponse:
+        """A user's transactions, newest first."""
+        start, end = self._range(query.from_date, query.to_date)
+        filters = Filters(
+            user_id=query.user_id,
+            from_date=start,
+            to_date=end,
+            min_amount=query.min_amount,
+            max_amount=query.max_amount,
+            is_anomaly=query.is_anomaly,
+        )
+        return await self._rows(request, filters, query.cursor, query.limit)
+
+    @Route(
+        "/anomalies",
+        "pages_anomalies",
+        parameters=Anomalies,
+        check=_fits_together,
+        body=TransactionsPage,
+        example=_PAGE,
+        exports=_EXPORTS,
+        pages=True,
+        depends=True,
+    )
+    async def anomalies(self, request: web.Request, query: Anomalies) -> web.StreamResponse:
+        """The flagged transactions of all users, newest first."""
+        start, end = self._range(query.from_date, query.to_date)
+        filters = Filters(user_id=query.user_id, from_date=start, to_date=end, is_anomaly=True)
+        return await self._rows(request, filters, query.cursor, query.limit)
+
+    def _range(self, start: datetime | None, end: datetime | None) -> tuple[datetime | None, datetime | None]:
+        """The last 30 days by default.
+
+        They are counted from the whole minute: equal requests within a minute have equal filters, and so
+        share one place in the cache.
+        """
+        if start is None:
+            newest = end or self._now().replace(second=0, microsecond=0)
+            earliest = datetime.min.replace(tzinfo=UTC)
+            start = newest - min(_DEFAULT_RANGE, newest - earliest)
+        return start, end
+
+    async def _rows(
+        self, request: web.Request, filters: Filters, cursor: str | None, limit: int | None
+    ) -> web.StreamResponse:
+        """A page, or an export of all: as the client accepts them."""
+        after = self._cursors.to_row(filters.user_id, cursor) if cursor else None
+        accept = request.headers.get(hdrs.ACCEPT, "*/*")
+        form = FORMS.get(preferred(accept, _MEDIA)) if accept != "*/*" else None
+        if form is None:
+            return await self._page(request, filters, after, limit or _PAGE_ROWS)
+        name = request.path.rpartition("/")[2]
+        return await self._exports.send(
+            request, form, name, lambda shape: self._database.export(shape, filters, after, limit)
+        )
+
+    async def _page(
+        self, request: web.Request, filters: Filters, after: RowKey | None, limit: int
+    ) -> web.Response:
+        async def compute() -> bytes:
+            """The body after a line that holds the cursor, where more may follow."""
+            page = await self._database.page(filters, after, limit)
+            cursor = self._cursors.of_row(filters.user_id, page.last) if page.last else ""
+            more = cursor if page.count == limit else ""
+            return f'{more}\n{{"transactions":[{page.rows}],"cursor":"{cursor}"}}'.encode()
+
+        closed = filters.to_date is not None and filters.to_date < self._now() - _SETTLED
+        if "no-cache" in request.headers.get(hdrs.CACHE_CONTROL, ""):
+            answer = await compute()  # as RFC 9111 asks of a cache
+        else:
+            answer = await self._cache.answer((filters, after, limit), compute, closed=closed)
+        more, _, body = answer.partition(b"\n")
+        return json_response(body, {hdrs.VARY: hdrs.ACCEPT, **next_page(request, more.decode())})

@@ -1,0 +1,111 @@
+"""Routes: what is served at a path, with which parameters, and what comes back.
+
+A route is declared beside its handler, and that is all there is to it: `serve` serves it, params.py reads
+its parameters, openapi.py describes it.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+import msgspec
+from aiohttp import hdrs, web
+
+from api.web.params import NoParameters, read
+from api.web.problems import ParameterError
+
+EVENT_STREAM = "text/event-stream"
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = TypeVar("Handler", bound=Callable[..., Awaitable[web.StreamResponse]])
+
+_PART = re.compile(r"{(\w+)}")
+"""A parameter in a path. aiohttp's own pattern for it takes no braces: a UUID in braces would be a 404."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One GET route, as the decorator of the method that answers it.
+
+    The method gets the request and the parameters; the first line of its docstring is the route's summary in
+    the documentation.
+    """
+
+    path: str
+    operation_id: str
+    """What generated clients call it: stays when the handler is renamed."""
+    _: KW_ONLY
+    parameters: type[Any] = NoParameters
+    check: Callable[[Any, Mapping[str, Any]], Iterable[ParameterError]] | None = None
+    """A method of the same object: of the parameters that parsed, yields what does not fit together."""
+    body: type[Any] | None = None
+    """The type of the JSON answer, or of each event's data; without one, `media` is all that is said."""
+    example: Any = None
+    """A body as it is sent, or the object that becomes that."""
+    media: str = "application/json"
+    exports: Sequence[str] = ()
+    """Other media that the same rows can be had as."""
+    status: int = 200
+    pages: bool = False
+    """Whether `Link` names the page after this one."""
+    depends: bool = False
+    """On something that can be down: then 503 is among the answers."""
+    finds: bool = False
+    """Something that may not be there: then 404 is among the answers."""
+
+    summary: str = ""
+    """One sentence for the documentation."""
+
+    def __call__(self, handler: Handler) -> Handler:
+        """Declare that this method answers the route."""
+        _routes[handler] = replace(self, summary=(handler.__doc__ or "").partition("\n")[0])
+        return handler
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer lasts as long as the client stays."""
+        return self.media == EVENT_STREAM
+
+
+_routes: dict[Callable[..., Any], Route] = {}
+
+
+def routes_of(*owners: object) -> list[tuple[Route, Answer]]:
+    """The routes that the methods of these objects answer, in the order of their declaration."""
+    return [
+        (_routes[handler], partial(_answer, _routes[handler], owner, handler))
+        for owner in owners
+        for handler in vars(type(owner)).values()
+        if callable(handler) and handler in _routes
+    ]
+
+
+async def _answer(route: Route, owner: object, handler: Handler, request: web.Request) -> web.StreamResponse:
+    check = route.check and partial(route.check, owner)
+    return await handler(owner, request, read(route.parameters, request, check))
+
+
+def serve(router: web.UrlDispatcher, routes: Iterable[tuple[Route, Answer]]) -> None:
+    """Add the routes to the application's router."""
+    for route, answer in routes:
+        # A HEAD for a stream would wait for a body that is never sent.
+        router.add_get(_PART.sub(r"{\1:[^/]+}", route.path), answer, allow_head=not route.streams)
+
+
+def json_response(value: Any, headers: Mapping[str, str] | None = None) -> web.Response:
+    """The value as JSON, bytes as they are; not to be kept by a cache on the way."""
+    return web.Response(
+        body=value if isinstance(value, bytes) else msgspec.json.encode(value),
+        headers={"Content-Type": "application/json", "Cache-Control": "no-store", **(headers or {})},
+    )
+
+
+def next_page(request: web.Request, cursor: str) -> dict[str, str]:
+    """The header with the link to the page after this one (RFC 8288): the same query with this cursor."""
+    if not cursor:
+        return {}
+    given = (one for one in request.rel_url.raw_query_string.split("&") if one)
+    query = "&".join([one for one in given if unquote(one.partition("=")[0]) != "cursor"])
+    return {hdrs.LINK: f'<?{query}{"&" if query else ""}cursor={cursor}>; rel="next"'}
