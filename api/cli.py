@@ -9,13 +9,14 @@ import sys
 from contextlib import suppress
 
 import click
+import uvloop
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import ValidationError
 
 from api.app import create_app
 from api.settings import Settings
-from infra.runtime.event_loop import new_event_loop
+from infra.runtime.aiokafka_changes import install
 from infra.runtime.logs import RepeatFilter
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ def api(host: str | None, port: int | None) -> None:
     """Serve pages of the past, streams of the present, and their documentation."""
     settings = _settings()
     _log_to_stderr()
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    install()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, host or settings.host, settings.port if port is None else port))
 
 

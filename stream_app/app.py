@@ -15,6 +15,7 @@ from mode import CrashingSupervisor
 from redis.asyncio import Redis
 from yarl import URL
 
+from infra.runtime.aiokafka_changes import install
 from schemas.transaction import Decoder
 from stream_app.detectors import detector_of
 from stream_app.faust_adapter.consumer import BatchSchema, BatchTransport
@@ -71,6 +72,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
 
 def create_app(settings: Settings) -> ScoringApp:
     """A worker made of these settings, not yet connected to anything."""
+    install()
     app = ScoringApp(settings)
     add_views(app)
     source = app.topic(settings.transactions_topic, schema=BatchSchema())

@@ -5,10 +5,11 @@ import socket
 from typing import Any
 
 import click
+import uvloop
 from aiokafka.errors import KafkaError
 
+from infra.runtime.aiokafka_changes import install
 from infra.runtime.cli_errors import said_in_a_line
-from infra.runtime.event_loop import new_event_loop
 from stream_app.app import create_app
 from stream_app.detectors import detector_of
 from stream_app.faust_adapter.worker import BoundedWorker
@@ -26,7 +27,8 @@ def worker(loglevel: str, **overrides: Any) -> None:
     Several workers share the partitions; each needs a data folder and a web port of its own.
     """
     settings = _settings({name: value for name, value in overrides.items() if value is not None})
-    loop = new_event_loop()
+    install()
+    loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     _check(settings, loop)
     app = create_app(settings)

@@ -6,6 +6,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import for_code
 from aiokafka.protocol.commit import OffsetFetchRequest
 
+from infra.runtime.aiokafka_changes import send_request
 from stream_app.settings import Settings
 
 
@@ -41,7 +42,7 @@ async def committed_positions(settings: Settings) -> dict[int, Position]:
     try:
         coordinator = await admin.find_coordinator(settings.app_id)
         request = OffsetFetchRequest(settings.app_id, None)
-        response = await admin._send_request(request, coordinator)  # noqa: SLF001 - see above
+        response = await send_request(admin, request, coordinator)
     finally:
         await admin.close()
     positions = {}

@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.errors import OffsetOutOfRangeError
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.consumer import Consumer, ensure_TPset
@@ -22,7 +21,7 @@ from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from stream_app.faust_adapter.fetched import BoundedFetch, PlainRecords
+from infra.runtime.aiokafka_changes import as_fetched, fetch_without_pause, generation_of, request_rejoin
 from stream_app.pipeline import Batch, Record
 
 # A partition that gets its data while a fetch is under way waits for it: for some 100 empty fetches a second.
@@ -118,6 +117,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             auto_offset_reset="none",
             isolation_level="read_committed",
             fetch_max_wait_ms=FETCH_WAIT_MS,
+            key_deserializer=as_fetched,
             max_partition_fetch_bytes=FETCH_BYTES,
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
@@ -125,11 +125,8 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
         )
-        # For every consumer of this process from here on.
-        aiokafka_fetcher.PartitionRecords, aiokafka_fetcher.FetchResult = PlainRecords, BoundedFetch
         await self._consumer.start()
-        # No partition waits for another's batch to be taken.
-        self._consumer._fetcher._prefetch_backoff = 0  # noqa: SLF001 - aiokafka's is fixed
+        fetch_without_pause(self._consumer)
 
     async def on_stop(self) -> None:
         """Finish what is in flight, then leave the group."""
@@ -302,11 +299,11 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     @property
     def generation(self) -> int:
         """The group's generation as this member knows it."""
-        return int(self._kafka._coordinator.generation)  # noqa: SLF001 - Faust wants it, aiokafka hides it
+        return generation_of(self._kafka)
 
     def rejoin(self) -> None:
         """Ask the group to share the partitions out again."""
-        self._kafka._coordinator.request_rejoin()  # noqa: SLF001 - aiokafka offers no other way
+        request_rejoin(self._kafka)
 
     async def subscribe(self, topics: Iterable[str]) -> None:
         """Join the group for these topics."""

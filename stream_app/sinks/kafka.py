@@ -21,7 +21,6 @@ from aiokafka.errors import (
     OutOfOrderSequenceNumber,
     ProducerFenced,
 )
-from aiokafka.producer import sender
 from aiokafka.structs import OffsetAndMetadata
 
 from infra.runtime.retry import causes
@@ -36,9 +35,8 @@ LARGEST_LETTER = 1_000_000
 LARGEST_KEY = 1_000
 STOP_SECONDS = 10
 
-# A transaction may begin once the former one's markers are written, which takes a broker a millisecond or
-# two. aiokafka asks again after 20, and after 100 where the broker is still verifying the first produce.
-sender.BACKOFF_OVERRIDE = 0.001
+# The first produce of a transaction is tried again after this time while the broker still verifies it, which
+# takes a millisecond or two; aiokafka's default is 100.
 RETRY_MS = 10
 
 # The transaction's outcome is not known, or another owner's producer has ended it. Either way the

@@ -4,15 +4,11 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from aiokafka import codec
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 LARGEST_BATCH = 1 << 20
 # Attributes of a record batch, as Kafka numbers them.
 UNCOMPRESSED, LZ4 = 0, 3
-
-# aiokafka asks for level 9, which for LZ4 is another algorithm: ten times the time for a tenth less to send.
-codec.lz4_encode.__defaults__ = (1,)
 
 Header = tuple[str, bytes]
 Message = tuple[bytes | None, bytes, list[Header]]

@@ -18,7 +18,6 @@ LONGER_FUNCTIONS: dict[str, str] = {
 }
 SHARED_NAMES: dict[str, str] = {
     "Settings": "each program has its own, and none uses two",
-    "Sparing": "",
     "Refused": "",
     "Page": "",
     "Pace": "",

@@ -12,9 +12,6 @@ from typing import Any
 import faust
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import Fetcher as AiokafkaFetcher
-from aiokafka.producer import sender
-from aiokafka.record.memory_records import MemoryRecords
 from faust.tables import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer, Fetcher
@@ -23,9 +20,7 @@ from faust.types import TP
 
 import stream_app.sinks.kafka  # noqa: F401 - for what it changes in aiokafka
 from stream_app.faust_adapter.consumer import KEEPING_UP, BatchConsumer
-from stream_app.faust_adapter.fetched import BoundedFetch, PlainRecords
 from stream_app.faust_adapter.recovery import PartitionRecovery
-from stream_app.sinks.record_batch import UNCOMPRESSED, batches
 
 EXPECTED: dict[Callable[..., Any], list[str]] = {
     Consumer._drain_messages: ["self", "fetcher"],
@@ -67,61 +62,6 @@ def test_the_recovery_tasks_that_are_replaced_are_still_there() -> None:
         "_slurp_changelogs",
         "_publish_stats",
     ]
-
-
-def test_aiokafkas_wait_between_transactions_is_where_it_is_shortened() -> None:
-    source = inspect.getsource(sender.AddPartitionsToTxnHandler)
-
-    assert "return BACKOFF_OVERRIDE" in source
-    assert sender.BACKOFF_OVERRIDE == 0.001
-
-
-def test_aiokafkas_fetcher_takes_the_wait_that_is_set_on_it() -> None:
-    assert "self._prefetch_backoff = prefetch_backoff" in inspect.getsource(AiokafkaFetcher.__init__)
-
-
-class OneAssignment:
-    """What aiokafka's FetchResult asks of an assignment: its one partition's state."""
-
-    active = True
-
-    def __init__(self) -> None:
-        self.position, self.paused = 0, False
-
-    def state_value(self, _tp: TopicPartition) -> "OneAssignment":
-        return self
-
-    def consumed_to(self, position: int) -> None:
-        self.position = position
-
-
-def fetched(values: list[bytes]) -> tuple[BoundedFetch, OneAssignment]:
-    tp, assignment = TopicPartition("transactions", 0), OneAssignment()
-    (batch,) = batches([(b"key", value, []) for value in values], UNCOMPRESSED)
-    memory = MemoryRecords(bytes(batch._build()))
-    records = PlainRecords(tp, memory, [], 0, None, None, check_crcs=False, isolation_level=0)
-    return BoundedFetch(tp, assignment=assignment, partition_records=records, backoff=0), assignment
-
-
-@pytest.mark.parametrize("most", [1, 99, 100, 101, 249, 250, 251, None])
-def test_a_fetch_is_handed_out_whole_in_batches_of_at_most_so_many_records(most: int | None) -> None:
-    values = [b"%d" % number for number in range(250)]
-    fetch, assignment = fetched(values)
-
-    taken = []
-    while fetch.has_more():
-        taken.append([record.value for record in fetch.getall(most)])
-        assert assignment.position == sum(map(len, taken))
-
-    assert [value for one in taken for value in one] == values
-    assert max(map(len, taken)) <= (most or 250)
-
-
-def test_a_batch_ends_once_its_values_are_too_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream_app.faust_adapter.fetched.BATCH_BYTES", 10_000)
-    fetch, _ = fetched([bytes(100)] * 400)
-
-    assert [len(fetch.getall(1000)) for _ in range(5)] == [100, 100, 100, 100, 0]
 
 
 @dataclass

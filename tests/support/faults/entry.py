@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import uvloop
 
-from infra.runtime.event_loop import new_event_loop
 from stream_app import app as composition
 from stream_app import ownership
 from stream_app.app import create_app
@@ -143,7 +143,7 @@ def main() -> None:
         switch_off(protection)
     wrap(Points(plan))
     vars(composition)["PostgresRows"] = partial(PostgresRows, few_rows=FEW_ROWS)
-    loop = new_event_loop()
+    loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     app = create_app(Settings())
     BoundedWorker(app, loop=loop, loglevel="INFO", quiet=True).execute_from_commandline()

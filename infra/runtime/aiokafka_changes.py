@@ -1,0 +1,121 @@
+"""Everything that txnwatch changes in aiokafka, or uses of it that is not public.
+
+`install` makes the changes. Composition roots call it (the worker's `create_app`, `txnwatch api`); importing
+changes nothing. As of aiokafka 0.14.0 none of them has an option or a release of its own:
+
+- **A write to a connection that has just ended** is ignored by asyncio's loop. uvloop raises RuntimeError,
+  which aiokafka expects nowhere: it ends the task that keeps a client's metadata up to date, and the client
+  never finds a broker again. `send` closes the connection instead and raises what is expected.
+  Upstream: reported, open (aiokafka 1038). It may go when
+  `test_uvloop_raises_what_aiokafka_does_not_expect` fails.
+- **The wait between two transactions** of a producer is 20 ms: a transaction may begin once the markers of
+  the one before are written, which takes a broker 1 or 2 ms. 1 ms here, which halves a small batch's time.
+  Upstream: a constant without an option. It may go when
+  `test_the_wait_between_transactions_is_a_constant_of_20_ms` fails.
+- **LZ4** is asked for at level 9, which is another algorithm: ten times the time for a tenth less to send.
+  Level 1 here. Upstream: level 9 on purpose, as brokers do, without an option. It may go when
+  `test_lz4_is_asked_for_at_level_9` fails.
+- **A record** that was fetched becomes a `ConsumerRecord`, which costs as much as decoding its JSON. A
+  consumer made with `key_deserializer=as_fetched` gets records as the compiled reader makes them (`offset`,
+  `timestamp`, `key`, `value`, `headers`), and a fetch in parts of about 16 MB: a few kilobytes of zeros,
+  compressed, are megabytes of messages. Other consumers of the process get what they always got.
+  Upstream: no hook. It may go when `test_a_record_is_made_by_a_method_that_can_be_replaced` fails.
+
+The functions below `install` reach into objects of aiokafka and change no class.
+"""
+
+# ruff: noqa: SLF001 - the one place where it may be
+
+import functools
+import sys
+from itertools import islice
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, codec
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.consumer import fetcher
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.producer import sender
+
+_TRANSACTION_WAIT_SECONDS = 0.001
+_LZ4_LEVEL = 1
+_PART_BYTES = 16 << 20
+# The size of a part is looked at every so many records.
+_AT_A_TIME = 100
+
+_send = AIOKafkaConnection.send
+_consumer_record = fetcher.PartitionRecords._consumer_record
+_getall = fetcher.FetchResult.getall
+
+
+def install() -> None:
+    """Make the changes, for this process; a second call changes nothing more."""
+    AIOKafkaConnection.send = _send_or_break
+    sender.BACKOFF_OVERRIDE = _TRANSACTION_WAIT_SECONDS
+    codec.lz4_encode.__defaults__ = (_LZ4_LEVEL,)
+    fetcher.PartitionRecords._consumer_record = _record
+    fetcher.FetchResult.getall = _part
+
+
+def as_fetched(key: bytes | None) -> bytes | None:
+    """The key itself. As a consumer's `key_deserializer`, it chooses records without `ConsumerRecord`."""
+    return key
+
+
+def fetch_without_pause(consumer: AIOKafkaConsumer) -> None:
+    """Have a started consumer fetch on while what it fetched of other partitions is not yet taken."""
+    consumer._fetcher._prefetch_backoff = 0
+
+
+def generation_of(consumer: AIOKafkaConsumer) -> int:
+    """The generation of the consumer's group, as this member knows it."""
+    return int(consumer._coordinator.generation)
+
+
+def request_rejoin(consumer: AIOKafkaConsumer) -> None:
+    """Ask the consumer's group to share the partitions out again."""
+    consumer._coordinator.request_rejoin()
+
+
+async def send_request(admin: AIOKafkaAdminClient, request: Any, node: int) -> Any:
+    """A broker's whole answer. aiokafka's own calls leave out the error of an answer as a whole."""
+    return await admin._send_request(request, node)
+
+
+@functools.wraps(_send)
+def _send_or_break(self: AIOKafkaConnection, *arguments: Any, **options: Any) -> Any:
+    try:
+        return _send(self, *arguments, **options)
+    except RuntimeError as error:
+        if not self._writer.is_closing():
+            raise
+        self.close(reason=CloseReason.CONNECTION_BROKEN)
+        raise KafkaConnectionError(f"Connection at {self.host}:{self.port} broken: {error}") from error
+
+
+@functools.wraps(_consumer_record)
+def _record(self: fetcher.PartitionRecords, tp: Any, record: Any) -> Any:
+    return record if self._key_deserializer is as_fetched else _consumer_record(self, tp, record)
+
+
+@functools.wraps(_getall)
+def _part(self: fetcher.FetchResult, max_records: int | None = None) -> list[Any]:
+    """The next records, at most so many; no more once keys and values exceed a part's size."""
+    if not self.has_more() or self._partition_records._key_deserializer is not as_fetched:
+        records: list[Any] = _getall(self, max_records)
+        return records
+    taken: list[Any] = []
+    if not self.check_assignment(self._topic_partition):
+        return taken
+    size, most, is_last = 0, max_records or sys.maxsize, False
+    while len(taken) < most and size < _PART_BYTES and not is_last:
+        asked = min(_AT_A_TIME, most - len(taken))
+        some = [*islice(self._partition_records, asked)]
+        taken += some
+        size += sum([len(record.value or b"") + len(record.key or b"") for record in some])
+        is_last = len(some) < asked
+    self._update_position()
+    if is_last:
+        self._partition_records = None  # as aiokafka marks what is used up
+    return taken

@@ -1,0 +1,193 @@
+"""What is changed in aiokafka: that it is still needed, and what it does."""
+
+# ruff: noqa: SLF001 - what is held against here is not public
+
+import asyncio
+import inspect
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvloop
+from aiokafka import ConsumerRecord, TopicPartition, codec
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.consumer import fetcher
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.producer import sender
+from aiokafka.protocol.admin import ApiVersionRequest
+from aiokafka.record.memory_records import MemoryRecords
+
+from infra.runtime import aiokafka_changes
+from infra.runtime.aiokafka_changes import as_fetched, install
+from stream_app.sinks.record_batch import LZ4, UNCOMPRESSED, batches
+
+Check = Callable[[AIOKafkaConnection], Awaitable[None]]
+
+
+def run(loop_factory: Callable[[], asyncio.AbstractEventLoop], check: Check) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(30), just_ended() as connection:
+            await check(connection)
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())
+
+
+@asynccontextmanager
+async def just_ended() -> AsyncIterator[AIOKafkaConnection]:
+    """A connection that its other end has reset, in the turn of the loop before its reader is told."""
+
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        no_goodbye = struct.pack("ii", 1, 0)  # on, 0 seconds
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_goodbye)
+        writer.close()
+
+    async with await asyncio.start_server(reset, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        connection = AIOKafkaConnection(host, port)
+        connecting = asyncio.create_task(connection.connect())
+        while not (connection._reader and connection._reader.exception()):  # noqa: ASYNC110 - nothing else tells
+            await asyncio.sleep(0)
+        yield connection
+        with pytest.raises(KafkaConnectionError):
+            await connecting
+
+
+@pytest.fixture(autouse=True)
+def _as_aiokafka_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where another test has installed the changes; what this one changes ends with it."""
+    for owner, name in (
+        (AIOKafkaConnection, "send"),
+        (fetcher.PartitionRecords, "_consumer_record"),
+        (fetcher.FetchResult, "getall"),
+    ):
+        function = getattr(owner, name)
+        monkeypatch.setattr(owner, name, getattr(function, "__wrapped__", function))
+    monkeypatch.setattr(sender, "BACKOFF_OVERRIDE", 0.02)
+    monkeypatch.setattr(codec.lz4_encode, "__defaults__", (9,))
+
+
+def test_uvloop_raises_what_aiokafka_does_not_expect() -> None:
+    async def check(connection: AIOKafkaConnection) -> None:
+        assert connection.connected()
+        with pytest.raises(RuntimeError, match="unable to perform operation"):
+            await connection.send(ApiVersionRequest())
+
+    run(uvloop.new_event_loop, check)
+
+
+def test_once_installed_the_connection_is_broken_and_closed() -> None:
+    install()
+
+    async def check(connection: AIOKafkaConnection) -> None:
+        assert connection.connected()
+        with pytest.raises(KafkaConnectionError, match="broken: unable to perform operation"):
+            await connection.send(ApiVersionRequest())
+        assert not connection.connected()
+
+    run(uvloop.new_event_loop, check)
+
+
+def test_the_wait_between_transactions_is_a_constant_of_20_ms() -> None:
+    source = inspect.getsource(sender)
+    assert "\nBACKOFF_OVERRIDE = 0.02 " in source
+    assert "return BACKOFF_OVERRIDE" in inspect.getsource(sender.AddPartitionsToTxnHandler)
+
+    install()
+
+    assert sender.BACKOFF_OVERRIDE == 0.001
+
+
+def test_lz4_is_asked_for_at_level_9(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "level: int = 9" in inspect.getsource(codec.lz4_encode)
+    values = [b"%d of a value" % number for number in range(1000)]
+    slow = built(values, LZ4)
+    with monkeypatch.context() as patched:
+        patched.setattr(codec.lz4_encode, "__defaults__", (1,))
+        fast = built(values, LZ4)
+    assert slow != fast
+
+    install()
+
+    assert built(values, LZ4)[61:] == fast[61:]  # after a header with the time
+
+
+def test_aiokafkas_fetcher_takes_the_wait_that_is_set_on_it() -> None:
+    assert "self._prefetch_backoff = prefetch_backoff" in inspect.getsource(fetcher.Fetcher.__init__)
+
+
+def test_a_record_is_made_by_a_method_that_can_be_replaced() -> None:
+    assert "self._consumer_record(tp, record)" in inspect.getsource(fetcher.PartitionRecords)
+    assert ".getall(max_records)" in inspect.getsource(fetcher.Fetcher.fetched_records)
+
+
+class OneAssignment:
+    """What aiokafka's FetchResult asks of an assignment: its one partition's state."""
+
+    active = True
+
+    def __init__(self) -> None:
+        self.position, self.paused = 0, False
+
+    def state_value(self, _tp: TopicPartition) -> "OneAssignment":
+        return self
+
+    def consumed_to(self, position: int) -> None:
+        self.position = position
+
+
+def built(values: list[bytes], compression: int) -> bytes:
+    (batch,) = batches([(b"key", value, []) for value in values], compression)
+    return bytes(batch._build())
+
+
+def fetched(values: list[bytes], key_deserializer: Any = as_fetched) -> tuple[Any, OneAssignment]:
+    """A fetch as aiokafka's fetcher makes it of a consumer with this deserializer."""
+    tp, assignment = TopicPartition("transactions", 0), OneAssignment()
+    records = fetcher.PartitionRecords(
+        tp, MemoryRecords(built(values, UNCOMPRESSED)), [], 0, key_deserializer, None, False, 0  # noqa: FBT003 - aiokafka passes them so
+    )  # fmt: skip
+    return fetcher.FetchResult(tp, assignment=assignment, partition_records=records, backoff=0), assignment
+
+
+@pytest.mark.parametrize("most", [1, 99, 100, 101, 249, 250, 251, None])
+def test_a_fetch_is_handed_out_whole_in_parts_of_at_most_so_many_records(most: int | None) -> None:
+    install()
+    values = [b"%d" % number for number in range(250)]
+    fetch, assignment = fetched(values)
+
+    taken = []
+    while fetch.has_more():
+        taken.append([record.value for record in fetch.getall(most)])
+        assert assignment.position == sum(map(len, taken))
+
+    assert [value for one in taken for value in one] == values
+    assert max(map(len, taken)) <= (most or 250)
+
+
+def test_a_part_ends_once_its_values_are_too_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    install()
+    monkeypatch.setattr(aiokafka_changes, "_PART_BYTES", 10_000)
+    fetch, _ = fetched([bytes(100)] * 400)
+
+    assert [len(fetch.getall(1000)) for _ in range(5)] == [100, 100, 100, 100, 0]
+
+
+@pytest.mark.parametrize("deserializer", [None, bytes.decode])
+def test_another_consumer_of_the_process_gets_what_it_always_got(
+    deserializer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install()
+    monkeypatch.setattr(aiokafka_changes, "_PART_BYTES", 10_000)
+    fetch, _ = fetched([bytes(100)] * 400, deserializer)
+
+    records = fetch.getall(1000)
+
+    assert len(records) == 400
+    assert {type(record) for record in records} == {ConsumerRecord}
+    assert (records[7].topic, records[7].offset) == ("transactions", 7)
+    assert records[7].key == ("key" if deserializer else b"key")
