@@ -5,32 +5,28 @@ import logging
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from infra.produce.columns import FIELDS, Columns
-from infra.produce.feed import DirectFeed, Feed, WaitingFeed
-from infra.produce.files import InputError, open_input
+from infra.produce.files import Input, InputError, open_input
 from infra.produce.generator import MAX_USERS, Traffic, live_dates, past_dates
-from infra.produce.pace import Pace
-from infra.produce.progress import shown
-from infra.produce.readers import Reader, read_untouched
-from infra.produce.records import Source
-from infra.produce.run import run
-from infra.produce.sender import DeliveryError, Sender, open_sender
+from infra.produce.report import Outcomes, progress_bar
+from infra.produce.rows import FIELDS, Columns, RowReader, Source, read_unchanged
+from infra.produce.sending import DirectFeed, Pace, Sending, WaitingFeed
 from infra.produce.settings import Settings, SettingsError
-from infra.produce.tally import Tally
+from infra.produce.topic import DeliveryError, TopicSender, open_sender
 from schemas.transaction import Decoder
 
 _PAST = timedelta(days=30)
-_INTERRUPTED = 130  # what shells expect of a command ended by Ctrl-C
+_INTERRUPTED = 130  # the exit code that shells expect of a command ended by Ctrl-C
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,32 +57,15 @@ class Options:
         return self.generate is not None and self.wanted is None
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where the records come from."""
-
-    source: Source
-    waits: bool
-    """Whether the next one may be a while in coming."""
-    read: Callable[[], float | None]
-    """How much of it has been read, from 0 to 1; None when nobody can know."""
-
-
-class Mapping(click.ParamType):
-    """`field=column`."""
-
-    name = "field=column"
-
-    def convert(
-        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """The field and the column's name."""
-        if isinstance(value, tuple):
-            return value
-        field, _, column = value.partition("=")
+def _mapping(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Map each field to the column that was chosen for it."""
+    chosen = {}
+    for text in given:
+        field, _, column = text.partition("=")
         if field not in FIELDS or not column:
-            self.fail(f"{value!r} is not field=column with a field of {', '.join(FIELDS)}", param, ctx)
-        return field, column
+            raise click.BadParameter(f"{text!r} is not field=column with a field of {', '.join(FIELDS)}")
+        chosen[field] = column
+    return chosen
 
 
 @click.command()
@@ -106,7 +85,12 @@ class Mapping(click.ParamType):
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Send at most so many a second.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
 @click.option(
-    "--map", "mapping", type=Mapping(), multiple=True, help="Which column is which field, e.g. amount=Total."
+    "--map",
+    "mapping",
+    multiple=True,
+    callback=_mapping,
+    metavar="FIELD=COLUMN",
+    help="Which column is which field, e.g. amount=Total.",
 )
 @click.option("--currency", help="For rows that have none.")
 @click.option("--status", help="For rows that have none.")
@@ -118,19 +102,21 @@ class Mapping(click.ParamType):
 )
 @click.option("--strict", is_flag=True, help="Exit with code 1 if any row was rejected.")
 @click.pass_context
-def produce(context: click.Context, /, mapping: tuple[tuple[str, str], ...], **options: object) -> None:
+def produce(context: click.Context, /, **options: object) -> None:
     """Put transactions on the input topic.
 
     FILE is CSV or JSON lines, also gzipped; - is standard input. Columns are found by their names, others are
     left out. A row that the worker would refuse is not sent: it is counted, and listed at the end.
     """
-    given = Options(mapping=dict(mapping), **options)  # type: ignore[arg-type]  # click has checked them
+    given = Options(**options)  # type: ignore[arg-type]  # click has checked them
     _check(given)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters comes as an error of ours
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # DeliveryError says what matters
     try:
         settings = Settings.load()
-        with _origin(given, settings) as origin:
-            code = asyncio.run(_produce(origin, given, settings))
+        with ExitStack() as stack:
+            opened = stack.enter_context(open_input(given.file)) if given.file else None
+            source = _rows(given, settings, opened.lines()) if opened else _traffic(given)
+            code = asyncio.run(_produce(source, opened, given, settings))
     except InputError as error:
         raise click.ClickException(f"{given.file}: {error}") from error
     except SettingsError as error:
@@ -148,22 +134,8 @@ def _check(given: Options) -> None:
         raise click.UsageError("--raw sends the lines of FILE as they are: no option can change them.")
 
 
-@contextmanager
-def _origin(given: Options, settings: Settings) -> Iterator[Origin]:
-    if given.file is None:
-        yield Origin(source=_traffic(given), waits=False, read=lambda: None)
-        return
-    with open_input(given.file) as opened:
-        size = opened.size
-        yield Origin(
-            source=_rows(given, settings, opened.lines()),
-            waits=opened.waits,
-            read=lambda: opened.position() / size if size else None,
-        )
-
-
 def _traffic(given: Options) -> Source:
-    seed = random.randrange(1 << 32) if given.seed is None else given.seed  # noqa: S311  (no secret)
+    seed = random.randrange(1 << 32) if given.seed is None else given.seed  # noqa: S311 - no secret
     count = given.wanted
     live = given.rate is not None or count is None
     dates = live_dates(count) if live or count is None else past_dates(count, _PAST)
@@ -172,9 +144,9 @@ def _traffic(given: Options) -> Source:
 
 def _rows(given: Options, settings: Settings, lines: Iterator[bytes]) -> Source:
     if given.raw:
-        return read_untouched(lines)
+        return read_unchanged(lines)
     defaults = {"currency": given.currency, "status": given.status}
-    reader = Reader(
+    reader = RowReader(
         columns=Columns(given.mapping),
         defaults={name: value for name, value in defaults.items() if value is not None},
         assume_utc=given.assume_utc,
@@ -183,48 +155,49 @@ def _rows(given: Options, settings: Settings, lines: Iterator[bytes]) -> Source:
     return reader.read(lines)
 
 
-async def _produce(origin: Origin, given: Options, settings: Settings) -> int:
-    stop = asyncio.Event()
-    tally = Tally()
-    asyncio.get_running_loop().set_exception_handler(_pass_connections_over)
+async def _produce(source: Source, opened: Input | None, given: Options, settings: Settings) -> int:
+    stop, outcomes = asyncio.Event(), Outcomes()
+    asyncio.get_running_loop().set_exception_handler(_skip_connection_errors)
     try:
         async with open_sender(settings.kafka, settings.topic) as sender:
             _stop_on_signals(stop)
-            await _send_all(origin, given, sender, tally, stop)
+            feed = WaitingFeed(source) if opened and opened.waits else DirectFeed(source)
+            fraction = partial(_fraction, opened, given, outcomes)
+            with (
+                _summed_up(outcomes, sender),
+                progress_bar(outcomes, fraction, Console(stderr=True)) as watch,
+            ):
+                await Sending(feed, sender, outcomes, Pace(given.rate), stop, given.wanted, watch).run()
     except DeliveryError as error:
         raise click.ClickException(f"Kafka at {settings.kafka} (KAFKA_BOOTSTRAP_SERVERS): {error}") from error
-    return _exit_code(tally, given, interrupted=stop.is_set())
+    return _exit_code(outcomes, given, interrupted=stop.is_set())
 
 
-async def _send_all(
-    origin: Origin, given: Options, sender: Sender, tally: Tally, stop: asyncio.Event
-) -> None:
-    feed: Feed = WaitingFeed(origin.source) if origin.waits else DirectFeed(origin.source)
+def _fraction(opened: Input | None, given: Options, outcomes: Outcomes) -> float | None:
+    """How much is done, by bytes read or by the number wanted, whichever is further."""
+    by_bytes = opened.fraction() if opened else None
+    by_number = outcomes.taken / given.wanted if given.wanted else None
+    return max((part for part in (by_bytes, by_number) if part is not None), default=None)
+
+
+@contextmanager
+def _summed_up(outcomes: Outcomes, sender: TopicSender) -> Iterator[None]:
+    """Print the summary at the end, also after a failure: what was delivered until then is on the topic."""
     started = time.monotonic()
     try:
-        with shown(tally, lambda: _done(origin, given, tally), Console(stderr=True)) as watch:
-            await run(
-                feed, sender, tally=tally, pace=Pace(given.rate), stop=stop, limit=given.wanted, watch=watch
-            )
+        yield
     finally:
-        # Also after a failure: what was delivered until then is on the topic.
-        click.echo(tally.report(sender.delivered, sender.topic, time.monotonic() - started))
+        click.echo(outcomes.summary(sender.delivered, sender.topic, time.monotonic() - started))
 
 
-def _done(origin: Origin, given: Options, tally: Tally) -> float | None:
-    by_number = tally.taken / given.wanted if given.wanted else None
-    parts = [part for part in (origin.read(), by_number) if part is not None]
-    return max(parts, default=None)
-
-
-def _pass_connections_over(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What broke a connection is said once, by the delivery that failed; aiokafka leaves futures with it."""
+def _skip_connection_errors(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Leave these to DeliveryError: aiokafka also leaves futures with them that nothing awaits."""
     if not isinstance(context.get("exception"), ConnectionError):
         loop.default_exception_handler(context)
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
-    """The first Ctrl-C ends it in order; after that, the next one ends it at once."""
+    """Let the first Ctrl-C end it in order, and the next one at once."""
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)
 
@@ -237,9 +210,9 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, ordered)
 
 
-def _exit_code(tally: Tally, given: Options, *, interrupted: bool) -> int:
+def _exit_code(outcomes: Outcomes, given: Options, *, interrupted: bool) -> int:
     if interrupted:
         return 0 if given.endless else _INTERRUPTED
-    rejected = tally.rejected.total() > 0
-    # Nothing but rejected rows means that the file was misread, not that it had some bad rows.
-    return int(rejected and (given.strict or tally.taken == 0))
+    rejected = outcomes.rejected.total() > 0
+    # Where all rows are rejected, it is the file that is misread.
+    return int(rejected and (given.strict or outcomes.taken == 0))

@@ -1,4 +1,4 @@
-"""Files as lines of bytes: plain or gzip by their content, from the disk or from standard input."""
+"""Lines of bytes of a file, plain or gzip as its content shows, on the disk or from standard input."""
 
 import gzip
 import io
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 MAX_LINE = 1_000_000
-"""Bytes of a line that are looked at. A record of more would not get past a broker's default limit."""
+"""Bytes of a line that are read. A larger record would exceed a broker's default limit."""
 
 STDIN = Path("-")
 _GZIP = b"\x1f\x8b"
@@ -20,32 +20,31 @@ _BUFFER = 1 << 18
 
 
 class InputError(Exception):
-    """The file cannot be read, or not to its end, or holds no transactions; the message says why."""
+    """The file cannot be read to its end, or holds no transactions; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
     """A file that is open for reading."""
 
-    size: int | None
-    """Bytes on the disk; None for what has no size, such as a pipe."""
+    _size: int | None
     _raw: io.FileIO
     _stream: BinaryIO
 
     @property
     def waits(self) -> bool:
-        """Whether reading may wait for whoever writes the other end."""
-        return self.size is None
+        """Whether it has no size, as a pipe, so that reading may wait for the other end's writer."""
+        return self._size is None
 
-    def position(self) -> int:
-        """How many of the `size` bytes have been read."""
-        return self._raw.tell()
+    def fraction(self) -> float | None:
+        """How much has been read, from 0 to 1; None where there is no size."""
+        return self._raw.tell() / self._size if self._size else None
 
     def lines(self) -> Iterator[bytes]:
-        """The lines with their ends. Of a line that is longer only the first MAX_LINE bytes.
+        """The lines with their ends; of a line that is longer only the first MAX_LINE bytes.
 
         Raises:
-            InputError: the file is damaged.
+            InputError: The file is damaged.
         """
         number = 0
         try:
@@ -67,13 +66,13 @@ def open_input(path: Path) -> Iterator[Input]:
     """Open a file; `-` is standard input.
 
     Raises:
-        InputError: it cannot be opened.
+        InputError: It cannot be opened.
     """
     try:
         raw = io.FileIO(0, closefd=False) if path == STDIN else io.FileIO(path)
     except OSError as error:
         raise InputError(error.strerror) from error
-    # Not closed with the reader: a thread may still wait in a read of standard input.
+    # The buffered reader is not closed: a thread may still wait in a read of standard input.
     with closing(raw):
         yield _input(raw)
 
@@ -91,7 +90,7 @@ def _input(raw: io.FileIO) -> Input:
         raise InputError(error.strerror) from error
     status = os.fstat(raw.fileno())
     return Input(
-        size=status.st_size if stat.S_ISREG(status.st_mode) else None,
+        _size=status.st_size if stat.S_ISREG(status.st_mode) else None,
         _raw=raw,
         _stream=io.BufferedReader(gzip.GzipFile(fileobj=buffered), _BUFFER) if zipped else buffered,
     )

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
+from itertools import accumulate, islice
 from random import Random
 
 import msgspec
 
-from infra.produce.records import Record
+from infra.produce.rows import Message, ProducerRecord
 from schemas.money import amount_text
 
 MAX_USERS = 1_000_000
@@ -19,7 +19,8 @@ _TYPICAL_AMOUNT = 35.0  # of the middle user; the middle two thirds are between 
 _BETWEEN_USERS = 0.85
 _WITHIN_USER = 0.35  # five times the mean is then 4.8 standard deviations away: flags are the injected ones
 _INJECTED = (8.0, 40.0)
-# Busy users make most of the traffic, so that windows fill also when there are many users.
+# The user at a rank has a share of 1 / (this + rank): busy users make most of the traffic, so that windows
+# also fill when there are many users.
 _EVENNESS = 10
 
 
@@ -30,16 +31,6 @@ class _User(msgspec.Struct, frozen=True, gc=False):
     currency: str
 
 
-class _Message(msgspec.Struct, gc=False):
-    id: str
-    user_id: str
-    amount: str
-    currency: str
-    txn_date: datetime
-    status: str
-    meta_data: dict[str, str | bool]
-
-
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -47,28 +38,28 @@ class Traffic:
     """A reproducible stream of transactions: the same seed and users give the same ones, but for the dates.
 
     Args:
-        users: how many users there are.
-        seed: of everything but the dates.
-        injected: the share of transactions whose amount is 8 to 40 times the user's usual one. They carry
+        users: How many users there are.
+        seed: Decides everything but the dates.
+        injected: The share of transactions of 8 to 40 times the user's typical amount. They carry
             `"injected": true` in their `meta_data`.
     """
 
     def __init__(self, users: int, seed: int, injected: float = 0.01) -> None:
-        self._random = Random(seed)  # noqa: S311  (has to be reproducible)
+        self._random = Random(seed)  # noqa: S311 - has to be reproducible
         self._injected = injected
         self._users = [self._user() for _ in range(users)]
         self._weights = list(accumulate(1 / (_EVENNESS + rank) for rank in range(users)))
 
-    def records(self, dates: Iterator[datetime]) -> Iterator[Record]:
+    def records(self, dates: Iterator[datetime]) -> Iterator[ProducerRecord]:
         """One transaction for each date."""
         random = self._random
         for date in dates:
             user = random.choices(self._users, cum_weights=self._weights)[0]
             amount, meta = self._spend(user)
-            message = _Message(
+            message = Message(
                 self._uuid(), user.user_id, amount, user.currency, date, random.choice(_STATUSES), meta
             )
-            yield Record(user.key, _ENCODE(message))
+            yield ProducerRecord(user.key, _ENCODE(message))
 
     def _spend(self, user: _User) -> tuple[str, dict[str, str | bool]]:
         random = self._random
@@ -97,10 +88,7 @@ def utc_now() -> datetime:
 
 def live_dates(count: int | None, now: Callable[[], datetime] = utc_now) -> Iterator[datetime]:
     """The time at which each is asked for; without an end if there is no count."""
-    left = count
-    while left is None or left > 0:
-        yield now()
-        left = None if left is None else left - 1
+    return islice(iter(now, None), count)
 
 
 def past_dates(count: int, span: timedelta, now: Callable[[], datetime] = utc_now) -> Iterator[datetime]:

@@ -30,15 +30,16 @@ def test_gzip_files_one_after_the_other_are_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_the_position_goes_from_nothing_to_the_size_on_the_disk(tmp_path: Path, *, zipped: bool) -> None:
+def test_the_fraction_read_goes_from_nothing_to_all_of_what_is_on_the_disk(
+    tmp_path: Path, *, zipped: bool
+) -> None:
     path = tmp_path / "file"
     content = b"".join(os.urandom(50_000).hex().encode() + b"\n" for _ in range(30))
     path.write_bytes(gzip.compress(content) if zipped else content)
     with open_input(path) as opened:
-        assert opened.size == path.stat().st_size
         assert not opened.waits
-        positions = [opened.position() for _ in opened.lines()]
-        assert 0 < positions[0] < positions[-1] == opened.size
+        fractions = [opened.fraction() or 0 for _ in opened.lines()]
+        assert 0 < fractions[0] < fractions[-1] == 1
 
 
 def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_a_pipe_is_read_although_it_has_no_size(tmp_path: Path) -> None:
     with open_input(pipe) as opened:
         os.close(keeper)
         assert opened.waits
-        assert opened.size is None
+        assert opened.fraction() is None
         assert list(opened.lines()) == [b"a\n", b"b\n"]
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from infra.produce.generator import Traffic, live_dates, past_dates
-from infra.produce.records import Record
+from infra.produce.rows import ProducerRecord
 from schemas.money import parse_amount
 from schemas.transaction import Decoder
 
@@ -15,11 +15,11 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MONTH = timedelta(days=30)
 
 
-def made(count: int, users: int = 100, seed: int = 1) -> list[Record]:
+def made(count: int, users: int = 100, seed: int = 1) -> list[ProducerRecord]:
     return list(Traffic(users, seed).records(past_dates(count, MONTH, lambda: NOW)))
 
 
-def messages(records: list[Record]) -> list[dict[str, Any]]:
+def messages(records: list[ProducerRecord]) -> list[dict[str, Any]]:
     return [json.loads(record.value) for record in records]
 
 

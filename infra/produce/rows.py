@@ -1,37 +1,75 @@
-"""CSV and JSON lines as records: each row is what our own decoder takes, or it is rejected."""
+"""Rows of CSV files and JSON lines as Kafka records: each is what our own decoder accepts, or is rejected."""
 
 import csv
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from infra.produce.columns import REQUIRED, Columns
 from infra.produce.files import MAX_LINE, InputError, is_cut
-from infra.produce.records import Item, Record, Rejected, Source
 from schemas import strict_json
 from schemas.transaction import Decoder, Refused
 
+FIELDS = ("id", "user_id", "amount", "currency", "txn_date", "status", "meta_data")
+_REQUIRED = FIELDS[:-1]
+
+# The field's own name comes first: of several columns that fit, the one with the earliest name here is taken.
+_SYNONYMS = {
+    "id": ("id", "transaction_id", "txn_id", "tx_id", "trans_id", "trans_num", "payment_id", "uuid"),
+    "user_id": ("user_id", "customer_id", "client_id", "account_id", "cardholder_id", "user", "customer"),
+    "amount": ("amount", "transaction_amount", "txn_amount", "tx_amount", "amt", "value"),
+    "currency": ("currency", "currency_code", "transaction_currency", "ccy"),
+    "txn_date": (
+        *("txn_date", "transaction_date", "transaction_time", "tx_datetime", "txn_time", "trans_date"),
+        *("timestamp", "datetime", "date_time", "event_time", "occurred_at", "created_at", "date", "time"),
+    ),
+    "status": ("status", "transaction_status", "txn_status", "state"),
+    "meta_data": ("meta_data", "metadata", "meta"),
+}
 _BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ",;\t|"
 _SHOWN_COLUMNS = 300
-_TXN_DATE = REQUIRED.index("txn_date")
+_TXN_DATE = _REQUIRED.index("txn_date")
 _NO_OFFSET = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}(\.[0-9]+)?")
 
 
-class _Message(msgspec.Struct, gc=False):
+class ProducerRecord(msgspec.Struct, frozen=True, gc=False):
+    """A Kafka record's key and value."""
+
+    key: bytes | None
+    value: bytes
+
+
+class RejectedRow(msgspec.Struct, frozen=True, gc=False):
+    """A row that is not sent: its first line in the file, counted from 1, and why."""
+
+    line: int
+    reason: str
+    """A reason of the decoder, or `csv`."""
+    detail: str
+
+
+Item: TypeAlias = ProducerRecord | RejectedRow
+Source: TypeAlias = Iterator[Item]
+
+
+class Message(msgspec.Struct, gc=False):
+    """The JSON of the input topic, for writing."""
+
     id: str
     user_id: str
     amount: str
     currency: str
-    txn_date: str
+    txn_date: str | datetime
     status: str
-    meta_data: Raw | UnsetType = UNSET
+    meta_data: Raw | Mapping[str, str | bool] | UnsetType = UNSET
 
 
 class _UserId(msgspec.Struct):
@@ -44,16 +82,54 @@ _USER_ID = msgspec.json.Decoder(_UserId).decode
 _META_DATA = msgspec.json.Decoder(dict[str, Any] | None).decode
 
 
+class Columns:
+    """Finds a transaction's fields among the names of columns.
+
+    Case and punctuation do not matter: `Transaction ID`, `transaction_id` and `transactionId` are the same.
+
+    >>> columns = Columns({"txn_date": "Booked"})
+    >>> columns.pick(("TransactionID", "Customer ID", "amt", "Booked", "date", "label"))
+    {'id': 'TransactionID', 'user_id': 'Customer ID', 'amount': 'amt', 'txn_date': 'Booked'}
+    """
+
+    def __init__(self, chosen: Mapping[str, str] | None = None) -> None:
+        """Prefer the columns chosen by the user, which have to be named exactly, to all others."""
+        self._chosen = dict(chosen or {})
+        # The lines of a file nearly always have the same names in the same order.
+        self.pick = lru_cache(maxsize=256)(self._pick)
+
+    def absent(self, names: Iterable[str]) -> list[str]:
+        """The columns that the user chose but that are not there."""
+        return sorted(set(self._chosen.values()) - set(names))
+
+    def _pick(self, names: tuple[str, ...]) -> dict[str, str]:
+        """Map each field that has a column to the column's name."""
+        plain = {_plain(name): name for name in reversed(names)}
+        found = {field: self._name(field, names, plain) for field in FIELDS}
+        return {field: name for field, name in found.items() if name is not None}
+
+    def _name(self, field: str, names: tuple[str, ...], plain: Mapping[str, str]) -> str | None:
+        if field in self._chosen or field in names:
+            own = self._chosen.get(field, field)
+            return own if own in names else None
+        fitting = (plain[key] for synonym in _SYNONYMS[field] if (key := _plain(synonym)) in plain)
+        return next((name for name in fitting if name not in self._chosen.values()), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
 @dataclass(frozen=True, slots=True)
-class Reader:
+class RowReader:
     """Turns lines into records.
 
     Args:
-        columns: which column is which field.
-        defaults: values of fields that a row lacks.
-        assume_utc: read a date without an offset as UTC, rather than reject it.
-        decoder: the judge of every row.
-        now_ms: milliseconds since 1970.
+        columns: Which column is which field.
+        defaults: Values of fields that a row lacks.
+        assume_utc: Read a date without an offset as UTC, rather than reject it.
+        decoder: Decides whether a row is sent.
+        now_ms: Milliseconds since 1970.
     """
 
     columns: Columns = field(default_factory=Columns)
@@ -63,10 +139,10 @@ class Reader:
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
     def read(self, lines: Iterable[bytes]) -> Source:
-        """The records of a file of either kind, told apart by its first character.
+        """The records of a file of either kind, which its first character decides.
 
         Raises:
-            InputError: the file is of neither kind, or has no column for some field.
+            InputError: The file is of neither kind, or has no column for some field.
         """
         begin, lines = _first_line(lines)
         if begin.startswith(b"["):
@@ -76,24 +152,25 @@ class Reader:
         return self._csv(begin, lines) if begin else iter(())
 
     def _csv(self, begin: bytes, lines: Iterable[bytes]) -> Source:
-        rows = csv.reader(_texts(lines), delimiter=_delimiter(begin))
+        delimiter = max(_DELIMITERS, key=lambda delimiter: begin.count(delimiter.encode()))
+        rows = csv.reader(_texts(lines), delimiter=delimiter)
         header = _header(rows)
         make = self._row_maker(header)
         for line, row in _numbered(rows):
             if isinstance(row, csv.Error):
-                yield Rejected(line, "csv", str(row))
+                yield RejectedRow(line, "csv", str(row))
             elif len(row) == len(header):
                 yield make(line, row)
             elif not _is_blank(row):
-                yield Rejected(line, "csv", f"{len(row)} columns, but the header has {len(header)}")
+                yield RejectedRow(line, "csv", f"{len(row)} columns, but the header has {len(header)}")
 
     def _row_maker(self, header: list[str]) -> Callable[[int, list[str]], Item]:
         """A function of a row and its line."""
         picked = self.columns.pick(tuple(header))
         self._check(header, picked)
-        places = [(header.index(picked[name]) if name in picked else None) for name in REQUIRED]
-        cells = [(place, self.defaults.get(name, "")) for place, name in zip(places, REQUIRED, strict=True)]
-        meta = header.index(picked["meta_data"]) if "meta_data" in picked else None
+        places = {name: header.index(column) for name, column in picked.items()}
+        meta = places.get("meta_data")
+        cells = [(places.get(name), self.defaults.get(name, "")) for name in _REQUIRED]
 
         def make(line: int, row: list[str]) -> Item:
             values = [default if place is None else row[place].strip() or default for place, default in cells]
@@ -103,21 +180,22 @@ class Reader:
             try:
                 meta_data = UNSET if meta is None else _meta_data(row[meta])
                 value = _ENCODE(
-                    _Message(txn_id, user_id.lower(), amount, currency, txn_date, status, meta_data)
+                    Message(txn_id, user_id.lower(), amount, currency, txn_date, status, meta_data)
                 )
             except UnicodeEncodeError:
-                return Rejected(line, "json", "not UTF-8")
+                return RejectedRow(line, "json", "not UTF-8")
             except msgspec.DecodeError as error:
-                return Rejected(line, "meta_data", str(error))
-            return self._judged(line, user_id.lower().encode(), value)
+                return RejectedRow(line, "meta_data", str(error))
+            return self._checked(line, user_id.lower().encode(), value)
 
         return make
 
     def _check(self, header: list[str], picked: Mapping[str, str]) -> None:
-        shown = _printable(", ".join(header)[:_SHOWN_COLUMNS])
+        names = ", ".join(header)[:_SHOWN_COLUMNS]
+        shown = "".join(character if character.isprintable() else "?" for character in names)
         if absent := self.columns.absent(header):
             raise InputError(f"no column {', '.join(absent)}; there are: {shown}")
-        lacking = [name for name in REQUIRED if name not in picked and name not in self.defaults]
+        lacking = [name for name in _REQUIRED if name not in picked and name not in self.defaults]
         if lacking:
             raise InputError(
                 f"no column for {', '.join(lacking)}; there are: {shown}. "
@@ -127,7 +205,7 @@ class Reader:
     def _json_lines(self, lines: Iterable[bytes]) -> Source:
         for number, line in enumerate(lines, start=1):
             if is_cut(line):
-                yield Rejected(number, "size", f"more than {MAX_LINE} bytes")
+                yield RejectedRow(number, "size", f"more than {MAX_LINE} bytes")
             elif not line.isspace():
                 yield self._json_line(number, line)
 
@@ -135,9 +213,9 @@ class Reader:
         try:
             found = strict_json.fields(line)
         except strict_json.NotJsonError as error:
-            return Rejected(number, "json", str(error))
+            return RejectedRow(number, "json", str(error))
         except strict_json.NotTextError as error:
-            return Rejected(number, "text", str(error))
+            return RejectedRow(number, "text", str(error))
         fields = {name: found[column] for name, column in self.columns.pick(tuple(found)).items()}
         for name, default in self.defaults.items():
             if name not in fields or bytes(fields[name]) in (b"null", b'""'):
@@ -145,24 +223,24 @@ class Reader:
         if self.assume_utc and (date := _text(fields.get("txn_date"))) is not None:
             fields["txn_date"] = Raw(_ENCODE(_with_offset(date)))
         user_id = _text(fields.get("user_id"))
-        return self._judged(number, None if user_id is None else user_id.lower().encode(), _ENCODE(fields))
+        return self._checked(number, None if user_id is None else user_id.lower().encode(), _ENCODE(fields))
 
-    def _judged(self, line: int, key: bytes | None, value: bytes) -> Item:
+    def _checked(self, line: int, key: bytes | None, value: bytes) -> Item:
         try:
             self.decoder.decode(value, key, self.now_ms())
         except Refused as refused:
-            return Rejected(line, refused.reason, refused.detail)
-        return Record(key, value)
+            return RejectedRow(line, refused.reason, refused.detail)
+        return ProducerRecord(key, value)
 
 
-def read_untouched(lines: Iterable[bytes]) -> Source:
-    """Each line but for its end as a record, whatever it is; its `user_id`, if it can be read, is the key."""
+def read_unchanged(lines: Iterable[bytes]) -> Source:
+    """Each line without its end as a record, valid or not; its `user_id`, if it can be read, is the key."""
     for number, line in enumerate(lines, start=1):
         if is_cut(line):
-            yield Rejected(number, "size", f"more than {MAX_LINE} bytes, which no broker takes by default")
+            yield RejectedRow(number, "size", f"more than {MAX_LINE} bytes, which no broker takes by default")
         else:
             value = line.removesuffix(b"\n").removesuffix(b"\r")
-            yield Record(_user_id(value), value)
+            yield ProducerRecord(_user_id(value), value)
 
 
 def _user_id(value: bytes) -> bytes | None:
@@ -180,9 +258,9 @@ def _text(raw: Raw | None) -> str | None:
 
 
 def _meta_data(cell: str) -> Raw | UnsetType:
-    # Looked at before it is put into a message, where it could pose as other fields.
     if not cell or cell.isspace():
         return UNSET
+    # Checked before it becomes a part of the message, where `{},"amount":"1"` would set another field.
     _META_DATA(cell)
     return Raw(cell.encode())
 
@@ -200,10 +278,6 @@ def _first_line(lines: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
     return seen[-1].lstrip(), chain(seen, left)
 
 
-def _delimiter(header: bytes) -> str:
-    return max(_DELIMITERS, key=lambda delimiter: header.count(delimiter.encode()))
-
-
 def _header(rows: Any) -> list[str]:
     try:
         return [name.strip() for name in next((row for row in rows if not _is_blank(row)), [])]
@@ -215,15 +289,11 @@ def _is_blank(row: list[str]) -> bool:
     return not any(map(str.strip, row))
 
 
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
 def _texts(lines: Iterable[bytes]) -> Iterator[str]:
     for line in lines:
         if is_cut(line):
             raise InputError(f"a line of more than {MAX_LINE} bytes: neither CSV nor JSON lines")
-        # Bytes that are not UTF-8 get through to the row, which is then rejected by its line.
+        # Bytes that are not UTF-8 become surrogates, so that only the row that holds them is rejected.
         yield line.decode(errors="surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""Records to the topic, in batches of our own: several times faster than aiokafka's `send` of each record."""
+"""Records to a topic in batches of our own: several times faster than aiokafka's `send` of each record."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
-from infra.produce.records import Record
+from infra.produce.rows import ProducerRecord
 
 _BATCH_BYTES = 128 * 1024
 _REMEMBERED_KEYS = 1 << 18
@@ -22,7 +22,7 @@ class DeliveryError(Exception):
     """The broker cannot be reached, or did not take a record; the message says why."""
 
 
-class Sender:
+class TopicSender:
     """Sends records, those of a key in the order in which they are given, also when batches are sent again.
 
     A partition's batches go out one after the other, and an idempotent producer numbers them: the broker
@@ -42,14 +42,14 @@ class Sender:
         """Records that all in-sync replicas have acknowledged."""
 
         self._partitions = partitions
-        # The murmur2 of aiokafka is plain Python: 10 microseconds a key.
+        # aiokafka's murmur2 is plain Python: 10 microseconds a key.
         self._partition = lru_cache(_REMEMBERED_KEYS)(self._choose)
 
-    async def send(self, record: Record) -> None:
-        """Put a record into its partition's batch, and send that off when it is full.
+    async def send(self, record: ProducerRecord) -> None:
+        """Put a record into its partition's batch, and submit that when it is full.
 
         Raises:
-            DeliveryError: for this record or one before.
+            DeliveryError: This record or an earlier one was not delivered.
         """
         key = record.key
         partition = self._choose(None) if key is None else self._partition(key)
@@ -62,19 +62,19 @@ class Sender:
         batch.append(timestamp=None, key=key, value=record.value)
 
     async def submit(self) -> None:
-        """Send off what is waiting in batches that are not full.
+        """Submit the batches that are not full.
 
         Raises:
-            DeliveryError: for this or an earlier batch.
+            DeliveryError: This or an earlier batch was not delivered.
         """
         for partition in list(self._open):
             await self._submit(partition)
 
     async def finish(self) -> None:
-        """Send off what is waiting, and wait until everything is acknowledged.
+        """Submit what is left, and wait until everything is acknowledged.
 
         Raises:
-            DeliveryError: something was not.
+            DeliveryError: Something was not delivered.
         """
         await self.submit()
         while self._unanswered:
@@ -93,7 +93,7 @@ class Sender:
         batch = self._open[partition]
         count = batch.record_count()
         try:
-            # The producer would retry without an end.
+            # Without a limit the producer retries for ever.
             async with asyncio.timeout(self._stall_seconds):
                 answer = await self._producer.send_batch(batch, self.topic, partition=partition)
         except TimeoutError:
@@ -109,11 +109,10 @@ class Sender:
         self._unanswered.discard(future)
         if future.cancelled():
             return
-        error = future.exception()
-        if error is None:
-            self.delivered += count
-        else:
+        if error := future.exception():
             self._fail(_text(error))
+        else:
+            self.delivered += count
 
     def _stalled(self) -> str:
         return f"nothing was acknowledged for {self._stall_seconds:g} s"
@@ -127,11 +126,11 @@ class Sender:
 
 
 @asynccontextmanager
-async def open_sender(bootstrap: str, topic: str, stall_seconds: float = 30.0) -> AsyncIterator[Sender]:
-    """A sender for a topic that exists, connected; what was not finished inside is given up.
+async def open_sender(bootstrap: str, topic: str, stall_seconds: float = 30.0) -> AsyncIterator[TopicSender]:
+    """A connected sender for a topic that exists; what is not finished inside is given up.
 
     Raises:
-        DeliveryError: there is no broker, or no such topic.
+        DeliveryError: There is no broker, or no such topic.
     """
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap,
@@ -142,27 +141,22 @@ async def open_sender(bootstrap: str, topic: str, stall_seconds: float = 30.0) -
         request_timeout_ms=int(stall_seconds * 1000),
     )
     try:
-        await _started(producer, stall_seconds)
-        yield Sender(producer, topic, await _partitions(producer, topic), stall_seconds)
+        partitions = await _connected(producer, topic, stall_seconds)
+        yield TopicSender(producer, topic, partitions, stall_seconds)
     finally:
         await _stop(producer)
 
 
-async def _started(producer: AIOKafkaProducer, seconds: float) -> None:
+async def _connected(producer: AIOKafkaProducer, topic: str, seconds: float) -> list[int]:
+    """Start the producer; the topic's partitions."""
     try:
         async with asyncio.timeout(seconds):
             await producer.start()
+        # All topics are asked for: asking for one by name may create it, with any number of partitions.
+        known = (await producer.client.fetch_all_metadata()).partitions_for_topic(topic)
     except (KafkaConnectionError, OSError, TimeoutError) as error:
         raise DeliveryError("no broker answers") from error
-    except (KafkaError, ValueError) as error:  # ValueError: no address
-        raise DeliveryError(_text(error)) from error
-
-
-async def _partitions(producer: AIOKafkaProducer, topic: str) -> list[int]:
-    # Asks for all topics: asking for one by name may create it, with any number of partitions.
-    try:
-        known = (await producer.client.fetch_all_metadata()).partitions_for_topic(topic)
-    except KafkaError as error:
+    except (KafkaError, ValueError) as error:  # ValueError: not an address
         raise DeliveryError(_text(error)) from error
     if not known:
         raise DeliveryError(f"there is no topic {topic}: `txnwatch topics` creates it")
@@ -170,7 +164,7 @@ async def _partitions(producer: AIOKafkaProducer, topic: str) -> list[int]:
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
-    """Stop it; what is still unsent after a failure would otherwise be waited for without an end."""
+    """Stop it for a bounded time: after a failure it would wait for ever for what is still unsent."""
     with suppress(TimeoutError, KafkaError, OSError):
         async with asyncio.timeout(_ABANDON_SECONDS):
             await producer.stop()

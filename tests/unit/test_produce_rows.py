@@ -10,10 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infra.produce.columns import Columns
 from infra.produce.files import MAX_LINE, InputError
-from infra.produce.readers import Reader, read_untouched
-from infra.produce.records import Item, Record, Rejected
+from infra.produce.rows import Columns, Item, ProducerRecord, RejectedRow, RowReader, read_unchanged
 from schemas.transaction import Decoder, Transaction
 
 ID = "f06a72cf-e094-50a7-b663-8929e421dd6f"
@@ -30,8 +28,8 @@ def reader(
     *,
     assume_utc: bool = False,
     decoder: Decoder | None = None,
-) -> Reader:
-    return Reader(
+) -> RowReader:
+    return RowReader(
         columns=Columns(columns),
         defaults=defaults or {},
         assume_utc=assume_utc,
@@ -44,22 +42,72 @@ def lines(*texts: str | bytes) -> list[bytes]:
     return [(text if isinstance(text, bytes) else text.encode()) + b"\n" for text in texts]
 
 
-def read(given: Iterable[bytes], by: Reader | None = None) -> list[Item]:
+def read(given: Iterable[bytes], by: RowReader | None = None) -> list[Item]:
     return list((by or reader()).read(given))
 
 
 def decoded(item: Item) -> Transaction:
-    assert isinstance(item, Record)
+    assert isinstance(item, ProducerRecord)
     return Decoder().decode(item.value, item.key, NOW_MS)
 
 
 def rejected(items: Iterable[Item]) -> list[tuple[int, str]]:
-    return [(item.line, item.reason) for item in items if isinstance(item, Rejected)]
+    return [(item.line, item.reason) for item in items if isinstance(item, RejectedRow)]
+
+
+def test_the_fields_own_names_come_before_all_synonyms() -> None:
+    names = ("timestamp", "transaction_id", "id", "user_id", "customer_id", "txn_date", "value", "amount")
+    assert Columns().pick(names) == {
+        "id": "id",
+        "user_id": "user_id",
+        "amount": "amount",
+        "txn_date": "txn_date",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("transaction_id", "id"),
+        ("TransactionID", "id"),
+        ("Transaction Id", "id"),
+        ("customer_id", "user_id"),
+        ("CUSTOMER_ID", "user_id"),
+        ("userId", "user_id"),
+        ("TX_AMOUNT", "amount"),
+        ("timestamp", "txn_date"),
+        ("TX_DATETIME", "txn_date"),
+        ("created-at", "txn_date"),
+        ("Currency", "currency"),
+        ("metadata", "meta_data"),
+        ("Status", "status"),
+    ],
+)
+def test_common_synonyms_are_found_whatever_their_case_and_punctuation(name: str, field: str) -> None:
+    assert Columns().pick(("other", name)) == {field: name}
+
+
+def test_other_columns_are_left_out() -> None:
+    assert Columns().pick(("label", "label_scenario", "ids", "")) == {}
+
+
+def test_a_chosen_column_comes_before_the_fields_own_name() -> None:
+    assert Columns({"amount": "gross"}).pick(("amount", "gross")) == {"amount": "gross"}
+
+
+def test_a_chosen_column_is_not_also_found_as_a_synonym_of_another_field() -> None:
+    assert Columns({"id": "timestamp"}).pick(("timestamp",)) == {"id": "timestamp"}
+
+
+def test_a_chosen_column_has_to_be_there() -> None:
+    columns = Columns({"amount": "gross", "id": "key"})
+    assert columns.absent(["amount", "key"]) == ["gross"]
+    assert columns.pick(("amount", "key")) == {"id": "key"}
 
 
 def test_a_csv_row_becomes_a_message_keyed_by_its_user() -> None:
     [item] = read(lines(HEADER, ROW))
-    assert isinstance(item, Record)
+    assert isinstance(item, ProducerRecord)
     assert item.key == USER.encode()
     assert json.loads(item.value) == FIELDS
 
@@ -67,7 +115,7 @@ def test_a_csv_row_becomes_a_message_keyed_by_its_user() -> None:
 def test_a_json_line_becomes_a_message_keyed_by_its_user() -> None:
     line = json.dumps({**FIELDS, "amount": 57.10, "meta_data": {"shop": 7}})
     [item] = read(lines(line))
-    assert isinstance(item, Record)
+    assert isinstance(item, ProducerRecord)
     assert item.key == USER.encode()
     assert json.loads(item.value) == json.loads(line)
 
@@ -83,7 +131,7 @@ def test_columns_are_found_by_other_names_and_the_rest_is_left_out() -> None:
     from_csv = read(lines(",".join(names), ",".join(row)))
     from_json = read(lines(json.dumps(dict(zip(names, row, strict=True)))))
     for [item] in (from_csv, from_json):
-        assert isinstance(item, Record)
+        assert isinstance(item, ProducerRecord)
         assert json.loads(item.value) == FIELDS
 
 
@@ -151,7 +199,7 @@ def test_a_user_in_upper_case_is_keyed_in_lower_case() -> None:
         lines(json.dumps({**FIELDS, "user_id": USER.upper()})),
     ):
         [item] = read(rows)
-        assert isinstance(item, Record)
+        assert isinstance(item, ProducerRecord)
         assert item.key == USER.encode()
         assert decoded(item).user_id == USER
 
@@ -173,7 +221,13 @@ def test_rows_that_the_decoder_refuses_are_rejected_with_its_reason_and_their_li
     bad = [ROW.replace("57.16", "-1"), ROW.replace(ID, "x"), "", ROW.replace("EUR", "EURO")]
     items = read(lines(HEADER, ROW, *bad, ROW))
     assert rejected(items) == [(3, "amount"), (4, "id"), (6, "currency")]
-    assert [type(item) for item in items] == [Record, Rejected, Rejected, Rejected, Record]
+    assert [type(item) for item in items] == [
+        ProducerRecord,
+        RejectedRow,
+        RejectedRow,
+        RejectedRow,
+        ProducerRecord,
+    ]
 
     good = json.dumps(FIELDS)
     worse: list[str | bytes] = [
@@ -217,13 +271,13 @@ def test_spaces_around_names_and_cells_do_not_count() -> None:
 def test_rows_of_another_length_than_the_header_are_rejected() -> None:
     items = read(lines(HEADER, ROW.replace("57.16", "1,057.16"), ROW.removesuffix(",paid"), ROW))
     assert rejected(items) == [(2, "csv"), (3, "csv")]
-    assert isinstance(items[-1], Record)
+    assert isinstance(items[-1], ProducerRecord)
 
 
 def test_a_quote_that_is_never_closed_costs_no_more_than_what_it_swallows() -> None:
     items = read(lines(HEADER, ROW.replace("paid", '"paid'), *[ROW] * 5000))
     assert rejected(items)[0] == (2, "csv")
-    assert sum(isinstance(item, Record) for item in items) > 2000
+    assert sum(isinstance(item, ProducerRecord) for item in items) > 2000
 
 
 @pytest.mark.parametrize("begin", [b"\xef\xbb\xbf", b"\n \n", b"\xef\xbb\xbf\n"])
@@ -237,7 +291,7 @@ def test_a_byte_order_mark_and_blank_lines_before_the_first_do_not_matter(begin:
 def test_bytes_that_are_not_utf_8_reject_their_row_alone() -> None:
     items = read(lines(HEADER, ROW.encode().replace(b"paid", b"pa\xffid"), ROW))
     assert rejected(items) == [(2, "json")]
-    assert isinstance(items[-1], Record)
+    assert isinstance(items[-1], ProducerRecord)
 
 
 def test_an_empty_input_is_no_error() -> None:
@@ -258,7 +312,7 @@ def test_lines_that_were_cut_are_rejected_in_json_and_an_error_in_csv() -> None:
         read([*lines(HEADER), cut])
 
 
-def test_untouched_lines_are_sent_as_they_are() -> None:
+def test_unchanged_lines_are_sent_as_they_are() -> None:
     given = [
         b'{"user_id":"A", "x" :1}\r\n',
         b"\n",
@@ -267,18 +321,18 @@ def test_untouched_lines_are_sent_as_they_are() -> None:
         b'{"user_id":1}\n',
         b"[" * 5000,
     ]
-    assert list(read_untouched(given)) == [
-        Record(b"A", b'{"user_id":"A", "x" :1}'),
-        Record(None, b""),
-        Record(None, b"not json"),
-        Record(None, b"\xff\x00"),
-        Record(None, b'{"user_id":1}'),
-        Record(None, b"[" * 5000),
+    assert list(read_unchanged(given)) == [
+        ProducerRecord(b"A", b'{"user_id":"A", "x" :1}'),
+        ProducerRecord(None, b""),
+        ProducerRecord(None, b"not json"),
+        ProducerRecord(None, b"\xff\x00"),
+        ProducerRecord(None, b'{"user_id":1}'),
+        ProducerRecord(None, b"[" * 5000),
     ]
 
 
-def test_untouched_lines_that_no_broker_takes_are_rejected() -> None:
-    assert list(map(type, read_untouched([b"x" * MAX_LINE, b"a\n"]))) == [Rejected, Record]
+def test_unchanged_lines_that_no_broker_takes_are_rejected() -> None:
+    assert list(map(type, read_unchanged([b"x" * MAX_LINE, b"a\n"]))) == [RejectedRow, ProducerRecord]
 
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(ROW.split(","))
@@ -289,7 +343,7 @@ def test_whatever_the_cells_are_what_is_sent_is_taken_by_the_decoder(rows: list[
     written = io.StringIO(newline="")
     csv.writer(written).writerows([HEADER.split(","), *rows])
     for item in read(io.BytesIO(written.getvalue().encode())):
-        if isinstance(item, Record):
+        if isinstance(item, ProducerRecord):
             decoded(item)
 
 
@@ -298,7 +352,7 @@ def test_whatever_the_cells_are_what_is_sent_is_taken_by_the_decoder(rows: list[
 def test_whatever_the_bytes_are_rows_are_sent_or_rejected(data: bytes) -> None:
     try:
         for item in read(io.BytesIO(data)):
-            if isinstance(item, Record):
+            if isinstance(item, ProducerRecord):
                 decoded(item)
     except InputError:
         assert not data.startswith(HEADER.encode())

@@ -1,0 +1,87 @@
+"""The outcome of producing: counted, shown as a progress bar on the way, summed up at the end."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from infra.produce.rows import RejectedRow
+
+_SHOWN_LINES = 5
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """How many rows were sent and rejected."""
+
+    taken: int = 0
+    """Records given to the sender."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    """By reason."""
+    first_rows: defaultdict[str, list[RejectedRow]] = field(default_factory=lambda: defaultdict(list))
+    """The first few of each reason."""
+
+    def reject(self, row: RejectedRow) -> None:
+        """Count a row that is not sent."""
+        self.rejected[row.reason] += 1
+        if self.rejected[row.reason] <= _SHOWN_LINES:
+            self.first_rows[row.reason].append(row)
+
+    def summary(self, delivered: int, topic: str, seconds: float) -> str:
+        """The lines to show at the end."""
+        rate = delivered / seconds if seconds > 0 else 0.0
+        sent = f"{delivered:,} sent to {topic} in {seconds:,.1f} s ({rate:,.0f}/s)"
+        if not self.rejected:
+            return sent
+        head = f"{self.rejected.total():,} rejected and not sent:"
+        return "\n".join([sent, head, *map(self._reason, sorted(self.rejected))])
+
+    def _reason(self, reason: str) -> str:
+        count, rows = self.rejected[reason], self.first_rows[reason]
+        lines = ", ".join(str(row.line) for row in rows) + (", ..." if count > len(rows) else "")
+        where = f"line{'s' if count > 1 else ''} {lines}"
+        return f"  {reason:<10} {count:>9,}  {where}; the first: {rows[0].detail}"
+
+
+@contextmanager
+def progress_bar(
+    outcomes: Outcomes, fraction: Callable[[], float | None], console: Console
+) -> Iterator[Callable[[], None]]:
+    """Show a bar while inside, on a terminal only; yield the function that brings it up to date.
+
+    Args:
+        outcomes: What is shown.
+        fraction: How much of the work is done, from 0 to 1; None where that cannot be known.
+        console: Where it is shown.
+    """
+    with Progress(
+        TextColumn("{task.fields[sent]} sent"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=None if fraction() is None else 1.0, sent="", rate="")
+        started = time.monotonic()
+
+        def update() -> None:
+            rate = outcomes.taken / (time.monotonic() - started)
+            bar.update(task, completed=fraction() or 0.0, sent=f"{outcomes.taken:,}", rate=f"{rate:,.0f}/s")
+
+        yield update

@@ -1,0 +1,232 @@
+"""Sending of a source's items at a pace, until it ends, the limit is reached or a stop is asked for."""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol, TypeAlias
+
+from infra.produce.files import InputError
+from infra.produce.report import Outcomes
+from infra.produce.rows import Item, ProducerRecord, Source
+
+UNLIMITED = 1 << 62
+_AT_ONCE = 500
+_READ_AHEAD = 10_000
+_TICK = 0.01  # seconds: shorter sleeps cost more than what is sent in between
+
+
+class Outlet(Protocol):
+    """Takes records, as a `TopicSender` does. All may raise DeliveryError, also for an earlier record."""
+
+    async def send(self, record: ProducerRecord) -> None:
+        """Take a record, to go out some time soon."""
+
+    async def submit(self) -> None:
+        """Let everything go out that was taken."""
+
+    async def finish(self) -> None:
+        """Let everything go out, and wait until it has arrived."""
+
+
+class DirectFeed:
+    """The items of a source that never waits long: a file on the disk, or a generator."""
+
+    ready = True
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    async def take(self, most: int) -> list[Item]:
+        """Make the next items, up to `most`; none when the source has ended.
+
+        Raises:
+            Exception: Whatever the source raises.
+        """
+        return list(islice(self._source, most))
+
+
+class WaitingFeed:
+    """The items of a source that waits for others to write, read in a thread of its own.
+
+    The thread is not joined: a read of standard input cannot be cancelled.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._loop = asyncio.get_running_loop()
+        self._items: deque[Item] = deque()
+        self._room = threading.Event()
+        self._news = asyncio.Event()
+        self._wanted = False
+        self._ended = False
+        self._error: Exception | None = None
+        threading.Thread(target=self._read, name="produce-reader", daemon=True).start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether `take` returns at once."""
+        return bool(self._items) or self._ended
+
+    async def take(self, most: int) -> list[Item]:
+        """Take what is there, after waiting for the first item; none when the source has ended.
+
+        Cancelling it loses nothing.
+
+        Raises:
+            Exception: Whatever the source raises.
+        """
+        while not self.ready:
+            self._news.clear()
+            self._wanted = True
+            # Checked again: for an item that came before the line above the event is not set.
+            if not self.ready:
+                await self._news.wait()
+        items = [self._items.popleft() for _ in range(min(most, len(self._items)))]
+        self._room.set()
+        if not items and self._error is not None:
+            raise self._error
+        return items
+
+    def _read(self) -> None:
+        try:
+            for item in self._source:
+                while len(self._items) >= _READ_AHEAD:
+                    self._room.clear()
+                    if len(self._items) >= _READ_AHEAD:  # checked again, as in `take`
+                        self._room.wait()
+                self._items.append(item)
+                self._notify()
+        except Exception as error:  # noqa: BLE001 - raised again where items are taken
+            self._error = error
+        self._ended = True
+        self._notify()
+
+    def _notify(self) -> None:
+        if self._wanted:  # waking the loop for each item would halve the rate
+            self._wanted = False
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._news.set)
+
+
+Feed: TypeAlias = DirectFeed | WaitingFeed
+
+
+class Pace:
+    """A limit of so many a second; the first may go at once.
+
+    What is not used is kept for a second at most, so that no burst follows a longer stall.
+
+    Args:
+        per_second: None for no limit.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(self, per_second: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = per_second
+        self._clock = clock
+        self._room = 1.0
+        self._seen = clock()
+
+    def room(self) -> int:
+        """How many may go now."""
+        if self._rate is None:
+            return UNLIMITED
+        now = self._clock()
+        self._room = min(self._room + (now - self._seen) * self._rate, max(self._rate, 1.0))
+        self._seen = now
+        return int(self._room)
+
+    def spend(self, count: int) -> None:
+        """Subtract what has gone."""
+        self._room -= count
+
+    def wait_seconds(self) -> float:
+        """The time until there is room again, when there is none."""
+        return max(_TICK, (1 - self._room) / self._rate) if self._rate else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """From a feed to an outlet.
+
+    Args:
+        feed: Brings the records.
+        outlet: Takes them.
+        outcomes: Counted up.
+        pace: How many may go now.
+        stop: Ends it early, also while nothing comes.
+        limit: How many to send at most.
+        watch: Called now and then.
+    """
+
+    feed: Feed
+    outlet: Outlet
+    outcomes: Outcomes
+    pace: Pace
+    stop: asyncio.Event
+    limit: int | None = None
+    watch: Callable[[], None] = lambda: None
+
+    async def run(self) -> None:
+        """Send what the feed brings; on return everything that was taken from it is acknowledged.
+
+        Raises:
+            DeliveryError: A record was not delivered.
+            InputError: The input is damaged; what came before is acknowledged.
+        """
+        try:
+            await self._send_all()
+        except InputError:
+            await self.outlet.finish()
+            raise
+        await self.outlet.finish()
+        self.watch()
+
+    async def _send_all(self) -> None:
+        while not self.stop.is_set() and (left := self._left()) > 0:
+            room = self.pace.room()
+            if room == 0:
+                await self._pause(self.pace.wait_seconds())
+            elif items := await self._next(min(room, left, _AT_ONCE)):
+                self.pace.spend(await self._send(items))
+            else:
+                return
+            self.watch()
+
+    def _left(self) -> int:
+        return UNLIMITED if self.limit is None else self.limit - self.outcomes.taken
+
+    async def _send(self, items: list[Item]) -> int:
+        """Send or count each item; the number of records among them."""
+        before = self.outcomes.taken
+        for item in items:
+            if isinstance(item, ProducerRecord):
+                await self.outlet.send(item)
+                self.outcomes.taken += 1
+            else:
+                self.outcomes.reject(item)
+        return self.outcomes.taken - before
+
+    async def _next(self, most: int) -> list[Item]:
+        if self.feed.ready:
+            return await self.feed.take(most)
+        # The next item may take long: what was taken until now must not wait for it in a batch.
+        await self.outlet.submit()
+        taking = asyncio.ensure_future(self.feed.take(most))
+        stopping = asyncio.ensure_future(self.stop.wait())
+        await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if taking.done():
+            return taking.result()
+        taking.cancel()
+        return []
+
+    async def _pause(self, seconds: float) -> None:
+        await self.outlet.submit()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.stop.wait(), seconds)
