@@ -20,7 +20,7 @@ from infra.produce.files import Input, InputError, open_input
 from infra.produce.generator import MAX_USERS, Traffic, live_dates, past_dates
 from infra.produce.report import Outcomes, progress_bar
 from infra.produce.rows import FIELDS, Columns, RowReader, Source, read_unchanged
-from infra.produce.sending import DirectFeed, Pace, Sending, WaitingFeed
+from infra.produce.sending import DirectFeed, RateLimit, Sending, WaitingFeed
 from infra.produce.settings import Settings, SettingsError
 from infra.produce.topic import DeliveryError, TopicSender, open_sender
 from schemas.transaction import Decoder
@@ -167,7 +167,7 @@ async def _produce(source: Source, opened: Input | None, given: Options, setting
                 _summed_up(outcomes, sender),
                 progress_bar(outcomes, fraction, Console(stderr=True)) as watch,
             ):
-                await Sending(feed, sender, outcomes, Pace(given.rate), stop, given.wanted, watch).run()
+                await Sending(feed, sender, outcomes, RateLimit(given.rate), stop, given.wanted, watch).run()
     except DeliveryError as error:
         raise click.ClickException(f"Kafka at {settings.kafka} (KAFKA_BOOTSTRAP_SERVERS): {error}") from error
     return _exit_code(outcomes, given, interrupted=stop.is_set())

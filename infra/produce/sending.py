@@ -1,4 +1,4 @@
-"""Sending of a source's items at a pace, until it ends, the limit is reached or a stop is asked for."""
+"""Sending of a source's items at a limited rate, until it ends, enough is sent or a stop is asked for."""
 
 import asyncio
 import threading
@@ -116,7 +116,7 @@ class WaitingFeed:
 Feed: TypeAlias = DirectFeed | WaitingFeed
 
 
-class Pace:
+class RateLimit:
     """A limit of so many a second; the first may go at once.
 
     What is not used is kept for a second at most, so that no burst follows a longer stall.
@@ -158,7 +158,7 @@ class Sending:
         feed: Brings the records.
         outlet: Takes them.
         outcomes: Counted up.
-        pace: How many may go now.
+        rate_limit: How many may go now.
         stop: Ends it early, also while nothing comes.
         limit: How many to send at most.
         watch: Called now and then.
@@ -167,7 +167,7 @@ class Sending:
     feed: Feed
     outlet: Outlet
     outcomes: Outcomes
-    pace: Pace
+    rate_limit: RateLimit
     stop: asyncio.Event
     limit: int | None = None
     watch: Callable[[], None] = lambda: None
@@ -189,11 +189,11 @@ class Sending:
 
     async def _send_all(self) -> None:
         while not self.stop.is_set() and (left := self._left()) > 0:
-            room = self.pace.room()
+            room = self.rate_limit.room()
             if room == 0:
-                await self._pause(self.pace.wait_seconds())
+                await self._pause(self.rate_limit.wait_seconds())
             elif items := await self._next(min(room, left, _AT_ONCE)):
-                self.pace.spend(await self._send(items))
+                self.rate_limit.spend(await self._send(items))
             else:
                 return
             self.watch()

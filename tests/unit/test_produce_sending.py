@@ -1,4 +1,4 @@
-"""Sending of items: feeds, pace, and from a feed to an outlet."""
+"""Sending of items: feeds, the rate, and from a feed to an outlet."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ import pytest
 from infra.produce.files import InputError
 from infra.produce.report import Outcomes
 from infra.produce.rows import Item, ProducerRecord, RejectedRow, Source
-from infra.produce.sending import UNLIMITED, DirectFeed, Feed, Pace, Sending, WaitingFeed
+from infra.produce.sending import UNLIMITED, DirectFeed, Feed, RateLimit, Sending, WaitingFeed
 from infra.produce.topic import DeliveryError
 
 
@@ -106,16 +106,16 @@ class Clock:
 def sent_over(seconds: float, rate: float, step: float) -> int:
     """How many go in that time when somebody looks every step and sends all that may go."""
     clock = Clock()
-    pace, sent = Pace(rate, clock), 0
+    rate_limit, sent = RateLimit(rate, clock), 0
     for _ in range(round(seconds / step)):
-        sent += pace.room()
-        pace.spend(pace.room())
+        sent += rate_limit.room()
+        rate_limit.spend(rate_limit.room())
         clock.now += step
     return sent
 
 
 def test_the_first_goes_at_once() -> None:
-    assert Pace(0.001, Clock()).room() == 1
+    assert RateLimit(0.001, Clock()).room() == 1
 
 
 def test_over_time_the_rate_is_kept_however_often_somebody_looks() -> None:
@@ -130,24 +130,24 @@ def test_a_rate_below_one_a_second_is_kept() -> None:
 
 def test_after_a_stall_there_is_no_burst() -> None:
     clock = Clock()
-    pace = Pace(100, clock)
+    rate_limit = RateLimit(100, clock)
     clock.now += 3600
-    assert pace.room() == 100
+    assert rate_limit.room() == 100
 
 
 def test_the_wait_is_until_the_next_may_go() -> None:
     clock = Clock()
-    pace = Pace(2, clock)
-    pace.spend(pace.room())
-    assert pace.wait_seconds() == 0.5
-    clock.now += pace.wait_seconds()
-    assert pace.room() == 1
+    rate_limit = RateLimit(2, clock)
+    rate_limit.spend(rate_limit.room())
+    assert rate_limit.wait_seconds() == 0.5
+    clock.now += rate_limit.wait_seconds()
+    assert rate_limit.room() == 1
 
 
 def test_without_a_rate_there_is_no_limit() -> None:
-    pace = Pace(None, Clock())
-    pace.spend(10**9)
-    assert pace.room() == UNLIMITED
+    rate_limit = RateLimit(None, Clock())
+    rate_limit.spend(10**9)
+    assert rate_limit.room() == UNLIMITED
 
 
 class RecordingOutlet:
@@ -185,7 +185,7 @@ async def run_all(
 ) -> Outcomes:
     outcomes = Outcomes()
     await Sending(
-        DirectFeed(source), outlet, outcomes, Pace(rate), asyncio.Event(), limit=limit, watch=watch
+        DirectFeed(source), outlet, outcomes, RateLimit(rate), asyncio.Event(), limit=limit, watch=watch
     ).run()
     return outcomes
 
@@ -240,7 +240,7 @@ async def test_while_the_feed_waits_what_was_taken_goes_out_and_a_stop_ends_it()
 
     outlet = RecordingOutlet()
     running = asyncio.ensure_future(
-        Sending(WaitingFeed(source()), outlet, Outcomes(), Pace(None), stop).run()
+        Sending(WaitingFeed(source()), outlet, Outcomes(), RateLimit(None), stop).run()
     )
     while outlet.submitted < 3:
         outlet.news.clear()
@@ -256,7 +256,7 @@ async def test_while_the_feed_waits_what_was_taken_goes_out_and_a_stop_ends_it()
 async def test_a_stop_ends_a_slow_rate_at_once() -> None:
     outlet, stop = RecordingOutlet(), asyncio.Event()
     running = asyncio.ensure_future(
-        Sending(DirectFeed(iter(numbered(9))), outlet, Outcomes(), Pace(0.001), stop).run()
+        Sending(DirectFeed(iter(numbered(9))), outlet, Outcomes(), RateLimit(0.001), stop).run()
     )
     await outlet.news.wait()
     stop.set()
