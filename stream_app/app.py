@@ -23,14 +23,16 @@ from stream_app.faust_adapter.recovery import PartitionTableManager
 from stream_app.faust_adapter.table import WindowTable
 from stream_app.faust_adapter.views import add_views
 from stream_app.faust_adapter.worker import BoundedWorker
-from stream_app.metrics import Tally
+from stream_app.metrics import Outcomes
 from stream_app.ownership import Ownership
-from stream_app.pipeline import Outbox, Pipeline
+from stream_app.pipeline import Pipeline
 from stream_app.settings import Settings
+from stream_app.sinks.disabled import NoMirror, NoRows
 from stream_app.sinks.postgres import PostgresRows, connect
 from stream_app.sinks.redis_mirror import RedisMirror
 from stream_app.sinks.redis_windows import RedisWindows
 from stream_app.state.store import WindowStore
+from stream_app.takeover import TakeOver
 from stream_app.topics import check_topics
 
 
@@ -40,7 +42,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
     def __init__(self, settings: Settings) -> None:
         super().__init__(**_faust_options(settings))
         self.settings = settings
-        self.tally = Tally()
+        self.outcomes = Outcomes()
         self.transport = BatchTransport(_brokers(settings), self)
         self.windows = WindowStore(
             settings.datadir / "windows",
@@ -74,7 +76,7 @@ def create_app(settings: Settings) -> ScoringApp:
     """A worker made of these settings, not yet connected to anything."""
     install()
     app = ScoringApp(settings)
-    add_views(app)
+    add_views(app, app.outcomes.exposition)
     source = app.topic(settings.transactions_topic, schema=BatchSchema())
 
     @app.agent(source, name="score")  # type: ignore[untyped-decorator]
@@ -99,42 +101,39 @@ def create_app(settings: Settings) -> ScoringApp:
 
 async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
     settings = app.settings
-    rows = await _rows(settings, resources) if settings.has_sink("postgres") else None
-    mirror = await _mirror(app, resources) if settings.has_sink("redis") else None
-    decoder = Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours))
-    detector = detector_of(settings)
-
-    def make_pipeline(epoch: int, outbox: Outbox) -> Pipeline:
-        return Pipeline(
-            epoch,
-            decoder=decoder,
-            detector=detector,
-            windows=app.windows,
-            rows=rows,
-            outbox=outbox,
-            mirror=mirror,
-            tally=app.tally,
-        )
-
-    ownership = Ownership(
+    rows, mirror = await _rows(settings, resources), await _mirror(app, resources)
+    make_pipeline = partial(
+        Pipeline,
+        decoder=Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours)),
+        detector=detector_of(settings),
+        windows=app.windows,
+        rows=rows,
+        mirror=mirror,
+        count=app.outcomes.count,
+    )
+    take_over = TakeOver(
         settings,
-        check=partial(check_topics, settings),
         store=app.windows,
         rows=rows,
         mirror=mirror,
         make_pipeline=make_pipeline,
         rejoin=app.consumer.rejoin,
     )
+    ownership = Ownership(settings, partial(check_topics, settings), take_over)
     resources.push_async_callback(ownership.release)
     return ownership
 
 
-async def _rows(settings: Settings, resources: AsyncExitStack) -> PostgresRows:
+async def _rows(settings: Settings, resources: AsyncExitStack) -> PostgresRows | NoRows:
+    if not settings.has_sink("postgres"):
+        return NoRows()
     pool = await resources.enter_async_context(connect(settings.postgres.get_secret_value()))
     return PostgresRows(pool, settings.transactions_topic, retry_seconds=settings.retry_seconds)
 
 
-async def _mirror(app: ScoringApp, resources: AsyncExitStack) -> RedisMirror:
+async def _mirror(app: ScoringApp, resources: AsyncExitStack) -> RedisMirror | NoMirror:
+    if not app.settings.has_sink("redis"):
+        return NoMirror()
     redis = Redis.from_url(app.settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
     windows = RedisWindows(await resources.enter_async_context(redis))
     return await resources.enter_async_context(RedisMirror(windows, app.windows.load))

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 
-class Tally:
-    """Counts of what became of each record."""
+class Outcomes:
+    """Counts of records by what became of them."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -1,14 +1,8 @@
-"""A Faust transport that hands the agent one event per fetched partition batch.
-
-Stock Faust makes two tasks and a thread hop per message. Here the aiokafka consumer runs on the worker's
-own loop, and a pump per partition fetches a batch, hands it over and waits until it is acknowledged before
-it fetches the next; partitions overlap. Offsets are committed by the batch's own Kafka transaction, never
-from here. The methods overridden are those of faust-streaming 0.15: tests/unit/test_transport.py
-fails when they change.
-"""
+"""A Faust transport that hands the agent one event per fetched partition batch."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import faust
@@ -22,16 +16,13 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from infra.runtime.aiokafka_changes import as_fetched, fetch_without_pause, generation_of, request_rejoin
-from stream_app.pipeline import Batch, Record
+from stream_app.batch import Batch, Record
+from stream_app.faust_adapter.pump import Pumps, pump
 
-# A partition that gets its data while a fetch is under way waits for it: for some 100 empty fetches a second.
-FETCH_WAIT_MS = 10
-# A partition with fewer messages waiting keeps up. What comes during its batch is fetched after it, all at
-# once: fetched ahead, the first few would make the next batch, and the others wait for the one after. Its
-# batches begin only so often, since the transactions of each would keep a small machine too busy to be quick.
-KEEPING_UP = 1_000
-PACE_SECONDS = 0.02
-# What a fetch brings for a partition, as the broker has it.
+# A fetch without data is held this long, and new data of other partitions waits behind it; 10 ms costs about
+# 100 empty fetches a second.
+_FETCH_WAIT_MS = 10
+# What a fetch brings for a partition, as the broker has it (mostly compressed).
 FETCH_BYTES = 4 << 20
 
 
@@ -100,7 +91,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._consumer: AIOKafkaConsumer | None = None
-        self._flow_changed = asyncio.Event()
+        self._pumps = Pumps(self._flowing, self._pump)
 
     # --- starting and stopping
 
@@ -116,7 +107,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             # A position that Kafka no longer has is an error here, not a reason to skip records.
             auto_offset_reset="none",
             isolation_level="read_committed",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
             key_deserializer=as_fetched,
             max_partition_fetch_bytes=FETCH_BYTES,
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
@@ -141,73 +132,46 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:
-            await self._pump_all(fetcher)
+            await self._pumps.run()
         except asyncio.CancelledError:
             if not fetcher.should_stop:
-                raise  # else it is the fetcher's stopping, which Faust in a rebalance takes for a crash
+                raise  # else the fetcher is stopping, which Faust takes for a crash during a rebalance
 
-    async def _pump_all(self, fetcher: Any) -> None:
-        """Pump every partition of ours, from each rebalance's end to the next one's start."""
-        while not (self.should_stop or fetcher.should_stop):
-            await self.can_resume_flow.wait()
-            changed = asyncio.create_task(self._flow_changed.wait())
-            pumps = [asyncio.create_task(self._pump(tp)) for tp in self._source_partitions()]
-            try:
-                done, _ = await asyncio.wait([changed, *pumps], return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-            finally:
-                for task in (changed, *pumps):
-                    task.cancel()
-                await asyncio.gather(changed, *pumps, return_exceptions=True)
+    def _flowing(self) -> set[TP]:
+        """The partitions to pump: none during a rebalance."""
+        if self.should_stop or not self.can_resume_flow.is_set():
+            return set()
+        return {tp for tp in self._get_active_partitions() if not self._is_changelog_tp(tp)}
 
     def stop_flow(self) -> None:
-        """Have the pumps stop."""
+        """Stop the pumps."""
         super().stop_flow()
-        self._change_flow()
+        self._pumps.restart()
 
     def resume_flow(self) -> None:
-        """Have the pumps begin, or begin anew: Faust stops the flow of those who have partitions alone."""
+        """Restart the pumps. Faust calls stop_flow only on members that own partitions."""
         super().resume_flow()
-        self._change_flow()
-
-    def _change_flow(self) -> None:
-        """Wake who waits for a change, and only who waits already."""
-        changed, self._flow_changed = self._flow_changed, asyncio.Event()
-        changed.set()
+        self._pumps.restart()
 
     async def _pump(self, tp: TP) -> NoReturn:
-        source, most = TopicPartition(*tp), self.app.settings.batch_size
-        clock = asyncio.get_running_loop().time
-        while True:
-            fetched = await self._fetch(source, most)
-            if records := fetched.get(source):
-                began, keeps_up = clock(), self._remaining(source, records) < KEEPING_UP
-                if keeps_up:  # a rebalance that comes before it is resumed makes everything anew
-                    self._kafka.pause(source)
-                message = self._to_message(tp, records)
-                self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-                await self.callback(message)
-                await message.finished.wait()
-                if not message.acked:  # lost: the rebalance that was asked for ends this pump
-                    await asyncio.get_running_loop().create_future()
-                if keeps_up:
-                    await asyncio.sleep(began + PACE_SECONDS - clock())
-                    self._kafka.resume(source)
-
-    def _remaining(self, source: TopicPartition, records: list[Record]) -> int:
-        """How many records that may be read come after these, as of the last fetch."""
-        stable: int | None = self._kafka.last_stable_offset(source)
-        return (stable or 0) - records[-1].offset - 1
-
-    async def _fetch(self, source: TopicPartition, most: int) -> dict[TopicPartition, list[Record]]:
+        source = TopicPartition(*tp)
         try:
-            fetched: dict[TopicPartition, list[Record]] = await self._kafka.getmany(
-                source, timeout_ms=1000, max_records=most
+            await pump(
+                self._kafka,
+                source,
+                batch_size=self.app.settings.batch_size,
+                process=partial(self._process, tp),
             )
         except OffsetOutOfRangeError:
             raise self._gone(source, await self._beginning(source), "the group's offset is") from None
-        return fetched
+
+    async def _process(self, tp: TP, records: Sequence[Record]) -> bool:
+        """Hand a batch over to the agent and wait for its end; False when it was abandoned."""
+        message = self._to_message(tp, records)
+        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+        await self.callback(message)
+        await message.finished.wait()
+        return bool(message.acked)
 
     def _gone(self, source: TopicPartition, beginning: int, what: str) -> SourceGapError:
         return SourceGapError(
@@ -220,14 +184,11 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         beginnings: dict[TopicPartition, int] = await self._kafka.beginning_offsets([source])
         return beginnings[source]
 
-    def _to_message(self, tp: TP, record: list[Record]) -> BatchMessage:
+    def _to_message(self, tp: TP, record: Sequence[Record]) -> BatchMessage:
         return BatchMessage(tp, Batch(tp.partition, record), self.app.consumer_generation_id)
 
     def _new_topicpartition(self, topic: str, partition: int) -> TP:
         return TP(topic, partition)
-
-    def _source_partitions(self) -> set[TP]:
-        return {tp for tp in self._get_active_partitions() if not self._is_changelog_tp(tp)}
 
     def ack(self, message: BatchMessage) -> bool:
         """Take note that a batch is finished, which lets its partition's pump fetch the next."""

@@ -9,10 +9,10 @@ from mode import Service
 
 
 class PartitionRecovery(Recovery):  # type: ignore[misc]
-    """After each rebalance, takes the assigned partitions over and lets the streams go on."""
+    """Takes the assigned partitions over after each rebalance, then lets messages flow."""
 
     _rebalance = 0
-    """Which of the app's rebalances brought the partitions that are taken over."""
+    """The count of rebalances when the partitions that are taken over were assigned."""
 
     async def on_rebalance(self, *arguments: Any) -> None:
         """Take over what was assigned."""
@@ -39,13 +39,13 @@ class PartitionRecovery(Recovery):  # type: ignore[misc]
         await app.on_rebalance_complete.send()
         self._set_recovery_ended()
         await self._wait(app.consumer.perform_seek())
-        # Faust's own goes on although the next rebalance has begun: it would pump partitions that are being
-        # taken over, from offsets that are not theirs.
+        # Faust resumes also when the next rebalance has begun. The pumps would then read partitions that are
+        # being taken over, from the offsets of before, and wait for a batch that is never finished.
         if app.rebalancing_count == rebalance:
-            await self._go_on()
+            await self._let_messages_flow()
 
-    async def _go_on(self) -> None:
-        """Let messages flow, up to the first wait without a chance for a rebalance to come between."""
+    async def _let_messages_flow(self) -> None:
+        """Resume everything, without an await at which a rebalance could come between."""
         consumer = self.app.consumer
         consumer.resume_partitions({tp for tp in consumer.assignment() if not self._is_changelog_tp(tp)})
         self.completed.set()

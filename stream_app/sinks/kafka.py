@@ -24,7 +24,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from infra.runtime.retry import causes
-from stream_app.pipeline import LostPartitionError, Output, Refusal
+from stream_app.batch import LostPartitionError, Output, Refusal
 from stream_app.scoring import Verdict
 from stream_app.settings import Settings
 from stream_app.sinks.record_batch import LARGEST_BATCH, LZ4, UNCOMPRESSED, Header, Message, batches

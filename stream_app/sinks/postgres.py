@@ -7,7 +7,7 @@ from typing import TypeVar
 import asyncpg
 
 from infra.runtime.retry import retried
-from stream_app.pipeline import LostPartitionError
+from stream_app.batch import LostPartitionError
 from stream_app.scoring import Verdict
 from stream_app.sinks.copy_format import copy_chunks
 

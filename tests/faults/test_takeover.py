@@ -1,24 +1,26 @@
 """Two workers that take a partition over at once, step by step in the worst order."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
 
 from schemas.transaction import Decoder
+from stream_app.batch import Batch, Output
 from stream_app.detectors.rolling_mean import RollingMean
-from stream_app.metrics import Tally
 from stream_app.ownership import Ownership
-from stream_app.pipeline import Batch, Output, Pipeline
+from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
+from stream_app.sinks.disabled import NoMirror
 from stream_app.sinks.kafka import KafkaOutbox
 from stream_app.sinks.postgres import PostgresRows, connect
 from stream_app.state.store import WindowStore
+from stream_app.takeover import TakeOver
 from stream_app.topics import check_topics
 from tests.support.faults.oracle import replay
 from tests.support.faults.rig import Rig
@@ -51,18 +53,17 @@ class SlowRows(PostgresRows):
         return await super().take_over(partition)
 
 
-class SlowOutbox:
+class SlowPublisher:
     """Waits before it commits, when there is a gate."""
 
-    def __init__(self, outbox: Any, gate: Gate | None) -> None:
-        self._outbox = outbox
+    def __init__(self, publisher: Publisher, gate: Gate | None) -> None:
+        self._publisher = publisher
         self._gate = gate
 
     async def commit(self, output: Output) -> int | None:
         if self._gate is not None:
             await self._gate()
-        offset: int | None = await self._outbox.commit(output)
-        return offset
+        return await self._publisher.commit(output)
 
 
 @asynccontextmanager
@@ -75,27 +76,27 @@ async def owner(
         rows = SlowRows(pool, settings.transactions_topic, retry_seconds=5)
         rows.gate = before_epoch
 
-        def make_pipeline(epoch: int, outbox: Any) -> Pipeline:
+        def make_pipeline(epoch: int, publisher: Publisher) -> Pipeline:
             return Pipeline(
                 epoch,
+                SlowPublisher(publisher, before_commit),
                 decoder=Decoder(),
                 detector=RollingMean(),
                 windows=store,
                 rows=rows,
-                outbox=SlowOutbox(outbox, before_commit),
-                mirror=None,
-                tally=Tally(),
+                mirror=NoMirror(),
+                count=Counter[str]().update,
             )
 
-        ownership = Ownership(
+        take_over = TakeOver(
             settings,
-            check=partial(check_topics, settings),
             store=store,
             rows=rows,
-            mirror=None,
+            mirror=NoMirror(),
             make_pipeline=make_pipeline,
             rejoin=lambda: None,
         )
+        ownership = Ownership(settings, partial(check_topics, settings), take_over)
         try:
             yield ownership
         finally:

@@ -15,7 +15,7 @@ from aiokafka.errors import (
 
 from schemas.scored import Flag
 from schemas.transaction import Decoder
-from stream_app.pipeline import LostPartitionError, Output, Refusal
+from stream_app.batch import LostPartitionError, Output, Refusal
 from stream_app.scoring import Verdict, identity_of
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import KafkaOutbox

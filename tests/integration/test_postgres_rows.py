@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from schemas.scored import Flag
 from schemas.transaction import Transaction
-from stream_app.pipeline import LostPartitionError
+from stream_app.batch import LostPartitionError
 from stream_app.scoring import Verdict, identity_of
 from stream_app.sinks.postgres import (
     LOCK,

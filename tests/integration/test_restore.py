@@ -12,8 +12,8 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.errors import GroupLoadInProgressError
 from aiokafka.protocol.commit import OffsetFetchRequest
 
+from stream_app.batch import Output
 from stream_app.committed_offsets import committed_positions
-from stream_app.pipeline import Output
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import KafkaOutbox
 from stream_app.state.changelog import Bounds, KafkaMismatchError, restore

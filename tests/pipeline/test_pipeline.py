@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.pipeline import Batch, LostPartitionError
+from stream_app.batch import Batch, LostPartitionError
 from stream_app.window import decode_window
 from tests.support.fakes import Crash, FakeRecord, World
 from tests.support.oracle import replay
 from tests.support.traffic import Sent, traffic
 
-WRITES = ["load", "rows", "outbox", "windows", "mirror"]
+WRITES = ["load", "rows", "kafka", "windows", "mirror"]
 
 
 def records_of(transactions: Sequence[Sent]) -> list[FakeRecord]:
@@ -22,13 +22,13 @@ def records_of(transactions: Sequence[Sent]) -> list[FakeRecord]:
 def assert_as_expected(world: World, transactions: Sequence[Sent]) -> None:
     expected = replay(transactions)
     assert set(world.rows.stored) == expected.stored
-    assert [verdict.transaction.id for verdict in world.outbox.scored] == [sent.id for sent in transactions]
-    assert {verdict.transaction.id for verdict in world.outbox.scored if verdict.flag} == expected.flagged
+    assert [verdict.transaction.id for verdict in world.kafka.scored] == [sent.id for sent in transactions]
+    assert {verdict.transaction.id for verdict in world.kafka.scored if verdict.flag} == expected.flagged
     assert {i for i, row in world.rows.stored.items() if b'"is_anomaly":true' in row} == expected.flagged
     assert {
         key.decode(): decode_window(value).amounts for key, value in world.windows.content.items() if value
     } == expected.windows
-    assert world.windows.content == dict(world.outbox.changelog)
+    assert world.windows.content == dict(world.kafka.changelog)
 
 
 async def test_a_batch_reaches_the_steps_in_their_order() -> None:
@@ -47,8 +47,8 @@ async def test_every_transaction_is_scored_stored_and_mirrored() -> None:
     assert len(replay(transactions).flagged) > 5
     assert_as_expected(world, transactions)
     assert {user.encode(): window for user, window in world.mirror.windows.items()} == world.windows.content
-    assert world.tally.counts["scored"] == 600
-    assert world.tally.counts["already_stored"] == 0
+    assert world.counts["scored"] == 600
+    assert world.counts["already_stored"] == 0
 
 
 @given(
@@ -64,7 +64,7 @@ async def test_crashes_between_any_two_steps_come_to_the_same(
 
     for step, batch_size in crashes:
         world.crash_before = step
-        if world.outbox.group_offset < len(records):
+        if world.kafka.group_offset < len(records):
             with pytest.raises(Crash):
                 await world.run(records, batch_size=batch_size)
     world.crash_before = None
@@ -82,7 +82,7 @@ async def test_an_owner_whose_epoch_has_passed_writes_nothing() -> None:
     with pytest.raises(LostPartitionError):
         await former.process(Batch(0, records))
 
-    assert (world.rows.stored, world.outbox.scored, world.windows.content) == ({}, [], {})
+    assert (world.rows.stored, world.kafka.scored, world.windows.content) == ({}, [], {})
 
 
 async def test_a_refused_message_goes_to_the_dead_letters_and_the_others_go_on() -> None:
@@ -93,9 +93,9 @@ async def test_a_refused_message_goes_to_the_dead_letters_and_the_others_go_on()
 
     await world.run(records)
 
-    assert world.outbox.refusals == [(7, "json"), (9, "key")]
+    assert world.kafka.refusals == [(7, "json"), (9, "key")]
     assert_as_expected(world, [sent for at, sent in enumerate(transactions) if at not in {7, 9}])
-    assert world.tally.counts["refused_json"] == 1
+    assert world.counts["refused_json"] == 1
 
 
 async def test_a_batch_of_nothing_but_refusals_moves_the_offset_and_no_window() -> None:
@@ -103,8 +103,8 @@ async def test_a_batch_of_nothing_but_refusals_moves_the_offset_and_no_window() 
 
     await world.run([FakeRecord(0, None, b""), FakeRecord(1, None, b"[]")])
 
-    assert world.outbox.group_offset == world.rows.next_offset == 2
-    assert world.steps == ["load", "rows", "outbox", "mirror"]
+    assert world.kafka.group_offset == world.rows.next_offset == 2
+    assert world.steps == ["load", "rows", "kafka", "mirror"]
 
 
 async def test_a_tombstone_is_counted_and_clears_no_window() -> None:
@@ -114,7 +114,7 @@ async def test_a_tombstone_is_counted_and_clears_no_window() -> None:
 
     await world.run(records)
 
-    assert world.tally.counts["tombstone"] == 1
+    assert world.counts["tombstone"] == 1
     assert_as_expected(world, transactions)
 
 
@@ -123,7 +123,7 @@ async def test_a_transaction_sent_twice_is_scored_and_stored_once() -> None:
 
     await world.run(records_of([*transactions, transactions[-1]]))
 
-    assert world.tally.counts["duplicate"] == 1
+    assert world.counts["duplicate"] == 1
     assert_as_expected(world, transactions)
 
 
@@ -133,4 +133,4 @@ async def test_a_transaction_sent_again_much_later_stays_as_it_was_stored_first(
     await world.run(records_of([*transactions, transactions[0]]))
 
     assert set(world.rows.stored) == {sent.id for sent in transactions}
-    assert world.tally.counts["already_stored"] == 1
+    assert world.counts["already_stored"] == 1

@@ -1,11 +1,13 @@
 """Stand-ins for what the pipeline writes to, which can fail or be cut off between any two steps."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.transaction import Decoder
+from stream_app.batch import Batch, LostPartitionError, Output
 from stream_app.detectors.rolling_mean import RollingMean
-from stream_app.pipeline import Batch, LostPartitionError, Output, Pipeline
+from stream_app.pipeline import Pipeline
 from stream_app.scoring import Verdict
 from stream_app.window import Window, decode_window, encode_window
 
@@ -46,7 +48,7 @@ class FakeRows:
 
 
 @dataclass(slots=True)
-class FakeOutbox:
+class FakeKafka:
     """Kafka: what was committed, the changelog and the group's offset among it."""
 
     reach: Callable[[str], None]
@@ -56,7 +58,7 @@ class FakeOutbox:
     group_offset: int = 0
 
     async def commit(self, output: Output) -> int | None:
-        self.reach("outbox")
+        self.reach("kafka")
         self.scored += output.verdicts
         self.refusals += [(refusal.record.offset, refusal.reason) for refusal in output.refusals]
         self.changelog += output.changes
@@ -102,17 +104,6 @@ class FakeMirror:
         self.windows |= {user: encode_window(window) for user, window in windows.items()}
 
 
-@dataclass(slots=True)
-class FakeTally:
-    """Counts by outcome."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def count(self, outcomes: Mapping[str, int]) -> None:
-        for outcome, number in outcomes.items():
-            self.counts[outcome] = self.counts.get(outcome, 0) + number
-
-
 class World:
     """One partition of everything, of which an owner at a time makes a pipeline.
 
@@ -123,10 +114,10 @@ class World:
         self.steps: list[str] = []
         self.crash_before: str | None = None
         self.rows = FakeRows(self.reach)
-        self.outbox = FakeOutbox(self.reach)
+        self.kafka = FakeKafka(self.reach)
         self.windows = FakeWindows(self.reach)
         self.mirror = FakeMirror(self.reach)
-        self.tally = FakeTally()
+        self.counts: Counter[str] = Counter()
 
     def reach(self, step: str) -> None:
         """Note a step, or crash before it."""
@@ -137,20 +128,20 @@ class World:
     def owner(self) -> Pipeline:
         """Take the partition over: a new epoch, windows restored from the changelog."""
         self.rows.epoch += 1
-        self.windows.restore(self.outbox.changelog)
+        self.windows.restore(self.kafka.changelog)
         return Pipeline(
             self.rows.epoch,
+            self.kafka,
             decoder=Decoder(),
             detector=RollingMean(),
             windows=self.windows,
             rows=self.rows,
-            outbox=self.outbox,
             mirror=self.mirror,
-            tally=self.tally,
+            count=self.counts.update,
         )
 
     async def run(self, records: Sequence[FakeRecord], *, batch_size: int = 7) -> None:
         """Own the partition from the group's offset to the end of the records."""
         pipeline = self.owner()
-        while rest := records[self.outbox.group_offset :]:
+        while rest := records[self.kafka.group_offset :]:
             await pipeline.process(Batch(0, rest[:batch_size]))

@@ -16,16 +16,18 @@ import msgspec
 import uvloop
 
 from stream_app import app as composition
-from stream_app import ownership
+from stream_app import takeover
 from stream_app.app import create_app
+from stream_app.batch import LostPartitionError
 from stream_app.faust_adapter.consumer import BatchConsumer
 from stream_app.faust_adapter.worker import BoundedWorker
-from stream_app.ownership import Ownership
-from stream_app.pipeline import LostPartitionError, Pipeline
+from stream_app.pipeline import Pipeline
 from stream_app.settings import Settings
 from stream_app.sinks import postgres
 from stream_app.sinks.kafka import KafkaOutbox
 from stream_app.sinks.postgres import PostgresRows
+from stream_app.sinks.redis_mirror import RedisMirror
+from stream_app.takeover import TakeOver
 from tests.support.faults.plan import Event, Plan
 from tests.support.faults.protections import switch_off
 
@@ -68,12 +70,12 @@ def wrap(points: Points) -> None:
     _after(KafkaOutbox, "_fill", points, "outbox filled", _batch)
     _after(KafkaOutbox, "commit", points, "outbox committed", _batch)
     _after(Pipeline, "_keep_windows", points, "windows written", _batch)
-    _after(Pipeline, "_mirror_windows", points, "mirrored", _nowhere)
+    _after(RedisMirror, "put", points, "mirrored", _first)
     _after(BatchConsumer, "ack", points, "acknowledged", _batch)
     _after(PostgresRows, "take_over", points, "epoch raised", _first)
     _after(KafkaOutbox, "__aenter__", points, "producer started", _nowhere)
-    _after(ownership, "restore", points, "windows restored", _nowhere)
-    _after(Ownership, "_open", points, "opened", _first)
+    _after(takeover, "restore", points, "windows restored", _nowhere)
+    _after(TakeOver, "open", points, "opened", _first)
 
 
 Where = Callable[..., int]

@@ -14,9 +14,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from stream_app import ownership
+from stream_app import takeover
 from stream_app.committed_offsets import Position
 from stream_app.faust_adapter import consumer as transport
+from stream_app.ownership import Ownership
 from stream_app.pipeline import Pipeline
 from stream_app.sinks import kafka as outbox
 from stream_app.sinks.postgres import PostgresRows
@@ -116,29 +117,29 @@ def _restoring() -> None:
     async def restore_nothing(*_arguments: Any) -> int:
         return 0
 
-    vars(ownership)["restore"] = restore_nothing
+    vars(takeover)["restore"] = restore_nothing
 
 
 def _reach() -> None:
     """Ask nobody how far the changelog once reached."""
-    committed = vars(ownership)["committed_positions"]
+    committed = vars(takeover)["committed_positions"]
 
     async def unknown(*arguments: Any) -> dict[int, Position]:
         return {
             partition: one._replace(changelog=-1) for partition, one in (await committed(*arguments)).items()
         }
 
-    vars(ownership)["committed_positions"] = unknown
+    vars(takeover)["committed_positions"] = unknown
 
 
 def _source_reach() -> None:
     """Ask nobody how far the source once reached."""
-    make = vars(ownership)["Bounds"]
+    make = vars(takeover)["Bounds"]
 
     def bounds(_source: int, changelog: int) -> Any:
         return make(0, changelog)
 
-    vars(ownership)["Bounds"] = bounds
+    vars(takeover)["Bounds"] = bounds
 
 
 def _lost_rows() -> None:
@@ -160,7 +161,7 @@ def _loud_gaps() -> None:
         return 0
 
     transport.AIOKafkaConsumer = Consumer  # type: ignore[attr-defined]
-    vars(ownership)["Ownership"].stored_up_to = unknown
+    Ownership.stored_up_to = unknown  # type: ignore[method-assign,assignment]
 
 
 def _arrival() -> None:

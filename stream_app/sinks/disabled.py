@@ -1,0 +1,34 @@
+"""Sinks that TXNWATCH_SINKS leaves out: they take everything and keep nothing."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from stream_app.scoring import Verdict
+from stream_app.window import Window
+
+
+class NoRows:
+    """In place of `PostgresRows`."""
+
+    async def take_over(self, _partition: int) -> tuple[int, int]:
+        """No epoch, and no offset that rows have reached."""
+        return 0, 0
+
+    def expect(self, partition: int, finished: int) -> None:
+        """Nothing is stored that could be missing."""
+
+    async def write(self, _partition: int, _epoch: int, verdicts: Sequence[Verdict], _offset: int) -> int:
+        """All count as new."""
+        return len(verdicts)
+
+
+class NoMirror:
+    """In place of `RedisMirror`."""
+
+    def put(self, partition: int, windows: Mapping[str, Window]) -> None:
+        """Nothing to note."""
+
+    def detach(self, partition: int) -> None:
+        """Nothing is pending."""
+
+    async def follow(self, partition: int, windows: Callable[[], Iterable[tuple[str, Window]]]) -> None:
+        """Nothing to follow."""

@@ -1,0 +1,216 @@
+"""The pump: when it fetches, when it pauses, and what ends it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NoReturn
+
+import pytest
+from aiokafka import TopicPartition
+
+from stream_app.batch import Record
+from stream_app.faust_adapter.pump import SMALL_BACKLOG, Pumps, pump
+from tests.support.fakes import FakeRecord
+
+SOURCE = TopicPartition("transactions", 0)
+
+
+@dataclass
+class OnePartition:
+    """Of aiokafka's consumer what a pump uses: each fetch brings what there is, up to so many records."""
+
+    waiting: int
+    at: int = 0
+    paused: bool = False
+    drained: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int, max_records: int
+    ) -> dict[TopicPartition, list[Record]]:
+        assert partitions == (SOURCE,)
+        assert timeout_ms > 0
+        assert not self.paused
+        if self.at == self.waiting:
+            self.drained.set()
+            await forever()
+        first, self.at = self.at, min(self.at + max_records, self.waiting)
+        return {SOURCE: [FakeRecord(offset, None, None) for offset in range(first, self.at)]}
+
+    def last_stable_offset(self, _partition: TopicPartition) -> int:
+        return self.waiting
+
+    def pause(self, *_partitions: TopicPartition) -> None:
+        self.paused = True
+
+    def resume(self, *_partitions: TopicPartition) -> None:
+        self.paused = False
+
+
+async def forever() -> NoReturn:
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError
+
+
+async def pumped(
+    partition: OnePartition, batch_size: int, process: Callable[[Sequence[Record]], Awaitable[bool]]
+) -> None:
+    """Pump until nothing is left."""
+    pumping = asyncio.create_task(pump(partition, SOURCE, batch_size=batch_size, process=process))
+    async with asyncio.timeout(30):
+        await partition.drained.wait()
+    pumping.cancel()
+
+
+async def test_a_partition_that_keeps_up_is_paused_during_its_batch() -> None:
+    partition, seen = OnePartition(waiting=10), list[tuple[int, bool]]()
+
+    async def process(records: Sequence[Record]) -> bool:
+        seen.append((len(records), partition.paused))
+        return True
+
+    await pumped(partition, 100, process)
+
+    assert seen == [(10, True)]
+
+
+async def test_a_partition_that_is_behind_is_fetched_ahead_however_small_its_batches() -> None:
+    partition, seen = OnePartition(waiting=SMALL_BACKLOG + 500), list[tuple[int, bool]]()
+
+    async def process(records: Sequence[Record]) -> bool:
+        seen.append((len(records), partition.paused))
+        return True
+
+    await pumped(partition, 100, process)
+
+    assert [size for size, _ in seen] == [100] * 15
+    assert [paused for _, paused in seen] == [False] * 5 + [True] * 10
+
+
+async def test_small_batches_begin_at_least_20_ms_apart() -> None:
+    began: list[float] = []
+
+    async def process(_records: Sequence[Record]) -> bool:
+        began.append(asyncio.get_running_loop().time())
+        return True
+
+    await pumped(OnePartition(waiting=4), 1, process)
+
+    assert len(began) == 4
+    assert min(later - earlier for earlier, later in pairwise(began)) > 0.0199
+
+
+async def test_after_an_abandoned_batch_nothing_is_fetched_and_the_partition_stays_paused() -> None:
+    partition, abandoned = OnePartition(waiting=20), asyncio.Event()
+
+    async def process(_records: Sequence[Record]) -> bool:
+        abandoned.set()
+        return False
+
+    pumping = asyncio.create_task(pump(partition, SOURCE, batch_size=10, process=process))
+    async with asyncio.timeout(30):
+        await abandoned.wait()
+        _, pending = await asyncio.wait([pumping], timeout=0.1)  # a batch's 20 ms would be over
+
+    assert pending
+    assert (partition.at, partition.paused) == (10, True)
+    pumping.cancel()
+
+
+@dataclass
+class Watched:
+    """Notes which pumps run."""
+
+    partitions: set[str]
+    running: set[str] = field(default_factory=set)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def pump(self, partition: str) -> NoReturn:
+        await self._note({*self.running, partition})
+        try:
+            await forever()
+        finally:
+            await self._note(self.running - {partition})
+
+    async def runs(self, expected: set[str]) -> None:
+        async with asyncio.timeout(30), self.changed:
+            await self.changed.wait_for(lambda: self.running == expected)
+
+    async def _note(self, running: set[str]) -> None:
+        async with self.changed:
+            self.running = running
+            self.changed.notify_all()
+
+
+async def test_a_rebalance_in_the_middle_of_a_batch_cuts_it_off_and_pumps_what_is_ours_then() -> None:
+    watched = Watched({"a", "b"})
+    pumps = Pumps(lambda: watched.partitions, watched.pump)
+    running = asyncio.create_task(pumps.run())
+    await watched.runs({"a", "b"})
+
+    watched.partitions = set()
+    pumps.restart()
+    await watched.runs(set())
+    watched.partitions = {"b", "c"}
+    pumps.restart()
+    await watched.runs({"b", "c"})
+
+    running.cancel()
+    await asyncio.wait([running])
+    assert watched.running == set()
+
+
+async def test_a_member_without_partitions_pumps_those_that_a_rebalance_brings() -> None:
+    """Faust does not stop its flow before it resumes it: only the restart tells."""
+    watched = Watched(set())
+    pumps = Pumps(lambda: watched.partitions, watched.pump)
+    running = asyncio.create_task(pumps.run())
+    await asyncio.sleep(0)
+
+    watched.partitions = {"a"}
+    pumps.restart()
+
+    await watched.runs({"a"})
+    running.cancel()
+
+
+async def test_a_change_that_comes_while_pumps_are_being_stopped_is_not_missed() -> None:
+    watched, started = Watched({"a"}), asyncio.Queue[str]()
+    stopping, may_stop = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_stop(partition: str) -> NoReturn:
+        started.put_nowait(partition)
+        try:
+            await forever()
+        finally:
+            stopping.set()
+            await may_stop.wait()
+
+    pumps = Pumps(lambda: watched.partitions, slow_to_stop)
+    running = asyncio.create_task(pumps.run())
+    async with asyncio.timeout(30):
+        assert await started.get() == "a"
+        pumps.restart()
+        await stopping.wait()
+        watched.partitions = {"b"}
+        pumps.restart()
+        may_stop.set()
+        assert await started.get() == "b"
+    running.cancel()
+
+
+async def test_the_exception_of_one_pump_ends_them_all() -> None:
+    ended: list[str] = []
+
+    async def failing(partition: str) -> NoReturn:
+        if partition == "bad":
+            raise ValueError(partition)
+        try:
+            await forever()
+        finally:
+            ended.append(partition)
+
+    with pytest.raises(ValueError, match="bad"):
+        await Pumps(lambda: ["good", "bad"], failing).run()
+
+    assert ended == ["good"]
