@@ -15,7 +15,7 @@ from stream_app.scoring import Arrival, Detector, Scores, Verdict, score
 from stream_app.window import Window, encode_window
 
 
-class Windows(Protocol):
+class UserWindows(Protocol):
     """Steps 2 and 6: each user's window."""
 
     def load(self, partition: int, user_ids: Iterable[str]) -> dict[str, Window]:
@@ -56,7 +56,7 @@ class Pipeline:
         *,
         decoder: Decoder,
         detector: Detector,
-        windows: Windows,
+        windows: UserWindows,
         rows: Rows,
         mirror: Mirror,
         count: Callable[[Mapping[str, int]], None],

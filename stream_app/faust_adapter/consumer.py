@@ -49,9 +49,9 @@ class BatchMessage(ConsumerMessage):  # type: ignore[misc]
 
     def __init__(self, tp: TP, batch: Batch, generation_id: int) -> None:
         last = batch.records[-1]
+        # Type of the timestamp, headers and key, before the value; the checksum after it.
         super().__init__(
-            tp.topic,
-            tp.partition,
+            *tp,
             last.offset,
             last.timestamp / 1000,
             0,
@@ -65,19 +65,19 @@ class BatchMessage(ConsumerMessage):  # type: ignore[misc]
         self.finished = asyncio.Event()
 
 
-class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+class GroupListener(ConsumerRebalanceListener):  # type: ignore[misc]
     """Passes the group's rebalances on to Faust."""
 
     def __init__(self, consumer: "BatchConsumer") -> None:
         self._consumer = consumer
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Before the group is joined again."""
+        """Give all partitions up, before the group is joined again."""
         self._consumer.app.on_rebalance_start()
         await self._consumer.on_partitions_revoked(ensure_TPset(revoked))
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Once the group has shared the partitions out."""
+        """Have the assigned partitions taken over."""
         generation = self._consumer.generation
         self._consumer.app.consumer_generation_id = generation
         await self._consumer.on_partitions_assigned(ensure_TPset(assigned), generation)
@@ -191,19 +191,19 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         return TP(topic, partition)
 
     def ack(self, message: BatchMessage) -> bool:
-        """Take note that a batch is finished, which lets its partition's pump fetch the next."""
+        """Mark a batch as finished, which lets its partition's pump fetch the next."""
         message.acked = True
         self._unacked_messages.discard(message)
         message.finished.set()
         return True
 
     def abandon(self, message: BatchMessage) -> None:
-        """Take note that a batch will not be finished here: its partition's next owner replays it."""
+        """Mark a batch as not finished here: its partition's next owner replays it."""
         self._unacked_messages.discard(message)
         message.finished.set()
 
     async def wait_empty(self) -> None:
-        """Give batches in flight a bounded time to finish; cut off later, they are replayed."""
+        """Give batches in flight a bounded time to finish; those cut off later are replayed."""
         unfinished = [asyncio.create_task(message.finished.wait()) for message in self._unacked_messages]
         if unfinished and not self.app.crashed:
             await asyncio.wait(unfinished, timeout=self.app.conf.broker_rebalance_timeout / 3)
@@ -221,26 +221,31 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     # --- positions
 
     async def perform_seek(self) -> None:
-        """Go to where each partition's last transaction left off, or to its beginning when there was none."""
+        """Go to where each partition's last transaction left off, or to its beginning when there was none.
+
+        Raises:
+            SourceGapError: What follows the last stored row is no longer in Kafka.
+        """
         positions = await self.app.ownership.positions()
         for tp in self._kafka.assignment():
             if self._is_changelog_tp(tp):
-                # Assigned for its place in the group alone; restoring reads it by itself.
-                self._kafka.pause(tp)
+                self._kafka.pause(tp)  # assigned for routing and Faust's assignor; a take-over reads it
                 self._kafka.seek(tp, 0)
-                continue
-            if position := positions.get(tp.partition):
+            elif position := positions.get(tp.partition):
                 self._kafka.seek(tp, position.next_offset)
-                continue
-            # The group may never have been here; or its offsets have expired, and records meanwhile as well.
-            beginning, stored_up_to = await self._beginning(tp), self.app.ownership.stored_up_to(tp.partition)
-            if 0 < stored_up_to < beginning:
-                what = f"the group has no offset, and what follows Postgres' rows, from {stored_up_to} on, is"
-                raise self._gone(tp, beginning, what)
-            self._kafka.seek(tp, beginning)
+            else:
+                self._kafka.seek(tp, await self._first_offset(tp))
+
+    async def _first_offset(self, tp: TopicPartition) -> int:
+        """Where to begin without an offset of the group, which is new, or whose offset has expired."""
+        beginning, stored_up_to = await self._beginning(tp), self.app.ownership.stored_up_to(tp.partition)
+        if 0 < stored_up_to < beginning:
+            what = f"the group has no offset, and what follows Postgres' rows, from {stored_up_to} on, is"
+            raise self._gone(tp, beginning, what)
+        return beginning
 
     async def _unused(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        raise NotImplementedError("called by Faust's own recovery and fetching alone, which are replaced")
+        raise NotImplementedError("only Faust's own recovery and fetching call this, and they are replaced")
 
     _getmany = _seek = seek_to_committed = seek_wait = position = earliest_offsets = highwaters = _unused
 
@@ -263,12 +268,12 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         return generation_of(self._kafka)
 
     def rejoin(self) -> None:
-        """Ask the group to share the partitions out again."""
+        """Request a rebalance, after which all partitions are taken over again."""
         request_rejoin(self._kafka)
 
     async def subscribe(self, topics: Iterable[str]) -> None:
         """Join the group for these topics."""
-        self._kafka.subscribe(topics=set(topics), listener=Listener(self))
+        self._kafka.subscribe(topics=set(topics), listener=GroupListener(self))
 
     def assignment(self) -> set[TP]:
         """The partitions that are ours."""
@@ -294,10 +299,10 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
 
 class BatchProducer(stock.Producer):  # type: ignore[misc]
-    """Faust's producer, which is left with telling where a key belongs (for routing web requests)."""
+    """Faust's producer, which is left with finding a key's partition, to route web requests."""
 
     def key_partition(self, topic: str, key: bytes) -> TP:
-        """The partition of a key, by what the consumer knows of the topic."""
+        """The partition of a key, by the consumer's metadata of the topic."""
         return TP(topic, self.app.consumer.key_partition(topic, key))
 
 

@@ -10,12 +10,12 @@ import faust
 
 from infra.runtime.logs import RepeatFilter
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
-EXIT_STUCK = 70  # EX_SOFTWARE
-# A batch in flight is tens of thousands of objects without cycles, which Python's usual 700 has
-# the cycle collector walk over and over: a fifth of the worker's time.
-GARBAGE_THRESHOLDS = (200_000, 20, 20)
+_EXIT_STUCK = 70  # EX_SOFTWARE
+# A batch in flight is tens of thousands of objects without cycles. With Python's default of 700, the cycle
+# collector walks over them again and again: a fifth of the worker's time.
+_GARBAGE_THRESHOLDS = (200_000, 20, 20)
 
 
 class BoundedWorker(faust.Worker):  # type: ignore[misc]
@@ -32,11 +32,11 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]
 
     async def on_first_start(self) -> None:
         """Keep the cycle collector off what a batch is made of."""
-        gc.set_threshold(*GARBAGE_THRESHOLDS)
+        gc.set_threshold(*_GARBAGE_THRESHOLDS)
         await super().on_first_start()
 
     async def on_startup_finished(self) -> None:
-        """Keep it off what was made at the start and stays to the end."""
+        """Keep the cycle collector off what stays until the end."""
         gc.freeze()
         await super().on_startup_finished()
 
@@ -45,7 +45,7 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]
         super()._schedule_shutdown(signal)
 
     async def on_stop(self) -> None:
-        """Also when it is a failure that stops the worker."""
+        """Stop, in a bounded time also after an error."""
         self._bound_stopping()
         await super().on_stop()
 
@@ -56,5 +56,5 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]
 
 
 def _give_up() -> None:
-    logger.error("stopping took too long: ending the process; unfinished batches will be replayed")
-    os._exit(EXIT_STUCK)
+    log.error("stopping took too long: ending the process; unfinished batches will be replayed")
+    os._exit(_EXIT_STUCK)

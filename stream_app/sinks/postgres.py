@@ -12,10 +12,12 @@ from stream_app.scoring import Verdict
 from stream_app.sinks.copy_format import copy_chunks
 
 T = TypeVar("T")
-Reached = tuple[str, int, int]
+Advance = tuple[str, int, int]
 """Topic, partition and the next offset that a batch brings it to."""
+Store = Callable[[asyncpg.Connection, Sequence[Verdict], Advance], Awaitable[int]]
+"""Store rows and advance the offset; how many rows were new."""
 
-# Failures of the connection or the server that pass by themselves, and not of what was asked.
+# Errors of the connection or the server, not of the statement: it may succeed when it is sent again.
 TRANSIENT = (
     OSError,
     TimeoutError,
@@ -28,7 +30,8 @@ TRANSIENT = (
     asyncpg.TransactionRollbackError,
 )
 
-# A worker that is frozen, or whose host is gone, must not keep the next owner waiting for its lock.
+# Postgres ends the session, and with it the lock, of a worker that is frozen or whose host is gone, so that
+# the next owner waits for at most 20 s.
 SESSION = {
     "application_name": "txnwatch-worker",
     "idle_in_transaction_session_timeout": "15s",
@@ -43,8 +46,8 @@ INSERT INTO sink_offsets AS owned (topic, partition, epoch, next_offset) VALUES 
 ON CONFLICT (topic, partition) DO UPDATE SET epoch = owned.epoch + 1
 RETURNING epoch, next_offset
 """
-# No timeout of Postgres ends a COPY whose worker is frozen in the middle of it.
-END_FROZEN = """
+# None of these timeouts ends a COPY whose worker is frozen in the middle of it.
+_END_FROZEN = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE application_name = 'txnwatch-worker' AND datname = current_database() AND usename = current_user
     AND state = 'active' AND wait_event = 'ClientRead' AND xact_start < clock_timestamp() - interval '15 s'
@@ -53,15 +56,15 @@ LOCK = "SELECT epoch, next_offset FROM sink_offsets WHERE topic = $1 AND partiti
 ADVANCE = (
     "UPDATE sink_offsets SET next_offset = greatest(next_offset, $3) WHERE topic = $1 AND partition = $2"
 )
-COLUMNS = ("id", "user_id", "amount", "currency", "txn_date", "status", "meta_data")
-# Many rows: COPY, and then the users who are new.
-LIST_USERS = f"""
+_COLUMNS = ("id", "user_id", "amount", "currency", "txn_date", "status", "meta_data")
+# After a COPY: the users who are new, and the offset.
+_LIST_USERS = f"""
 WITH advanced AS ({ADVANCE})
 INSERT INTO users (user_id) SELECT * FROM unnest(string_to_array($4, ' ')::uuid[]) AS given (user_id)
 WHERE NOT EXISTS (SELECT FROM users AS known WHERE known.user_id = given.user_id)
 """  # noqa: S608 - made of constants, like the next
-# Few rows, or some that are there already: one statement, the first of an id stays. In the order of ids, so
-# that partitions with the same ids wait for each other and do not deadlock.
+# For few rows, or when some are stored already: one statement; the row that came first stays. Sorted by id,
+# so that two partitions with the same ids wait for each other instead of a deadlock.
 MERGE = f"""
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset($4::json) AS one (
@@ -71,12 +74,13 @@ WITH given AS MATERIALIZED (
 ), listed AS (
     INSERT INTO users (user_id) SELECT DISTINCT user_id FROM given ORDER BY 1 ON CONFLICT DO NOTHING
 ), stored AS (
-    INSERT INTO transactions ({", ".join(COLUMNS)})
+    INSERT INTO transactions ({", ".join(_COLUMNS)})
     SELECT * FROM given ORDER BY id, txn_date ON CONFLICT DO NOTHING RETURNING 1
 ), advanced AS ({ADVANCE})
 SELECT count(*) FROM stored
 """  # noqa: S608
-FEW_ROWS = 100
+_FEW_ROWS = 100
+# A duplicate fails a whole COPY, and seldom comes alone: a topic that is sent again is all duplicates.
 MERGED_AFTER_A_DUPLICATE = 50
 
 
@@ -85,14 +89,14 @@ class LostRowsError(Exception):
 
 
 class PostgresRows:
-    """The row sink. Transient failures are retried in place, for `retry_seconds` at the most.
+    """The row sink. Transient errors are retried with backoff, for at most `retry_seconds`.
 
-    Batches of more than `few_rows` are copied. A row that is there already fails all of a COPY: such a batch
-    is merged in its stead, and so are the partition's next ones.
+    Batches of more than `few_rows` are copied. A row that is stored already fails the whole COPY: the batch
+    is then merged, and so are the partition's next ones.
     """
 
     def __init__(
-        self, pool: asyncpg.Pool, topic: str, *, retry_seconds: float, few_rows: int = FEW_ROWS
+        self, pool: asyncpg.Pool, topic: str, *, retry_seconds: float, few_rows: int = _FEW_ROWS
     ) -> None:
         self._pool = pool
         self._topic = topic
@@ -107,8 +111,8 @@ class PostgresRows:
         async def attempt() -> tuple[int, int]:
             try:
                 row = await self._pool.fetchrow(TAKE_OVER, self._topic, partition)
-            except asyncpg.QueryCanceledError:  # the former owner still has the row
-                await self._pool.execute(END_FROZEN)
+            except asyncpg.QueryCanceledError:  # the former owner still has the row locked
+                await self._pool.execute(_END_FROZEN)
                 raise
             return row["epoch"], row["next_offset"]
 
@@ -116,7 +120,7 @@ class PostgresRows:
         return await self._retried(attempt)
 
     def expect(self, partition: int, finished: int) -> None:
-        """Take note up to where batches were finished: Postgres has to be so far when the next one comes."""
+        """Note up to which offset batches were finished: the next one checks that Postgres has their rows."""
         self._reached[partition] = finished
 
     async def write(self, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int) -> int:
@@ -132,10 +136,10 @@ class PostgresRows:
         async def attempt() -> int:
             if len(verdicts) > self._few_rows and self._to_merge[partition] == 0:
                 try:
-                    return await self._attempt(partition, epoch, verdicts, next_offset, copying=True)
+                    return await self._store(_copy, partition, epoch, verdicts, next_offset)
                 except asyncpg.UniqueViolationError:
                     self._to_merge[partition] = MERGED_AFTER_A_DUPLICATE
-            stored = await self._attempt(partition, epoch, verdicts, next_offset, copying=False)
+            stored = await self._store(_merge, partition, epoch, verdicts, next_offset)
             self._to_merge[partition] = max(0, self._to_merge[partition] - 1)
             return stored
 
@@ -143,13 +147,13 @@ class PostgresRows:
         self._reached[partition] = max(next_offset, self._reached[partition])
         return stored
 
-    async def _attempt(
-        self, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int, *, copying: bool
+    async def _store(
+        self, store: Store, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int
     ) -> int:
         async with self._pool.acquire() as connection, connection.transaction():
             stored_offset = await self._lock(connection, partition, epoch)
             fresh = [verdict for verdict in verdicts if verdict.offset >= stored_offset]
-            return await _store(connection, fresh, (self._topic, partition, next_offset), copying=copying)
+            return await store(connection, fresh, (self._topic, partition, next_offset))
 
     async def _lock(self, connection: asyncpg.Connection, partition: int, epoch: int) -> int:
         row = await connection.fetchrow(LOCK, self._topic, partition)
@@ -160,7 +164,7 @@ class PostgresRows:
         return int(row["next_offset"])
 
     def _check_rows(self, partition: int, stored_offset: int) -> None:
-        """Each offset comes to Kafka, or is known here, only once Postgres has the rows before it."""
+        """An offset is committed to Kafka, or noted here, only after Postgres has the rows before it."""
         if stored_offset < (reached := self._reached[partition]):
             raise LostRowsError(
                 f"partition {partition}: Postgres should have rows up to offset {reached} and has them up to "
@@ -169,7 +173,7 @@ class PostgresRows:
             )
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        return await retried(attempt, _passes, what="Postgres", within=self._retry_seconds)
+        return await retried(attempt, _is_transient, what="Postgres", within=self._retry_seconds)
 
 
 def connect(url: str) -> asyncpg.Pool:
@@ -184,25 +188,27 @@ def connect(url: str) -> asyncpg.Pool:
     )
 
 
-def _passes(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     return isinstance(error, TRANSIENT)
 
 
 async def _keep(connection: asyncpg.Connection) -> None:
-    """Nothing to reset: each use is one transaction, and changes nothing of the session."""
+    """Reset nothing: each use is one transaction, and changes nothing of the session."""
 
 
-async def _store(
-    connection: asyncpg.Connection, verdicts: Sequence[Verdict], reached: Reached, *, copying: bool
-) -> int:
-    """Store rows and advance the offset; how many rows were new. To be copied, all have to be."""
-    if not copying:
-        rows = b"[" + b",".join([verdict.encoded()[0] for verdict in verdicts]) + b"]"
-        return int(await connection.fetchval(MERGE, *reached, rows.decode()))
-    await connection.copy_to_table("transactions", source=_stream(verdicts), format="binary", columns=COLUMNS)
+async def _copy(connection: asyncpg.Connection, verdicts: Sequence[Verdict], advance: Advance) -> int:
+    """Store rows that are all new; UniqueViolationError when one is not."""
+    await connection.copy_to_table(
+        "transactions", source=_stream(verdicts), format="binary", columns=_COLUMNS
+    )
     users = {verdict.transaction.user_id for verdict in verdicts}
-    await connection.execute(LIST_USERS, *reached, " ".join(sorted(users)))
+    await connection.execute(_LIST_USERS, *advance, " ".join(sorted(users)))
     return len(verdicts)
+
+
+async def _merge(connection: asyncpg.Connection, verdicts: Sequence[Verdict], advance: Advance) -> int:
+    rows = b"[" + b",".join([verdict.encoded()[0] for verdict in verdicts]) + b"]"
+    return int(await connection.fetchval(MERGE, *advance, rows.decode()))
 
 
 async def _stream(verdicts: Iterable[Verdict]) -> AsyncIterator[bytes]:

