@@ -7,6 +7,7 @@ verdicts, and Postgres drops the rows that it already has.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.transaction import Decoder, Refused
@@ -46,48 +47,37 @@ class Mirror(Protocol):
         """Note changed windows, to be mirrored soon."""
 
 
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """The steps for one partition, under the epoch that its owner was given."""
 
-    def __init__(
-        self,
-        epoch: int,
-        publisher: Publisher,
-        *,
-        decoder: Decoder,
-        detector: Detector,
-        windows: UserWindows,
-        rows: Rows,
-        mirror: Mirror,
-        count: Callable[[Mapping[str, int]], None],
-    ) -> None:
-        self._epoch = epoch
-        self._publisher = publisher
-        self._decoder = decoder
-        self._detector = detector
-        self._windows = windows
-        self._rows = rows
-        self._mirror = mirror
-        self._count = count
+    epoch: int
+    publisher: Publisher
+    decoder: Decoder
+    detector: Detector
+    windows: UserWindows
+    rows: Rows
+    mirror: Mirror
+    count: Callable[[Mapping[str, int]], None]
 
     async def process(self, batch: Batch) -> None:
         """Bring a batch through steps 1 to 7; step 8, the acknowledgement, is the caller's on return."""
         intake = self._decode(batch)  # 1. validated; what is invalid is refused
         windows = self._load(batch.partition, intake.arrivals)  # 2. from RocksDB
-        scores = score(intake.arrivals, windows, self._detector)  # 3. no I/O; replayed ones are skipped
+        scores = score(intake.arrivals, windows, self.detector)  # 3. no I/O; replayed ones are skipped
         changed = {user: window for user, window in windows.items() if window.joined}
         output = _output(batch, intake, scores, changed)
         stored = await self._store_rows(output)  # 4. Postgres, one transaction
-        changelog_offset = await self._publisher.commit(output)  # 5. Kafka, one transaction
+        changelog_offset = await self.publisher.commit(output)  # 5. Kafka, one transaction
         self._keep_windows(output, changelog_offset)  # 6. RocksDB, one write
-        self._mirror.put(batch.partition, changed)  # 7. Redis, later
-        self._count(_outcomes(intake, scores, stored))
+        self.mirror.put(batch.partition, changed)  # 7. Redis, later
+        self.count(_outcomes(intake, scores, stored))
 
     def _decode(self, batch: Batch) -> Intake:
         intake = Intake()
         records = [record for record in batch.records if record.value is not None]
         intake.tombstones = len(batch.records) - len(records)
-        found = self._decoder.decode_many(
+        found = self.decoder.decode_many(
             [record.value or b"" for record in records],
             [record.key for record in records],
             [record.timestamp for record in records],
@@ -102,14 +92,14 @@ class Pipeline:
 
     def _load(self, partition: int, arrivals: Iterable[Arrival]) -> dict[str, Window]:
         # Sorted, as step 6 writes them in this order: RocksDB inserts sorted keys in half the time.
-        return self._windows.load(partition, sorted({arrival.transaction.user_id for arrival in arrivals}))
+        return self.windows.load(partition, sorted({arrival.transaction.user_id for arrival in arrivals}))
 
     async def _store_rows(self, output: Output) -> int:
-        return await self._rows.write(output.partition, self._epoch, output.verdicts, output.next_offset)
+        return await self.rows.write(output.partition, self.epoch, output.verdicts, output.next_offset)
 
     def _keep_windows(self, output: Output, changelog_offset: int | None) -> None:
         if changelog_offset is not None:
-            self._windows.write(output.partition, output.changes, changelog_offset)
+            self.windows.write(output.partition, output.changes, changelog_offset)
 
 
 def _output(batch: Batch, intake: Intake, scores: Scores, windows: Mapping[str, Window]) -> Output:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -20,41 +21,31 @@ from stream_app.state.store import WindowStore, is_damage
 
 log = logging.getLogger(__name__)
 
-MakePipeline = Callable[[int, Publisher], Pipeline]
-
 _CANCEL_SECONDS = 5
 
 
+@dataclass(slots=True)
 class OwnedPartition:
     """A partition that is ours until it is closed, with at most one batch in flight."""
 
-    def __init__(
-        self,
-        partition: int,
-        pipeline: Pipeline,
-        *,
-        stored_up_to: int,
-        store: WindowStore,
-        rejoin: Callable[[], None],
-    ) -> None:
-        self.stored_up_to = stored_up_to
-        """The source offset before which Postgres had all rows when the partition was taken over."""
-        self.resources = AsyncExitStack()
-        self._partition = partition
-        self._pipeline = pipeline
-        self._store = store
-        self._rejoin = rejoin
-        self._in_flight: asyncio.Task[Any] | None = None
-        self._damaged = False
+    partition: int
+    pipeline: Pipeline
+    stored_up_to: int
+    """The source offset before which Postgres had all rows when the partition was taken over."""
+    store: WindowStore
+    rejoin: Callable[[], None]
+    resources: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _in_flight: asyncio.Task[Any] | None = None
+    _damaged: bool = False
 
     async def process(self, batch: Batch) -> bool:
         """Bring a batch through the pipeline; False when the partition has to be taken over again first."""
         self._in_flight = asyncio.current_task()
         try:
-            await self._pipeline.process(batch)
+            await self.pipeline.process(batch)
         except LostPartitionError as lost:
             log.warning("%s; rejoining the group", lost)
-            self._rejoin()
+            self.rejoin()
             return False
         except Exception as error:
             if not is_damage(error):
@@ -67,9 +58,9 @@ class OwnedPartition:
 
     def request_restore(self, damage: Exception) -> None:
         """Have the partition taken over again, with all windows restored from the changelog."""
-        log.warning("partition %d: windows are damaged: %s; rejoining the group", self._partition, damage)
+        log.warning("partition %d: windows are damaged: %s; rejoining the group", self.partition, damage)
         self._damaged = True
-        self._rejoin()
+        self.rejoin()
 
     async def close(self) -> None:
         """Cancel the batch in flight, which the next owner replays; close in the reverse order of opening."""
@@ -78,28 +69,19 @@ class OwnedPartition:
             await self.resources.aclose()
         finally:
             if self._damaged:
-                self._store.discard(self._partition)
+                self.store.discard(self.partition)
 
 
+@dataclass(frozen=True, slots=True)
 class TakeOver:
     """Takes partitions over, one at a time or several side by side."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        store: WindowStore,
-        rows: PostgresRows | NoRows,
-        mirror: RedisMirror | NoMirror,
-        make_pipeline: MakePipeline,
-        rejoin: Callable[[], None],
-    ) -> None:
-        self._settings = settings
-        self._store = store
-        self._rows = rows
-        self._mirror = mirror
-        self._make_pipeline = make_pipeline
-        self._rejoin = rejoin
+    settings: Settings
+    store: WindowStore
+    rows: PostgresRows | NoRows
+    mirror: RedisMirror | NoMirror
+    make_pipeline: Callable[[int, Publisher], Pipeline]
+    rejoin: Callable[[], None]
 
     async def open(self, partition: int, identity: str) -> OwnedPartition:
         """Take a partition over from whoever had it; on failure everything is closed again.
@@ -110,26 +92,24 @@ class TakeOver:
             # 1. Raise the epoch: Postgres refuses the former owner's rows. This comes before the producer:
             #    the other way round, of two owners at once, the one with the fenced producer could get the
             #    epoch and store rows scored on windows that lack the other's last transaction (decision 11).
-            epoch, stored_up_to = await self._rows.take_over(partition)
+            epoch, stored_up_to = await self.rows.take_over(partition)
             # 2. Start the transactional producer, which fences the former owner and aborts what it left open:
             #    from here on nobody else commits, so the offsets and the changelog stand still.
-            publisher = await resources.enter_async_context(KafkaOutbox(partition, self._settings))
+            publisher = await resources.enter_async_context(KafkaOutbox(partition, self.settings))
             # 3. See how far batches were finished; Postgres has to have their rows.
-            position = (await committed_positions(self._settings)).get(partition, NOWHERE)
+            position = (await committed_positions(self.settings)).get(partition, NOWHERE)
             end_if_cancelled()
-            self._rows.expect(partition, position.finished)
+            self.rows.expect(partition, position.finished)
             # 4. Restore the windows to the changelog's end.
-            resources.callback(self._store.close, partition)
+            resources.callback(self.store.close, partition)
             bounds = Bounds(stored_up_to, -1 if position.changelog is None else position.changelog)
             restored = await self._restore(partition, identity, bounds)
             end_if_cancelled()
-            publisher.resume(self._store.changelog_offset(partition))
+            publisher.resume(self.store.changelog_offset(partition))
             # 5. Process and mirror. The consumer goes to the committed offset once all partitions are open.
-            pipeline = self._make_pipeline(epoch, publisher)
-            owned = OwnedPartition(
-                partition, pipeline, stored_up_to=stored_up_to, store=self._store, rejoin=self._rejoin
-            )
-            resources.callback(self._mirror.detach, partition)
+            pipeline = self.make_pipeline(epoch, publisher)
+            owned = OwnedPartition(partition, pipeline, stored_up_to, self.store, self.rejoin)
+            resources.callback(self.mirror.detach, partition)
             resources.push_async_callback(cancel, asyncio.create_task(self._follow(partition, owned)))
             owned.resources = resources.pop_all()
         log.info("partition %d: taken over, %d changes restored", partition, restored)
@@ -138,20 +118,20 @@ class TakeOver:
     async def _restore(self, partition: int, identity: str, bounds: Bounds) -> int:
         """Open the windows and bring them to the changelog's end, from its beginning if they are damaged."""
         try:
-            self._store.open(partition, identity)
-            return await restore(self._store, partition, self._settings, bounds)
+            self.store.open(partition, identity)
+            return await restore(self.store, partition, self.settings, bounds)
         except Exception as error:
             if not is_damage(error):
                 raise
             log.warning("partition %d: restoring all windows, as they are damaged: %s", partition, error)
-        self._store.discard(partition)
-        self._store.open(partition, identity)
-        return await restore(self._store, partition, self._settings, bounds)
+        self.store.discard(partition)
+        self.store.open(partition, identity)
+        return await restore(self.store, partition, self.settings, bounds)
 
     async def _follow(self, partition: int, owned: OwnedPartition) -> None:
         """Mirror the partition's windows; as each is read once, damage may be seen here first."""
         try:
-            await self._mirror.follow(partition, partial(self._store.windows, partition))
+            await self.mirror.follow(partition, partial(self.store.windows, partition))
         except Exception as error:
             if is_damage(error):
                 owned.request_restore(error)

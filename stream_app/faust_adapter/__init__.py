@@ -11,9 +11,8 @@ own Kafka transaction, never by Faust.
 
 `pump`, the fetching. Faust fetches all partitions in turn, ahead of what is processed. Here each partition
 has a loop of its own that fetches the next batch after the last one is finished: partitions overlap, a
-partition has one batch in flight, and batches grow with the backlog.
-
-`fetched`, the records. aiokafka makes a ConsumerRecord of each, which costs as much as decoding it.
+partition has one batch in flight, and batches grow with the backlog. What changes in aiokafka for it is in
+`infra.runtime.aiokafka_changes`.
 
 `recovery`, the restoring. Faust waits for a changelog's last offset, which in a changelog written in
 transactions is a commit marker and never delivered. It reads aborted records too, and lets messages flow

@@ -1,7 +1,7 @@
 """A Faust transport that hands the agent one event per fetched partition batch."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -167,7 +167,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     async def _process(self, tp: TP, records: Sequence[Record]) -> bool:
         """Hand a batch over to the agent and wait for its end; False when it was abandoned."""
-        message = self._to_message(tp, records)
+        message = BatchMessage(tp, Batch(tp.partition, records), self.app.consumer_generation_id)
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
         await self.callback(message)
         await message.finished.wait()
@@ -183,9 +183,6 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     async def _beginning(self, source: TopicPartition) -> int:
         beginnings: dict[TopicPartition, int] = await self._kafka.beginning_offsets([source])
         return beginnings[source]
-
-    def _to_message(self, tp: TP, record: Sequence[Record]) -> BatchMessage:
-        return BatchMessage(tp, Batch(tp.partition, record), self.app.consumer_generation_id)
 
     def _new_topicpartition(self, topic: str, partition: int) -> TP:
         return TP(topic, partition)
@@ -213,9 +210,6 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     async def commit(self, *_args: Any, **_kwargs: Any) -> bool:
         """Commit nothing: each batch's offset is in its own transaction."""
-        return False
-
-    async def _commit(self, _offsets: Mapping[TP, int]) -> bool:
         return False
 
     # --- positions
@@ -247,7 +241,8 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     async def _unused(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         raise NotImplementedError("only Faust's own recovery and fetching call this, and they are replaced")
 
-    _getmany = _seek = seek_to_committed = seek_wait = position = earliest_offsets = highwaters = _unused
+    _commit = _getmany = _seek = seek_to_committed = seek_wait = position = _to_message = _unused
+    earliest_offsets = highwaters = _unused
 
     def highwater(self, tp: TP) -> int | None:
         """The offset after the last, as of the last fetch."""

@@ -5,9 +5,9 @@ Plain asyncio over what is needed of aiokafka's consumer; nothing of Faust.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_app.batch import Record
 
@@ -23,26 +23,8 @@ _POLL_MS = 1000
 P = TypeVar("P")
 
 
-class Fetching(Protocol):
-    """The part of aiokafka's consumer that a pump uses."""
-
-    async def getmany(
-        self, *partitions: TopicPartition, timeout_ms: int, max_records: int
-    ) -> dict[TopicPartition, list[Record]]:
-        """The next records of the partitions, once there are some or the time is over."""
-
-    def last_stable_offset(self, partition: TopicPartition) -> int | None:
-        """The offset before which all can be read, as of the last fetch."""
-
-    def pause(self, *partitions: TopicPartition) -> None:
-        """Fetch nothing ahead for these partitions."""
-
-    def resume(self, *partitions: TopicPartition) -> None:
-        """Fetch for these partitions again."""
-
-
 async def pump(
-    consumer: Fetching,
+    consumer: AIOKafkaConsumer,
     source: TopicPartition,
     *,
     batch_size: int,
@@ -56,22 +38,17 @@ async def pump(
     clock = asyncio.get_running_loop().time
     while True:
         fetched = await consumer.getmany(source, timeout_ms=_POLL_MS, max_records=batch_size)
-        records = fetched.get(source)
-        if not records:
+        if not (records := fetched.get(source)):
             continue
-        began, is_small = clock(), _backlog(consumer, source, records) < SMALL_BACKLOG
-        if is_small:  # a rebalance that cuts the batch off resets this, too
-            consumer.pause(source)
+        began = clock()
+        backlog = (consumer.last_stable_offset(source) or 0) - records[-1].offset - 1
+        if is_small := backlog < SMALL_BACKLOG:
+            consumer.pause(source)  # after a rebalance in the middle of the batch, nothing is paused
         if not await process(records):
             await asyncio.get_running_loop().create_future()
         if is_small:
             await asyncio.sleep(began + _INTERVAL_SECONDS - clock())
             consumer.resume(source)
-
-
-def _backlog(consumer: Fetching, source: TopicPartition, records: Sequence[Record]) -> int:
-    """How many readable records come after these, as of the last fetch."""
-    return (consumer.last_stable_offset(source) or 0) - records[-1].offset - 1
 
 
 class Pumps(Generic[P]):

@@ -69,12 +69,11 @@ class PartitionRecovery(Recovery):  # type: ignore[misc]
 class PartitionTableManager(TableManager):  # type: ignore[misc]
     """Faust's table manager with `PartitionRecovery`."""
 
-    _own_recovery: PartitionRecovery | None = None
+    _recovery: PartitionRecovery | None = None
 
     @property
     def recovery(self) -> PartitionRecovery:
         """The recovery service."""
-        if self._own_recovery is None:
-            self._own_recovery = PartitionRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
-            self._recovery = self._own_recovery
-        return self._own_recovery
+        if self._recovery is None:
+            self._recovery = PartitionRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery

@@ -55,27 +55,14 @@ class ReadableWindows(Store):  # type: ignore[misc]
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def __setitem__(self, user_id: str, value: object) -> NoReturn:
-        raise TypeError("windows are written by the pipeline alone")
+    def _read_only(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise TypeError("only the pipeline writes windows, and its changelog is their backup")
 
-    def __delitem__(self, user_id: str) -> NoReturn:
-        raise TypeError("windows are written by the pipeline alone")
+    __setitem__ = __delitem__ = apply_changelog_batch = backup_partition = restore_backup = _read_only
 
     def persisted_offset(self, _tp: Any) -> None:
         """None: restoring keeps its own offsets."""
 
-    def apply_changelog_batch(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Not used: see `stream_app.state.changelog`."""
-        raise NotImplementedError
-
     def reset_state(self) -> None:
         """Remove the local windows (`faust reset`); the next start restores them from the changelog."""
         shutil.rmtree(self._windows.folder, ignore_errors=True)
-
-    async def backup_partition(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Not offered: the changelog is the backup."""
-        raise NotImplementedError
-
-    def restore_backup(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Not offered: the changelog is the backup."""
-        raise NotImplementedError
