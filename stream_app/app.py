@@ -23,7 +23,7 @@ from stream_app.faust_adapter.recovery import PartitionTableManager
 from stream_app.faust_adapter.table import WindowTable
 from stream_app.faust_adapter.views import add_views
 from stream_app.faust_adapter.worker import BoundedWorker
-from stream_app.metrics import Outcomes
+from stream_app.metrics import RecordCounts
 from stream_app.ownership import Ownership
 from stream_app.pipeline import Pipeline
 from stream_app.settings import Settings
@@ -42,7 +42,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
     def __init__(self, settings: Settings) -> None:
         super().__init__(**_faust_options(settings))
         self.settings = settings
-        self.outcomes = Outcomes()
+        self.counts = RecordCounts()
         self.transport = BatchTransport(_brokers(settings), self)
         self.windows = WindowStore(
             settings.datadir / "windows",
@@ -76,7 +76,7 @@ def create_app(settings: Settings) -> ScoringApp:
     """A worker made of these settings, not yet connected to anything."""
     install()
     app = ScoringApp(settings)
-    add_views(app, app.outcomes.exposition)
+    add_views(app, app.counts.exposition)
     source = app.topic(settings.transactions_topic, schema=BatchSchema())
 
     @app.agent(source, name="score")  # type: ignore[untyped-decorator]
@@ -109,7 +109,7 @@ async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
         windows=app.windows,
         rows=rows,
         mirror=mirror,
-        count=app.outcomes.count,
+        count=app.counts.count,
     )
     take_over = TakeOver(
         settings,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 
-class Outcomes:
+class RecordCounts:
     """Counts of records by what became of them."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from api.metrics import Metrics
 from infra.cli import main
-from stream_app.metrics import Outcomes
+from stream_app.metrics import RecordCounts
 from tests.support.serving import DEAD, serving, settings_from
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -56,7 +56,7 @@ def helps_of(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tu
 
 
 def test_the_names_of_metrics_are_as_they_were(pytestconfig: pytest.Config) -> None:
-    expositions = {"api": Metrics().text(), "worker": Outcomes().exposition()}
+    expositions = {"api": Metrics().text(), "worker": RecordCounts().exposition()}
     names = [
         f"{program} {line}\n"
         for program, text in expositions.items()
