@@ -12,7 +12,6 @@ import click
 import uvloop
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from pydantic import ValidationError
 
 from api.app import create_app
 from api.settings import Settings
@@ -36,7 +35,7 @@ _OTHER_FILES = 256
 )
 def api(host: str | None, port: int | None) -> None:
     """Serve pages of the past, streams of the present, and their documentation."""
-    settings = _settings()
+    settings = Settings.load()
     _log_to_stderr()
     install()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -50,14 +49,6 @@ def _most_clients() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return sys.maxsize if limit == resource.RLIM_INFINITY else max(1, limit - _OTHER_FILES)
-
-
-def _settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise click.ClickException(wrong) from None
 
 
 async def _serve(settings: Settings, host: str, port: int) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 import asyncpg
 import click
 
-from infra.runtime.settings import Settings, SettingsError
+from infra.runtime.cli_errors import ending_in_one_line
+from infra.runtime.services import POSTGRES
+from infra.runtime.settings import Settings
 
 FOLDER = Path(__file__).parent / "postgres"
 _NAME = re.compile(r"\d{3}_\w+\.sql")
@@ -116,13 +118,9 @@ async def _alone(connection: asyncpg.Connection) -> AsyncIterator[None]:
 @click.command("migrate")
 def migrate_command() -> None:
     """Bring the database's schema up to date."""
-    try:
-        applied = asyncio.run(migrate(Settings.load().postgres_url))
-    except (MigrationError, SettingsError) as error:
-        raise click.ClickException(str(error)) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        # Not the URL itself: it may hold a password.
-        raise click.ClickException(f"Postgres at POSTGRES_URL: {error or type(error).__name__}") from error
+    settings = Settings.load()
+    with ending_in_one_line(MigrationError, POSTGRES):
+        applied = asyncio.run(migrate(settings.postgres.get_secret_value()))
     for name in applied:
         click.echo(f"{name}: applied")
     if not applied:

@@ -8,9 +8,11 @@ from typing import Any
 import click
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from infra.runtime.settings import Settings, SettingsError
+from infra.runtime.cli_errors import ending_in_one_line
+from infra.runtime.services import KAFKA
+from infra.runtime.settings import Settings
 
 _LEADERS_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -39,7 +41,7 @@ async def ensure_topics(settings: Settings) -> Ensured:
             changelog is not compacted alone, or the broker refused one.
         KafkaError: The broker cannot be reached.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.servers)
     try:
         await admin.start()
         return await _ensure(admin, settings)
@@ -48,7 +50,7 @@ async def ensure_topics(settings: Settings) -> Ensured:
 
 
 async def _ensure(admin: AIOKafkaAdminClient, settings: Settings) -> Ensured:
-    names = [*settings.data_topics, settings.changelog_topic]
+    names = [settings.transactions_topic, *settings.output_topics]
     counts = await _partition_counts(admin, names)
     await _check(admin, settings, counts)
     absent = [name for name in names if name not in counts]
@@ -149,14 +151,9 @@ async def _cleanup_policy(admin: AIOKafkaAdminClient, topic: str) -> str:
 @click.command("topics")
 def topics_command() -> None:
     """Create the topics, or check the ones that exist."""
-    try:
-        settings = Settings.load()
+    settings = Settings.load()
+    with ending_in_one_line(TopicsError, KAFKA):
         ensured = asyncio.run(ensure_topics(settings))
-    except (TopicsError, SettingsError) as error:
-        raise click.ClickException(str(error)) from error
-    except (KafkaError, OSError, TimeoutError) as error:
-        where = f"Kafka at {settings.kafka_bootstrap_servers} (KAFKA_BOOTSTRAP_SERVERS)"
-        raise click.ClickException(f"{where}: {error or type(error).__name__}") from error
     for name in ensured.created:
         click.echo(f"{name}: created, {settings.partitions} partitions")
     for name in ensured.existing:

@@ -176,5 +176,5 @@ def __getattr__(name: str) -> ScoringApp:
     """The app of the environment's settings, made when `faust -A stream_app.app` asks for it."""
     if name != "app":
         raise AttributeError(name)
-    app = globals()["app"] = create_app(Settings())
+    app = globals()["app"] = create_app(Settings.load())
     return app

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 import uvloop
-from aiokafka.errors import KafkaError
 
 from infra.runtime.aiokafka_changes import install
-from infra.runtime.cli_errors import said_in_a_line
+from infra.runtime.cli_errors import ending_in_one_line
+from infra.runtime.services import KAFKA
 from stream_app.app import create_app
 from stream_app.detectors import detector_of
 from stream_app.faust_adapter.worker import BoundedWorker
@@ -26,7 +26,7 @@ def worker(loglevel: str, **overrides: Any) -> None:
 
     Several workers share the partitions; each needs a data folder and a web port of its own.
     """
-    settings = _settings({name: value for name, value in overrides.items() if value is not None})
+    settings = Settings.load(**{name: value for name, value in overrides.items() if value is not None})
     install()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -35,22 +35,12 @@ def worker(loglevel: str, **overrides: Any) -> None:
     BoundedWorker(app, loop=loop, loglevel=loglevel, quiet=True).execute_from_commandline()
 
 
-def _settings(overrides: dict[str, Any]) -> Settings:
-    with said_in_a_line():
-        return Settings(**overrides)
-
-
 def _check(settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
-    """Say in a line what would otherwise end the worker with a stack trace."""
-    try:
+    """End with one line where the worker, once started, would end with a stack trace."""
+    with ending_in_one_line(TopicsError, ValueError, KAFKA):
         detector_of(settings)
         _check_port(settings)
         loop.run_until_complete(check_topics(settings))
-    except (TopicsError, ValueError) as error:
-        raise click.ClickException(str(error)) from None
-    except KafkaError as error:
-        message = f"Kafka at {settings.kafka} (KAFKA_BOOTSTRAP_SERVERS): {error}"
-        raise click.ClickException(message) from None
 
 
 def _check_port(settings: Settings) -> None:

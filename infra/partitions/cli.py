@@ -13,7 +13,9 @@ import click
 
 from infra.partitions import drain as draining
 from infra.partitions import months
-from infra.runtime.settings import Settings, SettingsError
+from infra.runtime.cli_errors import ending_in_one_line
+from infra.runtime.services import POSTGRES
+from infra.runtime.settings import Settings
 
 
 @click.group()
@@ -89,24 +91,20 @@ def _run(act: Callable[[Settings, asyncpg.Connection], Coroutine[Any, Any, None]
             signal.SIGHUP,
         ):  # as Ctrl-C does, so that what was begun is cleared away
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        settings = Settings.load()
-        async with months.connected(settings.postgres_url) as connection:
+        async with months.connected(settings.postgres.get_secret_value()) as connection:
             await act(settings, connection)
 
-    try:
-        asyncio.run(connected())
-    except asyncio.CancelledError:
-        raise click.Abort from None
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from error
-    except draining.BusyError as error:
-        raise click.ClickException(f"{error}: try again when it is done.") from error
-    except asyncpg.LockNotAvailableError as error:
-        raise click.ClickException("Others hold the table, or drain it: try again.") from error
-    except asyncpg.ObjectNotInPrerequisiteStateError as error:
-        raise click.ClickException(f"No month is made, as {error}. {error.hint}") from error
-    except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:
-        raise click.ClickException("The tables are not up to date: run `txnwatch migrate`.") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        # Not the URL itself: it may hold a password.
-        raise click.ClickException(f"Postgres at POSTGRES_URL: {error or type(error).__name__}") from error
+    settings = Settings.load()
+    with ending_in_one_line(POSTGRES):
+        try:
+            asyncio.run(connected())
+        except asyncio.CancelledError:
+            raise click.Abort from None
+        except draining.BusyError as error:
+            raise click.ClickException(f"{error}: try again when it is done.") from error
+        except asyncpg.LockNotAvailableError as error:
+            raise click.ClickException("Others hold the table, or drain it: try again.") from error
+        except asyncpg.ObjectNotInPrerequisiteStateError as error:
+            raise click.ClickException(f"No month is made, as {error}. {error.hint}") from error
+        except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:
+            raise click.ClickException("The tables are not up to date: run `txnwatch migrate`.") from error

@@ -21,8 +21,9 @@ from infra.produce.generator import MAX_USERS, Traffic, live_dates, past_dates
 from infra.produce.report import Outcomes, progress_bar
 from infra.produce.rows import FIELDS, Columns, RowReader, Source, read_unchanged
 from infra.produce.sending import DirectFeed, RateLimit, Sending, WaitingFeed
-from infra.produce.settings import Settings, SettingsError
+from infra.produce.settings import Settings
 from infra.produce.topic import DeliveryError, TopicSender, open_sender
+from infra.runtime.services import KAFKA
 from schemas.transaction import Decoder
 
 _PAST = timedelta(days=30)
@@ -111,16 +112,14 @@ def produce(context: click.Context, /, **options: object) -> None:
     given = Options(**options)  # type: ignore[arg-type]  # click has checked them
     _check(given)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # DeliveryError says what matters
+    settings = Settings.load()
     try:
-        settings = Settings.load()
         with ExitStack() as stack:
             opened = stack.enter_context(open_input(given.file)) if given.file else None
             source = _rows(given, settings, opened.lines()) if opened else _traffic(given)
             code = asyncio.run(_produce(source, opened, given, settings))
     except InputError as error:
         raise click.ClickException(f"{given.file}: {error}") from error
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from error
     context.exit(code)
 
 
@@ -159,7 +158,7 @@ async def _produce(source: Source, opened: Input | None, given: Options, setting
     stop, outcomes = asyncio.Event(), Outcomes()
     asyncio.get_running_loop().set_exception_handler(_skip_connection_errors)
     try:
-        async with open_sender(settings.kafka, settings.topic) as sender:
+        async with open_sender(settings.kafka, settings.transactions_topic) as sender:
             _stop_on_signals(stop)
             feed = WaitingFeed(source) if opened and opened.waits else DirectFeed(source)
             fraction = partial(_fraction, opened, given, outcomes)
@@ -169,7 +168,7 @@ async def _produce(source: Source, opened: Input | None, given: Options, setting
             ):
                 await Sending(feed, sender, outcomes, RateLimit(given.rate), stop, given.wanted, watch).run()
     except DeliveryError as error:
-        raise click.ClickException(f"Kafka at {settings.kafka} (KAFKA_BOOTSTRAP_SERVERS): {error}") from error
+        raise click.ClickException(f"{KAFKA.name}: {error}") from error
     return _exit_code(outcomes, given, interrupted=stop.is_set())
 
 

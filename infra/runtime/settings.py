@@ -1,95 +1,253 @@
-"""The settings that topics, migrations and services need, from the environment or `.env`."""
+"""Every setting that more than one program reads, defined once, in groups that the programs inherit.
 
+A field's variable is its name in capitals after `TXNWATCH_`, or the alias beside it. The text under a field
+is what docs/settings.md and .env.example say of it. The environment wins over `.env`.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Collection, Iterator
+from fractions import Fraction
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, model_validator
+import click
+from dotenv import dotenv_values
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    Field,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-# What Kafka allows.
-_TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
+_FILE = ".env"
+_PREFIX = "TXNWATCH_"
+_HIGHEST_PORT = 65_535
+_SERVER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9A-Fa-f:.]+(%\w+)?\]):(\d{1,5})", re.ASCII)
 
 
-class SettingsError(ValueError):
-    """A setting has a value that cannot be used; the message names its variable."""
+class SettingsError(click.ClickException):
+    """Settings that cannot be used: one line with each variable and what is wrong, never with its value.
 
-
-class Settings(BaseSettings):
-    """Immutable once loaded.
-
-    A field's variable is its name in capitals after `TXNWATCH_`, or the one given beside it.
+    Every command, `faust` too, prints that line and ends with exit code 1.
     """
 
+
+class SettingsGroup(BaseSettings):
+    """Settings that belong together; immutable once read."""
+
     model_config = SettingsConfigDict(
-        env_file=".env",
-        env_prefix="TXNWATCH_",
+        env_file=_FILE,
+        alias_generator=lambda name: f"{_PREFIX}{name.upper()}",
+        populate_by_name=True,
         extra="ignore",
         frozen=True,
-        populate_by_name=True,
+        hide_input_in_errors=True,  # a value may be a secret
+        use_attribute_docstrings=True,
     )
-
-    kafka_bootstrap_servers: str = Field(
-        default="localhost:9092", validation_alias="KAFKA_BOOTSTRAP_SERVERS", min_length=1
-    )
-    postgres_url: str = Field(
-        default="postgresql://localhost:5432/txnwatch",
-        validation_alias="POSTGRES_URL",
-        pattern="^postgres(ql)?://",
-        repr=False,  # it may hold a password
-    )
-    redis_url: str = Field(
-        default="redis://localhost:6379/0",
-        validation_alias="REDIS_URL",
-        pattern="^(redis|rediss|unix)://",
-        repr=False,
-    )
-    app_id: str = Field(default="txnwatch", pattern=r"^[A-Za-z0-9._-]{1,200}$")
-    transactions_topic: str = Field(default="transactions", pattern=_TOPIC)
-    scored_topic: str = Field(default="transactions.scored", pattern=f"^$|{_TOPIC}")
-    anomalies_topic: str = Field(default="anomalies", pattern=_TOPIC)
-    dlq_topic: str = Field(default="transactions.dlq", pattern=_TOPIC)
-    partitions: int = Field(default=4, ge=1, le=10_000)
-    replication: int = Field(default=1, ge=1, le=32_767)
-    datadir: Path = Path(".txnwatch")
-    months_ahead: int = Field(default=3, ge=0, le=120)
-    retention_months: int = Field(default=0, ge=0, le=12_000)
 
     @classmethod
-    def load(cls) -> Self:
-        """Read them.
+    def load(cls, **given: Any) -> Self:
+        """Read them; a value given here, by field name, wins.
 
         Raises:
-            SettingsError: One has no usable value.
+            SettingsError: A value cannot be used, or a variable is named like a setting and is none.
         """
+        problems = _unknown(cls.variables().values())
         try:
-            return cls()
+            if not problems:
+                return cls(**given)
         except ValidationError as error:
-            raise SettingsError(_by_variable(error)) from error
+            problems = [cls._problem(str(one["loc"][0]), one["msg"]) for one in error.errors()]
+        raise SettingsError("; ".join(problems)) from None
+
+    @classmethod
+    def variables(cls) -> dict[str, str]:
+        """The variable of each field, by the field's name."""
+        return {name: str(field.alias) for name, field in cls.model_fields.items()}
+
+    @classmethod
+    def _problem(cls, name: str, message: str) -> str:
+        """A value given by its field's name is reported under that name, others under the variable's."""
+        return f"{cls.variables().get(name, name)}: {message.removeprefix('Value error, ')}"
+
+
+def all_settings() -> Iterator[type[SettingsGroup]]:
+    """The settings of every installed part.
+
+    An entry point of the group `txnwatch.settings` names a class, or a function that returns several.
+    """
+    for point in entry_points(group="txnwatch.settings"):
+        found = point.load()
+        yield from [found] if isinstance(found, type) else found()
+
+
+def _unknown(known: Collection[str]) -> list[str]:
+    """What is wrong with each variable that is named like a setting of ours, and is none of any part."""
+    named = {name.upper() for name in (*os.environ, *dotenv_values(_FILE))}
+    unknown = {name for name in named if name.startswith(_PREFIX)} - set(known)
+    if not unknown:
+        return []
+    of_all = {variable for settings in all_settings() for variable in settings.variables().values()}
+    nearest = {name: difflib.get_close_matches(name, of_all, 1, cutoff=0)[0] for name in unknown - of_all}
+    return [f"{name}: there is no such setting; did you mean {nearest[name]}?" for name in sorted(nearest)]
+
+
+def _servers(value: str) -> str:
+    for server in value.split(","):
+        found = _SERVER.fullmatch(server.strip())
+        if found is None or not 0 < int(found[3]) <= _HIGHEST_PORT:
+            raise ValueError("must be host:port, several separated by commas, an IPv6 address in [brackets]")
+    return value
+
+
+def _url(*schemes: str) -> AfterValidator:
+    """Accepts URLs that begin with one of these; Postgres URLs may name several hosts."""
+
+    def check(url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        try:
+            hosts = urlsplit(text).netloc.rpartition("@")[2].split(",")
+            usable = text.startswith(schemes) and all(urlsplit(f"//{host}").port != 0 for host in hosts)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError(f"must be a URL that starts with {' or '.join(schemes)}, its port 1 to 65535")
+        return url
+
+    return AfterValidator(check)
+
+
+class KafkaSettings(SettingsGroup):
+    """Where Kafka is."""
+
+    kafka: Annotated[str, AfterValidator(_servers)] = Field("localhost:9092", alias="KAFKA_BOOTSTRAP_SERVERS")
+    """Kafka's addresses, host:port, separated by commas."""
+
+    @property
+    def servers(self) -> list[str]:
+        """Kafka's bootstrap servers, each `host:port`."""
+        return [server.strip() for server in self.kafka.split(",")]
+
+
+class ServiceSettings(KafkaSettings):
+    """Where the three services are."""
+
+    postgres: Annotated[SecretStr, _url("postgresql://", "postgres://")] = Field(
+        SecretStr("postgresql://localhost:5432/txnwatch"), alias="POSTGRES_URL"
+    )
+    """The database that rows are written to and queries are answered from."""
+    redis: Annotated[SecretStr, _url("redis://", "rediss://", "unix://")] = Field(
+        SecretStr("redis://localhost:6379/0"), alias="REDIS_URL"
+    )
+    """The mirror of the windows and the query cache."""
+
+
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+
+
+class TopicSettings(SettingsGroup):
+    """The topics, and the consumer group that reads the first of them."""
+
+    app_id: str = Field("txnwatch", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    """The worker's consumer group; its changelog topic is named after it."""
+    transactions_topic: Topic = "transactions"
+    """Where transactions arrive."""
+    scored_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,249}$")] = "transactions.scored"
+    """Where every scored transaction goes; empty switches the topic off."""
+    anomalies_topic: Topic = "anomalies"
+    """Where the flagged ones go."""
+    dlq_topic: Topic = "transactions.dlq"
+    """Where refused messages go, with the reason in their headers."""
 
     @property
     def changelog_topic(self) -> str:
-        """The topic that the worker's windows are restored from."""
-        return f"{self.app_id}-windows-changelog"
+        """The topic that the worker's windows are restored from, by Faust's naming."""
+        return _changelog_of(self.app_id)
 
     @property
-    def data_topics(self) -> tuple[str, ...]:
-        """The topics but for the changelog; the scored one only where it is switched on."""
-        named = (self.transactions_topic, self.scored_topic, self.anomalies_topic, self.dlq_topic)
-        return tuple(topic for topic in named if topic)
+    def output_topics(self) -> tuple[str, ...]:
+        """The topics that the worker writes to; the scored one only where it is switched on."""
+        topics = (self.scored_topic, self.anomalies_topic, self.dlq_topic, self.changelog_topic)
+        return tuple(topic for topic in topics if topic)
 
-    @model_validator(mode="after")
-    def _topics_differ(self) -> Self:
-        topics = (*self.data_topics, self.changelog_topic)
-        if len(set(topics)) < len(topics):
-            raise ValueError(f"two of the topics have the same name: {', '.join(topics)}")
-        return self
-
-
-def _by_variable(error: ValidationError) -> str:
-    """One line a setting, by the name of its variable; no values, which may be secrets."""
-    return "\n".join(f"{_variable(one['loc'])}: {one['msg']}" for one in error.errors())
+    @field_validator("transactions_topic", "scored_topic", "anomalies_topic", "dlq_topic")
+    @classmethod
+    def _has_a_name_of_its_own(cls, topic: str, info: ValidationInfo) -> str:
+        before = {name: value for name, value in info.data.items() if name.endswith("_topic") and value}
+        before["app_id"] = _changelog_of(info.data.get("app_id", ""))
+        for name, other in before.items():
+            if topic == other:
+                raise ValueError(f"{cls.variables()[name]} gives another topic the same name")
+        return topic
 
 
-def _variable(location: tuple[int | str, ...]) -> str:
-    name = str(location[0]) if location else "TXNWATCH_*_TOPIC"
-    return name if name.isupper() else f"TXNWATCH_{name.upper()}"
+def _changelog_of(app_id: str) -> str:
+    return f"{app_id}-windows-changelog"
+
+
+class DataSettings(SettingsGroup):
+    """Where local data is."""
+
+    # `faust --datadir` hands its value on as F_DATADIR.
+    datadir: Path = Field(
+        Path(".txnwatch"),
+        alias="TXNWATCH_DATADIR",
+        validation_alias=AliasChoices("F_DATADIR", "TXNWATCH_DATADIR"),
+    )
+    """The folder of local data: the worker's windows, one folder a worker, and the embedded services."""
+
+
+class RuleSettings(SettingsGroup):
+    """The rule that scores."""
+
+    detector: str = "rolling_mean"
+    """The rule that scores."""
+    window_size: int = Field(20, ge=1, le=200)
+    """How many of the user's last amounts a transaction is compared with."""
+    window_minimum: int = Field(10, ge=1)
+    """How many there have to be before anything is flagged."""
+    factor: Fraction = Field(Fraction(5), gt=0)
+    """How many times the mean an amount has to exceed to be flagged."""
+
+    @field_validator("window_minimum")
+    @classmethod
+    def _can_be_reached(cls, minimum: int, info: ValidationInfo) -> int:
+        if minimum > info.data.get("window_size", minimum):
+            raise ValueError("is more than TXNWATCH_WINDOW_SIZE: nothing would ever be flagged")
+        return minimum
+
+
+class MessageSettings(SettingsGroup):
+    """Which messages are refused."""
+
+    max_message_bytes: PositiveInt = Field(65_536, le=900_000)
+    """The largest message that is read, in bytes; larger ones are refused."""
+    max_ahead_hours: float = Field(24, gt=0, le=1_000_000)
+    """How far a transaction's date may lie ahead of its arrival, in hours."""
+
+
+class MonthSettings(SettingsGroup):
+    """The months of rows in Postgres."""
+
+    months_ahead: int = Field(3, ge=0, le=120)
+    """How many months of rows have a partition ahead of time."""
+    retention_months: int = Field(0, ge=0, le=12_000)
+    """How many whole months of rows are kept, older ones are dropped; 0 for all."""
+
+
+class Settings(ServiceSettings, TopicSettings, DataSettings, MonthSettings):
+    """What topics, migrations, months and embedded services need."""
+
+    partitions: int = Field(4, ge=1, le=10_000)
+    """How many partitions `txnwatch topics` gives each topic; all have the same."""
+    replication: int = Field(1, ge=1, le=32_767)
+    """How many copies of each partition `txnwatch topics` asks for."""

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from infra.runtime.cli_errors import KAFKA, said_in_a_line
+from infra.runtime.cli_errors import ending_in_one_line
+from infra.runtime.services import KAFKA
 from schemas.transaction import Decoder
 from stream_app.commands.letters import Letter, Place, read_letters
 from stream_app.commands.redrive import Mending, NotSentError, Redriver
@@ -119,7 +120,7 @@ def redrive(
 
 
 async def _list(selection: Selection) -> bool:
-    settings = Settings()
+    settings = Settings.load()
     counts: Counter[str] = Counter()
     newest: dict[str, Letter] = {}
     async with selection.letters(settings) as letters:
@@ -136,7 +137,7 @@ async def _list(selection: Selection) -> bool:
 
 async def _show(selection: Selection, limit: int, *, raw: bool) -> bool:
     shown = 0
-    async with selection.letters(Settings()) as letters:
+    async with selection.letters(Settings.load()) as letters:
         async for letter in letters:
             if raw:
                 sys.stdout.buffer.write(letter.value)
@@ -166,7 +167,7 @@ def _readable(data: bytes | None) -> str:
 
 
 async def _redrive(selection: Selection, mending: Mending, *, unchecked: bool, dry_run: bool) -> bool:
-    settings = Settings()
+    settings = Settings.load()
     decoder = Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours))
     sent = kept = 0
     redriving = Redriver(settings.servers, settings.transactions_topic, decoder)
@@ -185,6 +186,6 @@ async def _redrive(selection: Selection, mending: Mending, *, unchecked: bool, d
 
 
 def _run(work: Coroutine[Any, Any, bool]) -> bool:
-    """Run a command's work; what is wrong with settings or the broker is said in a line."""
-    with said_in_a_line(KAFKA):
+    """Run a command's work; an error of Kafka's ends it with one line."""
+    with ending_in_one_line(KAFKA):
         return asyncio.run(work)

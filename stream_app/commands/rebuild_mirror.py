@@ -10,15 +10,13 @@ from contextlib import aclosing
 
 import click
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from infra.runtime.cli_errors import KAFKA, Service, said_in_a_line
+from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.read_committed import Records, read_committed
+from infra.runtime.services import KAFKA, REDIS
 from stream_app.settings import Settings
 from stream_app.sinks.redis_windows import RedisWindows
 from stream_app.window import Window, decode_window
-
-REDIS = Service("Redis (REDIS_URL)", (RedisError, OSError))
 
 
 @click.group()
@@ -29,8 +27,8 @@ def mirror() -> None:
 @mirror.command("rebuild")
 def rebuild_command() -> None:
     """Write every window to Redis again, from the changelog; workers may run meanwhile."""
-    with said_in_a_line(KAFKA, REDIS):
-        settings = Settings()
+    settings = Settings.load()
+    with ending_in_one_line(REDIS, KAFKA):
         count = asyncio.run(rebuild(settings))
     click.echo(f"{count} windows are in Redis as {settings.changelog_topic} has them, or newer")
 

@@ -9,21 +9,20 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
-import asyncpg
 import click
 from aiokafka import ConsumerRecord
 
-from infra.runtime.cli_errors import KAFKA, Service, said_in_a_line
+from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.read_committed import Records, read_committed
+from infra.runtime.services import KAFKA, POSTGRES
 from stream_app.committed_offsets import committed_positions
 from stream_app.settings import Settings
-from stream_app.sinks.postgres import MERGE, TRANSIENT, connect
+from stream_app.sinks.postgres import MERGE, connect
 
 MAKE_KNOWN = """
 INSERT INTO sink_offsets (topic, partition, epoch, next_offset) SELECT $1, number, 0, 0
 FROM unnest($2::int[]) AS one (number) ON CONFLICT DO NOTHING
 """
-POSTGRES = Service("Postgres (POSTGRES_URL)", (*TRANSIENT, asyncpg.PostgresError))
 KNOWN = "SELECT partition, next_offset FROM sink_offsets WHERE topic = $1"
 
 
@@ -54,8 +53,8 @@ def restore_command(*, accept_gaps: bool) -> None:
 
     All of them are there for as long as that topic keeps them, if it was switched on all the time.
     """
-    with said_in_a_line(KAFKA, POSTGRES):
-        settings = Settings()
+    settings = Settings.load()
+    with ending_in_one_line(POSTGRES, KAFKA):
         try:
             stored = asyncio.run(restore_rows(settings, accept_gaps=accept_gaps))
         except GapsError as error:

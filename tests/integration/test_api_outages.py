@@ -34,7 +34,7 @@ async def datadir() -> AsyncIterator[Path]:
 async def settings(datadir: Path) -> Settings:
     addresses = await asyncio.to_thread(cluster.up, datadir)
     await migrate(addresses.postgres)
-    await ensure_topics(TopicSettings(kafka_bootstrap_servers=addresses.kafka))
+    await ensure_topics(TopicSettings(kafka=addresses.kafka))
     return settings_from(addresses.as_env(), heartbeat_seconds=0.5, dependency_seconds=1.0)
 
 

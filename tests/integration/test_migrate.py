@@ -144,5 +144,5 @@ def test_the_command_does_not_print_the_password_of_a_server_that_does_not_answe
     result = CliRunner().invoke(migrate_command)
 
     assert result.exit_code == 1
-    assert "Postgres at POSTGRES_URL" in result.output
+    assert "Error: Postgres (POSTGRES_URL): " in result.output
     assert "s3cret" not in result.output

@@ -50,7 +50,7 @@ async def test_every_topic_is_created_with_the_partitions_set_and_only_the_chang
 ) -> None:
     ensured = await ensure_topics(absent)
 
-    expected = [*absent.data_topics, absent.changelog_topic]
+    expected = [absent.transactions_topic, *absent.output_topics]
     assert ensured.created == expected
     assert ensured.existing == []
     described = await admin.describe_topics(expected)
@@ -73,7 +73,7 @@ async def test_what_workers_write_gets_its_time_from_the_broker(
 async def test_a_created_topic_takes_a_record_at_once(absent: Settings) -> None:
     await ensure_topics(absent)
 
-    async with AIOKafkaProducer(bootstrap_servers=absent.kafka_bootstrap_servers) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=absent.kafka) as producer:
         record = await producer.send_and_wait(absent.anomalies_topic, b"{}", partition=3)
 
     assert record.offset == 0
@@ -91,7 +91,7 @@ async def test_runs_side_by_side_create_each_topic_once(absent: Settings) -> Non
     runs = await asyncio.gather(*(ensure_topics(absent) for _ in range(4)))
 
     created = sorted(name for run in runs for name in run.created)
-    assert created == sorted([*absent.data_topics, absent.changelog_topic])
+    assert created == sorted([absent.transactions_topic, *absent.output_topics])
 
 
 async def test_a_scored_topic_that_is_switched_off_is_not_created(absent: Settings) -> None:
@@ -161,4 +161,4 @@ def test_the_command_says_which_broker_does_not_answer(monkeypatch: pytest.Monke
     result = CliRunner().invoke(topics_command)
 
     assert result.exit_code == 1
-    assert "Kafka at 127.0.0.1:1 (KAFKA_BOOTSTRAP_SERVERS)" in result.output
+    assert "Error: Kafka (KAFKA_BOOTSTRAP_SERVERS): " in result.output

@@ -208,12 +208,12 @@ async def test_without_sinks_the_worker_goes_from_kafka_to_kafka(installation: I
     ("variable", "value", "message"),
     [
         ("TXNWATCH_APP_ID", "another", "no topic another-windows-changelog: create the topics"),
-        ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1", "Kafka at 127.0.0.1:1 (KAFKA_BOOTSTRAP_SERVERS)"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1", "Kafka (KAFKA_BOOTSTRAP_SERVERS): "),
         ("TXNWATCH_BATCH_SIZE", "0", "TXNWATCH_BATCH_SIZE: Input should be greater than or equal to 1"),
         ("TXNWATCH_DETECTOR", "oracle", "TXNWATCH_DETECTOR: 'oracle' is none of"),
         ("TXNWATCH_SINKS", "mysql", "TXNWATCH_SINKS: String should match pattern"),
         ("TXNWATCH_DLQ_TOPIC", "anomalies!", "TXNWATCH_DLQ_TOPIC: String should match pattern"),
-        ("TXNWATCH_WINDOW_MINIMUM", "21", "TXNWATCH_WINDOW_MINIMUM is more than"),
+        ("TXNWATCH_WINDOW_MINIMUM", "21", "TXNWATCH_WINDOW_MINIMUM: is more than"),
         ("POSTGRES_URL", "localhost:5432", "POSTGRES_URL: Value error, an address that starts with"),
     ],
 )

@@ -131,7 +131,7 @@ def unique_settings(bootstrap: str) -> Settings:
     """Settings whose app id and topics exist nowhere yet."""
     prefix = f"test-{uuid4().hex[:12]}"
     return Settings(
-        kafka_bootstrap_servers=bootstrap,
+        kafka=bootstrap,
         app_id=prefix,
         transactions_topic=f"{prefix}.transactions",
         scored_topic=f"{prefix}.transactions.scored",
@@ -144,10 +144,10 @@ def unique_settings(bootstrap: str) -> Settings:
 
 async def delete_topics(settings: Settings) -> None:
     """Remove those of the topics that exist."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
     try:
         await admin.start()
-        names = {*settings.data_topics, settings.changelog_topic} & set(await admin.list_topics())
+        names = {settings.transactions_topic, *settings.output_topics} & set(await admin.list_topics())
         if names:
             await admin.delete_topics(sorted(names))
     finally:
@@ -172,7 +172,7 @@ def empty_redis_database(server_url: str) -> Iterator[str]:
 def installation_variables(topics: Settings, database: str, redis_url: str, datadir: Path) -> dict[str, str]:
     """Every variable of one installation, for commands run beside a test."""
     return {
-        "KAFKA_BOOTSTRAP_SERVERS": topics.kafka_bootstrap_servers,
+        "KAFKA_BOOTSTRAP_SERVERS": topics.kafka,
         "POSTGRES_URL": database,
         "REDIS_URL": redis_url,
         "TXNWATCH_APP_ID": topics.app_id,

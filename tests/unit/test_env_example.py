@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
-from pydantic_settings import BaseSettings
 
-from tests.support.settings_variables import all_settings, known_variables
+from infra.runtime.settings import SettingsGroup, all_settings
+from tests.support.settings_variables import known_variables
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 README = EXAMPLE.with_name("README.md")
@@ -18,9 +18,9 @@ def test_it_names_every_setting_and_nothing_else() -> None:
     assert set(dotenv_values(EXAMPLE)) == known_variables()
 
 
-@pytest.mark.parametrize("settings", all_settings(), ids=lambda settings: settings.__module__)
+@pytest.mark.parametrize("settings", list(all_settings()), ids=lambda settings: settings.__module__)
 def test_its_values_are_the_defaults(
-    settings: type[BaseSettings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    settings: type[SettingsGroup], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for variable in known_variables():
         monkeypatch.delenv(variable, raising=False)

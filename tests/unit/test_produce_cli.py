@@ -4,7 +4,8 @@ import pytest
 from click.testing import CliRunner
 
 from infra.produce.cli import produce
-from infra.produce.settings import Settings, SettingsError
+from infra.produce.settings import Settings
+from infra.runtime.settings import SettingsError
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ SHARED_NAMES: dict[str, str] = {
     "Page": "",
     "Service": "",
     "Record": "",
-    "SettingsError": "",
     "TopicsError": "",
 }
 Function = ast.FunctionDef | ast.AsyncFunctionDef

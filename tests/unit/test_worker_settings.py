@@ -39,7 +39,7 @@ def test_sinks_are_named_with_or_without_spaces(sinks: str) -> None:
     ],
 )
 def test_two_topics_of_one_name_are_refused(topics: dict[str, str]) -> None:
-    with pytest.raises(ValidationError, match="two of the topics have one name"):
+    with pytest.raises(ValidationError, match="gives another topic the same name"):
         Settings.model_validate(topics)
 
 

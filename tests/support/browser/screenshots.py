@@ -57,7 +57,7 @@ async def installation() -> AsyncIterator[Installation]:
     """Everything but the traffic."""
     with embedded_datadir() as datadir:
         addresses = await asyncio.to_thread(cluster.up, datadir)
-        await ensure_topics(Settings(kafka_bootstrap_servers=addresses.kafka))
+        await ensure_topics(Settings(kafka=addresses.kafka))
         await migrate(addresses.postgres)
         ports = {"TXNWATCH_API_PORT": str(free_port()), "TXNWATCH_WEB_PORT": str(free_port())}
         yield Installation(

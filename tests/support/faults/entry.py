@@ -148,7 +148,7 @@ def main() -> None:
     vars(composition)["PostgresRows"] = partial(PostgresRows, few_rows=FEW_ROWS)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = create_app(Settings())
+    app = create_app(Settings.load())
     BoundedWorker(app, loop=loop, loglevel="INFO", quiet=True).execute_from_commandline()
 
 
