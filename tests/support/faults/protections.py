@@ -7,6 +7,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import asyncpg
@@ -16,18 +17,24 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream_app import takeover
 from stream_app.committed_offsets import Position
-from stream_app.faust_adapter import consumer as transport
+from stream_app.faust_adapter import consumer
 from stream_app.ownership import Ownership
 from stream_app.pipeline import Pipeline
 from stream_app.sinks import kafka as outbox
 from stream_app.sinks.postgres import PostgresRows
-from stream_app.state import changelog as restore
+from stream_app.state import changelog
 from stream_app.window import Window
 
 
 def switch_off(protection: str) -> None:
     """Run without the protection of this name."""
     PROTECTIONS[protection]()
+
+
+def replace(owner: ModuleType | type, name: str, by: Any) -> None:
+    """Put something else in a name's place, which has to be there: a protection that moved is not off."""
+    assert name in vars(owner), f"{owner.__name__} has no {name}"
+    setattr(owner, name, by)
 
 
 def _epoch() -> None:
@@ -37,7 +44,7 @@ def _epoch() -> None:
         statement = "SELECT next_offset FROM sink_offsets WHERE topic = $1 AND partition = $2 FOR UPDATE"
         return int(await connection.fetchval(statement, self._topic, partition))
 
-    PostgresRows._lock = lock  # type: ignore[method-assign,assignment]  # noqa: SLF001
+    replace(PostgresRows, "_lock", lock)
 
 
 def _next_offset() -> None:
@@ -48,7 +55,7 @@ def _next_offset() -> None:
         await locked(self, connection, partition, epoch)
         return 0
 
-    PostgresRows._lock = lock  # type: ignore[method-assign]  # noqa: SLF001
+    replace(PostgresRows, "_lock", lock)
 
 
 def _fencing() -> None:
@@ -58,7 +65,7 @@ def _fencing() -> None:
         def __init__(self, *, transactional_id: str, **options: Any) -> None:
             super().__init__(transactional_id=f"{transactional_id}-{os.getpid()}", **options)
 
-    outbox.AIOKafkaProducer = Producer  # type: ignore[attr-defined]
+    replace(outbox, "AIOKafkaProducer", Producer)
 
 
 def _committed_reads() -> None:
@@ -68,7 +75,7 @@ def _committed_reads() -> None:
         def __init__(self, *, isolation_level: str, **options: Any) -> None:
             super().__init__(isolation_level=isolation_level.replace("committed", "uncommitted"), **options)
 
-    restore.AIOKafkaConsumer = Consumer  # type: ignore[attr-defined]
+    replace(changelog, "AIOKafkaConsumer", Consumer)
 
 
 def _rows_first() -> None:
@@ -85,8 +92,8 @@ def _rows_first() -> None:
         await store(pending.pop(output.partition), output)
         return offset
 
-    Pipeline._store_rows = store_later  # type: ignore[method-assign]  # noqa: SLF001
-    outbox.KafkaOutbox.commit = commit_first  # type: ignore[method-assign]
+    replace(Pipeline, "_store_rows", store_later)
+    replace(outbox.KafkaOutbox, "commit", commit_first)
 
 
 def _window_guard() -> None:
@@ -99,16 +106,16 @@ def _window_guard() -> None:
             window.last_offset = -1
         return windows
 
-    Pipeline._load = load_unguarded  # type: ignore[method-assign,assignment]  # noqa: SLF001
+    replace(Pipeline, "_load", load_unguarded)
 
 
 def _known_ids() -> None:
-    """Take every id for a new one."""
+    """Treat every id as a new one."""
 
     def holds(_self: Window, _identity: bytes) -> bool:
         return False
 
-    Window.holds = holds  # type: ignore[method-assign,assignment]
+    replace(Window, "holds", holds)
 
 
 def _restoring() -> None:
@@ -117,7 +124,7 @@ def _restoring() -> None:
     async def restore_nothing(*_arguments: Any) -> int:
         return 0
 
-    vars(takeover)["restore"] = restore_nothing
+    replace(takeover, "restore", restore_nothing)
 
 
 def _reach() -> None:
@@ -129,7 +136,7 @@ def _reach() -> None:
             partition: one._replace(changelog=-1) for partition, one in (await committed(*arguments)).items()
         }
 
-    vars(takeover)["committed_positions"] = unknown
+    replace(takeover, "committed_positions", unknown)
 
 
 def _source_reach() -> None:
@@ -139,7 +146,7 @@ def _source_reach() -> None:
     def bounds(_source: int, changelog: int) -> Any:
         return make(0, changelog)
 
-    vars(takeover)["Bounds"] = bounds
+    replace(takeover, "Bounds", bounds)
 
 
 def _lost_rows() -> None:
@@ -147,7 +154,7 @@ def _lost_rows() -> None:
 
     def check(_self: Any, _partition: int, _stored_offset: int) -> None: ...
 
-    PostgresRows._check_rows = check  # type: ignore[method-assign,assignment]  # noqa: SLF001
+    replace(PostgresRows, "_check_rows", check)
 
 
 def _loud_gaps() -> None:
@@ -160,8 +167,8 @@ def _loud_gaps() -> None:
     def unknown(_self: Any, _partition: int) -> int:
         return 0
 
-    transport.AIOKafkaConsumer = Consumer  # type: ignore[attr-defined]
-    Ownership.stored_up_to = unknown  # type: ignore[method-assign,assignment]
+    replace(consumer, "AIOKafkaConsumer", Consumer)
+    replace(Ownership, "stored_up_to", unknown)
 
 
 def _arrival() -> None:
@@ -172,7 +179,7 @@ def _arrival() -> None:
         arrived = [one.offset for one in results if not isinstance(one, BaseException)]
         return max(arrived, default=-1)
 
-    vars(outbox)["_last_offset"] = last_offset
+    replace(outbox, "_last_offset", last_offset)
 
 
 def _hearing_of_rebalances() -> None:
@@ -187,8 +194,8 @@ def _hearing_of_rebalances() -> None:
         asked.append(True)
         ask(self)
 
-    GroupCoordinator._do_heartbeat = heartbeat  # noqa: SLF001
-    GroupCoordinator.request_rejoin = request_rejoin
+    replace(GroupCoordinator, "_do_heartbeat", heartbeat)
+    replace(GroupCoordinator, "request_rejoin", request_rejoin)
 
 
 def _clock(seconds: float) -> Callable[[], None]:
