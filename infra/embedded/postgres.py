@@ -1,4 +1,4 @@
-"""Postgres on a Unix socket alone, its data kept and synced to disk."""
+"""Postgres on a Unix socket alone; its data is kept and synced to disk."""
 
 import contextlib
 import hashlib
@@ -17,11 +17,20 @@ from pathlib import Path
 
 from infra.embedded import processes
 from infra.embedded.processes import Account, ServiceError
-from infra.embedded.service import Report, Service
+from infra.embedded.server import Report, Server
 
 USER = DATABASE = "txnwatch"
 
 _ACCOUNT = "nobody"
+_INITDB = ("--auth=trust", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8", "-U", USER)
+_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "port": "5432",
+    "max_connections": "200",
+    "log_line_prefix": "%m [%p] ",
+    "log_timezone": "UTC",
+}
 _SOCKET = ".s.PGSQL.5432"
 # sun_path holds 108 bytes on Linux and 104 elsewhere, the closing zero among them.
 _SOCKET_PATH_BYTES = 103
@@ -30,12 +39,12 @@ _PLAIN = re.compile(r"[\w/.+@-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Postgres(Service):
-    """Postgres, with one database that everyone who reaches the socket owns."""
+class Postgres(Server):
+    """Postgres, with one database whose owner is everyone who can open the socket."""
 
     name = "postgres"
     role = "postgres"
-    # The fast shutdown: clients are cut off.
+    # Postgres's fast shutdown: clients are disconnected.
     stop_signal = signal.SIGINT
 
     @property
@@ -50,7 +59,7 @@ class Postgres(Service):
 
     @property
     def account(self) -> Account | None:
-        """We, or as root the account `nobody`, since Postgres refuses root.
+        """Our own account, or as root `nobody`, since Postgres refuses to run as root.
 
         Raises:
             ServiceError: We are root, and there is no such account.
@@ -66,7 +75,7 @@ class Postgres(Service):
 
     @property
     def sockets(self) -> Path:
-        """Where the socket lies: beside the data, or in the temporary folder where that path is too long."""
+        """The socket's folder: beside the data, or where that path is too long in the temporary folder."""
         beside = self.folder.parent / "run"
         if len(os.fsencode(beside / _SOCKET)) <= _SOCKET_PATH_BYTES and _PLAIN.fullmatch(str(beside)):
             return beside
@@ -83,15 +92,7 @@ class Postgres(Service):
             self._create(owner)
         _own_folder(self.sockets, owner)
         self._forget_dead_server()
-        settings = {
-            "listen_addresses": "",
-            "unix_socket_directories": str(self.sockets),
-            "unix_socket_permissions": "0700",
-            "port": "5432",
-            "max_connections": "200",
-            "log_line_prefix": "%m [%p] ",
-            "log_timezone": "UTC",
-        }
+        settings = {**_SETTINGS, "unix_socket_directories": str(self.sockets)}
         options = (part for name, value in settings.items() for part in ("-c", f"{name}={value}"))
         return (str(_program("postgres")), "-D", self.marker, *options)
 
@@ -112,19 +113,11 @@ class Postgres(Service):
         shutil.rmtree(self.sockets, ignore_errors=True)
 
     def _create(self, owner: Account | None) -> None:
-        """Fill a draft and rename it: a folder of the final name is always whole."""
+        """Fill a draft and rename it, so that a folder of the final name is always complete."""
         draft = self.folder.with_suffix(".new")
         shutil.rmtree(draft, ignore_errors=True)
         _own_folder(draft, owner)
-        cluster = (
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale-provider=builtin",
-            "--locale=C.UTF-8",
-            "-U",
-            USER,
-        )
-        initdb = (str(_program("initdb")), "-D", str(draft), *cluster)
+        initdb = (str(_program("initdb")), "-D", str(draft), *_INITDB)
         processes.run(self.name, initdb, draft, self.log, account=owner)
         single = (str(_program("postgres")), "--single", "-D", str(draft), "postgres")
         statement = f"CREATE DATABASE {DATABASE}\n".encode()
@@ -134,8 +127,8 @@ class Postgres(Service):
     def _forget_dead_server(self) -> None:
         """Remove the lock files of a server that was killed.
 
-        Postgres checks for itself, but takes any process that has got the pid since for its server,
-        and one that has ended and was not collected by its parent too.
+        Postgres's own check takes any process that has been given the pid since for its server, and also
+        one that has ended and that its parent has not waited for.
         """
         for path in (self.folder / "postmaster.pid", self.sockets / f"{_SOCKET}.lock"):
             with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
@@ -144,7 +137,7 @@ class Postgres(Service):
 
 
 def _own_folder(folder: Path, owner: Account | None) -> None:
-    """A folder of the server's account that no other account looks into.
+    """Make a folder that only the server's account can read.
 
     Raises:
         ServiceError: It is there already and belongs to somebody else.
@@ -162,7 +155,7 @@ def _own_folder(folder: Path, owner: Account | None) -> None:
 
 
 def _let_others_pass(path: Path, report: Report) -> None:
-    """Let the server's account pass through the folders above its own; it cannot list them."""
+    """Let the server's account pass through the folders above the path, without listing them."""
     for folder in path.parents:
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
@@ -183,7 +176,7 @@ def _let_others_run(installed: Path, report: Report) -> None:
 
 
 def _tree(installed: Path) -> Iterator[Path]:
-    """The programs, and the libraries that the wheel keeps beside its package."""
+    """The programs, and the libraries that the wheel installs beside its package."""
     for root in (installed, installed.parent.with_suffix(".libs")):
         if root.exists():
             yield root

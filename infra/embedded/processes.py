@@ -15,8 +15,8 @@ _ARGUMENTS_SECONDS = 1.0
 _TAIL_LINES = 15
 _TAIL_COLUMNS = 160
 
-# Nothing of the caller's environment reaches a server: PGHOST, JAVA_TOOL_OPTIONS and the like
-# would change how it runs, and secrets have no business in its logs.
+# Servers do not inherit the caller's environment: PGHOST, JAVA_TOOL_OPTIONS and the like would change how
+# they run, and secrets in it could get into their logs.
 ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
@@ -45,15 +45,15 @@ def start(argv: Sequence[str], folder: Path, log: Path, account: Account | None 
             start_new_session=True,
             **_identity(account),
         )
-    # Popen warns of a child it has not waited for. This one is meant to outlive us: psutil waits for it.
+    # Popen warns of a child that it has not waited for. This one outlives us, and psutil waits for it.
     process.returncode = 0
     return process.pid
 
 
 def find(pid: int | None, marker: str) -> psutil.Process | None:
-    """The running process with this pid if `marker` is among its arguments, None if another took the pid.
+    """The running process with this pid if `marker` is among its arguments; None if the pid is another's now.
 
-    The arguments decide: unlike the time of creation they survive a change of the clock.
+    The arguments are compared because the time of creation changes with the system's clock.
     """
     if pid is None:
         return None
@@ -65,10 +65,10 @@ def find(pid: int | None, marker: str) -> psutil.Process | None:
 
 
 def _arguments(process: psutil.Process) -> list[str]:
-    """The process's arguments, which a program that was started this moment does not have yet."""
+    """The process's arguments; the kernel shows none of a program that has just been started."""
     deadline = time.monotonic() + _ARGUMENTS_SECONDS
     while not (arguments := process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
-        if time.monotonic() > deadline:  # one of the kernel's own: it never has any
+        if time.monotonic() > deadline:  # one of the kernel's own, which never has any
             break
         time.sleep(POLL_SECONDS)
     return arguments
@@ -87,7 +87,7 @@ def stop(process: psutil.Process, with_signal: signal.Signals, patience: float) 
 
 
 def _wait(process: psutil.Process, patience: float) -> None:
-    """Wait for the end; a zombie whose parent never collects it has ended too."""
+    """Wait for the end; a zombie, which its parent has not waited for, has ended too."""
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -131,7 +131,7 @@ def run(
 
 
 def failure(name: str, what: str, log: Path) -> ServiceError:
-    """What happened, the end of the log and where the rest is."""
+    """An error of what happened, the end of the log and the path of the log."""
     return ServiceError(f"{name} {what}. The end of its log:\n\n{_tail(log)}\n\nThe whole log: {log}")
 
 

@@ -1,23 +1,25 @@
-"""What is remembered of a data folder's services between commands: ports and pids."""
+"""The state of a data folder's servers that is kept between commands: ports and pids."""
 
-import contextlib
-import fcntl
 import json
 import random
 import socket
-import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections import defaultdict
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from infra.embedded.processes import ServiceError
 
 # Below the ports that systems hand to outgoing connections (32768 on Linux, 49152 elsewhere), so
-# that a stopped service seldom finds its port taken by some client.
+# that a stopped server seldom finds its port taken by some client.
 _PORTS = range(20_000, 32_000)
 _ATTEMPTS = 200
 _LOCK_SECONDS = 180.0
-_LOCK_POLL_SECONDS = 0.05
+STATE_FILE = "services.json"
+_LOCK_FILE = "services.lock"
 
 
 @dataclass(slots=True)
@@ -25,19 +27,21 @@ class State:
     """The ports chosen and the processes started in one data folder."""
 
     path: Path
-    ports: dict[str, int] = field(default_factory=dict)
+    ports: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """0 for one that was not chosen yet."""
     pids: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: Path) -> "State":
-        """The saved state, an empty one where nothing was started yet.
+    def load(cls, datadir: Path) -> "State":
+        """The saved state of a data folder, an empty one where nothing was started yet.
 
         Raises:
             ServiceError: The file is there and is not ours.
         """
+        path = datadir / STATE_FILE
         try:
             saved = json.loads(path.read_text())
-            return cls(path, ports=dict(saved["ports"]), pids=dict(saved["pids"]))
+            return cls(path, ports=defaultdict(int, saved["ports"]), pids=dict(saved["pids"]))
         except FileNotFoundError:
             return cls(path)
         except (ValueError, KeyError, TypeError) as error:
@@ -46,57 +50,49 @@ class State:
     def save(self) -> None:
         """Write the state so that a reader sees the old one or the new one, never half."""
         draft = self.path.with_suffix(".new")
-        content = {key: value for key, value in asdict(self).items() if key != "path"}
-        draft.write_text(json.dumps(content, indent=2) + "\n")
+        draft.write_text(json.dumps({"ports": self.ports, "pids": self.pids}, indent=2) + "\n")
         draft.replace(self.path)
 
-    def port(self, name: str) -> int:
-        """The service's port: the one it had if it is free, else a new one, remembered."""
-        known = self.ports.get(name)
-        if known is None or not _is_free(known):
-            self.ports[name] = _free_port(taken=set(self.ports.values()))
-        return self.ports[name]
+    def choose_port(self, name: str) -> None:
+        """Keep the port of this name if it is free, otherwise choose another."""
+        if not self.ports[name] or not is_free(self.ports[name]):
+            self.ports[name] = free_port(taken=self.ports.values())
 
 
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+@contextmanager
+def locked(datadir: Path) -> Iterator[None]:
     """Hold the data folder's lock; it ends with the process, however that ends.
 
     Raises:
         ServiceError: Another command held it for three minutes.
     """
-    with path.open("w") as lock:
-        deadline = time.monotonic() + _LOCK_SECONDS
-        while not _acquired(lock.fileno()):
-            if time.monotonic() > deadline:
-                raise ServiceError(f"another command has held {path} for {_LOCK_SECONDS:.0f} s")
-            time.sleep(_LOCK_POLL_SECONDS)
-        yield
-
-
-def _acquired(descriptor: int) -> bool:
+    path = datadir / _LOCK_FILE
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        with FileLock(path, timeout=_LOCK_SECONDS):
+            yield
+    except Timeout:
+        raise ServiceError(f"another command has held {path} for {_LOCK_SECONDS:.0f} s") from None
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+def is_free(port: int) -> bool:
+    """Whether a server can listen on this port of localhost."""
+    with socket.socket() as probe, suppress(OSError):
         # As the servers do: connections of a former run may linger in TIME_WAIT.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
-def _free_port(taken: set[int]) -> int:
+def free_port(taken: Container[int] = ()) -> int:
+    """A port of localhost that is free and not among those taken.
+
+    Raises:
+        ServiceError: None was found.
+    """
     chooser = random.SystemRandom()
     for _ in range(_ATTEMPTS):
         port = chooser.choice(_PORTS)
-        if port not in taken and _is_free(port):
+        if port not in taken and is_free(port):
             return port
     raise ServiceError(f"no free port found between {_PORTS.start} and {_PORTS.stop}")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import redis
 
-from infra.embedded.service import Report, Service
+from infra.embedded.server import Report, Server
 
-# The path of the data folder stands in no line: it would have to be quoted.
+# No line holds the path of the data folder, which would have to be quoted.
 _CONFIGURATION = """\
 bind 127.0.0.1
 port {valkey}
@@ -21,8 +21,8 @@ set-proc-title no
 
 
 @dataclass(frozen=True, slots=True)
-class Valkey(Service):
-    """Valkey, or what a Redis client takes for Redis."""
+class Valkey(Server):
+    """Valkey, which Redis clients take for Redis."""
 
     name = "valkey"
     role = "redis"

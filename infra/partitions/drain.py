@@ -1,13 +1,13 @@
 """Move the default partition's rows to months of their own, while rows are read and inserted.
 
-Postgres reads all of a default partition, under a lock that stops readers and writers, for each month that
-it gets beside it. So rows are copied to months beside the table, which follow what happens to the rows by a
-trigger, and at last take the default partition's place, with what no month was made for: in a moment, however
-many rows there are. Until then disk space is needed twice. As with TRUNCATE, a REPEATABLE READ transaction
-that is older than that moment, and reads the table for the first time after it, misses rows.
+When a month is attached to the table, Postgres scans the whole default partition under a lock that stops
+readers and writers. So rows are copied to months that are not attached yet, and a trigger repeats there what
+happens to the rows from then on. At the end these months, and the copies that belong to none of them, replace
+the default partition: in one short transaction, however many rows there are. Until then disk space is needed
+twice. As with TRUNCATE, a REPEATABLE READ transaction that began before the replacement and first reads the
+table after it misses rows.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -18,25 +18,26 @@ from typing import TypeVar
 import asyncpg
 
 from infra.partitions.months import LOCK_SECONDS
+from infra.runtime.retry import Backoff
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
-_STEP_SECONDS = 0.2
-"""How long writers should wait for a step at the most."""
+_STEP_SECONDS = 0.2  # writers wait while a step runs: pages are taken by fewer or more to keep it below this
 
-# The table's owner is who the trigger works for, and who makes months.
+# Months and trigger belong to the table's owner.
 _AS_OWNER = """
 SELECT set_config('role', pg_get_userbyid(relowner), false) FROM pg_class
 WHERE oid = 'transactions'::regclass
 """
-_ALONE = "SELECT pg_try_advisory_lock(hashtext('transactions_months'))"
-_NOT_ALONE = "SELECT pg_advisory_unlock(hashtext('transactions_months'))"
-_CUT_SHORT = "SELECT to_regclass('transactions_draining') IS NOT NULL"
+_TRY_LOCK = "SELECT pg_try_advisory_lock(hashtext('transactions_months'))"
+_UNLOCK = "SELECT pg_advisory_unlock(hashtext('transactions_months'))"
+_COPIES_EXIST = "SELECT to_regclass('transactions_draining') IS NOT NULL"
 _CLEAR = "SELECT clear_transactions_draining()"
-# Dates go to and fro as text: the end of the last month is in a year that Python has not. Of a month that
-# other partitions have a part of, the rest is made. Each month takes some ten locks: not all at once.
+# Dates are text on this side: the end of the last month is in the year 10000, which Python does not have.
+# Where other partitions cover a part of a month, partitions are made for the rest. The limit is there because
+# each month takes about ten locks.
 _MONTHS = """
 SELECT 'transactions_' || to_char(lower(free),
            CASE starts WHEN lower(free) THEN 'YYYY_MM' ELSE 'YYYY_MM_DD' END),
@@ -56,7 +57,7 @@ CREATE TABLE transactions_draining (LIKE transactions INCLUDING ALL) PARTITION B
 CREATE TABLE transactions_rest PARTITION OF transactions_draining DEFAULT;
 CREATE INDEX transactions_rest_txn_date ON transactions_rest USING brin (txn_date);
 """
-# The constraint spares Postgres to read the month once more when it joins the table.
+# With the constraint Postgres need not scan the month when it is attached to the table.
 _MONTH = """
 CREATE TABLE {name} PARTITION OF transactions_draining (
     CONSTRAINT bounds CHECK (txn_date >= '{starts}' AND txn_date < '{ends}')
@@ -88,12 +89,12 @@ ALTER INDEX transactions_rest_txn_date RENAME TO transactions_default_txn_date;
 
 
 class BusyError(Exception):
-    """Another one drains, or makes or drops months."""
+    """Another connection drains, makes or drops months."""
 
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """A partition to be: rows from one date up to, and without, another."""
+    """A partition to be made, for dates from `starts` on and before `ends`."""
 
     name: str
     starts: str
@@ -102,7 +103,7 @@ class Month:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """How many of the default partition's pages were read, of how many, and the rows copied to each month."""
+    """The default partition's pages read until now, all its pages, and the rows just copied to each month."""
 
     pages: int
     of: int
@@ -110,16 +111,16 @@ class Copied:
 
 
 async def drain(connection: asyncpg.Connection, pages: int) -> AsyncGenerator[Copied, None]:
-    """Move all rows of the default partition to months, reading at most so many pages (8 kB) of it at a time.
+    """Move all rows of the default partition to months, reading at most `pages` (of 8 kB) of it at a time.
 
-    Nothing has happened to the table when it is cut short. What is left of copies then goes with the next
-    draining, or when months are made. It waits for those who hold the table, however long.
+    When it is cut short, the table is unchanged, and copies that are left are removed by the next draining or
+    when months are made. It waits for other holders of the table, however long.
 
     Raises:
-        BusyError: Another one is at the months.
+        BusyError: Another connection drains, makes or drops months.
     """
     await connection.execute(_AS_OWNER)
-    if not await connection.fetchval(_ALONE):
+    if not await connection.fetchval(_TRY_LOCK):
         raise BusyError("another one is at the months of this table")
     try:
         while await connection.fetchval("SELECT EXISTS (SELECT FROM transactions_default)"):
@@ -127,7 +128,7 @@ async def drain(connection: asyncpg.Connection, pages: int) -> AsyncGenerator[Co
                 yield copied
     finally:
         await _clear(connection)
-        await connection.execute(_NOT_ALONE)
+        await connection.execute(_UNLOCK)
         await connection.execute("RESET ROLE")
 
 
@@ -140,7 +141,7 @@ async def _copy(connection: asyncpg.Connection, most: int) -> AsyncGenerator[Cop
     )
     page, pages = 0, 1
     while page < size:
-        # Writers wait: a row that is deleted after it was read would come back.
+        # The lock makes writers wait: a row deleted between reading and copying would come back.
         step = partial(connection.fetch, _COPY, f"({page},0)", f"({page + pages},0)")
         began = time.monotonic()
         rows = await _locked(connection, "transactions_default", step, "SHARE ROW EXCLUSIVE")
@@ -161,8 +162,8 @@ async def _locked(
     step: Callable[[], Awaitable[T]],
     mode: str = "ACCESS EXCLUSIVE",
 ) -> T:
-    """One step in a transaction that has the table to itself, tried again and again while others hold it."""
-    pause = _PAUSE_SECONDS
+    """Run one step in a transaction that holds the table's lock; retried for as long as others hold it."""
+    backoff = Backoff(_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
     while True:
         try:
             async with connection.transaction():
@@ -170,18 +171,17 @@ async def _locked(
                 await connection.execute(f"LOCK TABLE {table} IN {mode} MODE")
                 return await step()
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-            log.warning("others hold %s: trying again in %.1f s", table, pause)
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            log.warning("others hold %s: trying again in %.1f s", table, backoff.next)
+        await backoff.wait()
 
 
 async def _clear(connection: asyncpg.Connection) -> None:
-    if await connection.fetchval(_CUT_SHORT):
+    if await connection.fetchval(_COPIES_EXIST):
         await _locked(connection, "transactions_default", partial(connection.execute, _CLEAR))
 
 
 async def _prepare(connection: asyncpg.Connection, months: list[Month]) -> None:
-    """Months beside the table, which follow what happens to the default partition's rows from now on."""
+    """Make the months, not attached yet, and the trigger that repeats in them what happens to the rows."""
     await connection.execute(_COPIES)
     for month in months:
         await connection.execute(_MONTH.format(name=month.name, starts=month.starts, ends=month.ends))
@@ -189,7 +189,7 @@ async def _prepare(connection: asyncpg.Connection, months: list[Month]) -> None:
 
 
 async def _replace(connection: asyncpg.Connection, months: list[Month]) -> None:
-    """Months join the table, and what is left takes the default partition's place."""
+    """Attach the months to the table, and put what is left in the default partition's place."""
     await connection.execute("DROP TABLE transactions_default")
     for month in months:
         await connection.execute(f"ALTER TABLE transactions_draining DETACH PARTITION {month.name}")

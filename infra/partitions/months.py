@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-# Others wait behind whoever waits for a lock on the table: so nobody waits for it long.
+# Readers and writers queue behind a connection that waits for an exclusive lock, so it waits no longer than
+# this.
 LOCK_SECONDS = 2
 
 
@@ -20,12 +21,12 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def ensure(connection: asyncpg.Connection, ahead: int) -> list[str]:
-    """Make this month and so many after it, where they are not there; the names made."""
+    """Make this month and `ahead` after it, unless they exist; the names made."""
     return await _names(connection, "SELECT make_transactions_months($1)", ahead)
 
 
 async def drop(connection: asyncpg.Connection, keep: int) -> list[str]:
-    """Drop the months that ended so many months ago or earlier, with their rows; the names dropped."""
+    """Drop the months that ended `keep` months ago or earlier, with their rows; the names dropped."""
     return await _names(connection, "SELECT drop_transactions_months($1)", keep)
 
 

@@ -3,7 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _REPEAT_SECONDS = 30.0
 
@@ -30,3 +31,15 @@ class RepeatFilter(logging.Filter):
             return False
         self._logged_at[wording] = now
         return True
+
+
+@contextmanager
+def silenced(logger: str) -> Iterator[None]:
+    """Log nothing of this logger and those below it while the block runs, but for what is critical."""
+    log = logging.getLogger(logger)
+    former = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(former)

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from infra.embedded import cluster
-from infra.embedded.state import State
+from infra.embedded.state import State, is_free
 from tests.support.installation import until
 
 
@@ -37,9 +36,9 @@ class Services:
 
     async def _free(self, name: str) -> bool:
         """Whether the service's ports, if it has any, can be listened on again."""
-        ports = State.load(self.datadir.resolve() / "services.json").ports
+        ports = State.load(self.datadir.resolve()).ports
         own = {"kafka": ("kafka", "controller"), "valkey": ("valkey",)}.get(name, ())
-        return all(_is_free(ports[port]) for port in own)
+        return all(is_free(ports[port]) for port in own)
 
     async def start(self) -> None:
         """Start what does not run; all answer after."""
@@ -58,16 +57,6 @@ class Services:
             for process in reversed(family):
                 if process.is_running():
                     process.resume()
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _wait(process: psutil.Process) -> None:

@@ -1,4 +1,4 @@
-"""What the three services have in common."""
+"""The interface of the three servers."""
 
 import signal
 from abc import ABC, abstractmethod
@@ -13,10 +13,10 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Service(ABC):
+class Server(ABC):
     """One server of a data folder: `folder` holds its data, `log` is the file it writes to.
 
-    `ports` has a number for each of `port_names`, 0 where none was chosen yet.
+    `ports` are those of all servers of the folder, by name; those of `port_names` are this one's.
     """
 
     name: ClassVar[str]
@@ -38,23 +38,23 @@ class Service(ABC):
     @property
     @abstractmethod
     def marker(self) -> str:
-        """An argument of its command line that no other process has: it holds the folder's path."""
+        """An argument of its command line that no other process has, as it holds the folder's path."""
 
     @property
     def account(self) -> Account | None:
-        """Who runs it, None for the user that we are."""
+        """The account that runs it, None for our own."""
         return None
 
     def fetch(self, report: Report) -> None:  # noqa: B027 - most have nothing to fetch
-        """Bring what it runs on and is not here yet, if anything.
+        """Download what it runs on, unless that is here.
 
         Raises:
-            ServiceError: It cannot be had.
+            ServiceError: It cannot be downloaded.
         """
 
     @abstractmethod
     def prepare(self, report: Report) -> tuple[str, ...]:
-        """Make everything ready for a start in `folder`; the command line that starts it.
+        """Make everything ready for a start in `folder`; return the command line that starts it.
 
         Raises:
             ServiceError: Something is missing or failed.
