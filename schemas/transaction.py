@@ -39,17 +39,7 @@ from schemas.fast_path import MAX_STATUS
 from schemas.money import parse_amount
 
 Reason = Literal[
-    "size",
-    "json",
-    "text",
-    "id",
-    "user_id",
-    "key",
-    "amount",
-    "txn_date",
-    "currency",
-    "status",
-    "meta_data",
+    "size", "json", "text", "id", "user_id", "key", "amount", "txn_date", "currency", "status", "meta_data"
 ]
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 """All reasons, in the order in which they are checked."""
@@ -174,13 +164,7 @@ class Decoder:
             dates = list(map(self._in_time, dates, timestamps_ms))
         return [
             Transaction(
-                message.id,
-                message.user_id,
-                amount,
-                message.currency,
-                date,
-                message.status,
-                message.meta_data,
+                message.id, message.user_id, amount, message.currency, date, message.status, message.meta_data
             )
             for message, amount, date in zip(messages, amounts, dates, strict=True)
         ]

@@ -8,7 +8,7 @@ from random import Random
 
 import msgspec
 
-from infra.produce.rows import Message, ProducerRecord
+from infra.produce.rows import ProducerRecord
 from schemas.money import amount_text
 
 MAX_USERS = 1_000_000
@@ -29,6 +29,16 @@ class _User(msgspec.Struct, frozen=True, gc=False):
     key: bytes
     scale: float
     currency: str
+
+
+class _Message(msgspec.Struct, gc=False):
+    id: str
+    user_id: str
+    amount: str
+    currency: str
+    txn_date: datetime
+    status: str
+    meta_data: dict[str, str | bool]
 
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -56,7 +66,7 @@ class Traffic:
         for date in dates:
             user = random.choices(self._users, cum_weights=self._weights)[0]
             amount, meta = self._spend(user)
-            message = Message(
+            message = _Message(
                 self._uuid(), user.user_id, amount, user.currency, date, random.choice(_STATUSES), meta
             )
             yield ProducerRecord(user.key, _ENCODE(message))

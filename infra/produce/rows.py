@@ -5,13 +5,12 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import lru_cache
 from itertools import chain
 from typing import Any, TypeAlias
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import Raw
 
 from infra.produce.files import MAX_LINE, InputError, is_cut
 from schemas import strict_json
@@ -36,7 +35,6 @@ _SYNONYMS = {
 _BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ",;\t|"
 _SHOWN_COLUMNS = 300
-_TXN_DATE = _REQUIRED.index("txn_date")
 _NO_OFFSET = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}(\.[0-9]+)?")
 
 
@@ -58,18 +56,6 @@ class RejectedRow(msgspec.Struct, frozen=True, gc=False):
 
 Item: TypeAlias = ProducerRecord | RejectedRow
 Source: TypeAlias = Iterator[Item]
-
-
-class Message(msgspec.Struct, gc=False):
-    """The JSON of the input topic, for writing."""
-
-    id: str
-    user_id: str
-    amount: str
-    currency: str
-    txn_date: str | datetime
-    status: str
-    meta_data: Raw | Mapping[str, str | bool] | UnsetType = UNSET
 
 
 class _UserId(msgspec.Struct):
@@ -155,42 +141,18 @@ class RowReader:
         delimiter = max(_DELIMITERS, key=lambda delimiter: begin.count(delimiter.encode()))
         rows = csv.reader(_texts(lines), delimiter=delimiter)
         header = _header(rows)
-        make = self._row_maker(header)
+        places = self._places(header)
         for line, row in _numbered(rows):
             if isinstance(row, csv.Error):
                 yield RejectedRow(line, "csv", str(row))
             elif len(row) == len(header):
-                yield make(line, row)
+                yield self._csv_row(line, row, places)
             elif not _is_blank(row):
                 yield RejectedRow(line, "csv", f"{len(row)} columns, but the header has {len(header)}")
 
-    def _row_maker(self, header: list[str]) -> Callable[[int, list[str]], Item]:
-        """A function of a row and its line."""
+    def _places(self, header: list[str]) -> dict[str, int]:
+        """Map each field that has a column to the column's index."""
         picked = self.columns.pick(tuple(header))
-        self._check(header, picked)
-        places = {name: header.index(column) for name, column in picked.items()}
-        meta = places.get("meta_data")
-        cells = [(places.get(name), self.defaults.get(name, "")) for name in _REQUIRED]
-
-        def make(line: int, row: list[str]) -> Item:
-            values = [default if place is None else row[place].strip() or default for place, default in cells]
-            if self.assume_utc:
-                values[_TXN_DATE] = _with_offset(values[_TXN_DATE])
-            txn_id, user_id, amount, currency, txn_date, status = values
-            try:
-                meta_data = UNSET if meta is None else _meta_data(row[meta])
-                value = _ENCODE(
-                    Message(txn_id, user_id.lower(), amount, currency, txn_date, status, meta_data)
-                )
-            except UnicodeEncodeError:
-                return RejectedRow(line, "json", "not UTF-8")
-            except msgspec.DecodeError as error:
-                return RejectedRow(line, "meta_data", str(error))
-            return self._checked(line, user_id.lower().encode(), value)
-
-        return make
-
-    def _check(self, header: list[str], picked: Mapping[str, str]) -> None:
         names = ", ".join(header)[:_SHOWN_COLUMNS]
         shown = "".join(character if character.isprintable() else "?" for character in names)
         if absent := self.columns.absent(header):
@@ -201,6 +163,27 @@ class RowReader:
                 f"no column for {', '.join(lacking)}; there are: {shown}. "
                 "Name columns with --map field=column; --currency and --status fill in for absent ones"
             )
+        return {name: header.index(column) for name, column in picked.items()}
+
+    def _csv_row(self, line: int, row: list[str], places: Mapping[str, int]) -> Item:
+        fields: dict[str, Any] = {name: row[place].strip() for name, place in places.items()}
+        for name, default in self.defaults.items():
+            fields[name] = fields.get(name) or default
+        if self.assume_utc:
+            fields["txn_date"] = _with_offset(fields["txn_date"])
+        user_id = fields["user_id"] = fields["user_id"].lower()
+        try:
+            if meta_data := fields.pop("meta_data", ""):
+                _META_DATA(
+                    meta_data
+                )  # checked before it is embedded: `{},"amount":"1"` would set another field
+                fields["meta_data"] = Raw(meta_data.encode())
+            value = _ENCODE(fields)
+        except UnicodeEncodeError:
+            return RejectedRow(line, "json", "not UTF-8")
+        except msgspec.DecodeError as error:
+            return RejectedRow(line, "meta_data", str(error))
+        return self._checked(line, user_id.encode(), value)
 
     def _json_lines(self, lines: Iterable[bytes]) -> Source:
         for number, line in enumerate(lines, start=1):
@@ -255,14 +238,6 @@ def _text(raw: Raw | None) -> str | None:
         return None if raw is None else _TEXT(raw)
     except msgspec.DecodeError:
         return None
-
-
-def _meta_data(cell: str) -> Raw | UnsetType:
-    if not cell or cell.isspace():
-        return UNSET
-    # Checked before it becomes a part of the message, where `{},"amount":"1"` would set another field.
-    _META_DATA(cell)
-    return Raw(cell.encode())
 
 
 def _with_offset(date: str) -> str:
