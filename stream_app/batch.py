@@ -1,4 +1,4 @@
-"""What passes between the steps of the pipeline: a batch as consumed, as decoded, and as written."""
+"""The data that passes between the pipeline's steps: a batch as consumed, as decoded, and as written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from stream_app.scoring import Arrival, Verdict
 
 
 class Record(Protocol):
-    """What is needed of a consumed record; aiokafka's records have it."""
+    """The part of a consumed record that is used."""
 
     offset: int
     timestamp: int

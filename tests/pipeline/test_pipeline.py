@@ -1,12 +1,14 @@
 """The eight steps: their order, and what a crash between any two of them comes to."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.batch import Batch, LostPartitionError
+from stream_app.sinks.disabled import NoMirror, NoRows
 from stream_app.window import decode_window
 from tests.support.fakes import Crash, FakeRecord, World
 from tests.support.oracle import replay
@@ -72,6 +74,18 @@ async def test_crashes_between_any_two_steps_come_to_the_same(
     world.owner()
 
     assert_as_expected(world, transactions)
+
+
+async def test_with_sinks_switched_off_all_the_rest_is_as_before() -> None:
+    world, transactions = World(), traffic(60, users=2)
+    pipeline = replace(world.owner(), rows=NoRows(), mirror=NoMirror())
+
+    await pipeline.process(Batch(0, records_of(transactions)))
+
+    assert world.steps == ["load", "kafka", "windows"]
+    assert [verdict.transaction.id for verdict in world.kafka.scored] == [sent.id for sent in transactions]
+    assert world.windows.content == dict(world.kafka.changelog)
+    assert (world.counts["scored"], world.counts["already_stored"]) == (60, 0)
 
 
 async def test_an_owner_whose_epoch_has_passed_writes_nothing() -> None:

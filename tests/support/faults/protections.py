@@ -38,7 +38,7 @@ def replace(owner: ModuleType | type, name: str, by: Any) -> None:
 
 
 def _epoch() -> None:
-    """Take any epoch for ours."""
+    """Treat any epoch as ours."""
 
     async def lock(self: Any, connection: asyncpg.Connection, partition: int, _epoch: int) -> int:
         statement = "SELECT next_offset FROM sink_offsets WHERE topic = $1 AND partition = $2 FOR UPDATE"
@@ -128,7 +128,7 @@ def _restoring() -> None:
 
 
 def _reach() -> None:
-    """Ask nobody how far the changelog once reached."""
+    """Believe a changelog that is shorter than it once was."""
     committed = vars(takeover)["committed_positions"]
 
     async def unknown(*arguments: Any) -> dict[int, Position]:
@@ -140,7 +140,7 @@ def _reach() -> None:
 
 
 def _source_reach() -> None:
-    """Ask nobody how far the source once reached."""
+    """Believe a source that is shorter than it once was."""
     make = vars(takeover)["Bounds"]
 
     def bounds(_source: int, changelog: int) -> Any:
@@ -150,7 +150,7 @@ def _source_reach() -> None:
 
 
 def _lost_rows() -> None:
-    """Take whatever Postgres says for right."""
+    """Believe a Postgres that has fewer rows than it once had."""
 
     def check(_self: Any, _partition: int, _stored_offset: int) -> None: ...
 
