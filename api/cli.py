@@ -35,11 +35,11 @@ _OTHER_FILES = 256
 )
 def api(host: str | None, port: int | None) -> None:
     """Serve pages of the past, streams of the present, and their documentation."""
-    settings = Settings.load()
+    settings = Settings.load(host=host, port=port)
     _log_to_stderr()
     install()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, host or settings.host, settings.port if port is None else port))
+        runner.run(_serve(settings))
 
 
 def _most_clients() -> int:
@@ -51,7 +51,7 @@ def _most_clients() -> int:
     return sys.maxsize if limit == resource.RLIM_INFINITY else max(1, limit - _OTHER_FILES)
 
 
-async def _serve(settings: Settings, host: str, port: int) -> None:
+async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -65,7 +65,7 @@ async def _serve(settings: Settings, host: str, port: int) -> None:
     )
     try:
         await runner.setup()
-        await _listen(runner, host, port)
+        await _listen(runner, settings.host, settings.port)
         if clients < settings.stream_clients:
             log.warning("few files may be open here: at most %d live clients are served", clients)
         log.info("listening on %s", " ".join(_url(address) for address in runner.addresses))

@@ -26,7 +26,7 @@ def worker(loglevel: str, **overrides: Any) -> None:
 
     Several workers share the partitions; each needs a data folder and a web port of its own.
     """
-    settings = Settings.load(**{name: value for name, value in overrides.items() if value is not None})
+    settings = Settings.load(**overrides)
     install()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -14,9 +14,11 @@ from infra.demo.children import ChildError, Children
 from infra.embedded import cluster
 from infra.embedded.processes import ServiceError
 from infra.embedded.state import free_port, is_free
+from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.settings import Settings
 
 _START_SECONDS = 60
+_LATE = ServiceErrors("something did not start in time", (TimeoutError,))
 _API_PORT, _WEB_PORT = 8000, 6066
 
 
@@ -41,12 +43,13 @@ def demo(data: str | None, rate: float | None, datadir: Path | None) -> None:
 
     Ctrl-C stops it all; the data stays for the next time.
     """
-    folder = (datadir or Settings.load().datadir / "demo").resolve()
-    try:
-        with suppress(asyncio.CancelledError, KeyboardInterrupt):
-            asyncio.run(_demo(folder, _feed(data, rate)))
-    except (ServiceError, ChildError, OSError, TimeoutError) as error:
-        raise click.ClickException(str(error) or "something did not start in time") from None
+    settings = Settings.load()
+    folder = (datadir or settings.datadir / "demo").resolve()
+    with (
+        ending_in_one_line(ServiceError, ChildError, _LATE, OSError),
+        suppress(asyncio.CancelledError, KeyboardInterrupt),
+    ):
+        asyncio.run(_demo(folder, _feed(data, rate)))
 
 
 def _feed(data: str | None, rate: float | None) -> list[str]:

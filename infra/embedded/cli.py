@@ -1,14 +1,13 @@
 """`txnwatch services`: the embedded Kafka, Postgres and Valkey of a data folder."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
 from infra.embedded import cluster
 from infra.embedded.processes import ServiceError
 from infra.env_file import write_env_file
+from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.settings import Settings
 
 _DATADIR = click.option(
@@ -32,19 +31,23 @@ def services() -> None:
 )
 def up(datadir: Path | None, env_file: Path | None) -> None:
     """Start them, return when all three answer, leave them running."""
-    addresses = _clearly(lambda: cluster.up(_folder(datadir), report=_progress))
-    values = addresses.as_env()
+    folder = Settings.load(datadir=datadir).datadir
+    with ending_in_one_line(ServiceError, OSError):
+        values = cluster.up(folder, report=_progress).as_env()
     for name, value in values.items():
         click.echo(f"{name}={value}")
     if env_file is not None:
-        _clearly(lambda: write_env_file(env_file, values))
+        with ending_in_one_line(OSError):
+            write_env_file(env_file, values)
 
 
 @services.command()
 @_DATADIR
 def down(datadir: Path | None) -> None:
     """Stop them. Their data stays."""
-    _clearly(lambda: cluster.down(_folder(datadir), report=_progress))
+    folder = Settings.load(datadir=datadir).datadir
+    with ending_in_one_line(ServiceError, OSError):
+        cluster.down(folder, report=_progress)
 
 
 @services.command()
@@ -52,7 +55,9 @@ def down(datadir: Path | None) -> None:
 @click.pass_context
 def status(context: click.Context, datadir: Path | None) -> None:
     """Show what runs; exit code 1 unless all three answer."""
-    found = _clearly(lambda: cluster.status(_folder(datadir)))
+    folder = Settings.load(datadir=datadir).datadir
+    with ending_in_one_line(ServiceError, OSError):
+        found = cluster.status(folder)
     for name, service in found.items():
         click.echo(f"{name:<9} {_state(service)}")
     if not all(service.answers for service in found.values()):
@@ -66,17 +71,5 @@ def _state(service: cluster.Status) -> str:
     return f"{state:<16} pid {service.pid:<8} {service.address}"
 
 
-def _folder(given: Path | None) -> Path:
-    return given if given is not None else Settings.load().datadir
-
-
 def _progress(line: str) -> None:
     click.echo(line, err=True)
-
-
-def _clearly(action: Callable[[], Any]) -> Any:
-    """Run the action; what a person can act on ends the command with a message, without a traceback."""
-    try:
-        return action()
-    except (ServiceError, OSError) as error:
-        raise click.ClickException(str(error)) from error

@@ -29,10 +29,9 @@ def ensure(ahead: int | None) -> None:
     """Make this month and those after it. The API does so once an hour."""
 
     async def make(settings: Settings, connection: asyncpg.Connection) -> None:
-        wanted = settings.months_ahead if ahead is None else ahead
-        _say(await months.ensure(connection, wanted), "made", "nothing to make")
+        _say(await months.ensure(connection, settings.months_ahead), "made", "nothing to make")
 
-    _run(make)
+    _run(make, months_ahead=ahead)
 
 
 @partitions.command()
@@ -65,14 +64,13 @@ def drop(keep: int | None) -> None:
     """Drop old months with their rows. Nothing is dropped unless told how many to keep."""
 
     async def forget(settings: Settings, connection: asyncpg.Connection) -> None:
-        kept = keep or settings.retention_months
-        if not kept:
+        if not settings.retention_months:
             raise click.ClickException(
                 "TXNWATCH_RETENTION_MONTHS is 0, which is off: set it, or give --keep."
             )
-        _say(await months.drop(connection, kept), "dropped", "nothing to drop")
+        _say(await months.drop(connection, settings.retention_months), "dropped", "nothing to drop")
 
-    _run(forget)
+    _run(forget, retention_months=keep)
 
 
 def _say(names: list[str], what: str, nothing: str) -> None:
@@ -82,7 +80,9 @@ def _say(names: list[str], what: str, nothing: str) -> None:
         click.echo(nothing)
 
 
-def _run(act: Callable[[Settings, asyncpg.Connection], Coroutine[Any, Any, None]]) -> None:
+def _run(
+    act: Callable[[Settings, asyncpg.Connection], Coroutine[Any, Any, None]], **given: int | None
+) -> None:
     async def connected() -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # a coroutine that runs is in one
@@ -94,7 +94,7 @@ def _run(act: Callable[[Settings, asyncpg.Connection], Coroutine[Any, Any, None]
         async with months.connected(settings.postgres.get_secret_value()) as connection:
             await act(settings, connection)
 
-    settings = Settings.load()
+    settings = Settings.load(**given)
     with ending_in_one_line(POSTGRES):
         try:
             asyncio.run(connected())

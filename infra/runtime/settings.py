@@ -56,7 +56,7 @@ class SettingsGroup(BaseSettings):
 
     @classmethod
     def load(cls, **given: Any) -> Self:
-        """Read them; a value given here, by field name, wins.
+        """Read them; a value given here by its field's name wins, unless it is None.
 
         Raises:
             SettingsError: A value cannot be used, or a variable is named like a setting and is none.
@@ -64,7 +64,7 @@ class SettingsGroup(BaseSettings):
         problems = _unknown(cls.variables().values())
         try:
             if not problems:
-                return cls(**given)
+                return cls(**{name: value for name, value in given.items() if value is not None})
         except ValidationError as error:
             problems = [cls._problem(str(one["loc"][0]), one["msg"]) for one in error.errors()]
         raise SettingsError("; ".join(problems)) from None

@@ -270,8 +270,9 @@ def test_the_commands_up_status_and_down_do_what_they_say(shared: Path, tmp_path
 
     assert (up.returncode, running.returncode, down.returncode, again.returncode) == (0, 0, 0, 0)
     values = dict(line.split("=", 1) for line in env_file.read_text().splitlines())
-    assert list(values) == ["TXNWATCH_APP_ID", "KAFKA_BOOTSTRAP_SERVERS", "POSTGRES_URL", "REDIS_URL"]
-    assert up.stdout.splitlines() == env_file.read_text().splitlines()[1:]
+    assert set(values) == {"TXNWATCH_APP_ID", "KAFKA_BOOTSTRAP_SERVERS", "POSTGRES_URL", "REDIS_URL"}
+    assert values["TXNWATCH_APP_ID"] == "mine"
+    assert sorted(up.stdout.splitlines()) == sorted(env_file.read_text().splitlines()[1:])
     assert running.stdout.count("running ") == len(NAMES)
     assert down.stderr == "stopped kafka, postgres, valkey\n"
     assert again.stderr == "nothing was running\n"

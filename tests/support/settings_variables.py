@@ -1,6 +1,47 @@
-"""The environment variables that the settings of our packages read, and the files that list them."""
+"""The environment variables that the settings of our packages read, and the two files that list them."""
 
+from collections.abc import Iterator
+
+from pydantic import SecretStr
+
+import api.settings as of_api
+import infra.runtime.settings as shared
+import stream_app.settings as of_worker
 from infra.runtime.settings import SettingsGroup, all_settings
+
+SECTIONS: dict[str, tuple[type[SettingsGroup], ...]] = {
+    "Services": (shared.KafkaSettings, shared.ServiceSettings),
+    "Topics": (shared.TopicSettings, shared.Settings),
+    "Worker": (
+        of_worker.SinkSettings,
+        shared.DataSettings,
+        of_worker.WebSettings,
+        shared.RuleSettings,
+        shared.MessageSettings,
+        of_worker.Settings,
+    ),
+    "API": (
+        of_api.HttpSettings,
+        of_api.QuerySettings,
+        shared.MonthSettings,
+        of_api.ExportSettings,
+        of_api.StreamSettings,
+    ),
+}
+"""In the order of the files; the fields of each class that it does not inherit."""
+ENV_EXAMPLE_HEAD = (
+    "# Copy to .env and change what differs."
+    " The environment wins over .env; without either, these are the defaults.\n"
+)
+PAGE_HEAD = """\
+# Settings
+
+From the environment or from `.env` in the working folder; the environment wins. `.env.example` is ready to
+copy. A value that cannot be used ends every command that reads it with a line that names the variable, and so
+does a variable that begins with `TXNWATCH_` and is not listed here. No line shows a value: it may be secret.
+
+This page is written from the settings' classes: `pytest tests/unit/test_settings_files.py --update-goldens`.
+"""
 
 
 def variables(settings: type[SettingsGroup]) -> dict[str, str]:
@@ -11,3 +52,42 @@ def variables(settings: type[SettingsGroup]) -> dict[str, str]:
 def known_variables() -> set[str]:
     """Every variable that any of our commands reads."""
     return {variable for settings in all_settings() for variable in variables(settings)}
+
+
+def env_example() -> str:
+    """The text of `.env.example`."""
+    sections = (
+        f"# --- {title} ".ljust(106, "-")
+        + "\n\n"
+        + "".join(f"# {words}\n{name}={default}\n" for name, default, words in rows)
+        for title, rows in _sections()
+    )
+    return "\n".join([ENV_EXAMPLE_HEAD, *sections])
+
+
+def settings_page() -> str:
+    """The text of `docs/settings.md`."""
+    sections = (
+        f"## {title}\n\n| variable | default | what it is |\n| --- | --- | --- |\n"
+        + "".join(
+            f"| `{name}` | {f'`{default}`' if default else 'empty'} | {words} |\n"
+            for name, default, words in rows
+        )
+        for title, rows in _sections()
+    )
+    return "\n".join([PAGE_HEAD, *sections])
+
+
+def _sections() -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+    """Each section's title, and the variable, default and description of its settings."""
+    for title, groups in SECTIONS.items():
+        yield title, [row for group in groups for row in _rows(group)]
+
+
+def _rows(group: type[SettingsGroup]) -> Iterator[tuple[str, str, str]]:
+    for name, variable in group.variables().items():
+        if name in group.__annotations__:
+            field = group.model_fields[name]
+            default = field.default
+            text = default.get_secret_value() if isinstance(default, SecretStr) else str(default)
+            yield variable, text, " ".join((field.description or "").split())

@@ -1,7 +1,12 @@
 """Files of KEY=value lines."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+from dotenv import set_key
+
+from infra import env_file
 from infra.env_file import write_env_file
 
 
@@ -12,10 +17,40 @@ def test_a_new_file_has_the_values_and_nothing_else(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["addresses"]
 
 
-def test_other_lines_of_a_file_stay_and_a_key_is_there_once(tmp_path: Path) -> None:
+def test_other_lines_of_a_file_stay_and_a_key_has_one_value(tmp_path: Path) -> None:
     path = tmp_path / ".env"
-    path.write_text("# mine\nA=old\n\nOTHER=kept\nA = older\n")
+    path.write_text("# mine\nA=old\n\nOTHER='kept'\nno setting\nA = older\nlast=one")
 
-    write_env_file(path, {"A": "new"})
+    write_env_file(path, {"A": "new", "B": "redis://localhost:1/0"})
 
-    assert path.read_text() == "# mine\n\nOTHER=kept\nA=new\n"
+    assert path.read_text() == (
+        "# mine\nA=new\n\nOTHER='kept'\nno setting\nA=new\nlast=one\nB=redis://localhost:1/0\n"
+    )
+
+
+def test_a_file_that_others_may_not_read_stays_so(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("PASSWORD=secret\n")
+    path.chmod(0o600)
+
+    write_env_file(path, {"A": "1"})
+
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / ".env"
+    path.write_text("A=old\n")
+    written = iter([set_key])
+
+    def set_one(*arguments: Any, **options: Any) -> None:
+        try:
+            next(written)(*arguments, **options)
+        except StopIteration:
+            raise OSError("no space left on device") from None
+
+    monkeypatch.setattr(env_file, "set_key", set_one)
+    with pytest.raises(OSError, match="no space"):
+        env_file.write_env_file(path, {"A": "new", "B": "new"})
+
+    assert path.read_text() == "A=old\n"

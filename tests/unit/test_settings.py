@@ -1,10 +1,12 @@
 """The settings of topics, migrations and services."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from infra.runtime.settings import Settings, SettingsError
+from infra.runtime.settings import Settings, SettingsError, SettingsGroup, all_settings
 from tests.support.settings_variables import known_variables
 
 
@@ -94,4 +96,72 @@ def test_a_password_is_neither_in_an_error_nor_in_the_representation(monkeypatch
     monkeypatch.setenv("POSTGRES_URL", "mysql://someone:s3cret@db/txnwatch")
     with pytest.raises(SettingsError) as raised:
         Settings.load()
+    assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("TXNWATCH_WINDOWSIZE", "TXNWATCH_WINDOW_SIZE"),
+        ("TXNWATCH_RETENTION_MONTH", "TXNWATCH_RETENTION_MONTHS"),
+        ("txnwatch_sse_client", "TXNWATCH_SSE_CLIENTS"),
+        ("TXNWATCH_KAFKA", "TXNWATCH_FACTOR"),
+    ],
+)
+@pytest.mark.parametrize("place", ["environment", "file"])
+@pytest.mark.parametrize("settings", list(all_settings()), ids=lambda settings: settings.__module__)
+def test_a_variable_that_is_no_setting_is_refused_with_the_nearest_there_is(
+    settings: type[SettingsGroup], place: str, name: str, nearest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if place == "environment":
+        monkeypatch.setenv(name, "s3cret")
+    else:
+        Path(".env").write_text(f"{name}=s3cret\n")
+
+    with pytest.raises(SettingsError) as raised:
+        settings.load()
+    assert str(raised.value) == f"{name.upper()}: there is no such setting; did you mean {nearest}?"
+
+
+def test_the_settings_of_other_parts_and_programs_are_no_concern(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TXNWATCH_SSE_CLIENTS", "TXNWATCH_BATCH_SIZE", "POSTGRES_PASSWORD", "XTXNWATCH_A"):
+        monkeypatch.setenv(name, "12")
+
+    Settings.load()
+
+
+def test_no_part_has_to_be_started_to_know_its_settings() -> None:
+    script = (
+        "import sys\n"
+        "from infra.runtime.settings import all_settings\n"
+        "assert len(list(all_settings())) >= 4\n"
+        "print(sorted({'faust', 'aiokafka', 'aiohttp', 'asyncpg', 'redis'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
+
+
+def test_a_value_given_by_the_command_line_wins_and_is_refused_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TXNWATCH_MONTHS_AHEAD", "5")
+
+    assert Settings.load(months_ahead=None).months_ahead == 5
+    assert Settings.load(months_ahead=7).months_ahead == 7
+    with pytest.raises(SettingsError, match=r"^TXNWATCH_MONTHS_AHEAD: "):
+        Settings.load(months_ahead=-1)
+
+
+def test_a_data_folder_given_to_faust_wins_over_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TXNWATCH_DATADIR", "ours")
+    monkeypatch.setenv("F_DATADIR", "of-faust")
+
+    assert Settings.load().datadir == Path("of-faust")
+    assert Settings.load(datadir=Path("given")).datadir == Path("given")
+
+
+def test_an_error_of_the_settings_has_no_value_wherever_it_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_URL", "mysql://someone:s3cret@db/txnwatch")
+
+    with pytest.raises(ValueError, match="POSTGRES_URL") as raised:
+        Settings()
     assert "s3cret" not in str(raised.value)
