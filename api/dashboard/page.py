@@ -1,11 +1,11 @@
-"""The dashboard's page and files: our own beside this module, Plotly's from its installed package."""
+"""The dashboard's page and files: our own beside this module, uPlot's from the package `youplot`."""
 
 import asyncio
 import gzip
 import hashlib
 import mimetypes
-import re
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from api.web.problems import Problem
 
 _STATIC = Path(str(files("api.dashboard"))) / "static"
 _PAGE = _STATIC / "page.html"
-_PLOTLY = Path(str(files("plotly"))) / "package_data" / "plotly.min.js"
+# Found without importing the package, which is about drawing from Python.
+_VENDOR = Path(str(distribution("youplot").locate_file("youplot/vendor")))
+_UPLOT = (_VENDOR / "uplot.iife.min.js", _VENDOR / "uplot.min.css")
 
-# No inline script or style at all, and no text that could become markup. Plotly would write style
-# elements: page.html keeps it from doing so.
+# No inline script or style at all, and no text that could become markup.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -33,7 +34,7 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file as it is sent: packed, since Plotly is large."""
+    """A file as it is sent, packed once."""
 
     packed: bytes
     media: str
@@ -60,7 +61,7 @@ class Page:
     """Serves files of this version alone; none of them has an address outside."""
 
     def __init__(self) -> None:
-        self._paths = {path.name: path for path in (*_STATIC.iterdir(), _PLOTLY)}
+        self._paths = {path.name: path for path in (*_STATIC.iterdir(), *_UPLOT)}
         self._files: dict[str, _File] = {}
         self._loading = asyncio.Lock()
 
@@ -85,16 +86,5 @@ class Page:
 
 def _load(path: Path) -> _File:
     body = path.read_bytes()
-    if path == _PAGE:
-        body = body.replace(b"<!-- taken -->", _taken(_PLOTLY.read_bytes()))
     media = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return _File(gzip.compress(body, 6), media, hashlib.sha256(body).hexdigest()[:32])
-
-
-def _taken(plotly: bytes) -> bytes:
-    """Elements with the ids that Plotly looks for before it writes the style sheets of its maps.
-
-    It finds them taken, writes none, and breaks no rule of the policy.
-    """
-    ids = dict.fromkeys(re.findall(rb'getElementById\("([0-9a-f]{64})"\)', plotly))
-    return b"\n".join([b'<template id="%b"></template>' % found for found in ids])

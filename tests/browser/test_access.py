@@ -6,6 +6,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, expect
 
+from tests.support.browser.charts import blots
 from tests.support.browser.chromium import Visit, visiting
 from tests.support.browser.site import Site
 from tests.support.browser.views import SETTLED, VIEWS, filled
@@ -82,10 +83,9 @@ async def test_the_theme_is_the_systems_until_one_is_chosen_which_lasts(site: Si
         page = await visit.open(site.view())
         background = "getComputedStyle(document.body).backgroundColor"
         dark = await page.evaluate(background)
-        chart = page.locator("#chart-flags .plot-container")
-        await expect(chart).to_be_visible()
-        tick = "getComputedStyle(document.querySelector('#chart-flags .xtick text')).fill"
-        dark_tick = await page.evaluate(tick)
+        chart = page.locator("#chart-flags")
+        await expect(chart.locator("canvas")).to_be_visible()
+        assert await blots(chart, "soft")
 
         switch = page.get_by_role("button", name="Theme")
         await switch.click()
@@ -93,7 +93,7 @@ async def test_the_theme_is_the_systems_until_one_is_chosen_which_lasts(site: Si
 
         light = await page.evaluate(background)
         assert light != dark
-        await page.wait_for_function(f"{tick} !== '{dark_tick}'")
+        assert await blots(chart, "soft")  # the theme's own, as it is now
         await page.reload()
         await expect(page.get_by_role("button", name="Theme")).to_have_text("Theme: light")
         assert await page.evaluate(background) == light

@@ -96,7 +96,7 @@ async def test_rates_and_lag_are_those_of_the_topic(site: Site, visit: Visit) ->
     await expect(page.locator("#lags li")).to_have_count(4)
     await expect(page.locator("#lags li").first).to_have_text("Partition 010 behind")
     # The chart begins with the last minutes as Kafka has them, not with nothing.
-    await expect(page.locator("#chart-rate .main-svg").first).to_be_visible()
+    await expect(page.locator("#chart-rate canvas")).to_be_visible()
     label = await page.locator("#chart-rate").get_attribute("aria-label")
     assert label is not None
     assert "between 0 and 8" in label  # 40 in one of its steps of five seconds
@@ -129,14 +129,34 @@ async def test_anomalies_are_counted_by_the_minute_and_drawn_by_the_second(site:
     await expect(page.locator("#share")).to_have_text(re.compile(r"^4(5|4\.9\d|5\.0\d)% of transactions$"))
 
 
-async def test_charts_are_laid_out_without_styles_of_plotlys_own(site: Site, visit: Visit) -> None:
+async def test_charts_fill_their_boxes_and_write_no_styles_of_their_own(site: Site, visit: Visit) -> None:
     page = await visit.open(site.view())
-    await expect(page.locator("#chart-rate .main-svg").first).to_be_visible()
+    chart = page.locator("#chart-rate")
+    canvas = chart.locator("canvas")
+    await expect(canvas).to_be_visible()
 
-    position = await page.locator("#chart-rate .main-svg").first.evaluate(
-        "it => getComputedStyle(it).position"
-    )
+    for width in (1280, 700, 1000):
+        await page.set_viewport_size({"width": width, "height": 860})
+        await page.wait_for_function(
+            """() => {
+              const chart = document.querySelector("#chart-rate");
+              const [box, drawn] = [chart, chart.firstElementChild].map((it) => it.getBoundingClientRect());
+              return Math.abs(box.width - drawn.width) < 1 && Math.abs(box.height - drawn.height) < 1;
+            }"""
+        )
 
-    assert position == "absolute"
     assert await page.locator("style").count() == 0
-    assert await page.locator("#chart-rate").evaluate("it => it.scrollHeight <= it.clientHeight + 1")
+    assert await chart.evaluate("it => it.scrollHeight <= it.clientHeight + 1")
+
+
+async def test_the_rates_of_a_time_show_where_the_pointer_is(site: Site, visit: Visit) -> None:
+    page = await visit.open(site.view())
+    chart = page.locator("#chart-rate")
+    await expect(chart.locator("canvas")).to_be_visible()
+    await expect(chart.locator(".tip")).to_be_hidden()
+
+    await chart.locator(".u-over").hover()
+
+    await expect(chart.locator(".tip")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d\n0 arriving"))
+    await page.mouse.move(1, 1)
+    await expect(chart.locator(".tip")).to_be_hidden()

@@ -13,6 +13,7 @@ from playwright.async_api import Browser, Page, expect
 
 from api.web.params import FROM
 from schemas.money import parse_amount
+from tests.support.browser.charts import Blot, blots
 from tests.support.browser.chromium import Visit, visiting
 from tests.support.browser.site import Site
 from tests.support.rows import FLAG, START, Made, Worker, made, user
@@ -67,14 +68,13 @@ async def scrolled_to_the_end(page: Page) -> None:
     )
 
 
-TRACES = """it => Object.fromEntries(it._fullData.map(({ name, mode, y, marker, line }) => [name, {
-  y: [...y],
-  mode,
-  symbol: mode === "markers" ? marker.symbol : null,
-  dash: mode === "lines" ? line.dash : null,
-  colour: (mode === "lines" ? line : marker).color,
-}]))"""
-"""What Plotly draws, with its own defaults."""
+FIGURE = """async ([user, dates]) => {
+  const { Series } = await import(new URL("series.js", document.scripts[0].src));
+  const series = new Series(await (await fetch("dashboard/data/rule")).json());
+  await series.load(user, dates, AbortSignal.timeout(10_000));
+  return series.figure({ log: false, held: 20 }).marks.map(({ kind, values }) => ({ kind, values }));
+}"""
+"""What is drawn: the threshold, the amounts, the mean and, on top, the flags."""
 
 
 def newest_first(rows: list[Made]) -> list[str]:
@@ -88,30 +88,54 @@ async def test_the_chart_marks_flags_and_draws_the_rule(pages: Site, visit: Visi
     page = await visit.open(pages.view(f"/users/{ALICE}?{EVER}"))
 
     chart = page.locator("#chart-amounts")
-    await expect(chart.locator(".main-svg").first).to_be_visible()
+    await expect(chart.locator("canvas")).to_be_visible()
     label = await chart.get_attribute("aria-label")
     assert label == (
         "60 amounts from 2018-04-01 00:00:00 to 2018-04-01 00:59:00, 3 flagged. The table below lists them."
     )
-    traces = await chart.evaluate(TRACES)
-    assert {name: (one["mode"], one["symbol"], one["dash"]) for name, one in traces.items()} == {
-        "amount": ("markers", "circle", None),
-        "flagged": ("markers", "diamond", None),
-        "rolling mean": ("lines", None, "solid"),
-        "threshold": ("lines", None, "6px,3px"),
-    }
-    assert traces["flagged"]["y"] == [1000, 1000, 1000]
-    assert len(traces["amount"]["y"]) == 57
+    threshold, amount, mean, flagged = await page.evaluate(FIGURE, [ALICE, {"from_date": "2018-01-01"}])
+    assert [one["kind"] for one in (threshold, amount, mean, flagged)] == ["line", "dots", "line", "diamonds"]
+    assert [value for value in flagged["values"] if value] == [1000, 1000, 1000]
+    assert len([value for value in amount["values"] if value]) == 57
     # Of the window's 20 amounts, 19 from 1.06 to 1.24 and 1.05: what the 26th was compared with.
-    mean, threshold = traces["rolling mean"]["y"], traces["threshold"]["y"]
-    assert mean[:20] == [None] * 20
-    assert mean[25] == round(sum(range(105, 125)) / 20 / 100, 4)
-    assert threshold[25] == 5 * mean[25]
-    await expect(chart.locator(".scatterlayer path.point")).to_have_count(60)
-    await expect(chart.locator(".scatterlayer path.js-line")).to_have_count(2)
-    colours = {name: one["colour"] for name, one in traces.items()}
-    assert colours["flagged"] == colours["threshold"]
-    assert len(set(colours.values())) == 3
+    assert mean["values"][:20] == [None] * 20
+    assert mean["values"][25] == round(sum(range(105, 125)) / 20 / 100, 4)
+    assert threshold["values"][25] == 5 * mean["values"][25]
+    diamonds, dashes = by_size(await blots(chart, "flag"))
+    assert len(diamonds) == 3
+    assert len({blot.top for blot in diamonds}) == 1
+    assert len(dashes) > 5
+    assert max(blot.width for blot in await blots(chart, "ink")) > 100
+
+
+def by_size(found: list[Blot]) -> tuple[list[Blot], list[Blot]]:
+    """The diamonds, which are as high as wide, and the pieces of a line."""
+    diamonds = [blot for blot in found if blot.width >= 8 and abs(blot.height - blot.width) <= 1]
+    return diamonds, [blot for blot in found if blot not in diamonds]
+
+
+async def test_a_point_of_the_chart_says_what_it_is_and_opens_its_details(pages: Site, visit: Visit) -> None:
+    rows = history(60, flagged_each=25)
+    await pages.store(*rows)
+    await pages.mirror(ALICE, [100] * 20)
+    page = await visit.open(pages.view(f"/users/{ALICE}?{EVER}"))
+    chart = page.locator("#chart-amounts")
+    await expect(chart.locator("canvas")).to_be_visible()
+    diamonds, _ = by_size(await blots(chart, "flag"))
+    box = await chart.bounding_box()
+    assert box is not None
+    left, top = diamonds[1].middle
+
+    await page.mouse.move(box["x"] + left, box["y"] + top)
+
+    tip = chart.locator(".tip")
+    await expect(tip).to_have_text(re.compile(r"^₹1,000\.00 is .+\n2018-04-01 00:25:00 UTC$", re.DOTALL))
+    await page.mouse.down()
+    await page.mouse.up()
+    await expect(page.get_by_role("dialog", name="Transaction")).to_contain_text(rows[25].txn.id)
+    await page.keyboard.press("Escape")
+    await page.mouse.move(box["x"] + left, box["y"] + top + 60)  # no point is near
+    await expect(tip).to_be_hidden()
 
 
 async def test_the_window_is_as_the_worker_has_it(pages: Site, visit: Visit) -> None:
@@ -361,17 +385,18 @@ async def test_the_address_leads_to_the_scale_and_back(pages: Site, visit: Visit
     await pages.store(*history(6))
     await pages.mirror(ALICE, [100] * 6)
     page = await visit.open(pages.view(f"/users/{ALICE}?{EVER}"))
-    await expect(page.locator("#chart-amounts .main-svg").first).to_be_visible()
-    scale = "document.getElementById('chart-amounts').layout.yaxis.type"
+    await expect(page.locator("#chart-amounts canvas")).to_be_visible()
+    drawn = "document.querySelector('#chart-amounts canvas').toDataURL()"
+    linear = await page.evaluate(drawn)
     button = page.get_by_role("button", name="Log scale")
 
     await page.evaluate("location.hash += '&scale=log'")
     await expect(button).to_have_attribute("aria-pressed", "true")
-    await page.wait_for_function(f"{scale} === 'log'")
+    await page.wait_for_function(f"linear => {drawn} !== linear", arg=linear)
 
     await page.go_back()
     await expect(button).to_have_attribute("aria-pressed", "false")
-    await page.wait_for_function(f"{scale} === 'linear'")
+    await page.wait_for_function(f"linear => {drawn} === linear", arg=linear)
     await expect(page.locator("#rows .row")).to_have_count(6)
 
 

@@ -8,7 +8,7 @@ import { $, chosen, el, say, show } from "./dom.js";
 import { ask, repeat } from "./http.js";
 import { newestFirst } from "./rows.js";
 import { Stream } from "./stream.js";
-import { duration, moment, number, plural, ratio, reason, sentence } from "./words.js";
+import { duration, instant, moment, number, plural, ratio, reason, sentence } from "./words.js";
 
 const PAST = 300_000;
 const BIN = 5_000;
@@ -88,7 +88,7 @@ export class Live {
     this.#tellDelays();
     this.#tellRates();
     this.#tellLag(pulse.partitions);
-    this.#drawRates(pulse.now).catch(console.error); // the numbers wait for no chart
+    this.#drawRates(pulse.now);
   }
 
   #tellAway(error) {
@@ -96,7 +96,7 @@ export class Live {
     for (const name of ["scored", "share"]) say($(name), "");
     say($("lag-aside"), error.message);
     unknown($("lags"));
-    this.#drawRates(Date.now() + this.#skew.value).catch(console.error); // time goes on, the lines do not
+    this.#drawRates(Date.now() + this.#skew.value); // time goes on, the lines do not
   }
 
   // The server's clock against ours, by the quickest answer so far.
@@ -169,32 +169,32 @@ export class Live {
     say($("delay-aside"), sorted.length > 1 ? `median of ${sorted.length} flags; slowest ${slowest}` : "of the last flag");
   }
 
-  async #drawRates(now) {
+  #drawRates(now) {
     const samples = this.#samples;
     if (!samples.length) return;
     const stale = now - samples.at(-1).at > STALE;
-    const range = [now - PAST, now].map((at) => new Date(at).toISOString());
-    const times = samples.map((sample) => new Date(sample.at).toISOString());
-    const over = { type: "date", range, nticks: 6, tickformat: "%H:%M", showgrid: false };
-    await draw($("chart-rate"), (palette, axis) => ({
-      label: `Transactions a second over the last five minutes: ${spread(samples.map((one) => one.arrived), stale)}.`,
-      data: [
-        { x: times, y: samples.map((one) => one.arrived), type: "scatter", mode: "lines", name: "arriving", fill: "tozeroy",
-          line: { color: palette.accent, width: 1.5 }, fillcolor: palette["accent-fill"], hovertemplate: "%{y:,.0f} arriving<extra></extra>" },
-        { x: times, y: smooth(samples.map((one) => one.scored)), type: "scatter", mode: "lines", name: "scored",
-          line: { color: palette.ink, width: 1.5, dash: "dot" }, hovertemplate: "%{y:,.0f} scored<extra></extra>" },
+    const range = [now - PAST, now];
+    const arrived = samples.map((one) => one.arrived);
+    const scored = smooth(samples.map((one) => one.scored));
+    const times = samples.map((one) => one.at);
+    draw($("chart-rate"), {
+      label: `Transactions a second over the last five minutes: ${spread(arrived, stale)}.`,
+      times,
+      range,
+      marks: [
+        { kind: "line", values: arrived, colour: "accent", fill: "accent-fill", size: 1.5 },
+        { kind: "line", values: scored, colour: "ink", size: 1.5, dash: [2, 3] },
       ],
-      layout: { xaxis: axis(over), yaxis: axis({ rangemode: "tozero", nticks: 4, tickformat: ",~r" }), hovermode: "x unified" },
-    }));
+      tip: (at) => [instant(times[at]).slice(11), `${number(arrived[at])} arriving`, ...(scored[at] === null ? [] : [`${number(scored[at])} scored`])].join("\n"),
+    });
     const [bins, counts] = binned(samples);
-    await draw($("chart-flags"), (palette, axis) => ({
+    draw($("chart-flags"), {
       label: `Anomalies a second over the last five minutes: ${spread(counts, stale)}.`,
-      data: [
-        { x: bins.map((at) => new Date(at + BIN / 2).toISOString()), y: counts, type: "bar", width: BIN * 0.8,
-          marker: { color: palette.flag }, hovertemplate: "%{y:,.1f} a second<extra></extra>" },
-      ],
-      layout: { xaxis: axis(over), yaxis: axis({ rangemode: "tozero", nticks: 3 }), hovermode: "x" },
-    }));
+      times: bins.map((bin) => bin + BIN / 2),
+      range,
+      marks: [{ kind: "bars", values: counts, colour: "flag", size: BIN * 0.8 }],
+      tip: (at) => `${instant(bins[at]).slice(11)}\n${number(counts[at], 1)} a second`,
+    });
   }
 
   // --- Flags

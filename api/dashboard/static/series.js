@@ -1,5 +1,6 @@
 // A user's newest amounts with the rule's lines over them: what the chart of amounts is drawn from.
 
+import { details } from "./details.js";
 import { ask } from "./http.js";
 import { compare, rollingMeans } from "./rows.js";
 import { isFlagged, moment, money, plural, sentence } from "./words.js";
@@ -52,43 +53,31 @@ export class Series {
     const from = this.#all ? 0 : this.#rows.length - this.count;
     const rows = this.#rows.slice(from);
     const lines = means.slice(from);
-    const ruled = detector === "rolling_mean";
-    return (palette, axis) => ({
+    return {
       label: label(rows),
-      data: [
-        ...(ruled ? [line("threshold", rows, lines.map((mean) => mean && mean * factor), { color: palette.flag, width: 1.5, dash: "6px,3px" })] : []),
-        points("amount", rows.filter((row) => !isFlagged(row)), { color: palette.accent, size: 5, opacity: 0.75 }),
-        line("rolling mean", rows, lines, { color: palette.ink, width: 2 }),
-        points("flagged", rows.filter(isFlagged), { color: palette.flag, size: 10, symbol: "diamond", line: { color: palette.card, width: 1 } }),
+      times: rows.map((row) => Date.parse(row.txn_date)),
+      marks: [
+        ...(detector === "rolling_mean" ? [line(lines.map((mean) => mean && mean * factor), { colour: "flag", size: 1.5, dash: [6, 3] })] : []),
+        points("dots", rows, (row) => !isFlagged(row), { colour: "accent", size: 5 }),
+        line(lines, { colour: "ink", size: 2 }),
+        points("diamonds", rows, isFlagged, { colour: "flag", size: 11 }),
       ],
-      layout: {
-        margin: { l: 3.8 * palette.rem, r: 10, t: 8, b: 2.7 * palette.rem },
-        xaxis: axis({ type: "date", nticks: 6, showgrid: false }),
-        yaxis: axis({ type: log ? "log" : "linear", rangemode: log ? "normal" : "tozero", nticks: 6, tickformat: ",~r" }),
-        hovermode: "closest",
-      },
-    });
+      log,
+      tip: (index) => tip(rows[index]),
+      pick: (index) => details(rows[index]),
+    };
   }
 }
 
-const time = (row) => row.txn_date.replace("Z", "");
+const line = (values, style) => ({ kind: "line", values, ...style });
 
-function line(name, rows, values, style) {
-  return { x: rows.map(time), y: values, name, type: "scatter", mode: "lines", line: style, hoverinfo: "skip" };
+function points(kind, rows, isShown, style) {
+  return { kind, values: rows.map((row) => (isShown(row) ? Number(row.amount) : null)), ...style };
 }
 
-function points(name, rows, marker) {
-  return {
-    x: rows.map(time),
-    y: rows.map((row) => Number(row.amount)),
-    text: rows.map((row) => (isFlagged(row) ? sentence(row).replace(" over", "<br>over") : money(row.amount, row.currency))),
-    customdata: rows,
-    name,
-    type: "scatter",
-    mode: "markers",
-    marker,
-    hovertemplate: "%{text}<br>%{x|%Y-%m-%d %H:%M:%S} UTC<extra></extra>",
-  };
+function tip(row) {
+  const text = isFlagged(row) ? sentence(row).replace(" over", "\nover") : money(row.amount, row.currency);
+  return `${text}\n${moment(row.txn_date)} UTC`;
 }
 
 function label(rows) {

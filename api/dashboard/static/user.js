@@ -226,7 +226,7 @@ export class User {
 
   // Once a second, if something has arrived.
   async #refresh(signal) {
-    if (this.#chartDue) await this.#draw();
+    if (this.#chartDue) this.#draw();
     if (this.#windowDue) await this.#window(signal);
   }
 
@@ -242,26 +242,20 @@ export class User {
       if (this.#coming !== series) return;
       this.#series = series;
       await this.#window(signal);
-      await this.#draw();
+      this.#draw();
     } catch (error) {
       if (error.name !== "AbortError" && error.status !== 422) notice(error.message);
     }
   }
 
-  async #draw() {
+  #draw() {
     this.#chartDue = false;
     const series = this.#series;
     if (!series) return;
-    const chart = $("chart-amounts");
-    await draw(chart, series.figure({ log: this.#log, held: this.#held }));
-    if (series !== this.#series) return;
+    draw($("chart-amounts"), series.figure({ log: this.#log, held: this.#held }));
     const { window } = this.#rule;
     const dates = this.#filters.from_date || this.#filters.to_date ? "in these dates" : "of the last 30 days";
     say($("amounts-aside"), `The newest ${number(series.count)} ${dates}, whatever their amounts. The lines show what each was compared with: the mean of the ${window} before it.`);
-    if (!chart.dataset.listens && chart.on) {
-      chart.dataset.listens = "true";
-      chart.on("plotly_click", ({ points: [point] }) => point.customdata && details(point.customdata));
-    }
   }
 
   #scale(log) {

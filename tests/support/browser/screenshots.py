@@ -38,7 +38,7 @@ WAVES = ((2, 80, 100, 70), (3, 80, 220, 60), (4, 80, 60, 90), (5, 80, 160, 80))
 DELAYS = "document.getElementById('delay-aside').textContent.startsWith('median of 20')"
 PICTURES = {
     "live": (DELAYS,),
-    "user": (there("#chart-amounts .main-svg"), there("#rows .row"), there("#window-facts dd")),
+    "user": (there("#chart-amounts canvas"), there("#rows .row"), there("#window-facts dd")),
     "health": (there("#workers .chips"), there("#reasons li"), there("#refused-last li")),
 }
 """What holds in a page that is worth a picture."""

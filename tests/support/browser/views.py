@@ -7,7 +7,7 @@ VIEWS = {"live": "", "users": "/users", "user": f"/users/{user()}?from_date=2018
 SETTLED = {
     "live": "#feed li",
     "users": "#recent li",
-    "user": "#chart-amounts .main-svg",
+    "user": "#chart-amounts canvas",
     "health": '[data-service="kafka"][data-state="up"]',
 }
 
