@@ -16,7 +16,7 @@ from api.dashboard.watch import Pulse, Topics
 from api.dashboard.workers import Group
 from api.live.broker import Broker
 from api.live.connections import Connections
-from api.live.feed import Feed, Pace
+from api.live.feed import LiveFeed
 from api.live.replay import Replay
 from api.metrics import Metrics
 from api.partitions import Upkeep
@@ -64,10 +64,10 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     )
     broker = Broker(settings.kafka, seconds=settings.dependency_seconds)
     replay = Replay(broker, readers=settings.history_readers)
-    feed = partial(_feed, settings, broker, replay, metrics)
+    feed = partial(_feed, settings, broker, metrics)
     anomalies = feed(topic=settings.anomalies_topic, pages="/anomalies")
     scored = feed(topic=settings.scored_topic, pages="/transactions") if settings.scored_topic else None
-    streams = _streams(settings, metrics)
+    connections = Connections(settings, metrics)
 
     group = Group(broker, settings.app_id, settings.transactions_topic, seconds=settings.dependency_seconds)
     pulse = _pulse(settings, broker, group)
@@ -81,7 +81,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
         ServiceRoutes(metrics, checks, seconds=settings.dependency_seconds),
         UserRoutes(database, windows, cursors),
         RowRoutes(database, cache, cursors, exports, now=now),
-        LiveRoutes(streams, anomalies=anomalies, scored=scored),
+        LiveRoutes(connections, replay, settings, anomalies=anomalies, scored=scored),
         DashboardRoutes(
             Page(),
             pulse,
@@ -104,11 +104,11 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
             stack.push_async_callback(group.close)
             await stack.enter_async_context(pulse.running())
             for feed in filter(None, (anomalies, scored)):
-                await stack.enter_async_context(feed.running())
+                await stack.enter_async_context(feed.follower.running())
             yield
 
     async def end_streams(_: web.Application) -> None:
-        await streams.close()
+        await connections.close()
 
     cors = Cors(settings.origins)
     app = web.Application(middlewares=[counting(metrics), problems, cors.preflight])
@@ -172,28 +172,7 @@ def _redis(settings: Settings) -> Redis:
     return Redis.from_pool(pool)
 
 
-def _streams(settings: Settings, metrics: Metrics) -> Connections:
-    return Connections(
-        limit=settings.stream_clients,
-        buffer_bytes=settings.buffer_bytes,
-        send_seconds=settings.send_seconds,
-        retry_milliseconds=settings.retry_milliseconds,
-        count_cut_off=metrics.count_cut_off,
-        count_turned_away=metrics.count_turned_away,
-    )
-
-
-def _feed(
-    settings: Settings, broker: Broker, replay: Replay, metrics: Metrics, *, topic: str, pages: str
-) -> Feed:
-    pace = Pace(
-        heartbeat_seconds=settings.heartbeat_seconds,
-        send_seconds=settings.send_seconds,
-        buffer_bytes=settings.buffer_bytes,
-        retry_milliseconds=settings.retry_milliseconds,
-        linger_seconds=settings.linger_seconds,
-        start_seconds=settings.dependency_seconds,
-    )
-    feed = Feed(topic, broker, replay, pace, pages=pages, count_sent=metrics.event_counter(topic))
-    metrics.watch_clients(topic, lambda: feed.listeners)
+def _feed(settings: Settings, broker: Broker, metrics: Metrics, *, topic: str, pages: str) -> LiveFeed:
+    feed = LiveFeed(topic, broker, settings, pages=pages, count_sent=metrics.event_counter(topic))
+    metrics.watch_clients(topic, lambda: feed.follower.clients)
     return feed

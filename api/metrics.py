@@ -1,4 +1,4 @@
-"""What the API counts, in a registry of its own: two apps in one process do not share numbers."""
+"""The API's metrics, in a registry of their own: two apps in one process do not share numbers."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics:
-    """The counters, and their text for Prometheus."""
+    """Counters and gauges, and their text for Prometheus."""
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
@@ -37,41 +37,33 @@ class Metrics:
         self._events = Counter(
             "txnwatch_api_sse_events", "Live events sent to clients.", ["topic"], registry=registry
         )
-        self._cut_off = Counter(
+        self.cut_off = Counter(
             "txnwatch_api_sse_cut_off", "Clients cut off because they did not read.", registry=registry
         )
-        self._turned_away = Counter(
+        self.turned_away = Counter(
             "txnwatch_api_sse_turned_away", "Clients that found every place taken.", registry=registry
         )
         for outcome in ("hit", "miss", "down"):
             self._cache.labels(outcome)
 
     def text(self) -> bytes:
-        """Everything, in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         return generate_latest(self._registry)
 
     def count_request(self, route: str, method: str, status: int, seconds: float | None) -> None:
-        """One answered request; `seconds` is None for streams, which last as long as their clients."""
+        """Count one answered request; `seconds` is None for streams, which last as long as their clients."""
         self._requests.labels(route, method, status).inc()
         if seconds is not None:
             self._seconds.labels(route).observe(seconds)
 
     def count_cached(self, outcome: str) -> None:
-        """One query, by what the cache had: hit, miss or down."""
+        """Count one query by what the cache had: hit, miss or down."""
         self._cache.labels(outcome).inc()
 
-    def count_cut_off(self) -> None:
-        """One client that was cut off."""
-        self._cut_off.inc()
-
-    def count_turned_away(self) -> None:
-        """One client that was told to come back later."""
-        self._turned_away.inc()
-
     def event_counter(self, topic: str) -> Callable[[int], None]:
-        """What counts an event of this topic sent to so many clients."""
+        """A function that counts an event of this topic, sent to so many clients."""
         return self._events.labels(topic).inc
 
     def watch_clients(self, topic: str, clients: Callable[[], int]) -> None:
-        """Shows what `clients` returns as the number of this topic's open streams."""
+        """Show what `clients` returns as the number of this topic's open streams."""
         self._clients.labels(topic).set_function(clients)

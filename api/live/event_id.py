@@ -1,8 +1,8 @@
 """Where a live feed stands: the next offset of every partition, as the `id:` of its events.
 
 The text is `incarnation.partition-offset.partition-offset…`, e.g. `1f0c9a3e.0-15.1-7.2-0.3-99`.
-The incarnation tells this topic on this cluster from any other, so that an id from before the
-cluster was set up anew is not taken for a position in the new one.
+The incarnation stands for this topic on this cluster: an id of a cluster that was replaced is not taken for
+a position in the new one.
 """
 
 import hashlib
@@ -45,7 +45,10 @@ def text_of(incarnation: str, offsets: Mapping[int, int]) -> str:
 
 
 def parse(text: str) -> EventId:
-    """Reads an id back, or the word `earliest`; ValueError if it is neither.
+    """Read an id back, or the word `earliest`.
+
+    Raises:
+        ValueError: It is neither.
 
     >>> parse("1f0c9a3e.0-15.1-7").offsets
     {0: 15, 1: 7}
@@ -72,10 +75,9 @@ def settle(
 ) -> tuple[EventId, list[Missing]]:
     """Where reading can go on from `asked`, and what is missing before that.
 
-    A partition that is not in `asked` was added later and is read from its beginning. Offsets
-    that are gone are missing up to the beginning. Offsets that were never there belong to
-    records of another past: nothing that is here is known to have been seen, so all of it counts
-    as missing.
+    A partition that is not in `asked` was added later and is read from its beginning. Where offsets
+    expired, those up to the beginning are missing. Offsets beyond the end are of a topic that was
+    made again: the client may have seen none of its records, so all of them count as missing.
 
     >>> point, missing = settle(EventId("aa", {0: 5}), "aa", {0: 9}, {0: 20})
     >>> point.offsets, missing

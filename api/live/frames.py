@@ -1,8 +1,7 @@
-"""Server-sent events: how frames look on the wire, and how they get to one client.
+"""Server-sent events: how frames look on the wire.
 
-An `id:` without data is an event stream's way to move a client's Last-Event-ID and nothing else.
-Openings and heartbeats use it, so that a client that has seen no event, or none for long,
-comes back to where it was.
+An `id:` without data moves a client's Last-Event-ID and nothing else. Openings and heartbeats have one, so
+that a client that has seen no event, or none for long, comes back to where it was.
 """
 
 import random
@@ -11,14 +10,12 @@ from typing import Any
 
 import msgspec
 
-CONTENT_TYPE = "text/event-stream"
-
 _PIECE_BYTES = 1 << 16
 
 
 def event(row: bytes, position: str) -> bytes:
     """The frame of a row, after which a client stands at this position."""
-    if b"\n" in row or b"\r" in row:  # never ours; the white space of another producer's JSON
+    if b"\n" in row or b"\r" in row:  # another producer's JSON; ours has no line ends
         row = b"\ndata: ".join(row.splitlines())
     return b"id: %b\ndata: %b\n\n" % (position.encode(), row)
 
@@ -59,4 +56,4 @@ def pieces(frames: Iterable[bytes]) -> Iterator[bytes]:
 
 def jittered(retry_milliseconds: int) -> int:
     """Up to twice the time, so that clients cut off together do not come back together."""
-    return round(retry_milliseconds * random.uniform(1, 2))  # noqa: S311  # not a secret
+    return round(retry_milliseconds * random.uniform(1, 2))  # noqa: S311 - not a secret

@@ -21,18 +21,18 @@ class Frame:
 
 
 class Client:
-    """Writes to one client, and cuts it off when too much waits for it or nothing is read for too long."""
+    """One client; it is cut off when more than `limit` bytes wait for it or it reads nothing for too long."""
 
     __slots__ = (
         "_chunked",
         "_count_cut_off",
-        "_limit",
         "_moved_at",
         "_read",
         "_sent",
         "_transport",
         "_wrote_at",
         "gone",
+        "limit",
     )
 
     def __init__(
@@ -40,7 +40,8 @@ class Client:
     ) -> None:
         self._transport = transport
         self._chunked = chunked
-        self._limit = limit
+        self.limit = limit
+        """How many bytes may wait."""
         self._count_cut_off = count_cut_off
         self._sent = 0
         self._read = 0
@@ -49,21 +50,16 @@ class Client:
         """Cut off, or left: nothing more can be written."""
 
     @property
-    def limit(self) -> int:
-        """How many bytes may wait."""
-        return self._limit
-
-    @property
     def idle_seconds(self) -> float:
-        """How long nothing was written."""
+        """The time since the last write."""
         return time.monotonic() - self._wrote_at
 
     def write(self, frame: Frame) -> bool:
-        """Writes the frame; False when the client has left, or is cut off as there was no room."""
-        if self._transport.is_closing():  # uvloop's would raise, and what is published is for others, too
+        """Write the frame; False when the client has left, or is cut off as there was no room."""
+        if self._transport.is_closing():  # uvloop's write raises, and the frame would reach no other client
             self.gone = True
             return False
-        if self._transport.get_write_buffer_size() > self._limit:
+        if self._transport.get_write_buffer_size() > self.limit:
             self.cut()
             return False
         data = frame.chunk if self._chunked else frame.raw
@@ -73,7 +69,7 @@ class Client:
         return True
 
     def check(self, seconds: float) -> None:
-        """Cuts the client off if it has read nothing of what waits for it for so long."""
+        """Cut the client off if it has read nothing of what waits for it for so long."""
         waiting = self._transport.get_write_buffer_size()
         read, now = self._sent - waiting, time.monotonic()
         if not waiting or read != self._read:
@@ -82,14 +78,14 @@ class Client:
             self.cut()
 
     def cut(self) -> None:
-        """Ends the connection at once, with whatever the client has not read; idempotent."""
+        """End the connection at once, with whatever the client has not read; idempotent."""
         if not self.gone:
             self.gone = True
             self._count_cut_off()
             self._transport.abort()
 
     def part(self, last: Frame) -> None:
-        """Sends the last frame, if it reads; a client that does not would hold up the stop, and is let go."""
+        """Send the last frame, or cut off a client that does not read: it would hold up the stop."""
         if self._transport.get_write_buffer_size():
             self._transport.abort()
         else:
@@ -97,7 +93,7 @@ class Client:
 
 
 class Subscription:
-    """A client that hears the records of one key (None: all).
+    """A client that gets the records of one key (None: all).
 
     Frames wait, bounded, while the client is still being sent the past; then it is written to directly.
     """
@@ -111,7 +107,7 @@ class Subscription:
         self._bytes = 0
 
     def push(self, frame: Frame) -> bool:
-        """Sends a frame, or lets it wait; False if there is no room, and then the client is cut off."""
+        """Send a frame, or let it wait; False if there is no room, and then the client is cut off."""
         if self._waiting is None:
             return self._client.write(frame)
         if self._waiting and self._bytes + len(frame.raw) > self._client.limit:
@@ -124,7 +120,8 @@ class Subscription:
     def take(self) -> bytes:
         """What waits. When that is nothing, frames go to the client directly from now on.
 
-        Raises ConnectionError once the client was cut off: nothing may follow a hole.
+        Raises:
+            ConnectionError: The client was cut off: it lacks a frame, so no other may follow.
         """
         if self._client.gone:
             raise ConnectionAbortedError
@@ -134,14 +131,14 @@ class Subscription:
 
 
 class Listeners:
-    """Subscriptions by key; the key None hears every record."""
+    """Subscriptions by key; those of the key None get every record."""
 
     def __init__(self) -> None:
         self._by_key: dict[bytes | None, set[Subscription]] = {}
 
     @contextmanager
     def joined(self, subscription: Subscription) -> Iterator[Subscription]:
-        """It is told of every record from now on, while inside."""
+        """Have it get every record of its key while the block runs."""
         self._by_key.setdefault(subscription.key, set()).add(subscription)
         try:
             yield subscription
@@ -149,17 +146,17 @@ class Listeners:
             self.discard(subscription)
 
     def discard(self, subscription: Subscription) -> None:
-        """It is told no more; idempotent."""
-        those = self._by_key.get(subscription.key, set())
-        those.discard(subscription)
-        if not those:
+        """Have it get no more records; idempotent."""
+        same_key = self._by_key.get(subscription.key, set())
+        same_key.discard(subscription)
+        if not same_key:
             self._by_key.pop(subscription.key, None)
 
     def of(self, key: bytes | None) -> tuple[Subscription, ...]:
-        """Those who hear a record with this key."""
+        """Those that get a record with this key."""
         everyone = self._by_key.get(None, ())
         return (*everyone, *self._by_key.get(key, ())) if key is not None else tuple(everyone)
 
     def everyone(self) -> list[Subscription]:
         """All of them."""
-        return [subscription for those in self._by_key.values() for subscription in those]
+        return [subscription for same_key in self._by_key.values() for subscription in same_key]

@@ -1,4 +1,4 @@
-"""The past of a feed, for a client that comes back: committed records between two positions.
+"""The past of a topic, for a client that comes back: committed records between two positions.
 
 A small pool of consumers serves all clients. Each slice is bounded, in the bytes that it returns and
 in time, so that a client with much to catch up on does not keep the others waiting, and a consumer
@@ -32,7 +32,7 @@ _POLL_MILLISECONDS = 20
 _FETCH_MILLISECONDS = 50
 
 
-class Expired(Exception):  # noqa: N818  # a state of the topic, not an error of ours
+class Expired(Exception):  # noqa: N818 - a state of the topic, not an error
     """Records between the two positions are no longer in Kafka."""
 
 
@@ -46,7 +46,7 @@ class Slice:
 
     @property
     def full(self) -> bool:
-        """Whether no more is to be read in it."""
+        """Whether it holds as much as a slice may."""
         return len(self.frames) >= _SLICE_FRAMES or self.size >= _SLICE_BYTES
 
 
@@ -59,7 +59,7 @@ class Replay:
         self._idle: defaultdict[Topic, list[AIOKafkaConsumer]] = defaultdict(list)
 
     async def close(self) -> None:
-        """Closes the idle consumers; those in use are closed by their users."""
+        """Close the idle consumers; those in use are closed by their users."""
         for idle in self._idle.values():
             while idle:
                 await idle.pop().stop()
@@ -67,7 +67,10 @@ class Replay:
     async def read(self, topic: Topic, start: EventId, until: EventId, key: bytes | None) -> Slice:
         """One slice from `start` towards `until`, of the records with this key (None: all).
 
-        Without Kafka the slice is empty, after a pause; the caller tries again. Raises Expired.
+        Without Kafka the slice is empty, after a pause; the caller tries again.
+
+        Raises:
+            Expired: Kafka no longer has some of the records.
         """
         part = Slice([], dict(start.offsets))
         try:
@@ -113,7 +116,7 @@ async def _read(
         consumer.resume(partition)
     finish = time.monotonic() + _SLICE_SECONDS
     while ahead and not part.full and time.monotonic() < finish:
-        await asyncio.sleep(0)  # what was fetched ahead comes without waiting, and live clients would
+        await asyncio.sleep(0)  # records fetched ahead come without a wait, and live clients would have to
         batches = await consumer.getmany(timeout_ms=_POLL_MILLISECONDS, max_records=_POLL_RECORDS)
         for partition, records in batches.items():
             _take(part, until.incarnation, [one for one in records if one.offset < ends[partition]], key)

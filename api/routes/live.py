@@ -1,6 +1,7 @@
 # ruff: noqa: RUF009 - the calls declare fields, as dataclasses.field does
 """Live streams: what is scored, as it is scored."""
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -8,8 +9,11 @@ from aiohttp import web
 from api.live.catch_up import CatchUp
 from api.live.connections import Connections
 from api.live.event_id import EventId, parse
-from api.live.feed import Feed
+from api.live.feed import LiveFeed
+from api.live.listeners import Client
+from api.live.replay import Replay
 from api.routes.rows import EXAMPLE_ROW
+from api.settings import Settings
 from api.web.params import UUID, Kind, header, path, query
 from api.web.problems import Unavailable
 from api.web.route import EVENT_STREAM, Route
@@ -45,8 +49,18 @@ class AnomalyStream:
 class LiveRoutes:
     """`/sse/…`. Without a scored topic there are no streams of all transactions."""
 
-    def __init__(self, connections: Connections, *, anomalies: Feed, scored: Feed | None) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        replay: Replay,
+        settings: Settings,
+        *,
+        anomalies: LiveFeed,
+        scored: LiveFeed | None,
+    ) -> None:
         self._connections = connections
+        self._replay = replay
+        self._settings = settings
         self._anomalies = anomalies
         self._scored = scored
 
@@ -83,14 +97,12 @@ class LiveRoutes:
         return await self._stream(request, self._anomalies, query)
 
     async def _stream(
-        self, request: web.Request, feed: Feed, query: UserStream | AnomalyStream
+        self, request: web.Request, feed: LiveFeed, query: UserStream | AnomalyStream
     ) -> web.StreamResponse:
         key = query.user_id.encode() if query.user_id else None
         asked = query.last_event_header or query.last_event_id
-        if self._connections.full:
-            return self._connections.turn_away()
-        with self._connections.place():
-            async with feed.listening():
-                return await self._connections.send(
-                    request, lambda client: CatchUp(feed, key, client).frames(asked)
-                )
+
+        def frames(client: Client) -> AsyncGenerator[bytes, None]:
+            return CatchUp(feed, self._replay, self._settings, key, client).frames(asked)
+
+        return await self._connections.send(request, frames)

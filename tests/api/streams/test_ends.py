@@ -12,10 +12,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.live.connections import Connections
 from api.live.listeners import Client as StreamClient
+from api.metrics import Metrics
 from api.settings import Settings
 from tests.support.events import listening
 from tests.support.rows import Worker, made
-from tests.support.serving import PATIENCE, Client, counted, serving, until
+from tests.support.serving import PATIENCE, Client, counted, serving, settings_from, until
 from tests.support.streams import ALICE, PATH
 
 
@@ -59,14 +60,7 @@ async def test_stopping_ends_streams_promptly_and_whole(settings: Settings) -> N
 
 
 async def test_who_comes_while_the_process_stops_is_told_to_come_back_and_not_to_give_up() -> None:
-    streams = Connections(
-        limit=1,
-        buffer_bytes=1000,
-        send_seconds=1,
-        retry_milliseconds=1000,
-        count_cut_off=lambda: None,
-        count_turned_away=lambda: None,
-    )
+    streams = Connections(settings_from({}, retry_milliseconds=1000), Metrics())
 
     async def stopped_meanwhile(_client: StreamClient) -> AsyncGenerator[bytes, None]:
         await streams.close()

@@ -33,7 +33,7 @@ async def publishing(settings: Settings) -> AsyncIterator[Worker]:
 async def test_a_partition_that_is_added_is_heard_from_its_beginning(
     settings: Settings, admin: AIOKafkaAdminClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.live.feed._METADATA_MILLISECONDS", 100)
+    monkeypatch.setattr("api.live.follower._METADATA_MILLISECONDS", 100)
     async with serving(settings) as client, listening(client, PATH) as stream:
         async with publishing(settings) as worker:
             await worker.publish(made(ALICE, 1))

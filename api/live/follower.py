@@ -1,0 +1,188 @@
+"""The one consumer of a topic, however many clients listen. It runs while somebody does."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from api.live.broker import Broker, Topic
+from api.live.event_id import EARLIEST, EventId, Missing, settle, text_of
+from api.settings import Settings
+from api.web.problems import Unavailable
+from infra.runtime.background import OnDemand, background
+from infra.runtime.coalesced import Coalesced
+
+_POLL_MILLISECONDS = 500
+_POLL_RECORDS = 500
+_METADATA_MILLISECONDS = 30_000
+"""An added partition is noticed after this time at the latest."""
+_NEW_PARTITION_SECONDS = 0.2
+"""Until all brokers know of a partition that was added."""
+
+Publish = Callable[[Iterable[ConsumerRecord]], Awaitable[None]]
+ReportGap = Callable[[EventId, Sequence[Missing]], None]
+
+
+class Follower:
+    """Follows one topic from its end, and keeps its place while Kafka is away.
+
+    `publish` gets the records of each fetch, and moves the follower on as it goes through them; `report_gap`
+    gets what Kafka no longer had when it came back.
+    """
+
+    def __init__(
+        self, topic: str, broker: Broker, settings: Settings, *, publish: Publish, report_gap: ReportGap
+    ) -> None:
+        self.name = topic
+        self._broker = broker
+        self._settings = settings
+        self._publish = publish
+        self._report_gap = report_gap
+        self._following = OnDemand(
+            f"feed of {topic}",
+            self._follow,
+            transient=(Unavailable, KafkaError, OSError),
+            linger_seconds=settings.linger_seconds,
+        )
+        self._live = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._ends = Coalesced(partial(broker.ends, topic))
+        self._bounds = Coalesced(self._ask_bounds)
+        self._known: Topic | None = None
+        self._offsets: dict[int, int] = {}
+
+    # --- For those who listen ------------------------------------------------------------------
+
+    @property
+    def clients(self) -> int:
+        """How many clients listen."""
+        return self._following.users
+
+    @property
+    def topic(self) -> Topic:
+        """What is followed.
+
+        Raises:
+            Unavailable: The follower has not started.
+        """
+        if self._known is None:
+            raise Unavailable("kafka", "Kafka does not answer.")
+        return self._known
+
+    @property
+    def event_id(self) -> EventId:
+        """Where the follower is."""
+        return EventId(self.topic.incarnation, dict(self._offsets))
+
+    @property
+    def event_id_text(self) -> str:
+        """The same as text, for the frame of each record: an EventId would cost a copy of the offsets."""
+        return text_of(self.topic.incarnation, self._offsets)
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Follow the topic while the block runs.
+
+        Raises:
+            Unavailable: Kafka does not answer.
+        """
+        with self._following.in_use():
+            await self._ends.answer()
+            try:
+                async with asyncio.timeout(self._settings.dependency_seconds):
+                    await self._live.wait()
+            except TimeoutError:
+                raise Unavailable("kafka", "Kafka does not answer.") from None
+            yield
+
+    async def moves(self) -> bool:
+        """Wait until the follower has moved; False when it has not for as long as a heartbeat."""
+        try:
+            async with asyncio.timeout(self._settings.heartbeat_seconds):
+                return await self._moved.wait()
+        except TimeoutError:
+            return False
+
+    async def settled(self, asked: EventId) -> tuple[EventId, list[Missing]]:
+        """Where reading can go on from `asked`, and what is missing before that."""
+        beginnings, ends = await self._bounds.answer()
+        if asked == EARLIEST:
+            return EventId(self.topic.incarnation, beginnings), []
+        # The follower may have read further since the ends were asked for.
+        ends = {partition: max(end, self._offsets.get(partition, 0)) for partition, end in ends.items()}
+        return settle(asked, self.topic.incarnation, beginnings, ends)
+
+    async def _ask_bounds(self) -> tuple[dict[int, int], dict[int, int]]:
+        """Where each partition begins and ends."""
+        return await self._broker.beginnings(self.name), await self._broker.ends(self.name)
+
+    # --- The consumer ------------------------------------------------------------------------
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Clients can listen while the block runs."""
+        return background(self._following.run(), name=f"feed of {self.name}")
+
+    async def _follow(self) -> None:
+        topic = await self._broker.topic(self.name)
+        consumer = self._broker.consumer(
+            wait_milliseconds=_POLL_MILLISECONDS, metadata_milliseconds=_METADATA_MILLISECONDS
+        )
+        await self._broker.start(consumer.start, consumer.stop)
+        try:
+            await self._find_place(topic)
+            consumer.assign(topic.partitions)
+            for partition in topic.partitions:
+                consumer.seek(partition, self._offsets[partition.partition])
+            self._live.set()
+            while self._following.wanted:
+                if _partitions(consumer, topic) != topic.partitions:
+                    await asyncio.sleep(_NEW_PARTITION_SECONDS)
+                    return
+                await self._read(consumer, topic)
+                self._following.succeeded()
+                await asyncio.sleep(0)  # a full prefetch buffer would never let others run
+            self._forget()
+        finally:
+            await consumer.stop()
+
+    async def _find_place(self, topic: Topic) -> None:
+        """Set where to read from: the end at first, else where it was, with a gap where that is gone."""
+        ends = await self._broker.ends(self.name)
+        if self._known is None:
+            self._known, self._offsets = topic, ends
+            return
+        beginnings = await self._broker.beginnings(self.name)
+        point, missing = settle(self.event_id, topic.incarnation, beginnings, ends)
+        self._known, self._offsets = topic, dict(point.offsets)
+        if missing:
+            self._report_gap(point, missing)
+
+    async def _read(self, consumer: AIOKafkaConsumer, topic: Topic) -> None:
+        batches = await consumer.getmany(timeout_ms=_POLL_MILLISECONDS, max_records=_POLL_RECORDS)
+        for records in batches.values():
+            await self._publish(self._moving_along(records))
+        for partition in topic.partitions:
+            # Past commit markers, which take up offsets and are never delivered.
+            self._offsets[partition.partition] = await consumer.position(partition)
+        self._moved.set()  # wakes those who wait now
+        self._moved.clear()
+
+    def _moving_along(self, records: Iterable[ConsumerRecord]) -> Iterator[ConsumerRecord]:
+        """The same records; the follower is after each when it is yielded."""
+        for record in records:
+            self._offsets[record.partition] = record.offset + 1
+            yield record
+
+    def _forget(self) -> None:
+        self._live.clear()
+        self._known = None
+        self._offsets = {}
+
+
+def _partitions(consumer: AIOKafkaConsumer, topic: Topic) -> tuple[TopicPartition, ...]:
+    """Those that the topic has by now."""
+    numbers = consumer.partitions_for_topic(topic.name)
+    return tuple(TopicPartition(topic.name, number) for number in sorted(numbers or ())) or topic.partitions
