@@ -1,4 +1,4 @@
-"""The documentation page: Swagger UI from the installed package, and nothing from elsewhere."""
+"""The documentation: Swagger UI from the installed package, and the OpenAPI document that it shows."""
 
 import json
 from collections.abc import Sequence
@@ -11,37 +11,11 @@ from swagger_ui_bundle import swagger_ui_path
 
 from api.web.openapi import document
 from api.web.params import NoParameters, file_named, path
-from api.web.problems import Problem
 from api.web.route import Route
+from api.web.static_files import StaticPage
 
-# The page's own parts are in one place here; everything else is the package's.
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>txnwatch API</title>
-<link rel="stylesheet" href="docs/swagger-ui.css">
-<link rel="icon" type="image/png" href="docs/favicon-32x32.png">
-</head>
-<body>
-<div id="swagger-ui"></div>
-<script src="docs/swagger-ui-bundle.js"></script>
-<script src="docs/start.js"></script>
-</body>
-</html>
-"""
-
-# This Swagger UI knows OpenAPI up to 3.0 and turns 3.1 away by its number alone. The document
-# uses nothing that 3.0 would show differently. Its validator badge would ask an outside service.
-_START = """"use strict";
-fetch("openapi.json").then((answer) => answer.json()).then((spec) => {
-  spec.openapi = "3.0.3";
-  SwaggerUIBundle({ spec, dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null });
-});
-"""
-
-_ASSETS = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-16x16.png", "favicon-32x32.png"})
+_STATIC = Path(__file__).parent / "static"
+_SWAGGER = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-16x16.png", "favicon-32x32.png")
 _POLICY = (
     "default-src 'none'; connect-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'"
@@ -59,6 +33,12 @@ class Docs:
     """The page, its files, and the document, which is set once all routes are known."""
 
     def __init__(self) -> None:
+        bundle = Path(str(swagger_ui_path))
+        self._files = StaticPage(
+            _STATIC / "docs.html",
+            (_STATIC / "start.js", *(bundle / name for name in _SWAGGER)),
+            policy=_POLICY,
+        )
         self._document = b""
 
     def describe(self, routes: Sequence[Route]) -> None:
@@ -71,20 +51,14 @@ class Docs:
         return web.Response(status=307, headers={"Location": "/docs"})
 
     @Route("/docs", "docs_page", media="text/html")
-    async def page(self, _request: web.Request, _: NoParameters) -> web.Response:
+    async def page(self, request: web.Request, _: NoParameters) -> web.StreamResponse:
         """This documentation."""
-        return web.Response(
-            text=_PAGE, content_type="text/html", headers={"Content-Security-Policy": _POLICY}
-        )
+        return await self._files.page(request)
 
     @Route("/docs/{file}", "docs_asset", parameters=DocsFile, media="*/*", finds=True)
-    async def asset(self, _request: web.Request, query: DocsFile) -> web.StreamResponse:
+    async def asset(self, request: web.Request, query: DocsFile) -> web.StreamResponse:
         """A file of this documentation."""
-        if query.file == "start.js":
-            return web.Response(text=_START, content_type="text/javascript")
-        if query.file not in _ASSETS:
-            raise Problem(404, "There is no such file.")
-        return web.FileResponse(Path(str(swagger_ui_path)) / query.file)
+        return await self._files.file(request, query.file)
 
     @Route("/openapi.json", "docs_openapi", body=dict[str, Any])
     async def openapi(self, _request: web.Request, _: NoParameters) -> web.Response:
