@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from functools import partial
 
 from aiohttp import web
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -24,7 +23,7 @@ from api.reading.cache import QueryCache
 from api.reading.cursors import Cursors, key_from
 from api.reading.database import Database
 from api.reading.export import Exports
-from api.reading.window_reader import WindowMirror, WindowReader, WorkerView
+from api.reading.window_reader import WindowReader
 from api.routes.dashboard import DashboardRoutes
 from api.routes.live import LiveRoutes
 from api.routes.rows import RowRoutes
@@ -47,26 +46,17 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     metrics, docs = Metrics(), Docs()
     key = key_from(settings.cursor_key.get_secret_value(), settings.datadir)
     cursors = Cursors(key)
-    database = _database(settings)
-    redis = _redis(settings)
-    mirror = WindowMirror(redis, seconds=settings.dependency_seconds)
-    windows = WindowReader(mirror, WorkerView(settings.worker_url, seconds=settings.dependency_seconds))
-    cache = QueryCache(
-        redis,
-        seconds=settings.query_cache_seconds,
-        closed_seconds=settings.query_cache_closed_seconds,
-        scope=settings.app_id,
-        key=key,
-        count=metrics.count_cached,
-    )
-    exports = Exports(
-        at_once=settings.exports, seconds=settings.export_seconds, send_seconds=settings.send_seconds
-    )
+    database, redis = Database(settings), _redis(settings)
+    windows = WindowReader(redis, settings)
+    cache = QueryCache(redis, settings, key=key, count=metrics.count_cached)
     broker = Broker(settings.kafka, seconds=settings.dependency_seconds)
     replay = Replay(broker, readers=settings.history_readers)
-    feed = partial(_feed, settings, broker, metrics)
-    anomalies = feed(topic=settings.anomalies_topic, pages="/anomalies")
-    scored = feed(topic=settings.scored_topic, pages="/transactions") if settings.scored_topic else None
+    topics = {settings.anomalies_topic: "/anomalies", settings.scored_topic: "/transactions"}
+    feeds = {
+        topic: LiveFeed(topic, broker, settings, metrics, pages=pages)
+        for topic, pages in topics.items()
+        if topic
+    }
     connections = Connections(settings, metrics)
 
     group = Group(broker, settings.app_id, settings.transactions_topic, seconds=settings.dependency_seconds)
@@ -75,13 +65,19 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     async def kafka_answers() -> None:
         await broker.ends(settings.anomalies_topic)
 
-    checks = {"postgres": database.check, "kafka": kafka_answers, "redis": mirror.check}
+    checks = {"postgres": database.check, "kafka": kafka_answers, "redis": windows.check}
     routes = routes_of(
         docs,
         ServiceRoutes(metrics, checks, seconds=settings.dependency_seconds),
         UserRoutes(database, windows, cursors),
-        RowRoutes(database, cache, cursors, exports, now=now),
-        LiveRoutes(connections, replay, settings, anomalies=anomalies, scored=scored),
+        RowRoutes(database, cache, cursors, Exports(settings), now=now),
+        LiveRoutes(
+            connections,
+            replay,
+            settings,
+            anomalies=feeds[settings.anomalies_topic],
+            scored=feeds.get(settings.scored_topic),
+        ),
         DashboardRoutes(
             Page(),
             pulse,
@@ -103,7 +99,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
             stack.push_async_callback(replay.close)
             stack.push_async_callback(group.close)
             await stack.enter_async_context(pulse.running())
-            for feed in filter(None, (anomalies, scored)):
+            for feed in feeds.values():
                 await stack.enter_async_context(feed.follower.running())
             yield
 
@@ -117,15 +113,6 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     app.cleanup_ctx.append(lifetime)
     app.on_shutdown.append(end_streams)
     return app
-
-
-def _database(settings: Settings) -> Database:
-    return Database(
-        settings.postgres.get_secret_value(),
-        connections=settings.database_connections,
-        connect_seconds=settings.dependency_seconds,
-        query_seconds=settings.query_seconds,
-    )
 
 
 def _pulse(settings: Settings, broker: Broker, group: Group) -> Pulse:
@@ -170,9 +157,3 @@ def _redis(settings: Settings) -> Redis:
         retry=Retry(NoBackoff(), 1),  # a connection that Redis closed in the meantime
     )
     return Redis.from_pool(pool)
-
-
-def _feed(settings: Settings, broker: Broker, metrics: Metrics, *, topic: str, pages: str) -> LiveFeed:
-    feed = LiveFeed(topic, broker, settings, pages=pages, count_sent=metrics.event_counter(topic))
-    metrics.watch_clients(topic, lambda: feed.follower.clients)
-    return feed

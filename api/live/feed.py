@@ -5,7 +5,7 @@ records come is in follower.py, how a client comes to the feed in catch_up.py.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
@@ -17,10 +17,11 @@ from api.live.event_id import EventId, Missing
 from api.live.follower import Follower
 from api.live.frames import event, named_event
 from api.live.listeners import Client, Frame, Listeners, Subscription
+from api.metrics import Metrics
 from api.settings import Settings
 
 _FRAMES_AT_ONCE = 2000
-"""After so many writes, other tasks run: 15,000 clients of one frame take a fraction of a second."""
+"""After so many writes, other tasks run."""
 _AHEAD = timedelta(days=1)
 """How far ahead of now transactions are dated at most: the worker refuses later ones by default."""
 
@@ -28,16 +29,17 @@ _AHEAD = timedelta(days=1)
 class LiveFeed:
     """Sends every record of one topic to the clients that listen to its key, or to all keys.
 
-    `pages` is the route that has the topic's rows; `count_sent` gets the number of clients of each frame.
+    `pages` is the route that has the topic's rows.
     """
 
     def __init__(
-        self, topic: str, broker: Broker, settings: Settings, *, pages: str, count_sent: Callable[[int], None]
+        self, topic: str, broker: Broker, settings: Settings, metrics: Metrics, *, pages: str
     ) -> None:
         self.follower = Follower(topic, broker, settings, publish=self._publish, report_gap=self._report_gap)
         self._pages = pages
         self._most_unsent = settings.buffer_bytes // 4
-        self._count_sent = count_sent
+        self._count_sent = metrics.event_counter(topic)
+        metrics.watch_clients(topic, lambda: self.follower.clients)
         self._listeners = Listeners()
 
     def joined(self, key: bytes | None, client: Client) -> AbstractContextManager[Subscription]:

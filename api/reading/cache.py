@@ -1,7 +1,7 @@
 """The short-lived query cache in Redis: `query:{hash of all filters}`.
 
-It is a shortcut only. When Redis is away or slow, answers are computed as if there were no
-cache, and for a while nothing is asked of it, so that no request waits for it again.
+While Redis is away or slow, answers are computed as if there were no cache. After an error the cache is left
+alone for a few seconds: otherwise every request would wait for it.
 """
 
 import asyncio
@@ -16,36 +16,32 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from api.settings import Settings
+
 log = logging.getLogger(__name__)
 
 Outcome = Literal["hit", "miss", "down"]
 _ANSWER_SECONDS = 0.25
 _REST_SECONDS = 5.0
 _MOST_BYTES = 1 << 20
-"""Several times a page of 1,000 usual rows. What is larger would take Redis's memory, and time on the way."""
+"""Several pages of 1,000 rows of usual length. Larger answers are not kept, to spare Redis's memory."""
 
 
 class QueryCache:
     """Keeps answers for a few seconds under a hash of everything that they depend on; 0: not at all.
 
-    The hash is keyed by the cursor key, for an answer holds a cursor: processes with another
-    key never see it, nor does another installation (`scope`) on the same Redis.
+    The hash is keyed by the cursor key, since an answer holds a cursor: processes with another key never see
+    it, nor does another installation (`app_id`) on the same Redis.
     """
 
     def __init__(
-        self,
-        redis: "Redis",
-        *,
-        seconds: float,
-        closed_seconds: float,
-        scope: str,
-        key: bytes,
-        count: Callable[[Outcome], None],
+        self, redis: "Redis", settings: Settings, *, key: bytes, count: Callable[[Outcome], None]
     ) -> None:
+        seconds, closed_seconds = settings.query_cache_seconds, settings.query_cache_closed_seconds
         self._redis = redis
         self._milliseconds = int(seconds * 1000)
         self._closed_milliseconds = int(max(seconds, closed_seconds) * 1000)
-        self._scope = scope
+        self._scope = settings.app_id
         self._key = key
         self._count = count
         self._rests_until = 0.0

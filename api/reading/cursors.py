@@ -2,8 +2,8 @@
 
 A cursor is `base64url(position || tag)`, where the tag is an HMAC-SHA-256, cut to 18 bytes, over
 the position and what the cursor is bound to: the user alone. So it stays good when dates or
-amounts change between two pages, and no other user's page takes it. Both parts are whole
-multiples of three bytes together, which leaves no bit of the text that could change unseen.
+amounts change between two pages, and no other user's page takes it. Together the two parts are a multiple of
+three bytes long: base64 then has no spare bits, and a change of any bit of the text is noticed.
 
 The key is TXNWATCH_CURSOR_KEY. Without it, a random one is made once and kept in the data
 folder, readable by its owner only: cursors then outlive a restart and hold between the API
@@ -41,7 +41,7 @@ class RowKey:
 
 
 class Cursors:
-    """Writes and reads cursors with one key."""
+    """Cursors written and read with one key."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -53,7 +53,11 @@ class Cursors:
         return self._seal(_rows_of(user_id), packed)
 
     def to_row(self, user_id: str | None, cursor: str) -> RowKey:
-        """The row that this cursor stands after; ValueError if it is not one of ours for this user."""
+        """The row that this cursor stands after.
+
+        Raises:
+            ValueError: It is not a cursor of ours for this user.
+        """
         packed = self._open(_rows_of(user_id), cursor, 24)
         micros = int.from_bytes(packed[:8], "big", signed=True)
         return RowKey(_EPOCH + micros * _MICROSECOND, str(uuid.UUID(bytes=packed[8:])))
@@ -64,7 +68,11 @@ class Cursors:
         return self._seal(b"users", uuid.UUID(user_id).bytes + b"\0\0")
 
     def to_user(self, cursor: str) -> str:
-        """The user that this cursor stands after; ValueError if it is not one of ours."""
+        """The user that this cursor stands after.
+
+        Raises:
+            ValueError: It is not a cursor of ours.
+        """
         return str(uuid.UUID(bytes=self._open(b"users", cursor, 18)[:16]))
 
     def _seal(self, bound_to: bytes, packed: bytes) -> str:
@@ -111,7 +119,7 @@ def _kept_key(file: Path) -> bytes:
 
 
 def _create_whole(file: Path, content: bytes) -> None:
-    """Creates the file with all of its content, or leaves the one that another process just created."""
+    """Create the file with all of its content, or leave the one that another process just created."""
     handle, name = tempfile.mkstemp(dir=file.parent)  # mode 0600
     with os.fdopen(handle, "wb") as temporary:
         temporary.write(content)

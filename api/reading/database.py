@@ -1,4 +1,4 @@
-"""What the API reads in Postgres: bounded in time and in bytes, over a few connections."""
+"""Reads of Postgres: bounded in time and in bytes, over a few connections."""
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -11,6 +11,7 @@ import asyncpg
 
 from api.reading.cursors import RowKey
 from api.reading.statements import Filters, Shape, chunk_statement, page_statement, users_statement
+from api.settings import Settings
 from api.web.problems import Unavailable
 
 _MIGRATED = "SELECT to_regclass('transactions') IS NOT NULL AND to_regclass('users') IS NOT NULL"
@@ -32,7 +33,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class TooLong(Unavailable):
-    """The statement was given up at the time that one may take."""
+    """The statement was cancelled at the time that one may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ async def _exact_times(connection: asyncpg.Connection) -> None:
 def _next_rows(chunk: Chunk, rows: int, seconds: float) -> int:
     """How many rows the next chunk looks at: as many as should fit, and fewer if they come slowly.
 
-    What does not fit is put together in vain, and each statement has a cost.
+    Rows beyond what fits are formatted for nothing, and each further statement costs a round trip.
     """
     if seconds > _LONG_SECONDS:
         return max(rows // 4, 1)
@@ -76,46 +77,44 @@ def _next_rows(chunk: Chunk, rows: int, seconds: float) -> int:
     return min(fit, 2 * rows, _MOST_ROWS)
 
 
-async def _as_it_is(_: asyncpg.Connection) -> None:
-    """Nothing here changes a session, so putting it back would be a round trip a request for nothing."""
+async def _no_reset(_: asyncpg.Connection) -> None:
+    """Nothing here changes a session: resetting it would cost each request a second round trip."""
 
 
 class Database:
     """Bounded reads of Postgres; connects when asked, and again after it was away.
 
-    Every method raises Unavailable when Postgres is down, too slow or not migrated.
+    Every method raises Unavailable while Postgres is down, too slow or not migrated.
     """
 
-    def __init__(self, url: str, *, connections: int, connect_seconds: float, query_seconds: float) -> None:
-        self._url = url
-        self._connections = connections
-        self._connect_seconds = connect_seconds
-        self._query_seconds = query_seconds
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
     async def __aenter__(self) -> Self:
         # With no connection to open at first, the pool can be made while Postgres is away.
-        milliseconds = str(int(self._query_seconds * 1000))
+        settings = self._settings
+        milliseconds = str(int(settings.query_seconds * 1000))
         self._pool = await asyncpg.create_pool(
-            self._url,
+            settings.postgres.get_secret_value(),
             min_size=0,
-            max_size=self._connections,
-            timeout=self._connect_seconds,
-            # The server gives a statement up by itself; this is for one that no longer answers.
-            command_timeout=self._query_seconds + self._connect_seconds,
+            max_size=settings.database_connections,
+            timeout=settings.dependency_seconds,
+            # The server cancels a statement by itself; this ends one that it no longer answers.
+            command_timeout=settings.query_seconds + settings.dependency_seconds,
             init=_exact_times,
-            reset=_as_it_is,
+            reset=_no_reset,
             server_settings={
                 "application_name": "txnwatch-api",
                 "default_transaction_read_only": "on",
                 "jit": "off",
                 "statement_timeout": milliseconds,
-                "timezone": "UTC",  # what times are written in
+                "timezone": "UTC",  # the zone that times are written in
             },
         )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._pool.terminate()  # what still runs is only a read
+        self._pool.terminate()  # statements that still run are only reads
 
     async def page(self, filters: Filters, after: RowKey | None, limit: int) -> RowsPage:
         """At most `limit` rows after the position, newest first, ties by id."""
@@ -127,9 +126,9 @@ class Database:
     ) -> AsyncGenerator[bytes, None]:
         """The lines of all rows after the position, or of `limit`, as paging through them would show.
 
-        In chunks of a MiB and a row at the most, some of them empty. Each is a statement of its own:
-        between two there is neither a transaction nor a connection. A row that is there all the while
-        comes once, one that is inserted meanwhile once or not at all.
+        In chunks of a MiB and a row at most, some of them empty. Each is a statement of its own: between two
+        there is neither a transaction nor a connection. A row that is there all the time comes once, one that
+        is inserted during the export once or not at all.
         """
         rows, start = _FIRST_ROWS, after
         while limit is None or limit > 0:
@@ -165,7 +164,7 @@ class Database:
         return await self._column(*users_statement(limit, first=first, last=last))
 
     async def check(self) -> None:
-        """Returns when Postgres answers and holds our tables."""
+        """Return when Postgres answers and holds our tables."""
         [[migrated]] = await self._fetch(_MIGRATED, [])
         if not migrated:
             raise Unavailable("postgres", "Postgres has no tables of ours: run `txnwatch migrate`.")
@@ -181,7 +180,7 @@ class Database:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
         try:
-            async with self._pool.acquire(timeout=self._connect_seconds) as connection:
+            async with self._pool.acquire(timeout=self._settings.dependency_seconds) as connection:
                 yield connection
         except asyncpg.UndefinedTableError as error:
             raise Unavailable(

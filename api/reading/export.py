@@ -13,12 +13,13 @@ from aiohttp import web
 from aiohttp.hdrs import METH_HEAD
 
 from api.reading.statements import Shape
+from api.settings import Settings
 from api.web.problems import Unavailable
 
 log = logging.getLogger(__name__)
 
 _PIECE_BYTES = 1 << 16
-"""What a client has to read within the time for sending."""
+"""A client has to read so much within `send_seconds`."""
 
 Lines = Callable[[Shape], AsyncGenerator[bytes, None]]
 
@@ -39,17 +40,16 @@ FORMS = {
 
 
 class Exports:
-    """At most `at_once` at a time, each with a bound in time."""
+    """A bounded number at a time, each with a bound in time."""
 
-    def __init__(self, *, at_once: int, seconds: float, send_seconds: float) -> None:
-        self._free = asyncio.Semaphore(at_once)
-        self._seconds = seconds
-        self._send_seconds = send_seconds
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._free = asyncio.Semaphore(settings.exports)
 
     async def send(self, request: web.Request, form: Form, name: str, lines: Lines) -> web.StreamResponse:
-        """Sends them all. What fails before the first line is the request's error.
+        """Send all lines. An error before the first one is the request's.
 
-        What fails later cuts the answer short, so that no client takes a part for the whole.
+        A later one cuts the answer short, so that no client takes a part for the whole.
         """
         if self._free.locked():
             raise Unavailable("api", "Enough exports are running; come back when one has ended.")
@@ -61,7 +61,7 @@ class Exports:
             first = await anext(chunks, b"")
             await response.prepare(request)
             try:
-                async with asyncio.timeout(self._seconds):
+                async with asyncio.timeout(self._settings.export_seconds):
                     await self._write(response, form.heading + first)
                     async for chunk in chunks:
                         await self._write(response, chunk)
@@ -72,7 +72,7 @@ class Exports:
 
     async def _write(self, response: web.StreamResponse, text: bytes) -> None:
         for start in range(0, max(len(text), 1), _PIECE_BYTES):  # empty text sends the headers
-            async with asyncio.timeout(self._send_seconds):
+            async with asyncio.timeout(self._settings.send_seconds):
                 await response.write(text[start : start + _PIECE_BYTES])
 
     @staticmethod
@@ -83,7 +83,7 @@ class Exports:
 
 
 async def _ahead(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """The same, each asked for while the one before is sent; closes what they come from."""
+    """The same chunks, each asked for while the one before is sent; closes their generator."""
 
     async def one() -> bytes | None:
         return await anext(chunks, None)
@@ -109,7 +109,7 @@ def _headers(form: Form, name: str) -> dict[str, str]:
 
 
 def preferred(accept: str, offered: Sequence[str]) -> str:
-    """The offered media type that this Accept header weighs most; the first of them where none is wanted.
+    """The offered media type that this Accept header weighs most (RFC 9110, 12.5.1), by default the first.
 
     >>> preferred("text/html, text/csv;q=0.9, */*;q=0.1", ["application/json", "text/csv"])
     'text/csv'
@@ -119,7 +119,7 @@ def preferred(accept: str, offered: Sequence[str]) -> str:
 
 
 def _weight(ranges: dict[str, float], media: str) -> float:
-    """What the most specific range says of it."""
+    """The weight that the most specific range gives it."""
     broader = (media, f"{media.partition('/')[0]}/*", "*/*")
     return next((ranges[one] for one in broader if one in ranges), 0.0)
 

@@ -1,8 +1,8 @@
 """The SQL of rows and users. Values are bound parameters; no statement holds a caller's text.
 
-Pages are keyset pages: they start at a position, not at a row number, so a row inserted
-meanwhile makes no other row appear twice or go missing. Exports are read in the same way, in
-chunks that are bounded in bytes and in the rows that are looked at.
+Pages are keyset pages: they start after a row, not at a row number, so a row that is inserted between two
+pages makes no other row appear twice or go missing. Exports are read in the same way, in chunks that are
+bounded in bytes and in the rows that are looked at.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +18,8 @@ _TIME = """CASE WHEN t.txn_date::timestamptz(0) = t.txn_date
     THEN to_char(t.txn_date, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
     ELSE to_char(t.txn_date, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END"""
 
-# Postgres writes the rows' JSON: a page is one text for us, which costs this process a quarter of
-# what 100 records of seven columns do (docs/decisions.md).
+# Postgres writes the rows' JSON: a page arrives as one text, which costs this process a quarter of the time
+# of 100 records of seven columns (docs/decisions.md).
 _JSON = f"""'{{"id":"' || t.id || '","user_id":"' || t.user_id || '","amount":"' || t.amount
     || '","currency":' || to_json(t.currency) || ',"txn_date":"' || {_TIME}
     || '","status":' || to_json(t.status) || ',"meta_data":' || t.meta_data || '}}'"""
@@ -40,11 +40,11 @@ WHERE {where}
 ORDER BY t.txn_date DESC, t.id
 LIMIT {limit}"""
 
-# The rows come in order, so the last one's date is the least of them.
+# The rows come in order, newest first, so the last one's date is the earliest.
 _PAGE = f"string_agg({_JSON}, ','), count(*), min(t.txn_date), (array_agg(t.id::text))[count(*)]"
 
-# Rows that are not wanted have no line: they are looked at, and the position moves past them.
-# What has come before a row decides whether it is taken, so at least one is.
+# A row that the filters exclude has no line: it is looked at, and the next chunk starts after it. Whether a
+# row is taken depends on the bytes before it, so at least one is.
 _CHUNK = """
 SELECT convert_to(string_agg(line, ''), 'UTF8'), count(line), count(*), min(txn_date),
        (array_agg(id))[count(*)]::text
@@ -100,7 +100,7 @@ Bind = Callable[[Any], str]
 def page_statement(filters: Filters, after: RowKey | None, limit: int) -> tuple[str, list[Any]]:
     """The statement of one page, which is one record, and the values to bind."""
     rows, values = rows_statement("t.*", filters, after, limit)
-    return f"SELECT {_PAGE} FROM ({rows}) AS t", values  # noqa: S608  # all of it is this module's
+    return f"SELECT {_PAGE} FROM ({rows}) AS t", values  # noqa: S608 - all of it is this module's
 
 
 def rows_statement(columns: str, filters: Filters, after: RowKey | None, limit: int) -> tuple[str, list[Any]]:
@@ -115,8 +115,8 @@ def chunk_statement(
 ) -> tuple[str, list[Any]]:
     """The statement of the next lines of an export, which is one record, and the values to bind.
 
-    Ends with the row that brings the lines to so many bytes or to `limit`, or once it has looked at
-    `rows` rows, wanted or not: an index serves the range alone, and nothing says how rare the others are.
+    Ends with the row that brings the lines to `most_bytes` or to `limit`, or after `rows` rows, with or
+    without a line: an index serves the range alone, and the rows that pass the other filters may be rare.
     """
     arguments = _Arguments()
     bind = arguments.bind
@@ -144,13 +144,13 @@ def _range(filters: Filters, after: RowKey | None, bind: Bind) -> Iterator[str]:
         yield f"t.txn_date <= {bind(filters.to_date)}"
     if after is not None:
         when, last = bind(after.txn_date), bind(after.id)
-        # The order's directions differ, which no row comparison says. The first condition is implied
-        # by the second, and is what an index scan can start at.
+        # The order is descending in one column and ascending in the other, which no row comparison expresses.
+        # The first condition follows from the second; it is there because an index scan can start at it.
         yield f"t.txn_date <= {when} AND (t.txn_date < {when} OR t.id > {last})"
 
 
 def _others(filters: Filters, bind: Bind) -> Iterator[str]:
-    """The conditions on what else a row holds."""
+    """The conditions on the other columns."""
     if filters.min_amount is not None:
         yield f"t.amount >= {bind(filters.min_amount)}"
     if filters.max_amount is not None:

@@ -1,6 +1,8 @@
 """A user's current window: from the worker's mirror of it in Redis, else from the worker itself."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 import msgspec
@@ -8,6 +10,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from api.settings import Settings
 from api.web.problems import Unavailable
 
 
@@ -27,22 +30,43 @@ class Stats(msgspec.Struct, frozen=True):
     updated_at: str
 
 
-class WindowMirror:
-    """Reads `user:{id}:window` and `user:{id}:txn_amounts` as one moment shows them."""
+class WindowReader:
+    """Reads windows from the worker's mirror in Redis, and while Redis is away from a worker's web view."""
 
-    def __init__(self, redis: "Redis", *, seconds: float) -> None:
+    def __init__(self, redis: "Redis", settings: Settings) -> None:
         self._redis = redis
-        self._seconds = seconds
+        self._seconds = settings.dependency_seconds
+        self._worker_url = settings.worker_url.rstrip("/")
 
     async def of(self, user_id: str) -> Stats | None:
-        """The user's window, None if there is none; raises Unavailable."""
+        """The user's window, None if there is none.
+
+        Raises:
+            Unavailable: Neither Redis nor a worker answers.
+        """
         try:
-            async with asyncio.timeout(self._seconds), self._redis.pipeline(transaction=True) as both:
-                both.hgetall(f"user:{user_id}:window")
-                both.lrange(f"user:{user_id}:txn_amounts", 0, -1)
-                window, amounts = await both.execute()
-        except (RedisError, OSError) as error:
-            raise Unavailable("redis", "Redis does not answer.") from error
+            return await self._mirrored(user_id)
+        except Unavailable as away:
+            try:
+                return await self._from_worker(user_id)
+            except (ClientError, OSError, TypeError, msgspec.MsgspecError):
+                raise away from None
+
+    async def check(self) -> None:
+        """Return when Redis answers.
+
+        Raises:
+            Unavailable: It does not.
+        """
+        async with self._asking():
+            await self._redis.ping()
+
+    async def _mirrored(self, user_id: str) -> Stats | None:
+        """`user:{id}:window` and `user:{id}:txn_amounts` at one moment."""
+        async with self._asking(), self._redis.pipeline(transaction=True) as both:
+            both.hgetall(f"user:{user_id}:window")
+            both.lrange(f"user:{user_id}:txn_amounts", 0, -1)
+            window, amounts = await both.execute()
         if not window:
             return None
         named = {name.decode(): value.decode() for name, value in window.items()}
@@ -54,51 +78,22 @@ class WindowMirror:
                 "redis", "The mirror in Redis cannot be read: run `txnwatch mirror rebuild`."
             ) from error
 
-    async def check(self) -> None:
-        """Returns when Redis answers."""
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._seconds):
-                await self._redis.ping()
+                yield
         except (RedisError, OSError) as error:
             raise Unavailable("redis", "Redis does not answer.") from error
 
-
-class WorkerView:
-    """Reads a window from the web view of any worker; it asks the one that has the user."""
-
-    def __init__(self, url: str, *, seconds: float) -> None:
-        self._url = url.rstrip("/")
-        self._timeout = ClientTimeout(total=seconds)
-
-    async def of(self, user_id: str) -> Stats | None:
-        """The user's window, None if there is none; raises Unavailable."""
-        try:
-            async with (
-                ClientSession(timeout=self._timeout, trust_env=False) as session,
-                session.get(f"{self._url}/table/windows/{user_id}/") as response,
-            ):
-                if response.status == HTTPStatus.NOT_FOUND:
-                    return None
-                response.raise_for_status()
-                shown = msgspec.json.decode(await response.read())
-                return msgspec.convert({**shown, "user_id": user_id}, Stats)
-        except (ClientError, OSError, TypeError, msgspec.MsgspecError) as error:
-            raise Unavailable("worker", "Neither Redis nor a worker answers.") from error
-
-
-class WindowReader:
-    """The mirror, and the worker's view while Redis is away."""
-
-    def __init__(self, mirror: WindowMirror, worker: WorkerView) -> None:
-        self._mirror = mirror
-        self._worker = worker
-
-    async def of(self, user_id: str) -> Stats | None:
-        """The user's window, None if there is none; raises Unavailable."""
-        try:
-            return await self._mirror.of(user_id)
-        except Unavailable as away:
-            try:
-                return await self._worker.of(user_id)
-            except Unavailable:
-                raise away from None
+    async def _from_worker(self, user_id: str) -> Stats | None:
+        """The answer of any worker: it asks the one that has the user."""
+        async with (
+            ClientSession(timeout=ClientTimeout(total=self._seconds), trust_env=False) as session,
+            session.get(f"{self._worker_url}/table/windows/{user_id}/") as response,
+        ):
+            if response.status == HTTPStatus.NOT_FOUND:
+                return None
+            response.raise_for_status()
+            shown = msgspec.json.decode(await response.read())
+            return msgspec.convert({**shown, "user_id": user_id}, Stats)

@@ -1,4 +1,4 @@
-"""What holds for every route: problems, CORS, counting, one log line per failure."""
+"""What every route has: errors as problems, CORS, counting, one log line a failure."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ _LOGGED_TEXT = 500
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answers every error as a problem; what nobody foresaw is logged whole and told in one sentence."""
+    """Answer every error as a problem; log an unexpected one with its traceback, which no caller sees."""
     try:
         return await handler(request)
     except Problem as problem:
@@ -33,7 +33,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return translated.response()
     except Exception as error:
         if isinstance(error, ConnectionResetError) and request.transport is None:
-            return web.Response()  # the client has left: there is nobody to tell
+            return web.Response()  # the client has left
         log.exception("%s %s failed", request.method, request.raw_path[:_LOGGED_PATH])
         return Problem(500, "Something went wrong here; it has been logged.").response()
 
@@ -47,15 +47,15 @@ def _from_http(raised: web.HTTPException) -> Problem:
 
 
 def _log(request: web.Request, problem: Problem) -> None:
-    level = logging.WARNING if problem.status >= 500 else logging.INFO  # noqa: PLR2004
+    level = logging.WARNING if problem.status >= 500 else logging.INFO  # noqa: PLR2004 - servers' errors
     reasons = "; ".join(f"{error.parameter} {error.detail}" for error in problem.errors)
     path = request.raw_path[:_LOGGED_PATH]
-    said = _in_one_line(reasons or problem.detail)
-    log.log(level, "%s %s: %d %s", request.method, path, problem.status, said)
+    line = _in_one_line(reasons or problem.detail)
+    log.log(level, "%s %s: %d %s", request.method, path, problem.status, line)
 
 
 def _in_one_line(text: str) -> str:
-    """Without what could start a line of its own, or do worse to a terminal: names are the caller's."""
+    """Escape line ends and terminal codes: names of parameters are the caller's."""
     shown = (
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in text[:_LOGGED_TEXT]
     )
@@ -63,7 +63,7 @@ def _in_one_line(text: str) -> str:
 
 
 def counting(metrics: Metrics) -> Any:
-    """Counts every answer by route (its pattern, so that callers cannot make up series) and status."""
+    """Count every answer by status and by route: its pattern, as each path would be a series of its own."""
 
     @web.middleware
     async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -81,13 +81,13 @@ def counting(metrics: Metrics) -> Any:
 
 
 class Cors:
-    """Lets pages of these origins read the answers, errors and streams among them."""
+    """Lets web pages of these origins read the answers, errors and streams among them."""
 
     def __init__(self, origins: frozenset[str]) -> None:
         self._origins = origins
 
     def headers(self, origin: str | None) -> Mapping[str, str]:
-        """What an answer to a page of this origin carries."""
+        """The headers of an answer to a page of this origin."""
         if "*" in self._origins:
             return {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
         if origin in self._origins and origin is not None:
@@ -95,7 +95,7 @@ class Cors:
         return {hdrs.VARY: "Origin"} if self._origins else {}
 
     async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Adds them to any answer that is about to be sent."""
+        """Add them to an answer that is about to be sent."""
         for name, value in self.headers(request.headers.get(hdrs.ORIGIN)).items():
             given = response.headers.get(name)
             response.headers[name] = f"{given}, {value}" if given and name == hdrs.VARY else value
@@ -103,7 +103,7 @@ class Cors:
 
     @web.middleware
     async def preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answers OPTIONS for every path that there is."""
+        """Answer OPTIONS for every path that there is."""
         if request.method != hdrs.METH_OPTIONS:
             return await handler(request)
         refused = request.match_info.http_exception

@@ -1,8 +1,8 @@
 """Parameters, declared once: the same declaration parses them and describes them in OpenAPI.
 
-A route's parameters are a keyword-only dataclass whose fields are made by `query`, `path` or
-`header`. `read` fills one from a request, or raises `BadParameters` that names everything
-wrong at once: what does not parse, what is missing, what is given twice, what is not known.
+A route's parameters are a keyword-only dataclass whose fields are made by `query`, `path` or `header`. `read`
+fills one from a request, or names everything wrong at once: what does not parse, is missing, given twice or
+unknown.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
-from uuid import UUID as UUIDValue  # noqa: N811  # UUID is the kind of parameter here
+from uuid import UUID as UUIDValue  # noqa: N811 - UUID is the kind of parameter here
 
 from aiohttp import web
 
@@ -21,7 +21,7 @@ from schemas.money import parse_amount
 T = TypeVar("T")
 Place = Literal["query", "path", "header"]
 Check = Callable[[Mapping[str, Any]], Iterable[ParameterError]]
-"""Looks at the values that parsed, by field name, and yields what does not fit together."""
+"""Gets the values that parsed, by field name, and yields what does not fit together."""
 
 _SHOWN_NAME = 100
 

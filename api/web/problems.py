@@ -27,7 +27,7 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
     errors: Sequence[ParameterError] = ()
 
 
-class Problem(Exception):  # noqa: N818  # what RFC 9457 calls it
+class Problem(Exception):  # noqa: N818 - as RFC 9457 calls it
     """Ends a request with an error of this status; `detail` is shown to the caller."""
 
     def __init__(

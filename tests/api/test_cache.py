@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from api.reading.cache import QueryCache
 from api.settings import Settings
 from tests.support.rows import FLAG, START, made, store, user
-from tests.support.serving import counted, serving
+from tests.support.serving import counted, serving, settings_from
 
 ALICE, BOB = user(1), user(2)
 
@@ -24,9 +24,7 @@ async def redis(redis_url: str) -> AsyncIterator["Redis"]:
 def cache_of(redis: "Redis", counts: Counter[str], *, scope: str = "a", key: bytes = b"k") -> QueryCache:
     return QueryCache(
         redis,
-        seconds=60,
-        closed_seconds=600,
-        scope=scope,
+        settings_from({}, app_id=scope, query_cache_seconds=60, query_cache_closed_seconds=600),
         key=key,
         count=lambda outcome: counts.update([outcome]),
     )

@@ -23,7 +23,7 @@ from api.settings import Settings
 from tests.support.api_process import listening
 from tests.support.postgres import locked
 from tests.support.rows import FLAG, made, store, user
-from tests.support.serving import PATIENCE, Client, serving
+from tests.support.serving import PATIENCE, Client, serving, settings_from
 
 ALICE, BOB = user(1), user(2)
 JSON, LINES, CSV = "application/json", "application/x-ndjson", "text/csv"
@@ -259,7 +259,7 @@ async def test_rows_inserted_meanwhile_neither_repeat_nor_hide_others(
 
 async def test_a_stretch_of_long_rows_is_no_larger_than_another(database: str) -> None:
     await fill(database, 100, note=60_000)
-    async with Database(database, connections=1, connect_seconds=3, query_seconds=10) as reads:
+    async with Database(settings_from({"POSTGRES_URL": database}, database_connections=1)) as reads:
         chunks = [text async for text in reads.export("ndjson", Filters(user_id=ALICE), None, None)]
     assert max(len(text) for text in chunks) < (1 << 20) + 61_000
     assert len(of_lines(b"".join(chunks).decode())) == 100

@@ -17,7 +17,7 @@ from api.reading.statements import Filters, chunk_statement, page_statement, row
 from api.settings import Settings
 from tests.support.postgres import locked
 from tests.support.rows import FLAG, START, Made, made, store, user
-from tests.support.serving import PATIENCE, Client, serving
+from tests.support.serving import PATIENCE, Client, serving, settings_from
 
 ALICE, BOB = user(1), user(2)
 EVER = {"from_date": "2000-01-01"}
@@ -366,7 +366,7 @@ async def test_the_statement_of_a_page_is_prepared_once(database: str) -> None:
     await store(database, many)
     filters = Filters(user_id=ALICE, from_date=START)
     after: RowKey | None = None
-    async with Database(database, connections=1, connect_seconds=3, query_seconds=3) as reads:
+    async with Database(settings_from({"POSTGRES_URL": database}, database_connections=1)) as reads:
         for one in reversed(many):
             after = (await reads.page(filters, after, 1)).last
             assert after == RowKey(one.txn.txn_date, one.txn.id)
@@ -426,7 +426,7 @@ async def _answered(client: Client) -> list[Any]:
 
 async def test_the_api_cannot_write(database: str) -> None:
     await store(database, [made(ALICE)])
-    reads = Database(database, connections=1, connect_seconds=3, query_seconds=3)
+    reads = Database(settings_from({"POSTGRES_URL": database}, database_connections=1))
     async with reads:
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
             await reads._fetch("DELETE FROM transactions", [])  # noqa: SLF001  # no method would try
