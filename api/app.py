@@ -1,8 +1,9 @@
 """The composition root: from settings to an application. The only place that wires."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from aiohttp import web
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -35,6 +36,7 @@ from api.web.middleware import Cors, counting, problems
 from api.web.route import routes_of, serve
 
 _REDIS_CONNECTIONS = 20
+_Lifetime = Callable[[web.Application], AsyncIterator[None]]
 
 
 def _utc_now() -> datetime:
@@ -43,41 +45,30 @@ def _utc_now() -> datetime:
 
 def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) -> web.Application:
     """The application. It can be started whatever is down, and connects to what is up."""
-    metrics, docs = Metrics(), Docs()
+    seconds = settings.dependency_seconds
     key = key_from(settings.cursor_key.get_secret_value(), settings.datadir)
-    cursors = Cursors(key)
-    database, redis = Database(settings), _redis(settings)
+    metrics, cursors, docs = Metrics(), Cursors(key), Docs()
+    database, redis, broker = Database(settings), _redis(settings), Broker(settings.kafka, seconds=seconds)
     windows = WindowReader(redis, settings)
     cache = QueryCache(redis, settings, key=key, count=metrics.count_cached)
-    broker = Broker(settings.kafka, seconds=settings.dependency_seconds)
     replay = Replay(broker, readers=settings.history_readers)
-    topics = {settings.anomalies_topic: "/anomalies", settings.scored_topic: "/transactions"}
-    feeds = {
-        topic: LiveFeed(topic, broker, settings, metrics, pages=pages)
-        for topic, pages in topics.items()
-        if topic
-    }
+    anomalies, scored = _feeds(settings, broker, metrics)
     connections = Connections(settings, metrics)
-
-    group = Group(broker, settings.app_id, settings.transactions_topic, seconds=settings.dependency_seconds)
+    group = Group(broker, settings.app_id, settings.transactions_topic, seconds=seconds)
     pulse = _pulse(settings, broker, group)
 
     async def kafka_answers() -> None:
         await broker.ends(settings.anomalies_topic)
 
     checks = {"postgres": database.check, "kafka": kafka_answers, "redis": windows.check}
-    routes = routes_of(
+    app = _serving(
+        settings,
+        metrics,
         docs,
-        ServiceRoutes(metrics, checks, seconds=settings.dependency_seconds),
+        ServiceRoutes(metrics, checks, seconds=seconds),
         UserRoutes(database, windows, cursors),
         RowRoutes(database, cache, cursors, Exports(settings), now=now),
-        LiveRoutes(
-            connections,
-            replay,
-            settings,
-            anomalies=feeds[settings.anomalies_topic],
-            scored=feeds.get(settings.scored_topic),
-        ),
+        LiveRoutes(connections, replay, settings, anomalies=anomalies, scored=scored),
         DashboardRoutes(
             Page(),
             pulse,
@@ -88,31 +79,59 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
             rule=_rule(settings),
         ),
     )
+    app.cleanup_ctx.append(
+        _while_running(
+            lambda: database,
+            _upkeep(settings).running,
+            *(
+                partial(_closed_by, close)
+                for close in (redis.aclose, broker.close, replay.close, group.close)
+            ),
+            pulse.running,
+            *(feed.follower.running for feed in (anomalies, scored) if feed),
+        )
+    )
+    app.on_shutdown.append(lambda _: connections.close())
+    return app
+
+
+def _serving(settings: Settings, metrics: Metrics, docs: Docs, *resources: object) -> web.Application:
+    """An application that serves the documentation and these resources."""
+    routes = routes_of(docs, *resources)
     docs.describe([route for route, _ in routes])
+    cors = Cors(settings.origins)
+    app = web.Application(middlewares=[counting(metrics), problems, cors.preflight])
+    app.on_response_prepare.append(cors.on_prepare)
+    serve(app.router, routes)
+    return app
+
+
+def _while_running(*parts: Callable[[], AbstractAsyncContextManager[object]]) -> _Lifetime:
+    """Start the parts in this order when the application starts, and end them in the reverse."""
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(database)
-            await stack.enter_async_context(_upkeep(settings).running())
-            stack.push_async_callback(redis.aclose)
-            stack.push_async_callback(broker.close)
-            stack.push_async_callback(replay.close)
-            stack.push_async_callback(group.close)
-            await stack.enter_async_context(pulse.running())
-            for feed in feeds.values():
-                await stack.enter_async_context(feed.follower.running())
+            for part in parts:
+                await stack.enter_async_context(part())
             yield
 
-    async def end_streams(_: web.Application) -> None:
-        await connections.close()
+    return lifetime
 
-    cors = Cors(settings.origins)
-    app = web.Application(middlewares=[counting(metrics), problems, cors.preflight])
-    serve(app.router, routes)
-    app.on_response_prepare.append(cors.on_prepare)
-    app.cleanup_ctx.append(lifetime)
-    app.on_shutdown.append(end_streams)
-    return app
+
+@asynccontextmanager
+async def _closed_by(close: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await close()
+
+
+def _feeds(settings: Settings, broker: Broker, metrics: Metrics) -> tuple[LiveFeed, LiveFeed | None]:
+    """The feeds of flags and of all scored transactions; None where that topic is switched off."""
+    feed = partial(LiveFeed, broker=broker, settings=settings, metrics=metrics)
+    anomalies = feed(settings.anomalies_topic, pages="/anomalies")
+    scored = feed(settings.scored_topic, pages="/transactions") if settings.scored_topic else None
+    return anomalies, scored
 
 
 def _pulse(settings: Settings, broker: Broker, group: Group) -> Pulse:
