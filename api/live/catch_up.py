@@ -13,7 +13,7 @@ from api.live.feed import LiveFeed
 from api.live.frames import heartbeat, jittered, opening, pieces
 from api.live.listeners import Client, Frame
 from api.live.replay import Expired, Replay
-from api.settings import Settings
+from api.settings import StreamSettings
 
 _NEAR = 1000
 """Offsets: a client no further behind than this joins the feed."""
@@ -23,7 +23,7 @@ class CatchUp:
     """A client that listens to one user, or to all (`key` None)."""
 
     def __init__(
-        self, feed: LiveFeed, replay: Replay, settings: Settings, key: bytes | None, client: Client
+        self, feed: LiveFeed, replay: Replay, settings: StreamSettings, key: bytes | None, client: Client
     ) -> None:
         self._feed = feed
         self._follower = feed.follower

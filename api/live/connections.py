@@ -10,7 +10,7 @@ from aiohttp import HttpVersion11, web
 from api.live.frames import farewell, jittered
 from api.live.listeners import Client, Frame
 from api.metrics import Metrics
-from api.settings import Settings
+from api.settings import StreamSettings
 from api.web.problems import Unavailable
 from api.web.route import EVENT_STREAM
 
@@ -28,7 +28,7 @@ _FULL_RETRIES = 5
 class Connections:
     """At most `stream_clients` streams; `close` ends all of them within a moment."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: StreamSettings, metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
         self._streams = 0

@@ -13,7 +13,7 @@ from api.live.feed import LiveFeed
 from api.live.listeners import Client
 from api.live.replay import Replay
 from api.routes.rows import EXAMPLE_ROW
-from api.settings import Settings
+from api.settings import StreamSettings
 from api.web.params import UUID, Kind, header, path, query
 from api.web.problems import Unavailable
 from api.web.route import EVENT_STREAM, Route
@@ -53,7 +53,7 @@ class LiveRoutes:
         self,
         connections: Connections,
         replay: Replay,
-        settings: Settings,
+        settings: StreamSettings,
         *,
         anomalies: LiveFeed,
         scored: LiveFeed | None,
