@@ -38,7 +38,7 @@ class Connections:
     async def close(self) -> None:
         """End every stream as a server ends an answer: a client must not take it for an error.
 
-        Each is told when to come back, at different times.
+        Each gets a time to come back after, a different one.
         """
         self._closing = True
         for task, client in self._open.items():

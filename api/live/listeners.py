@@ -1,4 +1,4 @@
-"""Who hears a feed: clients by the key that they listen to, and what waits for each of them.
+"""The listeners of a feed: clients by the key that they listen to, and what waits for each of them.
 
 A live frame is made once, shared by all clients, and written to each client's transport at once, without a
 task or a queue in between. What a client has not read waits in its transport, bounded.

@@ -99,7 +99,7 @@ class Database:
             min_size=0,
             max_size=settings.database_connections,
             timeout=settings.dependency_seconds,
-            # The server cancels a statement by itself; this ends one that it no longer answers.
+            # The server cancels statements, too; this is for a server that no longer answers.
             command_timeout=settings.query_seconds + settings.dependency_seconds,
             init=_exact_times,
             reset=_no_reset,

@@ -3,6 +3,7 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
@@ -26,6 +27,7 @@ _LAST_SEEN = (
     "`earliest`: from the first record that there is."
 )
 _OUTWEIGHS = f"{_LAST_SEEN} It outweighs last_event_id."
+_STREAM: dict[str, Any] = {"body": Scored, "example": EXAMPLE_ROW, "media": EVENT_STREAM, "depends": True}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,15 +66,7 @@ class LiveRoutes:
         self._anomalies = anomalies
         self._scored = scored
 
-    @Route(
-        "/sse/transactions/{user_id}",
-        "feeds_transactions",
-        parameters=UserStream,
-        body=Scored,
-        example=EXAMPLE_ROW,
-        media=EVENT_STREAM,
-        depends=True,
-    )
+    @Route("/sse/transactions/{user_id}", "feeds_transactions", parameters=UserStream, **_STREAM)
     async def transactions(self, request: web.Request, query: UserStream) -> web.StreamResponse:
         """A user's transactions as they are scored."""
         if self._scored is None:
@@ -83,15 +77,7 @@ class LiveRoutes:
             )
         return await self._stream(request, self._scored, query)
 
-    @Route(
-        "/sse/anomalies",
-        "feeds_anomalies",
-        parameters=AnomalyStream,
-        body=Scored,
-        example=EXAMPLE_ROW,
-        media=EVENT_STREAM,
-        depends=True,
-    )
+    @Route("/sse/anomalies", "feeds_anomalies", parameters=AnomalyStream, **_STREAM)
     async def anomalies(self, request: web.Request, query: AnomalyStream) -> web.StreamResponse:
         """Flags as they are raised."""
         return await self._stream(request, self._anomalies, query)

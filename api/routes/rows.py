@@ -31,7 +31,6 @@ from api.web.problems import ParameterError
 from api.web.route import Route, json_response, next_page
 from schemas.scored import Scored
 
-_EXPORTS = tuple(FORMS)
 _MEDIA = ("application/json", *FORMS)
 """What rows can be had as; the first is what a client gets that does not say."""
 _PAGE_ROWS = 100
@@ -105,7 +104,14 @@ EXAMPLE_ROW = {
         "threshold": "672.15",
     },
 }
-_PAGE = {"transactions": [EXAMPLE_ROW], "cursor": EXAMPLE_CURSOR}
+_ROWS: dict[str, Any] = {
+    "body": TransactionsPage,
+    "example": {"transactions": [EXAMPLE_ROW], "cursor": EXAMPLE_CURSOR},
+    "exports": tuple(FORMS),
+    "pages": True,
+    "depends": True,
+}
+"""What both routes of rows have alike."""
 
 
 def ranges_in_order(values: Mapping[str, Any]) -> Iterator[ParameterError]:
@@ -142,17 +148,7 @@ class RowRoutes:
             except ValueError as refused:
                 yield ParameterError("cursor", str(refused))
 
-    @Route(
-        "/transactions",
-        "pages_transactions",
-        parameters=Transactions,
-        check=_fits_together,
-        body=TransactionsPage,
-        example=_PAGE,
-        exports=_EXPORTS,
-        pages=True,
-        depends=True,
-    )
+    @Route("/transactions", "pages_transactions", parameters=Transactions, check=_fits_together, **_ROWS)
     async def transactions(self, request: web.Request, query: Transactions) -> web.StreamResponse:
         """A user's transactions, newest first."""
         start, end = self._range(query.from_date, query.to_date)
@@ -166,17 +162,7 @@ class RowRoutes:
         )
         return await self._rows(request, filters, query.cursor, query.limit)
 
-    @Route(
-        "/anomalies",
-        "pages_anomalies",
-        parameters=Anomalies,
-        check=_fits_together,
-        body=TransactionsPage,
-        example=_PAGE,
-        exports=_EXPORTS,
-        pages=True,
-        depends=True,
-    )
+    @Route("/anomalies", "pages_anomalies", parameters=Anomalies, check=_fits_together, **_ROWS)
     async def anomalies(self, request: web.Request, query: Anomalies) -> web.StreamResponse:
         """The flagged transactions of all users, newest first."""
         start, end = self._range(query.from_date, query.to_date)

@@ -28,7 +28,7 @@ _SHOWN_NAME = 100
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """How a text becomes a value (ValueError says what was expected), and its JSON Schema."""
+    """How a text becomes a value (a ValueError has what was expected), and its JSON Schema."""
 
     parse: Callable[[str], T]
     schema: Mapping[str, Any]

@@ -65,6 +65,15 @@ async def test_the_page_and_all_that_it_loads_come_from_here(client: Client) -> 
     assert "validatorUrl: null" in start
 
 
+async def test_an_unchanged_file_is_not_sent_again(client: Client) -> None:
+    for path in ("/docs", "/docs/swagger-ui-bundle.js"):
+        async with client.get(path) as response:
+            etag = response.headers["ETag"]
+            assert await response.read()
+        async with client.get(path, headers={"If-None-Match": etag}) as response:
+            assert (response.status, await response.read()) == (304, b"")
+
+
 async def test_every_route_that_is_served_is_described(client: Client, document: dict[str, Any]) -> None:
     assert client.app is not None
     served = {resource.canonical for resource in client.app.router.resources()}
