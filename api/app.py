@@ -48,7 +48,8 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     seconds = settings.dependency_seconds
     key = key_from(settings.cursor_key.get_secret_value(), settings.datadir)
     metrics, cursors, docs = Metrics(), Cursors(key), Docs()
-    database, redis, broker = Database(settings), _redis(settings), Broker(settings.kafka, seconds=seconds)
+    database, redis = Database(settings), _redis(settings)
+    broker = Broker(settings, seconds=seconds)
     windows = WindowReader(redis, settings)
     cache = QueryCache(redis, settings, key=key, count=metrics.count_cached)
     replay = Replay(broker, readers=settings.history_readers)

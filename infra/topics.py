@@ -1,9 +1,8 @@
 """`txnwatch topics`: create the topics, or check the ones that exist."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import click
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -11,16 +10,13 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from infra.runtime.cli_errors import ending_in_one_line
+from infra.runtime.kafka import Cluster, TopicsError, admin_client, describe_cluster, wrong_partitions
 from infra.runtime.services import KAFKA
 from infra.runtime.settings import Settings
 
 _LEADERS_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _POLICY = "cleanup.policy"
-
-
-class TopicsError(Exception):
-    """Topics that exist do not fit, or cannot be created; the message names each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +37,15 @@ async def ensure_topics(settings: Settings) -> Ensured:
             changelog is not compacted alone, or the broker refused one.
         KafkaError: The broker cannot be reached.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.servers)
-    try:
-        await admin.start()
-        return await _ensure(admin, settings)
-    finally:
-        await admin.close()
-
-
-async def _ensure(admin: AIOKafkaAdminClient, settings: Settings) -> Ensured:
-    names = [settings.transactions_topic, *settings.output_topics]
-    counts = await _partition_counts(admin, names)
-    await _check(admin, settings, counts)
-    absent = [name for name in names if name not in counts]
-    created = await _create(admin, settings, absent)
-    if absent:
-        # Another one may have made some of them meanwhile, with settings of its own.
-        await _check(admin, settings, await _when_all_lead(admin, names))
-    return Ensured(created=created, existing=[name for name in names if name not in created])
+    async with admin_client(settings, "topics") as admin:
+        cluster = await describe_cluster(admin)
+        await _check(admin, settings, cluster)
+        absent = [name for name in settings.topics if name not in cluster.topics]
+        created = await _create(admin, settings, absent)
+        if absent:
+            # Another process may have made some of them since, with settings of its own.
+            await _check(admin, settings, await _when_all_lead(admin, settings.topics))
+    return Ensured(created=created, existing=[name for name in settings.topics if name not in created])
 
 
 async def _create(admin: AIOKafkaAdminClient, settings: Settings, names: Iterable[str]) -> list[str]:
@@ -96,13 +83,9 @@ def _configs(settings: Settings, name: str) -> dict[str, str]:
     return configs
 
 
-async def _check(admin: AIOKafkaAdminClient, settings: Settings, counts: dict[str, int]) -> None:
-    problems = [
-        f"{name} has {count} partitions, but TXNWATCH_PARTITIONS is {settings.partitions}"
-        for name, count in counts.items()
-        if count != settings.partitions
-    ]
-    if settings.changelog_topic in counts:
+async def _check(admin: AIOKafkaAdminClient, settings: Settings, cluster: Cluster) -> None:
+    problems = wrong_partitions(cluster, settings.topics, settings.partitions, "TXNWATCH_PARTITIONS is")
+    if settings.changelog_topic in cluster.topics:
         policy = await _cleanup_policy(admin, settings.changelog_topic)
         if policy != "compact":
             problems.append(f"{settings.changelog_topic} has {_POLICY}={policy}, but needs compact alone")
@@ -110,33 +93,17 @@ async def _check(admin: AIOKafkaAdminClient, settings: Settings, counts: dict[st
         raise TopicsError("\n".join(problems))
 
 
-async def _when_all_lead(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:
-    """The number of partitions of each topic once every one has a leader."""
+async def _when_all_lead(admin: AIOKafkaAdminClient, names: Sequence[str]) -> Cluster:
+    """The cluster once every partition of these topics has a leader."""
     async with asyncio.timeout(_LEADERS_SECONDS):
-        # The broker tells nobody of new leaders: it has to be asked.
-        while len(counts := await _partition_counts(admin, names, led=True)) < len(names):  # noqa: ASYNC110
+        # A broker sends no news of leaders.
+        while not _all_lead(cluster := await describe_cluster(admin), names):  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
-    return counts
+    return cluster
 
 
-async def _partition_counts(
-    admin: AIOKafkaAdminClient, names: list[str], *, led: bool = False
-) -> dict[str, int]:
-    """The number of partitions of each topic that exists, or with `led` of each that is wholly led."""
-    found = {topic["topic"]: topic for topic in await admin.describe_topics(names)}
-    return {
-        name: len(found[name]["partitions"])
-        for name in names
-        if name in found and _exists(found[name]) and not (led and _leaderless(found[name]))
-    }
-
-
-def _exists(topic: dict[str, Any]) -> bool:
-    return bool(topic["error_code"] == 0)
-
-
-def _leaderless(topic: dict[str, Any]) -> bool:
-    return any(partition["leader"] < 0 for partition in topic["partitions"])
+def _all_lead(cluster: Cluster, names: Sequence[str]) -> bool:
+    return all(min(cluster.topics.get(name, {}).values(), default=-1) >= 0 for name in names)
 
 
 async def _cleanup_policy(admin: AIOKafkaAdminClient, topic: str) -> str:

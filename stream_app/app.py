@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from yarl import URL
 
 from infra.runtime.aiokafka_changes import install
+from infra.runtime.kafka import check_topics
 from schemas.transaction import Decoder
 from stream_app.detectors import detector_of
 from stream_app.faust_adapter.consumer import BatchSchema, BatchTransport
@@ -33,7 +34,6 @@ from stream_app.sinks.redis_mirror import RedisMirror
 from stream_app.sinks.redis_windows import RedisWindows
 from stream_app.state.store import WindowStore
 from stream_app.takeover import TakeOver
-from stream_app.topics import check_topics
 
 
 class ScoringApp(faust.App):  # type: ignore[misc]
@@ -119,7 +119,7 @@ async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
         make_pipeline=make_pipeline,
         rejoin=app.consumer.rejoin,
     )
-    ownership = Ownership(settings, partial(check_topics, settings), take_over)
+    ownership = Ownership(settings, partial(check_topics, settings, settings.topics), take_over)
     resources.push_async_callback(ownership.release)
     return ownership
 

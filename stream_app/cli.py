@@ -9,12 +9,12 @@ import uvloop
 
 from infra.runtime.aiokafka_changes import install
 from infra.runtime.cli_errors import ending_in_one_line
+from infra.runtime.kafka import TopicsError, check_topics
 from infra.runtime.services import KAFKA
 from stream_app.app import create_app
 from stream_app.detectors import detector_of
 from stream_app.faust_adapter.worker import BoundedWorker
 from stream_app.settings import Settings
-from stream_app.topics import TopicsError, check_topics
 
 
 @click.command()
@@ -40,7 +40,7 @@ def _check(settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
     with ending_in_one_line(TopicsError, ValueError, KAFKA):
         detector_of(settings)
         _check_port(settings)
-        loop.run_until_complete(check_topics(settings))
+        loop.run_until_complete(check_topics(settings, settings.topics))
 
 
 def _check_port(settings: Settings) -> None:

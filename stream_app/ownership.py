@@ -9,12 +9,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
-from aiokafka.errors import KafkaError, KafkaTimeoutError
-
-from infra.runtime.retry import causes, retried
+from infra.runtime.kafka import is_transient
+from infra.runtime.retry import retried
 from stream_app.batch import Batch
-from stream_app.committed_offsets import Position, committed_positions
 from stream_app.settings import Settings
+from stream_app.sinks.kafka import CommittedPosition, committed_positions
 from stream_app.takeover import OwnedPartition, TakeOver, cancel, end_if_cancelled
 
 T = TypeVar("T")
@@ -54,7 +53,7 @@ class Ownership:
         owned = self._owned.get(batch.partition)
         return owned is not None and await owned.process(batch)
 
-    async def positions(self) -> dict[int, Position]:
+    async def positions(self) -> dict[int, CommittedPosition]:
         """The group's position by partition, once its coordinator knows."""
         return await self._retried(partial(committed_positions, self._settings))
 
@@ -80,11 +79,3 @@ class Ownership:
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
         return await retried(attempt, is_transient, what="Kafka", within=self._settings.retry_seconds)
-
-
-def is_transient(error: Exception) -> bool:
-    """Whether Kafka may answer when asked again."""
-    return any(
-        isinstance(one, KafkaTimeoutError) or (isinstance(one, KafkaError) and one.retriable)
-        for one in causes(error)
-    )

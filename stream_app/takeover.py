@@ -9,11 +9,10 @@ from functools import partial
 from typing import Any
 
 from stream_app.batch import Batch, LostPartitionError
-from stream_app.committed_offsets import NOWHERE, committed_positions
 from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
 from stream_app.sinks.disabled import NoMirror, NoRows
-from stream_app.sinks.kafka import KafkaOutbox
+from stream_app.sinks.kafka import NOWHERE, KafkaOutbox, committed_positions
 from stream_app.sinks.postgres import PostgresRows
 from stream_app.sinks.redis_mirror import RedisMirror
 from stream_app.state.changelog import Bounds, restore

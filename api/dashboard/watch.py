@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
-from aiokafka.errors import KafkaError
 
 from api.dashboard.answers import Lag, Produced, PulsePage, RefusedPage
 from api.dashboard.produced_at import Origins
@@ -24,6 +23,7 @@ from api.dashboard.workers import Group
 from api.live.broker import Broker
 from api.web.problems import Unavailable
 from infra.runtime.background import OnDemand, background
+from infra.runtime.kafka import AWAY
 
 _EACH_SECONDS = 1.0
 _PAST_SECONDS = 300
@@ -31,7 +31,6 @@ _PAST_STEP_SECONDS = 5
 _NEWEST_REFUSED = 10_000
 _POLL_MILLISECONDS = 100
 _NO_KAFKA = "Kafka does not answer."
-_AWAY = (Unavailable, KafkaError, OSError)
 
 
 class _Identified(msgspec.Struct):
@@ -65,7 +64,9 @@ class Pulse:
         self._topics = topics
         self._start_seconds = start_seconds
         self._now = now
-        self._watching = OnDemand("dashboard", self._watch, transient=_AWAY, linger_seconds=linger_seconds)
+        self._watching = OnDemand(
+            "dashboard", self._watch, transient=(Unavailable, *AWAY), linger_seconds=linger_seconds
+        )
         self._looking = asyncio.Event()
         self._ledger = Ledger(samples=_PAST_SECONDS)
         self._refusals = Refusals(complete=True)

@@ -2,18 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from api.dashboard.answers import Worker, Workers
 from api.live.broker import Broker
 from api.web.problems import Unavailable
+from infra.runtime.kafka import AWAY, committed_offsets
 
 T = TypeVar("T")
 _URL = re.compile(rb'"url":\s*"https?://([^"/]{1,200})')
@@ -41,14 +40,9 @@ class Group:
 
     async def committed(self) -> dict[int, int]:
         """The next offset of each partition of the topic that the group has finished something of."""
-        offsets: Mapping[TopicPartition, OffsetAndMetadata] = await self._ask(
-            lambda admin: admin.list_consumer_group_offsets(self._name), {}
-        )
-        return {
-            partition.partition: found.offset
-            for partition, found in offsets.items()
-            if partition.topic == self._topic and found.offset >= 0
-        }
+        none: dict[int, Any] = {}
+        offsets = await self._ask(lambda admin: committed_offsets(admin, self._name, self._topic), none)
+        return {partition: found.offset for partition, found in offsets.items()}
 
     async def workers(self, partitions: Sequence[int]) -> Workers:
         """The members, and which of these partitions none of them holds."""
@@ -83,7 +77,7 @@ class Group:
                 return await question(await self._connected())
         except GroupCoordinatorNotAvailableError:
             return unknown
-        except (KafkaError, OSError) as error:
+        except AWAY as error:
             await self.close()
             raise Unavailable("kafka", "Kafka does not answer.") from error
 

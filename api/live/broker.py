@@ -13,16 +13,15 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
 from api.live.event_id import incarnation_of
 from api.web.problems import Unavailable
+from infra.runtime.kafka import AWAY, ClientSettings, client_options, describe_cluster
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Action = Callable[[], Coroutine[Any, Any, None]]
 
-_FAILED = (KafkaError, OSError)  # TimeoutError is an OSError
 _REQUEST_MILLISECONDS = 10_000
 _METADATA_MILLISECONDS = 300_000
 _STOP_SECONDS = 3.0
@@ -40,8 +39,8 @@ class Topic:
 class Broker:
     """Answers about topics, over one connection that reads no records."""
 
-    def __init__(self, bootstrap: str, *, seconds: float) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, settings: ClientSettings, *, seconds: float) -> None:
+        self._options = client_options(settings, "api")
         self._seconds = seconds
         self._lock = asyncio.Lock()
         self._offsets: AIOKafkaConsumer | None = None
@@ -72,8 +71,7 @@ class Broker:
         A fetch waits so long for records; what is known of the topic is that old at the most.
         """
         return AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            client_id="txnwatch-api",
+            **self._options,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -88,14 +86,11 @@ class Broker:
 
         async def describe() -> Topic:
             async with self._admin() as admin:
-                # Asked for by name, a missing topic would be created by the question.
-                described = {topic["topic"]: topic for topic in await admin.describe_topics()}
-                cluster = await admin.describe_cluster()
-            if name not in described:
+                cluster = await describe_cluster(admin)
+            if name not in cluster.topics:
                 raise Unavailable("kafka", f"Kafka has no topic {name}: run `txnwatch topics`.")
-            numbers = sorted(partition["partition"] for partition in described[name]["partitions"])
-            partitions = tuple(TopicPartition(name, number) for number in numbers)
-            return Topic(name, partitions, incarnation_of(cluster["cluster_id"], name))
+            partitions = tuple(TopicPartition(name, number) for number in sorted(cluster.topics[name]))
+            return Topic(name, partitions, incarnation_of(cluster.id, name))
 
         self._topics[name] = topic = await self._bounded(describe)
         return topic
@@ -141,7 +136,7 @@ class Broker:
         try:
             async with asyncio.timeout(self._seconds):
                 return await question()
-        except _FAILED as error:
+        except AWAY as error:
             if asked is None or self._offsets is asked:  # a newer connection is not to blame
                 await self._disconnect()
             raise Unavailable("kafka", "Kafka does not answer.") from error
@@ -157,8 +152,7 @@ class Broker:
     def admin(self) -> AIOKafkaAdminClient:
         """A client for questions about the cluster, not started."""
         return AIOKafkaAdminClient(
-            bootstrap_servers=self._bootstrap,
-            client_id="txnwatch-api",
+            **self._options,
             request_timeout_ms=int(self._seconds * 1000),
         )
 

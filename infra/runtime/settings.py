@@ -174,10 +174,10 @@ class TopicSettings(SettingsGroup):
         return _changelog_of(self.app_id)
 
     @property
-    def output_topics(self) -> tuple[str, ...]:
-        """The topics that the worker writes to; the scored one only where it is switched on."""
-        topics = (self.scored_topic, self.anomalies_topic, self.dlq_topic, self.changelog_topic)
-        return tuple(topic for topic in topics if topic)
+    def topics(self) -> tuple[str, ...]:
+        """The source, then those that the worker writes to; the scored one only where it is switched on."""
+        written = (self.scored_topic, self.anomalies_topic, self.dlq_topic, self.changelog_topic)
+        return (self.transactions_topic, *(topic for topic in written if topic))
 
     @field_validator("transactions_topic", "scored_topic", "anomalies_topic", "dlq_topic")
     @classmethod

@@ -5,7 +5,6 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import aclosing, asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import click
 
 from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.services import KAFKA
-from schemas.transaction import Decoder
 from stream_app.commands.letters import Letter, Place, read_letters
 from stream_app.commands.redrive import Mending, NotSentError, Redriver
 from stream_app.settings import Settings
@@ -49,7 +47,7 @@ class Selection:
     @asynccontextmanager
     async def letters(self, settings: Settings) -> AsyncIterator[AsyncIterator[Letter]]:
         """Those of the topic that are meant, to be read while the block runs."""
-        async with aclosing(read_letters(settings.servers, settings.dlq_topic)) as letters:
+        async with aclosing(read_letters(settings)) as letters:
             yield (letter async for letter in letters if self.has(letter))
 
 
@@ -168,9 +166,8 @@ def _readable(data: bytes | None) -> str:
 
 async def _redrive(selection: Selection, mending: Mending, *, unchecked: bool, dry_run: bool) -> bool:
     settings = Settings.load()
-    decoder = Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours))
     sent = kept = 0
-    redriving = Redriver(settings.servers, settings.transactions_topic, decoder)
+    redriving = Redriver(settings)
     async with redriving as redriver, selection.letters(settings) as letters:
         async for letter in letters:
             try:

@@ -1,6 +1,6 @@
 """Refused messages as they lie in the dead-letter topic."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,7 +8,8 @@ from typing import Self
 
 from aiokafka import ConsumerRecord
 
-from infra.runtime.read_committed import read_committed
+from infra.runtime.kafka import read_committed
+from stream_app.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,13 +67,13 @@ class Letter:
         )
 
 
-async def read_letters(servers: Sequence[str], topic: str) -> AsyncGenerator[Letter, None]:
+async def read_letters(settings: Settings) -> AsyncGenerator[Letter, None]:
     """Every letter that the topic holds now, partition by partition in its order.
 
     Raises:
         KafkaError: The broker cannot be reached, or there is no such topic.
     """
-    async with aclosing(read_committed(servers, topic)) as batches:
+    async with aclosing(read_committed(settings, settings.dlq_topic)) as batches:
         async for records in batches:
             for record in records:
                 yield Letter.of(record)

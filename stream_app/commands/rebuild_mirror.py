@@ -12,7 +12,7 @@ import click
 from redis.asyncio import Redis
 
 from infra.runtime.cli_errors import ending_in_one_line
-from infra.runtime.read_committed import Records, read_committed
+from infra.runtime.kafka import Records, read_committed
 from infra.runtime.services import KAFKA, REDIS
 from stream_app.settings import Settings
 from stream_app.sinks.redis_windows import RedisWindows
@@ -44,7 +44,7 @@ async def rebuild(settings: Settings) -> int:
     redis = Redis.from_url(settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
     async with redis:
         await redis.ping()
-        reading = aclosing(read_committed(settings.servers, settings.changelog_topic))
+        reading = aclosing(read_committed(settings, settings.changelog_topic))
         target = RedisWindows(redis)
         async with reading as changelog:
             async for records in changelog:

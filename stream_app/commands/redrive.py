@@ -4,17 +4,18 @@ Nothing is taken out of the dead-letter topic. A message that is sent again twic
 known by id and date; it is also scored once as long as it is among its user's last 20.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from infra.runtime.kafka import client_options
 from schemas.transaction import Decoder, Refused
 from stream_app.commands.letters import Letter
+from stream_app.settings import Settings
 
 
 class NotSentError(Exception):
@@ -39,11 +40,14 @@ class Mending:
 class Redriver:
     """Sends letters to the input topic, from entering to leaving the context."""
 
-    def __init__(self, servers: Sequence[str], topic: str, decoder: Decoder) -> None:
-        self._topic = topic
-        self._decoder = decoder
+    def __init__(self, settings: Settings) -> None:
+        self._topic = settings.transactions_topic
+        self._decoder = Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours))
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=list(servers), enable_idempotence=True, acks="all", max_request_size=1 << 20
+            **client_options(settings, "redrive"),
+            enable_idempotence=True,
+            acks="all",
+            max_request_size=1 << 20,
         )
 
     async def __aenter__(self) -> Self:

@@ -13,10 +13,10 @@ import click
 from aiokafka import ConsumerRecord
 
 from infra.runtime.cli_errors import ending_in_one_line
-from infra.runtime.read_committed import Records, read_committed
+from infra.runtime.kafka import Records, read_committed
 from infra.runtime.services import KAFKA, POSTGRES
-from stream_app.committed_offsets import committed_positions
 from stream_app.settings import Settings
+from stream_app.sinks.kafka import committed_positions
 from stream_app.sinks.postgres import MERGE, connect
 
 MAKE_KNOWN = """
@@ -116,7 +116,7 @@ async def _gaps(settings: Settings, known: Mapping[int, int], ends: Mapping[int,
 
 async def _scored(settings: Settings, partitions: Collection[int]) -> AsyncGenerator[Records, None]:
     if settings.scored_topic:
-        async with aclosing(read_committed(settings.servers, settings.scored_topic, partitions)) as fetches:
+        async with aclosing(read_committed(settings, settings.scored_topic, partitions)) as fetches:
             async for records in fetches:
                 yield records
 

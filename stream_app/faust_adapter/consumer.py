@@ -16,6 +16,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from infra.runtime.aiokafka_changes import as_fetched, fetch_without_pause, generation_of, request_rejoin
+from infra.runtime.kafka import client_options
 from stream_app.batch import Batch, Record
 from stream_app.faust_adapter.pump import Pumps, pump
 
@@ -99,8 +100,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         """Connect to Kafka."""
         conf, settings = self.app.conf, self.app.settings
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.servers,
-            client_id=conf.broker_client_id,
+            **client_options(settings, "worker"),
             group_id=conf.id,
             partition_assignment_strategy=[self.app.assignor],
             enable_auto_commit=False,

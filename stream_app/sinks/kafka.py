@@ -7,7 +7,7 @@ owner's and aborts what that one left open, and a transaction of the fenced one 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
@@ -23,6 +23,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
+from infra.runtime.kafka import admin_client, client_options, committed_offsets
 from infra.runtime.retry import causes
 from stream_app.batch import LostPartitionError, Output, Refusal
 from stream_app.scoring import Verdict
@@ -58,6 +59,43 @@ NO_HEADERS: list[Header] = []
 Sent = asyncio.Future[Any]  # of aiokafka's RecordMetadata
 
 
+class CommittedPosition(NamedTuple):
+    """How far a partition's batches have come, by the offset that the last one committed with its output."""
+
+    next_offset: int
+    """The first source offset that is not finished."""
+    changelog: int | None
+    """An offset that the changelog is known to have, -1 before the first; see `_fill`.
+
+    None for an offset that no batch has committed: it tells nothing of what was done before.
+    """
+
+    @classmethod
+    def of(cls, committed: OffsetAndMetadata) -> Self:
+        """The position that a batch, or somebody else, has committed."""
+        metadata = committed.metadata
+        return cls(committed.offset, int(metadata) if metadata.lstrip("-").isdecimal() else None)
+
+    @property
+    def finished(self) -> int:
+        """The source offset before which batches have committed everything."""
+        return 0 if self.changelog is None else self.next_offset
+
+
+NOWHERE = CommittedPosition(0, None)
+
+
+async def committed_positions(settings: Settings) -> dict[int, CommittedPosition]:
+    """The group's position by partition, without those that it has none for.
+
+    Raises:
+        KafkaError: No broker can be reached, or the coordinator is still loading.
+    """
+    async with admin_client(settings, "positions") as admin:
+        offsets = await committed_offsets(admin, settings.app_id, settings.transactions_topic)
+    return {partition: CommittedPosition.of(one) for partition, one in offsets.items()}
+
+
 class KafkaOutbox:
     """One partition's producer, from entering (which fences the former owner) to leaving the context."""
 
@@ -67,8 +105,7 @@ class KafkaOutbox:
         self._reached = -1
         self._source_partition = ("source-partition", b"%d" % partition)
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.servers,
-            client_id=f"{settings.app_id}-outbox-{partition}",
+            **client_options(settings, f"output-{partition}"),
             transactional_id=f"{settings.app_id}-{partition}",
             max_request_size=2 * LARGEST_BATCH,
             retry_backoff_ms=RETRY_MS,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from infra.runtime.kafka import client_options
 from stream_app.settings import Settings
 from stream_app.state.store import WindowStore
 
@@ -42,8 +43,7 @@ async def restore(store: WindowStore, partition: int, settings: Settings, bounds
     changelog = TopicPartition(settings.changelog_topic, partition)
     source = TopicPartition(settings.transactions_topic, partition)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.servers,
-        client_id=f"{settings.app_id}-restore-{partition}",
+        **client_options(settings, f"restore-{partition}"),
         enable_auto_commit=False,
         auto_offset_reset="none",
         isolation_level="read_committed",

@@ -9,6 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from api.settings import Settings
+from tests.support.coordinator import answer_as_loading
 from tests.support.installation import until
 from tests.support.rows import FLAG, Made, Worker, made, store, user
 from tests.support.serving import DEAD, Client, serving
@@ -183,6 +184,26 @@ async def test_lag_is_told_by_partition_and_falls_as_the_group_goes_on(settings:
                 return expected in (await get(client, "/dashboard/data/pulse"))["partitions"]
 
             await until(fell, within=PATIENCE)
+
+
+async def test_a_coordinator_that_is_loading_is_not_a_group_that_has_finished_nothing(
+    settings: Settings,
+) -> None:
+    await send(settings, settings.transactions_topic, b"{}", partition=1)
+
+    async with serving(settings, dependency_seconds=1) as client:
+        with pytest.MonkeyPatch.context() as patched:
+            answer_as_loading(patched)
+            async with client.get("/dashboard/data/pulse") as response:
+                assert response.status == 503
+
+        async def answers() -> bool:
+            async with client.get("/dashboard/data/pulse") as response:
+                return bool(response.status == 200)
+
+        await until(answers, within=PATIENCE)
+        partitions = (await get(client, "/dashboard/data/pulse"))["partitions"]
+        assert [one["lag"] for one in partitions] == [0, 1, 0, 0]
 
 
 async def test_refused_messages_are_counted_by_reason_and_shown_as_far_as_legible(settings: Settings) -> None:

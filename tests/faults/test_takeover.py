@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from infra.runtime.kafka import check_topics
 from schemas.transaction import Decoder
 from stream_app.batch import Batch, Output
 from stream_app.detectors.rolling_mean import RollingMean
@@ -21,7 +22,6 @@ from stream_app.sinks.kafka import KafkaOutbox
 from stream_app.sinks.postgres import PostgresRows, connect
 from stream_app.state.store import WindowStore
 from stream_app.takeover import TakeOver
-from stream_app.topics import check_topics
 from tests.support.faults.oracle import replay
 from tests.support.faults.rig import Rig
 from tests.support.installation import until
@@ -96,7 +96,7 @@ async def owner(
             make_pipeline=make_pipeline,
             rejoin=lambda: None,
         )
-        ownership = Ownership(settings, partial(check_topics, settings), take_over)
+        ownership = Ownership(settings, partial(check_topics, settings, settings.topics), take_over)
         try:
             yield ownership
         finally:

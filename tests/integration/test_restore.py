@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -10,15 +9,14 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.errors import GroupLoadInProgressError
-from aiokafka.protocol.commit import OffsetFetchRequest
 
 from stream_app.batch import Output
-from stream_app.committed_offsets import committed_positions
 from stream_app.settings import Settings
-from stream_app.sinks.kafka import KafkaOutbox
+from stream_app.sinks.kafka import KafkaOutbox, committed_positions
 from stream_app.state.changelog import Bounds, KafkaMismatchError, restore
 from stream_app.state.store import WindowStore, WrongWindowsError, is_damage
 from stream_app.window import Window, encode_window
+from tests.support.coordinator import answer_as_loading
 
 PARTITION = 1
 USERS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(50)]
@@ -238,15 +236,7 @@ async def test_a_coordinator_that_is_loading_is_not_a_group_without_offsets(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says so for all of the answer, which aiokafka does not look at."""
-    send = AIOKafkaAdminClient._send_request  # noqa: SLF001 - what a broker answers while it loads
-
-    async def loading(self: Any, request: Any, node: Any = None) -> Any:
-        answer = await send(self, request, node)
-        if isinstance(request, OffsetFetchRequest):
-            answer.topics, answer.error_code = [], GroupLoadInProgressError.errno
-        return answer
-
-    monkeypatch.setattr(AIOKafkaAdminClient, "_send_request", loading)
+    answer_as_loading(monkeypatch)
 
     with pytest.raises(GroupLoadInProgressError):
         await committed_positions(settings)

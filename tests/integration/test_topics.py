@@ -10,8 +10,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from click.testing import CliRunner
 
 from infra.embedded.cluster import Addresses
+from infra.runtime.kafka import TopicsError
 from infra.runtime.settings import Settings
-from infra.topics import TopicsError, ensure_topics, topics_command
+from infra.topics import ensure_topics, topics_command
 from tests.support.services import delete_topics, unique_settings
 
 
@@ -50,7 +51,7 @@ async def test_every_topic_is_created_with_the_partitions_set_and_only_the_chang
 ) -> None:
     ensured = await ensure_topics(absent)
 
-    expected = [absent.transactions_topic, *absent.output_topics]
+    expected = [*absent.topics]
     assert ensured.created == expected
     assert ensured.existing == []
     described = await admin.describe_topics(expected)
@@ -91,7 +92,7 @@ async def test_runs_side_by_side_create_each_topic_once(absent: Settings) -> Non
     runs = await asyncio.gather(*(ensure_topics(absent) for _ in range(4)))
 
     created = sorted(name for run in runs for name in run.created)
-    assert created == sorted([absent.transactions_topic, *absent.output_topics])
+    assert created == sorted(absent.topics)
 
 
 async def test_a_scored_topic_that_is_switched_off_is_not_created(absent: Settings) -> None:

@@ -147,7 +147,7 @@ async def delete_topics(settings: Settings) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
     try:
         await admin.start()
-        names = {settings.transactions_topic, *settings.output_topics} & set(await admin.list_topics())
+        names = {*settings.topics} & set(await admin.list_topics())
         if names:
             await admin.delete_topics(sorted(names))
     finally:

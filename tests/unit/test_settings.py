@@ -24,8 +24,8 @@ def test_everything_is_local_by_default() -> None:
     assert settings.kafka == "localhost:9092"
     assert settings.postgres.get_secret_value() == "postgresql://localhost:5432/txnwatch"
     assert settings.redis.get_secret_value() == "redis://localhost:6379/0"
-    assert settings.transactions_topic == "transactions"
-    assert settings.output_topics == (
+    assert settings.topics == (
+        "transactions",
         "transactions.scored",
         "anomalies",
         "transactions.dlq",
@@ -48,7 +48,8 @@ def test_a_dotenv_file_is_read_and_the_environment_wins(monkeypatch: pytest.Monk
 def test_an_empty_scored_topic_switches_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TXNWATCH_SCORED_TOPIC", "")
 
-    assert Settings.load().output_topics == ("anomalies", "transactions.dlq", "txnwatch-windows-changelog")
+    assert "transactions.scored" not in Settings.load().topics
+    assert len(Settings.load().topics) == 4
 
 
 @pytest.mark.parametrize(

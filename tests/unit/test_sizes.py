@@ -22,7 +22,6 @@ SHARED_NAMES: dict[str, str] = {
     "Page": "",
     "Service": "",
     "Record": "",
-    "TopicsError": "",
 }
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -16,7 +16,6 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream_app import takeover
-from stream_app.committed_offsets import Position
 from stream_app.faust_adapter import consumer
 from stream_app.ownership import Ownership
 from stream_app.pipeline import Pipeline
@@ -131,7 +130,7 @@ def _reach() -> None:
     """Believe a changelog that is shorter than it once was."""
     committed = vars(takeover)["committed_positions"]
 
-    async def unknown(*arguments: Any) -> dict[int, Position]:
+    async def unknown(*arguments: Any) -> dict[int, outbox.CommittedPosition]:
         return {
             partition: one._replace(changelog=-1) for partition, one in (await committed(*arguments)).items()
         }

@@ -1,0 +1,169 @@
+"""Kafka as all parts of txnwatch use it: clients, topics, a group's offsets, and a topic read to its end."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError, for_code
+from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.structs import OffsetAndMetadata
+
+from infra.runtime.aiokafka_changes import send_request
+from infra.runtime.retry import causes
+
+Records: TypeAlias = "list[ConsumerRecord[bytes, bytes]]"
+
+AWAY = (KafkaError, OSError)
+"""What requests end with while Kafka is away; a TimeoutError is an OSError."""
+
+
+class ClientSettings(Protocol):
+    """What clients need of a program's settings."""
+
+    @property
+    def servers(self) -> Sequence[str]:
+        """The bootstrap servers, each `host:port`."""
+
+    @property
+    def app_id(self) -> str:
+        """What the names of clients begin with."""
+
+
+class TopicsError(Exception):
+    """Topics are missing or do not fit together, or cannot be created; the message names each."""
+
+
+class Cluster(NamedTuple):
+    """A cluster as it described itself."""
+
+    id: str
+    topics: Mapping[str, Mapping[int, int]]
+    """By name, each partition's leader; -1 for none."""
+
+
+def client_options(settings: ClientSettings, name: str) -> dict[str, Any]:
+    """The options that every client of Kafka is made with; `name` is its own in the brokers' logs."""
+    return {"bootstrap_servers": list(settings.servers), "client_id": f"{settings.app_id}-{name}"}
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether another attempt may succeed."""
+    return any(
+        isinstance(one, KafkaTimeoutError) or (isinstance(one, KafkaError) and one.retriable)
+        for one in causes(error)
+    )
+
+
+@asynccontextmanager
+async def admin_client(settings: ClientSettings, name: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client for questions about the cluster, connected while the block runs.
+
+    Raises:
+        KafkaError: No broker can be reached.
+    """
+    admin = AIOKafkaAdminClient(**client_options(settings, name))
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def describe_cluster(admin: AIOKafkaAdminClient) -> Cluster:
+    """The cluster with all of its topics: a question for one by name may create it."""
+    described = await admin.describe_topics()
+    cluster = await admin.describe_cluster()
+    topics = {
+        topic["topic"]: {one["partition"]: one["leader"] for one in topic["partitions"]}
+        for topic in described
+        if not topic["error_code"]
+    }
+    return Cluster(str(cluster["cluster_id"]), topics)
+
+
+async def check_topics(settings: ClientSettings, topics: Sequence[str]) -> str:
+    """The cluster's id.
+
+    Raises:
+        TopicsError: A topic is missing, or has another number of partitions than the first.
+        KafkaError: No broker can be reached.
+    """
+    async with admin_client(settings, "check") as admin:
+        cluster = await describe_cluster(admin)
+    missing = [topic for topic in topics if topic not in cluster.topics]
+    if missing:
+        raise TopicsError(f"no topic {', '.join(missing)}: create the topics with `txnwatch topics`")
+    first = len(cluster.topics[topics[0]])
+    if wrong := wrong_partitions(cluster, topics, first, f"{topics[0]} has"):
+        raise TopicsError("\n".join(wrong))
+    return cluster.id
+
+
+def wrong_partitions(cluster: Cluster, topics: Sequence[str], expected: int, why: str) -> list[str]:
+    """A sentence for each topic that exists with another number of partitions; `why` is said before ours."""
+    counts = {topic: len(cluster.topics[topic]) for topic in topics if topic in cluster.topics}
+    return [
+        f"{topic} has {count} partitions, but {why} {expected}"
+        for topic, count in counts.items()
+        if count != expected
+    ]
+
+
+async def committed_offsets(
+    admin: AIOKafkaAdminClient, group: str, topic: str
+) -> dict[int, OffsetAndMetadata]:
+    """A group's offsets by partition of a topic, without the partitions that it has none for.
+
+    Raises:
+        KafkaError: The coordinator cannot be reached, or is still loading, which it answers for a moment
+            after a broker's start. aiokafka's own call takes that for a group without offsets.
+    """
+    coordinator = await admin.find_coordinator(group)
+    response = await send_request(admin, OffsetFetchRequest(group, None), coordinator)
+    partitions = [(name, *one) for name, found in response.topics for one in found]
+    for error in (response.error_code, *(one[-1] for one in partitions)):
+        if error:
+            raise for_code(error)(f"the offsets of group {group}")
+    return {
+        partition: OffsetAndMetadata(offset, metadata)
+        for name, partition, offset, metadata, _error in partitions
+        if name == topic and offset >= 0
+    }
+
+
+async def read_committed(
+    settings: ClientSettings, topic: str, partitions: Collection[int] | None = None
+) -> AsyncGenerator[Records, None]:
+    """A topic's committed records from its beginning to where it ends now, by fetch.
+
+    One partition (of those given, or of all) comes after the other, each in its order. No group is joined, so
+    that nobody who reads or writes the topic is disturbed. A transaction that is open there is waited for.
+
+    Raises:
+        KafkaError: No broker can be reached, there is no such topic, or records are deleted while it is read.
+    """
+    async with (
+        admin_client(settings, "read") as admin,
+        AIOKafkaConsumer(**client_options(settings, "ends")) as anything,
+        AIOKafkaConsumer(
+            **client_options(settings, "read"),
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+        ) as consumer,
+    ):
+        if (numbers := (await describe_cluster(admin)).topics.get(topic)) is None:
+            raise UnknownTopicOrPartitionError(f"there is no topic {topic}")
+        for number in sorted(numbers if partitions is None else partitions):
+            partition = TopicPartition(topic, number)
+            beginning = (await anything.beginning_offsets([partition]))[partition]
+            # The end of all records: that of the committed ones is before the oldest open transaction.
+            end = (await anything.end_offsets([partition]))[partition]
+            consumer.assign([partition])
+            consumer.seek(partition, beginning)
+            # The position, as what an end offset points at may be a marker that nobody is given.
+            while await consumer.position(partition) < end:
+                for records in (await consumer.getmany(partition, timeout_ms=200)).values():
+                    yield records
