@@ -1,5 +1,6 @@
 """A transaction with its verdict: the records of `transactions.scored` and `anomalies`, the API's rows."""
 
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +9,19 @@ import msgspec
 from schemas.money import amount_text, parse_amount
 from schemas.transaction import Transaction
 
-__all__ = ["Flag", "Scored", "amount_text", "encode_scored", "parse_amount"]
+__all__ = [
+    "Flag",
+    "Header",
+    "Scored",
+    "amount_text",
+    "encode_scored",
+    "parse_amount",
+    "source_headers",
+    "source_of",
+]
+
+Header = tuple[str, bytes]
+"""Name and value of a record's header."""
 
 
 class Flag(msgspec.Struct, frozen=True):
@@ -89,3 +102,26 @@ def _meta(given: dict[str, Any] | None, flag: Flag | None) -> bytes:
     if flag is not None:
         return _ENCODE({**(given or {}), "is_anomaly": True, **msgspec.structs.asdict(flag)})
     return _ENCODE({**given, "is_anomaly": False}) if given else _NORMAL
+
+
+def source_headers(partition: int) -> Callable[[int], list[Header]]:
+    """A function from a source offset of this partition to the headers that name both.
+
+    >>> source_headers(3)(17)
+    [('source-partition', b'3'), ('source-offset', b'17')]
+    """
+    of_partition = ("source-partition", b"%d" % partition)
+    return lambda offset: [of_partition, ("source-offset", b"%d" % offset)]
+
+
+def source_of(headers: Iterable[Header]) -> tuple[int, int] | None:
+    """The source partition and offset that a record's headers name; None where they do not.
+
+    >>> source_of(source_headers(3)(17)), source_of([("source-offset", b"?")])
+    ((3, 17), None)
+    """
+    named = dict(headers)
+    try:
+        return int(named["source-partition"]), int(named["source-offset"])
+    except (KeyError, ValueError):
+        return None

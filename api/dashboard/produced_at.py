@@ -6,6 +6,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from api.live.broker import Broker
+from schemas.scored import source_of
 
 _WAIT_MILLISECONDS = 50
 _SECONDS = 1.0
@@ -35,12 +36,9 @@ class Origins:
 
     async def produced_at(self, topic: str, scored: ConsumerRecord) -> int | None:
         """Milliseconds since 1970; None where the record is not found, or not soon enough."""
-        named = dict(scored.headers)
-        try:
-            partition = TopicPartition(topic, int(named["source-partition"]))
-            offset = int(named["source-offset"])
-        except (KeyError, ValueError):
+        if (source := source_of(scored.headers)) is None:
             return None
+        partition, offset = TopicPartition(topic, source[0]), source[1]
         if partition not in self._consumer.assignment():
             return None
         self._consumer.seek(partition, offset)

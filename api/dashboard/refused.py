@@ -5,6 +5,7 @@ from collections import Counter, deque
 from aiokafka import ConsumerRecord
 
 from api.dashboard.answers import Refused, RefusedPage
+from schemas.dead_letter import DeadLetter
 
 _LAST = 20
 _SHOWN = 300
@@ -35,15 +36,15 @@ class Refusals:
 
 
 def _refused(record: ConsumerRecord) -> Refused:
-    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+    letter = DeadLetter.of(record)
     return Refused(
-        at=record.timestamp,
-        reason=headers.get("reason", "unknown")[:_SHOWN],
-        detail=headers.get("detail", "")[:_SHOWN],
-        key=_legible(record.key),
-        value=_legible(record.value),
-        partition=record.partition,
-        offset=record.offset,
+        at=letter.refused_ms,
+        reason=letter.reason[:_SHOWN],
+        detail=letter.detail[:_SHOWN],
+        key=_legible(letter.key),
+        value=_legible(letter.value),
+        partition=letter.place.partition,
+        offset=letter.place.offset,
     )
 
 

@@ -12,22 +12,7 @@ from redis.exceptions import RedisError
 
 from api.settings import Settings
 from api.web.problems import Unavailable
-
-
-class Stats(msgspec.Struct, frozen=True):
-    """The window that this user's next transaction is scored against.
-
-    Money is decimal text; `amounts` is newest first; `last_offset` is the source offset of the
-    newest of them.
-    """
-
-    user_id: str
-    count: int
-    mean: str
-    sum: str
-    amounts: list[str]
-    last_offset: int
-    updated_at: str
+from schemas.window_view import Stats
 
 
 class WindowReader:
@@ -95,5 +80,4 @@ class WindowReader:
             if response.status == HTTPStatus.NOT_FOUND:
                 return None
             response.raise_for_status()
-            shown = msgspec.json.decode(await response.read())
-            return msgspec.convert({**shown, "user_id": user_id}, Stats)
+            return msgspec.json.decode(await response.read(), type=Stats)

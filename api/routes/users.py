@@ -9,10 +9,11 @@ from aiohttp import web
 
 from api.reading.cursors import Cursors
 from api.reading.database import Database
-from api.reading.window_reader import Stats, WindowReader
+from api.reading.window_reader import WindowReader
 from api.web.params import CURSOR, EXAMPLE_CURSOR, EXAMPLE_UUID, UUID, integer, path, query
 from api.web.problems import ParameterError, Problem
 from api.web.route import Route, json_response, next_page
+from schemas.window_view import Stats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

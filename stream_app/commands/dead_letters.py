@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from infra.runtime.cli_errors import ending_in_one_line
+from infra.runtime.kafka import read_committed
 from infra.runtime.services import KAFKA
-from stream_app.commands.letters import Letter, Place, read_letters
+from schemas.dead_letter import DeadLetter, Place
 from stream_app.commands.redrive import Mending, NotSentError, Redriver
 from stream_app.settings import Settings
 
@@ -39,16 +40,21 @@ class Selection:
         self.places = set(places)
         self.reasons = set(reasons)
 
-    def has(self, letter: Letter) -> bool:
+    def has(self, letter: DeadLetter) -> bool:
         """Whether the letter is meant."""
         named = not self.places or letter.place in self.places
         return named and (not self.reasons or letter.reason in self.reasons)
 
     @asynccontextmanager
-    async def letters(self, settings: Settings) -> AsyncIterator[AsyncIterator[Letter]]:
+    async def letters(self, settings: Settings) -> AsyncIterator[AsyncIterator[DeadLetter]]:
         """Those of the topic that are meant, to be read while the block runs."""
-        async with aclosing(read_letters(settings)) as letters:
-            yield (letter async for letter in letters if self.has(letter))
+        async with aclosing(read_committed(settings, settings.dlq_topic)) as fetches:
+            yield (
+                letter
+                async for records in fetches
+                for letter in map(DeadLetter.of, records)
+                if self.has(letter)
+            )
 
 
 REASON = click.option("--reason", "reasons", multiple=True, help="Only those refused for this reason.")
@@ -120,12 +126,12 @@ def redrive(
 async def _list(selection: Selection) -> bool:
     settings = Settings.load()
     counts: Counter[str] = Counter()
-    newest: dict[str, Letter] = {}
+    newest: dict[str, DeadLetter] = {}
     async with selection.letters(settings) as letters:
         async for letter in letters:
             counts[letter.reason] += 1
             last = newest.get(letter.reason, letter)
-            newest[letter.reason] = max(last, letter, key=lambda one: one.refused_at)
+            newest[letter.reason] = max(last, letter, key=lambda one: one.refused_ms)
     for reason, count in counts.most_common():
         last = newest[reason]
         click.echo(f"{reason:10} {count:9}  newest {last.refused_at:%Y-%m-%d %H:%M:%S} UTC at {last.place}")
@@ -149,11 +155,10 @@ async def _show(selection: Selection, limit: int, *, raw: bool) -> bool:
     return True
 
 
-def _print(letter: Letter) -> None:
+def _print(letter: DeadLetter) -> None:
     click.echo(f"{letter.place}  {letter.reason}: {letter.detail}")
-    click.echo(
-        f"  from   {letter.source_topic} {letter.source}, refused {letter.refused_at:%Y-%m-%d %H:%M:%S} UTC"
-    )
+    refused_at = f"{letter.refused_at:%Y-%m-%d %H:%M:%S} UTC"
+    click.echo(f"  from   {letter.source_topic} {letter.source or ''}, refused {refused_at}")
     click.echo(f"  key    {_readable(letter.key)}")
     cut = "" if letter.cut_from is None else f", the start of {letter.cut_from} bytes"
     click.echo(f"  value  {_readable(letter.value)} ({len(letter.value)} bytes{cut})")

@@ -4,17 +4,18 @@ Nothing is taken out of the dead-letter topic. A message that is sent again twic
 known by id and date; it is also scored once as long as it is among its user's last 20.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from msgspec.structs import replace
 
 from infra.runtime.kafka import client_options
+from schemas.dead_letter import DeadLetter
 from schemas.transaction import Decoder, Refused
-from stream_app.commands.letters import Letter
 from stream_app.settings import Settings
 
 
@@ -31,7 +32,7 @@ class Mending:
     rekey: bool = False
     """Whether the key becomes the lower-case text of the value's `user_id`, which it has to be."""
 
-    def apply(self, letter: Letter) -> Letter:
+    def apply(self, letter: DeadLetter) -> DeadLetter:
         """The letter as it is to be sent; NotSentError for one whose `user_id` cannot be told."""
         mended = letter if self.value is None else replace(letter, value=self.value, cut_from=None)
         return replace(mended, key=_user_of(mended.value)) if self.rekey else mended
@@ -59,7 +60,7 @@ class Redriver:
     ) -> None:
         await self._producer.stop()
 
-    async def send(self, letter: Letter, *, unchecked: bool = False, dry_run: bool = False) -> None:
+    async def send(self, letter: DeadLetter, *, unchecked: bool = False, dry_run: bool = False) -> None:
         """Send a letter that would be accepted now, or any when `unchecked`; the broker has it on return.
 
         A `dry_run` does all but the sending.
@@ -78,7 +79,7 @@ class Redriver:
         headers = [("redriven-from", str(letter.place).encode())]
         await self._producer.send_and_wait(self._topic, letter.value, key=letter.key, headers=headers)
 
-    def _check(self, letter: Letter) -> None:
+    def _check(self, letter: DeadLetter) -> None:
         now = int(datetime.now(UTC).timestamp() * 1000)
         try:
             self._decoder.decode(letter.value, letter.key, now)

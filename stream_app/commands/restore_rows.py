@@ -15,6 +15,7 @@ from aiokafka import ConsumerRecord
 from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.kafka import Records, read_committed
 from infra.runtime.services import KAFKA, POSTGRES
+from schemas.scored import source_of
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import committed_positions
 from stream_app.sinks.postgres import MERGE, connect
@@ -122,4 +123,5 @@ async def _scored(settings: Settings, partitions: Collection[int]) -> AsyncGener
 
 
 def _source_offset(record: "ConsumerRecord[bytes, bytes]") -> int:
-    return int(dict(record.headers)["source-offset"])
+    """The source offset that the record's headers name; -1, which no row lacks, for a foreign record's."""
+    return (source_of(record.headers) or (0, -1))[1]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import faust
+import msgspec
 from faust.stores.base import Store
 
 from stream_app.state.store import WindowStore, describe
@@ -43,7 +44,7 @@ class ReadableWindows(Store):  # type: ignore[misc]
         window = self._windows.find(user_id)
         if window is None:
             raise KeyError(user_id)
-        return describe(window)
+        return msgspec.structs.asdict(describe(user_id, window))
 
     def __contains__(self, user_id: object) -> bool:
         return self._windows.find(str(user_id)) is not None

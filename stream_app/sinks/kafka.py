@@ -25,15 +25,14 @@ from aiokafka.structs import OffsetAndMetadata
 
 from infra.runtime.kafka import admin_client, client_options, committed_offsets
 from infra.runtime.retry import causes
+from schemas.dead_letter import Place, encode_dead_letter
+from schemas.scored import Header, source_headers
 from stream_app.batch import LostPartitionError, Output, Refusal
 from stream_app.scoring import Verdict
 from stream_app.settings import Settings
-from stream_app.sinks.record_batch import LARGEST_BATCH, LZ4, UNCOMPRESSED, Header, Message, batches
+from stream_app.sinks.record_batch import LARGEST_BATCH, LZ4, UNCOMPRESSED, Message, batches
 from stream_app.state.changelog import KafkaMismatchError
 
-# What of a refused message is kept: with headers, below the 1,048,588 bytes that a broker takes by default.
-LARGEST_LETTER = 1_000_000
-LARGEST_KEY = 1_000
 STOP_SECONDS = 10
 
 # The first produce of a transaction is tried again after this time while the broker still verifies it, which
@@ -103,7 +102,7 @@ class KafkaOutbox:
         self._partition = partition
         self._settings = settings
         self._reached = -1
-        self._source_partition = ("source-partition", b"%d" % partition)
+        self._headers = source_headers(partition)
         self._producer = AIOKafkaProducer(
             **client_options(settings, f"output-{partition}"),
             transactional_id=f"{settings.app_id}-{partition}",
@@ -193,30 +192,22 @@ class KafkaOutbox:
         return submitted
 
     def _scored(self, verdicts: Sequence[Verdict]) -> Iterator[Message]:
-        partition = self._source_partition
+        headers = self._headers
         return (
-            (
-                verdict.transaction.user_id.encode(),
-                verdict.encoded()[0],
-                [partition, ("source-offset", b"%d" % verdict.offset)],
-            )
+            (verdict.transaction.user_id.encode(), verdict.encoded()[0], headers(verdict.offset))
             for verdict in verdicts
         )
 
     def _refused(self, refusal: Refusal) -> Message:
-        key, value = refusal.record.key, refusal.record.value or b""
-        headers = [
-            ("reason", refusal.reason.encode()),
-            ("detail", refusal.detail.encode(errors="replace")),
-            ("source-topic", self._settings.transactions_topic.encode()),
-            self._source_partition,
-            ("source-offset", b"%d" % refusal.record.offset),
-        ]
-        if len(key or b"") + len(value) > LARGEST_LETTER:
-            # It would not fit; the headers say where the whole of it is.
-            headers.append(("cut-from", b"%d" % len(value)))
-            key, value = key and key[:LARGEST_KEY], value[: LARGEST_LETTER - LARGEST_KEY]
-        return key, value, headers
+        record = refusal.record
+        return encode_dead_letter(
+            record.key,
+            record.value or b"",
+            reason=refusal.reason,
+            detail=refusal.detail,
+            topic=self._settings.transactions_topic,
+            source=Place(self._partition, record.offset),
+        )
 
 
 async def _last_offset(submitted: Iterable[tuple[Sent, int]]) -> int:

@@ -6,11 +6,12 @@ from itertools import islice
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from schemas.scored import Header
+
 LARGEST_BATCH = 1 << 20
 # Attributes of a record batch, as Kafka numbers them.
 UNCOMPRESSED, LZ4 = 0, 3
 
-Header = tuple[str, bytes]
 Message = tuple[bytes | None, bytes, list[Header]]
 """Key, value and headers of a record to be written."""
 

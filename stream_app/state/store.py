@@ -22,7 +22,8 @@ from rocksdict import (
     WriteOptions,
 )
 
-from schemas.scored import amount_text
+from schemas.money import amount_text
+from schemas.window_view import Stats
 from stream_app.state.recent import ENTRY_BYTES, RecentValues
 from stream_app.window import Window, decode_window
 
@@ -33,17 +34,17 @@ _USER_KEY_BYTES = 36
 _PAGE_ENTRIES = 500
 
 
-def describe(window: Window) -> dict[str, Any]:
-    """The window as people read it: amounts newest first, as decimal text."""
-    count = window.count
-    return {
-        "count": count,
-        "mean": amount_text(window.mean) if count else None,
-        "sum": amount_text(window.total),
-        "amounts": [amount_text(amount) for amount in reversed(window.amounts)],
-        "last_offset": window.last_offset,
-        "updated_at": window.updated.isoformat(),
-    }
+def describe(user_id: str, window: Window) -> Stats:
+    """The window as people read it."""
+    return Stats(
+        user_id=user_id,
+        count=window.count,
+        mean=amount_text(window.mean),
+        sum=amount_text(window.total),
+        amounts=[amount_text(amount) for amount in reversed(window.amounts)],
+        last_offset=window.last_offset,
+        updated_at=window.updated.isoformat(),
+    )
 
 
 def is_damage(error: Exception) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from tests.support.installation import Installation, until
 from tests.support.traffic import Sent, traffic
@@ -98,6 +99,24 @@ async def test_nothing_is_sent_in_a_dry_run_nor_without_saying_which(installatio
     assert "not all of these places" in said
 
     assert await installation.produced() == before
+
+
+async def test_a_record_of_somebody_else_is_listed_as_such(installation: Installation) -> None:
+    topic = installation.environment["TXNWATCH_DLQ_TOPIC"]
+    async with AIOKafkaProducer(bootstrap_servers=installation.kafka) as producer:
+        await producer.send_and_wait(topic, b"of another tool", key=b"k", partition=1)
+        await producer.send_and_wait(topic, None, partition=2, headers=[("source-offset", b"?")])
+
+    code, listed = await dlq(installation, "list")
+    assert code == 0
+    assert {line.split()[0]: line.split()[1] for line in listed.splitlines()} == {
+        "unknown": "2",
+        "total": "2",
+    }
+    code, shown = await dlq(installation, "show", "1:0")
+    assert code == 0
+    assert "of another tool" in shown
+    assert "from   unknown" in shown
 
 
 async def test_a_broker_that_is_not_there_is_said_in_a_line(installation: Installation) -> None:

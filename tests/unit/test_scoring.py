@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from schemas.transaction import Transaction
 from stream_app.detectors.rolling_mean import RollingMean
@@ -179,9 +180,10 @@ def test_bytes_that_are_no_window_are_refused(data: bytes) -> None:
 
 
 def test_a_window_is_described_newest_first_in_decimal_text() -> None:
-    described = describe(Window.of([100, 250], last_offset=7))
+    described = describe(USER, Window.of([100, 250], last_offset=7))
 
-    assert described == {
+    assert asdict(described) == {
+        "user_id": USER,
         "count": 2,
         "mean": "1.75",
         "sum": "3.50",
