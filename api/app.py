@@ -12,14 +12,14 @@ from redis.backoff import NoBackoff
 
 from api.dashboard.answers import Rule
 from api.dashboard.page import Page
-from api.dashboard.watch import Pulse, Topics
-from api.dashboard.workers import Group
+from api.dashboard.watch import Watch
+from api.dashboard.workers import WorkerGroup
 from api.live.broker import Broker
 from api.live.connections import Connections
 from api.live.feed import LiveFeed
 from api.live.replay import Replay
 from api.metrics import Metrics
-from api.partitions import Upkeep
+from api.partitions import MonthlyPartitions
 from api.reading.cache import QueryCache
 from api.reading.cursors import Cursors, key_from
 from api.reading.database import Database
@@ -48,15 +48,14 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     seconds = settings.dependency_seconds
     key = key_from(settings.cursor_key.get_secret_value(), settings.datadir)
     metrics, cursors, docs = Metrics(), Cursors(key), Docs()
-    database, redis = Database(settings), _redis(settings)
-    broker = Broker(settings, seconds=seconds)
+    database, redis, broker = Database(settings), _redis(settings), Broker(settings)
     windows = WindowReader(redis, settings)
     cache = QueryCache(redis, settings, key=key, count=metrics.count_cached)
     replay = Replay(broker, readers=settings.history_readers)
     anomalies, scored = _feeds(settings, broker, metrics)
     connections = Connections(settings, metrics)
-    group = Group(broker, settings.app_id, settings.transactions_topic, seconds=seconds)
-    pulse = _pulse(settings, broker, group)
+    group = WorkerGroup(broker, settings)
+    watch = Watch(broker, group, settings)
 
     async def kafka_answers() -> None:
         await broker.ends(settings.anomalies_topic)
@@ -70,25 +69,14 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
         UserRoutes(database, windows, cursors),
         RowRoutes(database, cache, cursors, Exports(settings), now=now),
         LiveRoutes(connections, replay, settings, anomalies=anomalies, scored=scored),
-        DashboardRoutes(
-            Page(),
-            pulse,
-            group,
-            broker,
-            database,
-            source=settings.transactions_topic,
-            rule=_rule(settings),
-        ),
+        DashboardRoutes(Page(), watch, group, database, rule=_rule(settings)),
     )
     app.cleanup_ctx.append(
         _while_running(
             lambda: database,
-            _upkeep(settings).running,
-            *(
-                partial(_closed_by, close)
-                for close in (redis.aclose, broker.close, replay.close, group.close)
-            ),
-            pulse.running,
+            MonthlyPartitions(settings).running,
+            *(partial(_closed_by, close) for close in (redis.aclose, broker.close, replay.close)),
+            watch.running,
             *(feed.follower.running for feed in (anomalies, scored) if feed),
         )
     )
@@ -135,35 +123,12 @@ def _feeds(settings: Settings, broker: Broker, metrics: Metrics) -> tuple[LiveFe
     return anomalies, scored
 
 
-def _pulse(settings: Settings, broker: Broker, group: Group) -> Pulse:
-    return Pulse(
-        broker,
-        group,
-        Topics(
-            source=settings.transactions_topic,
-            anomalies=settings.anomalies_topic,
-            refused=settings.dlq_topic,
-        ),
-        linger_seconds=settings.linger_seconds,
-        start_seconds=settings.dependency_seconds,
-    )
-
-
 def _rule(settings: Settings) -> Rule:
     return Rule(
         detector=settings.detector,
         window=settings.window_size,
         minimum=settings.window_minimum,
         factor=float(settings.factor),
-    )
-
-
-def _upkeep(settings: Settings) -> Upkeep:
-    return Upkeep(
-        settings.postgres.get_secret_value(),
-        ahead=settings.months_ahead,
-        retention=settings.retention_months,
-        seconds=settings.dependency_seconds,
     )
 
 

@@ -12,33 +12,34 @@ _WAIT_MILLISECONDS = 50
 _SECONDS = 1.0
 
 
-class Origins:
+class SourceRecords:
     """Looks single records of the source up, by a consumer that reads nothing else."""
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, topic: str) -> None:
         self._consumer = consumer
+        self._topic = topic
 
     @classmethod
-    async def of(cls, broker: Broker, topic: str) -> "Origins":
-        """Lookups in this topic; raises Unavailable and KafkaError. To be closed."""
+    async def of(cls, broker: Broker, topic: str) -> "SourceRecords":
+        """Lookups in this topic, to be closed.
+
+        Raises:
+            Unavailable: Kafka does not answer.
+            KafkaError: The consumer cannot be started.
+        """
         partitions = (await broker.topic(topic)).partitions
-        consumer = broker.consumer(wait_milliseconds=_WAIT_MILLISECONDS)
-        await broker.start(consumer.start, consumer.stop)
-        consumer.assign(partitions)
-        for partition in partitions:
-            consumer.seek(partition, 0)
+        consumer = await broker.reader(dict.fromkeys(partitions, 0), wait_milliseconds=_WAIT_MILLISECONDS)
         consumer.pause(*partitions)
-        return cls(consumer)
+        return cls(consumer, topic)
 
     async def close(self) -> None:
-        """Ends the consumer."""
+        """End the consumer."""
         await self._consumer.stop()
 
-    async def produced_at(self, topic: str, scored: ConsumerRecord) -> int | None:
+    async def produced_at(self, scored: ConsumerRecord) -> int | None:
         """Milliseconds since 1970; None where the record is not found, or not soon enough."""
-        if (source := source_of(scored.headers)) is None:
-            return None
-        partition, offset = TopicPartition(topic, source[0]), source[1]
+        number, offset = source_of(scored.headers) or (-1, -1)
+        partition = TopicPartition(self._topic, number)
         if partition not in self._consumer.assignment():
             return None
         self._consumer.seek(partition, offset)

@@ -1,4 +1,4 @@
-"""The pulse's arithmetic: from offsets and flags to rates and lag. Pure, but for what it keeps."""
+"""From offsets and flags to rates and lag: arithmetic alone."""
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ def lags(ends: Mapping[int, int], committed: Mapping[int, int], beginnings: Mapp
     ]
 
 
-class Ledger:
+class Rates:
     """The samples of the last minutes; the oldest fall out."""
 
     def __init__(self, *, samples: int) -> None:
@@ -25,7 +25,7 @@ class Ledger:
     def note(
         self, at: int, arrived: int, scored: int | None, *, flagged: int, produced: Produced | None = None
     ) -> None:
-        """One look at the totals so far; the first is what later ones are compared with.
+        """Take note of the totals so far; the first are what later ones are compared with.
 
         `arrived` and `scored` are sums of offsets, `flagged` is how many flags came since the last look.
         """

@@ -12,7 +12,7 @@ _SHOWN = 300
 
 
 class Refusals:
-    """A running tally; `complete` unless the reading began behind the topic's start."""
+    """Counts by reason; `complete` unless the reading began after the topic's beginning."""
 
     def __init__(self, *, complete: bool) -> None:
         self._complete = complete
@@ -20,7 +20,7 @@ class Refusals:
         self._last: deque[Refused] = deque(maxlen=_LAST)
 
     def add(self, record: ConsumerRecord) -> None:
-        """Counts one refused message."""
+        """Count one refused message."""
         refused = _refused(record)
         self._reasons[refused.reason] += 1
         self._last.append(refused)

@@ -1,4 +1,4 @@
-"""The pulse of the whole: rates, lag, flags and refused messages, looked at once a second for all.
+"""The state of the whole: rates, lag, flags and refused messages, looked at once a second for all.
 
 Looking costs a few small requests to Kafka, however much flows: transactions are counted by offsets,
 and only the topics of flags and of refused messages are read. It goes on while somebody asks, and
@@ -10,17 +10,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from api.dashboard.answers import Lag, Produced, PulsePage, RefusedPage
-from api.dashboard.produced_at import Origins
-from api.dashboard.rates import Ledger, lags, per_step
+from api.dashboard.produced_at import SourceRecords
+from api.dashboard.rates import Rates, lags, per_step
 from api.dashboard.refused import Refusals
-from api.dashboard.workers import Group
+from api.dashboard.workers import WorkerGroup
 from api.live.broker import Broker
+from api.settings import Settings
 from api.web.problems import Unavailable
 from infra.runtime.background import OnDemand, background
 from infra.runtime.kafka import AWAY
@@ -30,67 +30,52 @@ _PAST_SECONDS = 300
 _PAST_STEP_SECONDS = 5
 _NEWEST_REFUSED = 10_000
 _POLL_MILLISECONDS = 100
-_NO_KAFKA = "Kafka does not answer."
 
 
 class _Identified(msgspec.Struct):
     id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Topics:
-    """The names of the topics that are looked at."""
-
-    source: str
-    anomalies: str
-    refused: str
-
-
-class Pulse:
-    """Looks while somebody asks; every question is answered from the last look."""
+class Watch:
+    """Looks while somebody asks; answers are of the last look, and Unavailable without Kafka."""
 
     def __init__(
-        self,
-        broker: Broker,
-        group: Group,
-        topics: Topics,
-        *,
-        linger_seconds: float,
-        start_seconds: float,
-        now: Callable[[], float] = time.time,
+        self, broker: Broker, group: WorkerGroup, settings: Settings, now: Callable[[], float] = time.time
     ) -> None:
         self._broker = broker
         self._group = group
-        self._topics = topics
-        self._start_seconds = start_seconds
+        self._settings = settings
         self._now = now
         self._watching = OnDemand(
-            "dashboard", self._watch, transient=(Unavailable, *AWAY), linger_seconds=linger_seconds
+            "dashboard",
+            self._watch,
+            transient=(Unavailable, *AWAY),
+            linger_seconds=settings.linger_seconds,
         )
         self._looking = asyncio.Event()
-        self._ledger = Ledger(samples=_PAST_SECONDS)
+        self._rates = Rates(samples=_PAST_SECONDS)
         self._refusals = Refusals(complete=True)
         self._lags: list[Lag] = []
 
     # --- Answers -----------------------------------------------------------------------------
 
     async def page(self, after: int) -> PulsePage:
-        """The samples after this time; raises Unavailable."""
+        """The samples after this time."""
         await self._look()
-        return PulsePage(self._milliseconds(), self._ledger.after(after), self._lags)
+        return PulsePage(self._milliseconds(), self._rates.after(after), self._lags)
 
     async def refused(self) -> RefusedPage:
-        """The refused messages; raises Unavailable."""
+        """The refused messages."""
         await self._look()
         return self._refusals.page()
 
     async def _look(self) -> None:
         try:
             with self._watching.in_use():
-                async with asyncio.timeout(self._start_seconds):
+                async with asyncio.timeout(self._settings.dependency_seconds):
                     await self._looking.wait()
         except TimeoutError:
-            raise Unavailable("kafka", _NO_KAFKA) from None
+            raise Unavailable("kafka", "Kafka does not answer.") from None
 
     # --- Looking -----------------------------------------------------------------------------
 
@@ -100,8 +85,8 @@ class Pulse:
 
     async def _watch(self) -> None:
         async with AsyncExitStack() as stack:
-            origins = await Origins.of(self._broker, self._topics.source)
-            stack.push_async_callback(origins.close)
+            source = await SourceRecords.of(self._broker, self._settings.transactions_topic)
+            stack.push_async_callback(source.close)
             consumer = await self._reader()
             stack.push_async_callback(consumer.stop)
             await self._remember(consumer)
@@ -111,45 +96,44 @@ class Pulse:
             while self._watching.wanted:
                 self._watching.succeeded()
                 flags = await self._read_for(consumer, _EACH_SECONDS)
-                produced = await self._produced(origins, flags)
+                produced = await _produced(source, flags)
                 arrived, scored = await self._locate()
-                self._ledger.note(
-                    self._milliseconds(), arrived, scored, flagged=len(flags), produced=produced
-                )
+                self._rates.note(self._milliseconds(), arrived, scored, flagged=len(flags), produced=produced)
 
     async def _reader(self) -> AIOKafkaConsumer:
         """A consumer at the flags of the last minutes and at the newest refused messages."""
         since = self._milliseconds() - _PAST_SECONDS * 1000
-        anomalies = await self._broker.topic(self._topics.anomalies)
-        refused = await self._broker.topic(self._topics.refused)
-        starts = {anomalies: await self._broker.at(anomalies.name, since)}
+        anomalies = await self._broker.topic(self._settings.anomalies_topic)
+        refused = await self._broker.topic(self._settings.dlq_topic)
         beginnings = await self._broker.beginnings(refused.name)
         ends = await self._broker.ends(refused.name)
         each = _NEWEST_REFUSED // len(ends)
-        starts[refused] = {number: max(beginnings[number], ends[number] - each) for number in ends}
-        self._refusals = Refusals(complete=starts[refused] == beginnings)
-        consumer = self._broker.consumer(wait_milliseconds=500)
-        await self._broker.start(consumer.start, consumer.stop)
-        consumer.assign([*anomalies.partitions, *refused.partitions])
-        for topic, offsets in starts.items():
-            for partition in topic.partitions:
-                consumer.seek(partition, offsets[partition.partition])
-        return consumer
+        newest = {number: max(beginnings[number], ends[number] - each) for number in ends}
+        self._refusals = Refusals(complete=newest == beginnings)
+        starts = {anomalies: await self._broker.at(anomalies.name, since), refused: newest}
+        positions = {
+            partition: offsets[partition.partition]
+            for topic, offsets in starts.items()
+            for partition in topic.partitions
+        }
+        return await self._broker.reader(positions, wait_milliseconds=500)
 
     async def _remember(self, consumer: AIOKafkaConsumer) -> None:
-        """Fills a new ledger with the last minutes: arrivals by the broker's index of times, and flags."""
+        """Begin the rates with the last minutes: arrivals by the broker's index of times, and flags."""
         now = self._milliseconds()
         times = list(range(now - _PAST_SECONDS * 1000, now + 1, _PAST_STEP_SECONDS * 1000))
-        found = await asyncio.gather(*(self._broker.at(self._topics.source, at) for at in times))
+        found = await asyncio.gather(
+            *(self._broker.at(self._settings.transactions_topic, at) for at in times)
+        )
         totals = [sum(offsets.values()) for offsets in found]
         flags = await self._up_to_date(consumer)
         flagged = per_step(Counter(record.timestamp for record in flags), times)
-        self._ledger = Ledger(samples=_PAST_SECONDS)
+        self._rates = Rates(samples=_PAST_SECONDS)
         for at, arrived, count in zip(times, totals, [0, *flagged], strict=True):
-            self._ledger.note(at, arrived, None, flagged=count)
+            self._rates.note(at, arrived, None, flagged=count)
 
     async def _up_to_date(self, consumer: AIOKafkaConsumer) -> list[ConsumerRecord]:
-        """Reads to the ends of now; the flags among it."""
+        """Read to the ends of now; the flags among it."""
         ends = await consumer.end_offsets(consumer.assignment())
         flags: list[ConsumerRecord] = []
         while any([await consumer.position(partition) < end for partition, end in ends.items()]):
@@ -166,33 +150,34 @@ class Pulse:
         return flags
 
     async def _locate(self) -> tuple[int, int]:
-        """Sets where each partition is; the sums of the offsets that arrived and that were finished."""
-        ends = await self._broker.ends(self._topics.source)
-        beginnings = await self._broker.beginnings(self._topics.source)
+        """Note where each partition is; the sums of the offsets that arrived and that were finished."""
+        ends = await self._broker.ends(self._settings.transactions_topic)
+        beginnings = await self._broker.beginnings(self._settings.transactions_topic)
         self._lags = lags(ends, await self._group.committed(), beginnings)
         return sum(ends.values()), sum(lag.committed for lag in self._lags)
 
     def _take(self, batches: Mapping[object, Iterable[ConsumerRecord]]) -> list[ConsumerRecord]:
-        """Counts the refused messages; the others are flags."""
+        """Count the refused messages; the others are flags."""
         flags = []
         for records in batches.values():
             for record in records:
-                if record.topic == self._topics.refused:
+                if record.topic == self._settings.dlq_topic:
                     self._refusals.add(record)
                 elif record.value is not None:
                     flags.append(record)
         return flags
 
-    async def _produced(self, origins: Origins, flags: list[ConsumerRecord]) -> Produced | None:
-        """When the newest of the flags was produced."""
-        if not flags:
-            return None
-        at = await origins.produced_at(self._topics.source, flags[-1])
-        try:
-            identified = msgspec.json.decode(flags[-1].value, type=_Identified)
-        except msgspec.DecodeError:
-            return None
-        return None if at is None else Produced(identified.id, at)
-
     def _milliseconds(self) -> int:
         return int(self._now() * 1000)
+
+
+async def _produced(source: SourceRecords, flags: list[ConsumerRecord]) -> Produced | None:
+    """When the newest of the flags was produced."""
+    if not flags:
+        return None
+    at = await source.produced_at(flags[-1])
+    try:
+        identified = msgspec.json.decode(flags[-1].value, type=_Identified)
+    except msgspec.DecodeError:
+        return None
+    return None if at is None else Produced(identified.id, at)

@@ -1,6 +1,5 @@
 """The workers as Kafka knows them: how far their group is, and who holds which partitions."""
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -11,41 +10,30 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from api.dashboard.answers import Worker, Workers
 from api.live.broker import Broker
-from api.web.problems import Unavailable
-from infra.runtime.kafka import AWAY, committed_offsets
+from api.settings import Settings
+from infra.runtime.kafka import committed_offsets
 
 T = TypeVar("T")
 _URL = re.compile(rb'"url":\s*"https?://([^"/]{1,200})')
 
 
-class Group:
-    """Answers about one consumer group over one connection, made when asked and again after a failure.
+class WorkerGroup:
+    """Answers about the workers' consumer group; each ends as Unavailable without Kafka."""
 
-    Every answer is bounded in time; raises Unavailable.
-    """
-
-    def __init__(self, broker: Broker, name: str, topic: str, *, seconds: float) -> None:
+    def __init__(self, broker: Broker, settings: Settings) -> None:
         self._broker = broker
-        self._name = name
-        self._topic = topic
-        self._seconds = seconds
-        self._lock = asyncio.Lock()
-        self._admin: AIOKafkaAdminClient | None = None
-
-    async def close(self) -> None:
-        """Closes the connection; idempotent."""
-        admin, self._admin = self._admin, None
-        if admin is not None:
-            await admin.close()
+        self._name = settings.app_id
+        self._topic = settings.transactions_topic
 
     async def committed(self) -> dict[int, int]:
-        """The next offset of each partition of the topic that the group has finished something of."""
+        """The next offset of each partition of the source that the group has finished something of."""
         none: dict[int, Any] = {}
         offsets = await self._ask(lambda admin: committed_offsets(admin, self._name, self._topic), none)
         return {partition: found.offset for partition, found in offsets.items()}
 
-    async def workers(self, partitions: Sequence[int]) -> Workers:
-        """The members, and which of these partitions none of them holds."""
+    async def workers(self) -> Workers:
+        """The members, and the partitions of the source that none of them holds."""
+        partitions = sorted(await self._broker.ends(self._topic))
         answers: Sequence[Any] = await self._ask(
             lambda admin: admin.describe_consumer_groups([self._name]), []
         )
@@ -71,23 +59,15 @@ class Group:
         )
 
     async def _ask(self, question: Callable[[AIOKafkaAdminClient], Awaitable[T]], unknown: T) -> T:
-        """The answer, or `unknown` while no group has ever been seen by this cluster."""
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await question(await self._connected())
-        except GroupCoordinatorNotAvailableError:
-            return unknown
-        except AWAY as error:
-            await self.close()
-            raise Unavailable("kafka", "Kafka does not answer.") from error
+        """The answer, or `unknown` while this cluster has never seen a group."""
 
-    async def _connected(self) -> AIOKafkaAdminClient:
-        async with self._lock:
-            if self._admin is None:
-                admin = self._broker.admin()
-                await self._broker.start(admin.start, admin.close)
-                self._admin = admin
-            return self._admin
+        async def ask(admin: AIOKafkaAdminClient) -> T:
+            try:
+                return await question(admin)
+            except GroupCoordinatorNotAvailableError:
+                return unknown
+
+        return await self._broker.ask_admin(ask)
 
 
 def _partitions(assignment: bytes, topic: str) -> list[int]:

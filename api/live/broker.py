@@ -1,26 +1,25 @@
-"""What the API asks of Kafka besides records: which partitions a topic has, and their offsets.
+"""The API's connections to Kafka, and what it asks besides records: partitions, offsets, the workers' group.
 
-Connects when asked. Every answer is bounded in time, and Unavailable when there is none; after a
-failure the connection is given up and the next question makes a new one.
+Connects when asked. Every answer is bounded in time; without one a request ends as Unavailable, and its
+connection is given up: the next request makes a new one.
 """
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from api.live.event_id import incarnation_of
+from api.settings import Settings
 from api.web.problems import Unavailable
-from infra.runtime.kafka import AWAY, ClientSettings, client_options, describe_cluster
+from infra.runtime.kafka import AWAY, client_options, describe_cluster
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
-Action = Callable[[], Coroutine[Any, Any, None]]
+C = TypeVar("C", AIOKafkaConsumer, AIOKafkaAdminClient)
 
 _REQUEST_MILLISECONDS = 10_000
 _METADATA_MILLISECONDS = 300_000
@@ -37,27 +36,24 @@ class Topic:
 
 
 class Broker:
-    """Answers about topics, over one connection that reads no records."""
+    """Makes clients, and answers about topics over two of its own, which read no records."""
 
-    def __init__(self, settings: ClientSettings, *, seconds: float) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._options = client_options(settings, "api")
-        self._seconds = seconds
-        self._lock = asyncio.Lock()
-        self._offsets: AIOKafkaConsumer | None = None
+        seconds, milliseconds = settings.dependency_seconds, int(settings.dependency_seconds * 1000)
+        make_consumer = partial(self.consumer, wait_milliseconds=0, request_milliseconds=milliseconds)
+        make_admin = partial(AIOKafkaAdminClient, **self._options, request_timeout_ms=milliseconds)
+        self._consumer = _Connection(make_consumer, self.started, seconds)
+        self._admin = _Connection(make_admin, self.started, seconds)
         self._topics: dict[str, Topic] = {}
         self._stopping: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        """Closes the connection, and waits for the clients that are still being stopped; idempotent."""
-        await self._disconnect()
+        """Close the connections, and wait for the clients that are still being stopped; idempotent."""
+        await self._consumer.close()
+        await self._admin.close()
         if self._stopping:
             await asyncio.wait(self._stopping, timeout=_STOP_SECONDS)
-
-    async def _disconnect(self) -> None:
-        self._topics.clear()
-        offsets, self._offsets = self._offsets, None
-        if offsets is not None:
-            await offsets.stop()
 
     def consumer(
         self,
@@ -81,29 +77,63 @@ class Broker:
             metadata_max_age_ms=metadata_milliseconds,
         )
 
+    async def reader(
+        self, positions: Mapping[TopicPartition, int], *, wait_milliseconds: int
+    ) -> AIOKafkaConsumer:
+        """A started consumer of these partitions, at these offsets."""
+        consumer = await self.started(self.consumer(wait_milliseconds=wait_milliseconds))
+        consumer.assign([*positions])
+        for partition, offset in positions.items():
+            consumer.seek(partition, offset)
+        return consumer
+
+    async def started(self, client: C) -> C:
+        """The client of Kafka once it has started; stopped again when that fails.
+
+        One that is given up midway is started to the end and then stopped, in the background:
+        aiokafka would leave its connection open.
+        """
+        starting = asyncio.create_task(client.start())
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            stopping = asyncio.create_task(_stop_after(starting, client))
+            self._stopping.add(stopping)
+            stopping.add_done_callback(self._stopping.discard)
+            raise
+        except BaseException:
+            await _stop(client)
+            raise
+        return client
+
+    async def ask_admin(self, question: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
+        """The answer to a question about the cluster.
+
+        Raises:
+            Unavailable: There is none in time.
+        """
+        return await self._admin.ask(question)
+
     async def topic(self, name: str) -> Topic:
-        """The topic as it is now; raises Unavailable also when there is none of this name."""
+        """The topic as it is now.
 
-        async def describe() -> Topic:
-            async with self._admin() as admin:
-                cluster = await describe_cluster(admin)
-            if name not in cluster.topics:
-                raise Unavailable("kafka", f"Kafka has no topic {name}: run `txnwatch topics`.")
-            partitions = tuple(TopicPartition(name, number) for number in sorted(cluster.topics[name]))
-            return Topic(name, partitions, incarnation_of(cluster.id, name))
-
-        self._topics[name] = topic = await self._bounded(describe)
+        Raises:
+            Unavailable: Kafka does not answer, or has no such topic.
+        """
+        cluster = await self.ask_admin(describe_cluster)
+        if name not in cluster.topics:
+            raise Unavailable("kafka", f"Kafka has no topic {name}: run `txnwatch topics`.")
+        partitions = tuple(TopicPartition(name, number) for number in sorted(cluster.topics[name]))
+        self._topics[name] = topic = Topic(name, partitions, incarnation_of(cluster.id, name))
         return topic
 
     async def ends(self, name: str) -> dict[int, int]:
         """The offset after the last one that a reader of committed records can get, by partition."""
-        return await self._offsets_of(name, lambda consumer, topic: consumer.end_offsets(topic.partitions))
+        return await self._offsets(name, lambda consumer, topic: consumer.end_offsets(topic.partitions))
 
     async def beginnings(self, name: str) -> dict[int, int]:
         """The first offset that the topic still holds, by partition."""
-        return await self._offsets_of(
-            name, lambda consumer, topic: consumer.beginning_offsets(topic.partitions)
-        )
+        return await self._offsets(name, lambda consumer, topic: consumer.beginning_offsets(topic.partitions))
 
     async def at(self, name: str, milliseconds: int) -> dict[int, int]:
         """The first offset with this timestamp or a later one, by partition; where there is none, the end."""
@@ -116,76 +146,60 @@ class Broker:
                 for partition in topic.partitions
             }
 
-        return await self._offsets_of(name, ask)
+        return await self._offsets(name, ask)
 
-    async def _offsets_of(
+    async def _offsets(
         self,
         name: str,
         ask: Callable[[AIOKafkaConsumer, Topic], Awaitable[Mapping[TopicPartition, int]]],
     ) -> dict[int, int]:
         topic = self._topics.get(name) or await self.topic(name)
+        try:
+            offsets = await self._consumer.ask(lambda consumer: ask(consumer, topic))
+        except Unavailable:
+            self._topics.clear()  # they may have been made anew when Kafka is there again
+            raise
+        return {partition.partition: offsets[partition] for partition in topic.partitions}
 
-        async def answer() -> dict[int, int]:
-            offsets = await ask(await self._connected(), topic)
-            return {partition.partition: offsets[partition] for partition in topic.partitions}
 
-        return await self._bounded(answer)
+class _Connection(Generic[C]):
+    """A client that is connected when first asked, and again after a question that failed."""
 
-    async def _bounded(self, question: Callable[[], Awaitable[T]]) -> T:
-        asked = self._offsets
+    def __init__(self, make: Callable[[], C], started: Callable[[C], Awaitable[C]], seconds: float) -> None:
+        self._make = make
+        self._started = started
+        self._seconds = seconds
+        self._one_at_a_time = asyncio.Lock()
+        self._client: C | None = None
+
+    async def ask(self, question: Callable[[C], Awaitable[T]]) -> T:
+        before = self._client
         try:
             async with asyncio.timeout(self._seconds):
-                return await question()
+                return await question(await self._connected())
         except AWAY as error:
-            if asked is None or self._offsets is asked:  # a newer connection is not to blame
-                await self._disconnect()
+            if before is None or self._client is before:  # a newer connection is not to blame
+                await self.close()
             raise Unavailable("kafka", "Kafka does not answer.") from error
 
-    async def _connected(self) -> AIOKafkaConsumer:
-        async with self._lock:
-            if self._offsets is None:
-                consumer = self.consumer(wait_milliseconds=0, request_milliseconds=int(self._seconds * 1000))
-                await self.start(consumer.start, consumer.stop)
-                self._offsets = consumer
-            return self._offsets
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await _stop(client)
 
-    def admin(self) -> AIOKafkaAdminClient:
-        """A client for questions about the cluster, not started."""
-        return AIOKafkaAdminClient(
-            **self._options,
-            request_timeout_ms=int(self._seconds * 1000),
-        )
-
-    @asynccontextmanager
-    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        admin = self.admin()
-        await self.start(admin.start, admin.close)
-        try:
-            yield admin
-        finally:
-            await admin.close()
-
-    async def start(self, start: Action, stop: Action) -> None:
-        """Starts a client of Kafka, and stops it again when that fails.
-
-        One that is given up midway is started to the end and then stopped, in the background:
-        aiokafka would leave its connection open.
-        """
-        starting = asyncio.create_task(start())
-        try:
-            await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            stopping = asyncio.create_task(_stop_after(starting, stop))
-            self._stopping.add(stopping)
-            stopping.add_done_callback(self._stopping.discard)
-            raise
-        except BaseException:
-            await stop()
-            raise
+    async def _connected(self) -> C:
+        async with self._one_at_a_time:
+            if self._client is None:
+                self._client = await self._started(self._make())
+            return self._client
 
 
-async def _stop_after(starting: asyncio.Task[None], stop: Action) -> None:
+async def _stop(client: Any) -> None:
+    await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
+
+
+async def _stop_after(starting: asyncio.Task[None], client: Any) -> None:
     await asyncio.wait([starting])
     if not starting.cancelled():
         starting.exception()  # nobody else asks for it
-    await stop()
+    await _stop(client)

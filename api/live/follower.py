@@ -6,7 +6,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
 
 from api.live.broker import Broker, Topic
 from api.live.event_id import EARLIEST, EventId, Missing, settle, text_of
@@ -14,6 +13,7 @@ from api.settings import Settings
 from api.web.problems import Unavailable
 from infra.runtime.background import OnDemand, background
 from infra.runtime.coalesced import Coalesced
+from infra.runtime.kafka import AWAY
 
 _POLL_MILLISECONDS = 500
 _POLL_RECORDS = 500
@@ -44,7 +44,7 @@ class Follower:
         self._following = OnDemand(
             f"feed of {topic}",
             self._follow,
-            transient=(Unavailable, KafkaError, OSError),
+            transient=(Unavailable, *AWAY),
             linger_seconds=settings.linger_seconds,
         )
         self._live = asyncio.Event()
@@ -130,7 +130,7 @@ class Follower:
         consumer = self._broker.consumer(
             wait_milliseconds=_POLL_MILLISECONDS, metadata_milliseconds=_METADATA_MILLISECONDS
         )
-        await self._broker.start(consumer.start, consumer.stop)
+        await self._broker.started(consumer)
         try:
             await self._find_place(topic)
             consumer.assign(topic.partitions)

@@ -97,11 +97,8 @@ class Replay:
             idle.append(consumer)
 
     async def _opened(self, topic: Topic) -> AIOKafkaConsumer:
-        consumer = self._broker.consumer(wait_milliseconds=_FETCH_MILLISECONDS)
-        await self._broker.start(consumer.start, consumer.stop)
-        consumer.assign(topic.partitions)
-        for partition in topic.partitions:
-            consumer.seek(partition, 0)
+        positions = dict.fromkeys(topic.partitions, 0)
+        consumer = await self._broker.reader(positions, wait_milliseconds=_FETCH_MILLISECONDS)
         consumer.pause(*topic.partitions)
         return consumer
 

@@ -6,9 +6,8 @@ from aiohttp import web
 
 from api.dashboard import answers
 from api.dashboard.page import Page
-from api.dashboard.watch import Pulse
-from api.dashboard.workers import Group
-from api.live.broker import Broker
+from api.dashboard.watch import Watch
+from api.dashboard.workers import WorkerGroup
 from api.reading.database import Database
 from api.routes.rows import EXAMPLE_ROW
 from api.web.params import EXAMPLE_UUID, MILLISECONDS, UUID_PREFIX, NoParameters, file_named, path, query
@@ -70,22 +69,17 @@ class DashboardRoutes:
     def __init__(
         self,
         page: Page,
-        pulse: Pulse,
-        group: Group,
-        broker: Broker,
+        watch: Watch,
+        group: WorkerGroup,
         database: Database,
         *,
-        source: str,
         rule: answers.Rule,
     ) -> None:
         self._page = page
-        self._pulse = pulse
-        self._group = group
-        self._broker = broker
+        self._watch = watch
         self._database = database
-        self._source = source
         self._rule = rule
-        self._workers = Coalesced(self._ask_workers, max_age=_KEPT_SECONDS)
+        self._workers = Coalesced(group.workers, max_age=_KEPT_SECONDS)
 
     @Route("/dashboard", "page_page", media="text/html")
     async def page(self, request: web.Request, _: NoParameters) -> web.StreamResponse:
@@ -107,22 +101,19 @@ class DashboardRoutes:
     )
     async def pulse(self, _request: web.Request, query: After) -> web.Response:
         """Rates of the last minutes and each partition's lag, looked at once a second."""
-        return json_response(await self._pulse.page(query.after))
+        return json_response(await self._watch.page(query.after))
 
     @Route("/dashboard/data/workers", "data_workers", body=answers.Workers, example=_WORKERS, depends=True)
     async def workers(self, _request: web.Request, _: NoParameters) -> web.Response:
         """The workers and the partitions that they hold."""
         return json_response(await self._workers.answer())
 
-    async def _ask_workers(self) -> answers.Workers:
-        return await self._group.workers(sorted(await self._broker.ends(self._source)))
-
     @Route(
         "/dashboard/data/refused", "data_refused", body=answers.RefusedPage, example=_REFUSED, depends=True
     )
     async def refused(self, _request: web.Request, _: NoParameters) -> web.Response:
         """Refused messages: how many for which reason, and the last few."""
-        return json_response(await self._pulse.refused())
+        return json_response(await self._watch.refused())
 
     @Route("/dashboard/data/rule", "data_rule", body=answers.Rule, example=_RULE)
     async def rule(self, _request: web.Request, _: NoParameters) -> web.Response:

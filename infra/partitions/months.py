@@ -11,9 +11,9 @@ LOCK_SECONDS = 2
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection whose dates are in UTC."""
-    connection = await asyncpg.connect(url, server_settings={"timezone": "UTC"})
+async def connected(url: str, **options: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection whose dates are in UTC, with further settings of the session."""
+    connection = await asyncpg.connect(url, server_settings={"timezone": "UTC", **options})
     try:
         yield connection
     finally:

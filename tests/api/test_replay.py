@@ -14,7 +14,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    one = Broker(settings, seconds=settings.dependency_seconds)
+    one = Broker(settings)
     yield one
     await one.close()
 

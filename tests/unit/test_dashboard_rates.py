@@ -1,44 +1,44 @@
 """The arithmetic of the dashboard's rates and lag."""
 
 from api.dashboard.answers import Lag, Produced
-from api.dashboard.rates import Ledger, lags
+from api.dashboard.rates import Rates, lags
 
 
 def test_a_rate_is_what_came_divided_by_the_time_that_it_took() -> None:
-    ledger = Ledger(samples=10)
-    ledger.note(1000, 100, 90, flagged=0)
-    ledger.note(3000, 120, 95, flagged=3, produced=Produced("a", 900))
+    rates = Rates(samples=10)
+    rates.note(1000, 100, 90, flagged=0)
+    rates.note(3000, 120, 95, flagged=3, produced=Produced("a", 900))
 
-    [sample] = ledger.after(0)
+    [sample] = rates.after(0)
 
     assert (sample.at, sample.arrived, sample.scored, sample.flagged) == (3000, 10.0, 2.5, 1.5)
     assert sample.produced == Produced("a", 900)
 
 
 def test_what_was_scored_is_not_made_up_for_the_time_before_anybody_looked() -> None:
-    ledger = Ledger(samples=10)
+    rates = Rates(samples=10)
     for at, scored in ((1000, None), (2000, None), (3000, 50), (4000, 60)):
-        ledger.note(at, at, scored, flagged=0)
+        rates.note(at, at, scored, flagged=0)
 
-    assert [sample.scored for sample in ledger.after(0)] == [None, None, 10.0]
+    assert [sample.scored for sample in rates.after(0)] == [None, None, 10.0]
 
 
 def test_the_oldest_samples_fall_out_and_only_later_ones_are_told() -> None:
-    ledger = Ledger(samples=3)
+    rates = Rates(samples=3)
     for at in range(1000, 8000, 1000):
-        ledger.note(at, at, at, flagged=0)
+        rates.note(at, at, at, flagged=0)
 
-    assert [sample.at for sample in ledger.after(0)] == [5000, 6000, 7000]
-    assert [sample.at for sample in ledger.after(6000)] == [7000]
+    assert [sample.at for sample in rates.after(0)] == [5000, 6000, 7000]
+    assert [sample.at for sample in rates.after(6000)] == [7000]
 
 
 def test_a_clock_set_back_and_a_topic_made_anew_give_no_negative_rates() -> None:
-    ledger = Ledger(samples=10)
-    ledger.note(2000, 100, 100, flagged=0)
-    ledger.note(1000, 110, 110, flagged=0)
-    ledger.note(2000, 5, 5, flagged=0)
+    rates = Rates(samples=10)
+    rates.note(2000, 100, 100, flagged=0)
+    rates.note(1000, 110, 110, flagged=0)
+    rates.note(2000, 5, 5, flagged=0)
 
-    assert [(sample.at, sample.arrived, sample.scored) for sample in ledger.after(0)] == [(2000, 0.0, 0.0)]
+    assert [(sample.at, sample.arrived, sample.scored) for sample in rates.after(0)] == [(2000, 0.0, 0.0)]
 
 
 def test_a_partition_lags_by_what_it_still_holds_and_nobody_has_finished() -> None:
