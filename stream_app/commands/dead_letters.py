@@ -3,34 +3,34 @@
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import aclosing, asynccontextmanager
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+from aiokafka import AIOKafkaProducer
 
 from infra.runtime.cli_errors import ending_in_one_line
-from infra.runtime.kafka import read_committed
+from infra.runtime.kafka import client_options, read_committed
 from infra.runtime.services import KAFKA
 from schemas.dead_letter import DeadLetter, Place
-from stream_app.commands.redrive import Mending, NotSentError, Redriver
+from schemas.transaction import Decoder
+from stream_app.commands.redrive import NotSentError, check, mended
 from stream_app.settings import Settings
 
 
-class PlaceType(click.ParamType):
-    """`partition:offset` in the dead-letter topic, as `list` and `show` print it."""
+def _place(text: str) -> Place:
+    """`partition:offset` in the topic of dead letters, as `list` and `show` print it."""
+    try:
+        return Place.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
-    name = "partition:offset"
 
-    def convert(self, value: str | Place, param: click.Parameter | None, ctx: click.Context | None) -> Place:
-        """The place."""
-        if isinstance(value, Place):
-            return value
-        try:
-            return Place.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+T = TypeVar("T")
 
 
 class Selection:
@@ -58,7 +58,7 @@ class Selection:
 
 
 REASON = click.option("--reason", "reasons", multiple=True, help="Only those refused for this reason.")
-PLACES = click.argument("places", nargs=-1, type=PlaceType(), metavar="[PARTITION:OFFSET]...")
+PLACES = click.argument("places", nargs=-1, type=_place, metavar="[PARTITION:OFFSET]...")
 
 
 @click.group()
@@ -115,15 +115,16 @@ def redrive(
         raise click.UsageError("say which: PARTITION:OFFSET, --reason or --all")
     if value is not None and len(places) != 1:
         raise click.UsageError("--value is for one message: name its PARTITION:OFFSET")
-    mending = Mending(
-        None if value is None else value.read_bytes().rstrip(b"\r\n"), rekey or value is not None
+    mend = partial(
+        mended,
+        value=None if value is None else value.read_bytes().rstrip(b"\r\n"),
+        rekey=rekey or value is not None,
     )
-    selection = Selection(places, reasons)
-    if not _run(_redrive(selection, mending, unchecked=unchecked, dry_run=dry_run)):
+    if not _run(_redrive(Selection(places, reasons), mend, unchecked=unchecked, dry_run=dry_run)):
         raise SystemExit(1)
 
 
-async def _list(selection: Selection) -> bool:
+async def _list(selection: Selection) -> None:
     settings = Settings.load()
     counts: Counter[str] = Counter()
     newest: dict[str, DeadLetter] = {}
@@ -136,23 +137,21 @@ async def _list(selection: Selection) -> bool:
         last = newest[reason]
         click.echo(f"{reason:10} {count:9}  newest {last.refused_at:%Y-%m-%d %H:%M:%S} UTC at {last.place}")
     click.echo(f"{'total':10} {counts.total():9}  in {settings.dlq_topic}")
-    return True
 
 
-async def _show(selection: Selection, limit: int, *, raw: bool) -> bool:
+async def _show(selection: Selection, limit: int, *, raw: bool) -> None:
     shown = 0
     async with selection.letters(Settings.load()) as letters:
         async for letter in letters:
             if raw:
                 sys.stdout.buffer.write(letter.value)
-                return True
+                return
             _print(letter)
             shown += 1
             if shown == limit:
                 break
     if selection.places and shown < min(limit, len(selection.places)):
         raise click.ClickException("not all of these places hold a message that is meant")
-    return True
 
 
 def _print(letter: DeadLetter) -> None:
@@ -169,25 +168,43 @@ def _readable(data: bytes | None) -> str:
     return "none" if data is None else repr(data)[2:-1]
 
 
-async def _redrive(selection: Selection, mending: Mending, *, unchecked: bool, dry_run: bool) -> bool:
+async def _redrive(
+    selection: Selection, mend: Callable[[DeadLetter], DeadLetter], *, unchecked: bool, dry_run: bool
+) -> bool:
+    """Nothing is taken out of the topic: a message that is sent again twice is stored once."""
     settings = Settings.load()
-    sent = kept = 0
-    redriving = Redriver(settings)
-    async with redriving as redriver, selection.letters(settings) as letters:
+    decoder = Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours))
+    outcomes = Counter[bool]()
+    async with _producer(settings) as producer, selection.letters(settings) as letters:
         async for letter in letters:
             try:
-                await redriver.send(mending.apply(letter), unchecked=unchecked, dry_run=dry_run)
+                again = mend(letter)
+                check(again, None if unchecked else decoder)
             except NotSentError as error:
                 click.echo(f"{letter.place}  not sent, {error}", err=True)
-                kept += 1
-            else:
-                sent += 1
+                outcomes[False] += 1
+                continue
+            if not dry_run:
+                headers = [("redriven-from", str(letter.place).encode())]
+                await producer.send_and_wait(
+                    settings.transactions_topic, again.value, key=again.key, headers=headers
+                )
+            outcomes[True] += 1
     done = "would be sent" if dry_run else "sent"
-    click.echo(f"{sent} {done} to {settings.transactions_topic}, {kept} not")
-    return not kept and sent >= len(selection.places)
+    click.echo(f"{outcomes[True]} {done} to {settings.transactions_topic}, {outcomes[False]} not")
+    return not outcomes[False] and outcomes[True] >= len(selection.places)
 
 
-def _run(work: Coroutine[Any, Any, bool]) -> bool:
+def _producer(settings: Settings) -> AIOKafkaProducer:
+    return AIOKafkaProducer(
+        **client_options(settings, "redrive"),
+        enable_idempotence=True,
+        acks="all",
+        max_request_size=1 << 20,
+    )
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's work; an error of Kafka's ends it with one line."""
     with ending_in_one_line(KAFKA):
         return asyncio.run(work)
