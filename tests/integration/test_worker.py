@@ -214,7 +214,11 @@ async def test_without_sinks_the_worker_goes_from_kafka_to_kafka(installation: I
         ("TXNWATCH_SINKS", "mysql", "TXNWATCH_SINKS: String should match pattern"),
         ("TXNWATCH_DLQ_TOPIC", "anomalies!", "TXNWATCH_DLQ_TOPIC: String should match pattern"),
         ("TXNWATCH_WINDOW_MINIMUM", "21", "TXNWATCH_WINDOW_MINIMUM: is more than"),
-        ("POSTGRES_URL", "localhost:5432", "POSTGRES_URL: Value error, an address that starts with"),
+        (
+            "POSTGRES_URL",
+            "localhost:5432",
+            "POSTGRES_URL: must be a URL that starts with postgresql:// or postgres://",
+        ),
     ],
 )
 async def test_a_worker_that_cannot_start_says_why_in_a_line(
