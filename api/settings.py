@@ -13,7 +13,7 @@ from infra.runtime.settings import (
 
 
 class HttpSettings(SettingsGroup):
-    """Where the API listens, for whom, and what it asks."""
+    """Where the API listens, for whom, and how long an answer may take and is kept."""
 
     host: str = Field("127.0.0.1", alias="TXNWATCH_API_HOST", min_length=1)
     """Where the API listens; it has no login."""
@@ -26,15 +26,6 @@ class HttpSettings(SettingsGroup):
     worker_url: str = Field("http://127.0.0.1:6066", pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
     """Any worker's web views, which windows are read from while Redis is away."""
 
-    @property
-    def origins(self) -> frozenset[str]:
-        """The origins of TXNWATCH_CORS_ORIGINS, a comma list; `*` stands for every one."""
-        return frozenset(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
-
-
-class QuerySettings(SettingsGroup):
-    """How long answers are kept and services are waited for."""
-
     query_cache_seconds: float = Field(2, ge=0, le=3600)
     """How long the answer to a query is kept, in seconds; 0 for not at all."""
     query_cache_closed_seconds: float = Field(30, ge=0, le=86_400)
@@ -46,19 +37,19 @@ class QuerySettings(SettingsGroup):
     query_seconds: PositiveFloat = Field(10, alias="TXNWATCH_API_QUERY_SECONDS")
     """How long a query may take, in seconds."""
 
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins of TXNWATCH_CORS_ORIGINS, a comma list; `*` stands for every one."""
+        return frozenset(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
 
-class ExportSettings(SettingsGroup):
-    """Exports of a whole range."""
+
+class StreamSettings(SettingsGroup):
+    """Answers that go on: exports, and live streams with their clients."""
 
     exports: int = Field(2, alias="TXNWATCH_API_EXPORTS", ge=1, le=1000)
     """How many exports run at the same time."""
     export_seconds: PositiveFloat = Field(600, alias="TXNWATCH_API_EXPORT_SECONDS")
     """How long an export may take, in seconds."""
-
-
-class StreamSettings(SettingsGroup):
-    """Live streams and their clients."""
-
     stream_clients: int = Field(15_000, alias="TXNWATCH_SSE_CLIENTS", ge=1)
     """How many live clients one process serves, if it may open so many files; others are told to come back
     later."""
@@ -77,14 +68,6 @@ class StreamSettings(SettingsGroup):
 
 
 class Settings(
-    ServiceSettings,
-    TopicSettings,
-    DataSettings,
-    RuleSettings,
-    HttpSettings,
-    QuerySettings,
-    MonthSettings,
-    ExportSettings,
-    StreamSettings,
+    ServiceSettings, TopicSettings, DataSettings, RuleSettings, HttpSettings, MonthSettings, StreamSettings
 ):
     """One API process's settings."""

@@ -21,9 +21,10 @@ from infra.produce.generator import MAX_USERS, Traffic, live_dates, past_dates
 from infra.produce.report import Outcomes, progress_bar
 from infra.produce.rows import FIELDS, Columns, RowReader, Source, read_unchanged
 from infra.produce.sending import DirectFeed, RateLimit, Sending, WaitingFeed
-from infra.produce.settings import Settings
 from infra.produce.topic import DeliveryError, TopicSender, open_sender
+from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.services import KAFKA
+from infra.runtime.settings import Settings
 from schemas.transaction import Decoder
 
 _PAST = timedelta(days=30)
@@ -113,13 +114,11 @@ def produce(context: click.Context, /, **options: object) -> None:
     _check(given)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # DeliveryError says what matters
     settings = Settings.load()
-    try:
-        with ExitStack() as stack:
-            opened = stack.enter_context(open_input(given.file)) if given.file else None
-            source = _rows(given, settings, opened.lines()) if opened else _traffic(given)
-            code = asyncio.run(_produce(source, opened, given, settings))
-    except InputError as error:
-        raise click.ClickException(f"{given.file}: {error}") from error
+    errors = ServiceErrors(KAFKA.name, (DeliveryError,)), ServiceErrors(str(given.file), (InputError,))
+    with ending_in_one_line(*errors), ExitStack() as stack:
+        opened = stack.enter_context(open_input(given.file)) if given.file else None
+        source = _rows(given, settings, opened.lines()) if opened else _traffic(given)
+        code = asyncio.run(_produce(source, opened, given, settings))
     context.exit(code)
 
 
@@ -157,18 +156,15 @@ def _rows(given: Options, settings: Settings, lines: Iterator[bytes]) -> Source:
 async def _produce(source: Source, opened: Input | None, given: Options, settings: Settings) -> int:
     stop, outcomes = asyncio.Event(), Outcomes()
     asyncio.get_running_loop().set_exception_handler(_skip_connection_errors)
-    try:
-        async with open_sender(settings.kafka, settings.transactions_topic) as sender:
-            _stop_on_signals(stop)
-            feed = WaitingFeed(source) if opened and opened.waits else DirectFeed(source)
-            fraction = partial(_fraction, opened, given, outcomes)
-            with (
-                _summed_up(outcomes, sender),
-                progress_bar(outcomes, fraction, Console(stderr=True)) as watch,
-            ):
-                await Sending(feed, sender, outcomes, RateLimit(given.rate), stop, given.wanted, watch).run()
-    except DeliveryError as error:
-        raise click.ClickException(f"{KAFKA.name}: {error}") from error
+    async with open_sender(settings.kafka, settings.transactions_topic) as sender:
+        _stop_on_signals(stop)
+        feed = WaitingFeed(source) if opened and opened.waits else DirectFeed(source)
+        fraction = partial(_fraction, opened, given, outcomes)
+        with (
+            _summed_up(outcomes, sender),
+            progress_bar(outcomes, fraction, Console(stderr=True)) as watch,
+        ):
+            await Sending(feed, sender, outcomes, RateLimit(given.rate), stop, given.wanted, watch).run()
     return _exit_code(outcomes, given, interrupted=stop.is_set())
 
 

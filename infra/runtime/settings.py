@@ -244,8 +244,8 @@ class MonthSettings(SettingsGroup):
     """How many whole months of rows are kept, older ones are dropped; 0 for all."""
 
 
-class Settings(ServiceSettings, TopicSettings, DataSettings, MonthSettings):
-    """What topics, migrations, months and embedded services need."""
+class Settings(ServiceSettings, TopicSettings, DataSettings, MessageSettings, MonthSettings):
+    """What the commands of infra need: topics, migrate, partitions, produce, services and demo."""
 
     partitions: int = Field(4, ge=1, le=10_000)
     """How many partitions `txnwatch topics` gives each topic; all have the same."""

@@ -22,9 +22,7 @@ SECTIONS: dict[str, tuple[type[SettingsGroup], ...]] = {
     ),
     "API": (
         of_api.HttpSettings,
-        of_api.QuerySettings,
         shared.MonthSettings,
-        of_api.ExportSettings,
         of_api.StreamSettings,
     ),
 }

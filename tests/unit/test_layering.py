@@ -29,7 +29,6 @@ ONLY: dict[str, set[str]] = {
 IMPURE = {"asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "socket", "threading", "time"}
 SETTINGS = {
     "infra/runtime/settings.py",
-    "infra/produce/settings.py",
     "stream_app/settings.py",
     "api/settings.py",
 }

@@ -4,8 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from infra.produce.cli import produce
-from infra.produce.settings import Settings
-from infra.runtime.settings import SettingsError
+from infra.runtime.settings import Settings, SettingsError
 
 
 @pytest.mark.parametrize(

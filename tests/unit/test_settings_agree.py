@@ -6,7 +6,6 @@ import pytest
 from click.testing import CliRunner
 
 import api.settings
-import infra.produce.settings
 import infra.runtime.settings
 import stream_app.settings
 from infra.cli import main
@@ -19,7 +18,7 @@ COMMANDS: dict[str, type[SettingsGroup]] = {
     "partitions ensure": infra.runtime.settings.Settings,
     "services status": infra.runtime.settings.Settings,
     "demo": infra.runtime.settings.Settings,
-    "produce --generate 1": infra.produce.settings.Settings,
+    "produce --generate 1": infra.runtime.settings.Settings,
     "worker": stream_app.settings.Settings,
     "dlq list": stream_app.settings.Settings,
     "mirror rebuild": stream_app.settings.Settings,
