@@ -1,6 +1,7 @@
 """The API's metrics, in a registry of their own: two apps in one process do not share numbers."""
 
 from collections.abc import Callable
+from functools import partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,28 +22,24 @@ class Metrics:
     """Counters and gauges, and their text for Prometheus."""
 
     def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
+        self._registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=registry)
-        self._requests = Counter(
-            "txnwatch_api_requests", "Answers.", ["route", "method", "status"], registry=registry
-        )
+            collector(registry=self._registry)
+        counter = partial(Counter, registry=self._registry)
+        self._requests = counter("txnwatch_api_requests", "Answers.", ["route", "method", "status"])
         self._seconds = Histogram(
-            "txnwatch_api_request_seconds", "Time to answer, streams left out.", ["route"], registry=registry
+            "txnwatch_api_request_seconds",
+            "Time to answer, streams left out.",
+            ["route"],
+            registry=self._registry,
         )
-        self._cache = Counter(
-            "txnwatch_api_query_cache", "Queries by what the cache had.", ["outcome"], registry=registry
+        self._cache = counter("txnwatch_api_query_cache", "Queries by what the cache had.", ["outcome"])
+        self._clients = Gauge(
+            "txnwatch_api_sse_clients", "Open event streams.", ["topic"], registry=self._registry
         )
-        self._clients = Gauge("txnwatch_api_sse_clients", "Open event streams.", ["topic"], registry=registry)
-        self._events = Counter(
-            "txnwatch_api_sse_events", "Live events sent to clients.", ["topic"], registry=registry
-        )
-        self.cut_off = Counter(
-            "txnwatch_api_sse_cut_off", "Clients cut off because they did not read.", registry=registry
-        )
-        self.turned_away = Counter(
-            "txnwatch_api_sse_turned_away", "Clients that found every place taken.", registry=registry
-        )
+        self._events = counter("txnwatch_api_sse_events", "Live events sent to clients.", ["topic"])
+        self.cut_off = counter("txnwatch_api_sse_cut_off", "Clients cut off because they did not read.")
+        self.turned_away = counter("txnwatch_api_sse_turned_away", "Clients that found every place taken.")
         for outcome in ("hit", "miss", "down"):
             self._cache.labels(outcome)
 

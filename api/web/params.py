@@ -136,11 +136,7 @@ def _value(parameter: Parameter, texts: Sequence[str]) -> Any:
 
 # --- The kinds -------------------------------------------------------------------------------
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _INTEGER = re.compile(r"[0-9]{1,9}", re.ASCII)
-_DIGITS = re.compile(r"[0-9a-f]{0,32}", re.ASCII)
-_MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
-_CURSOR = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
 _MOMENT = re.compile(
     r"(?P<date>\d{4}-\d{2}-\d{2})"
     r"(?P<clock>[Tt ](?P<minutes>\d{2}:\d{2})(?P<seconds>:\d{2})?"
@@ -150,24 +146,22 @@ _MOMENT = re.compile(
 _LAST_OF_DAY = timedelta(days=1) - timedelta(microseconds=1)
 
 
-def _uuid(text: str) -> str:
-    if not _UUID.fullmatch(text):
-        raise ValueError("must be a UUID such as 0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c")
-    return text.lower()
+def _matching(pattern: str, expected: str, convert: Callable[[str], T]) -> Callable[[str], T]:
+    """Parses texts that match the whole pattern, letters of either case; others are not as expected."""
+    compiled = re.compile(pattern, re.ASCII | re.IGNORECASE)
+
+    def parse(text: str) -> T:
+        if not compiled.fullmatch(text):
+            raise ValueError(expected)
+        return convert(text)
+
+    return parse
 
 
-def _uuid_prefix(text: str) -> tuple[str, str]:
+def _uuids_from(prefix: str) -> tuple[str, str]:
     """The first and the last UUID that begin so."""
-    digits = text.replace("-", "").lower()
-    if not _DIGITS.fullmatch(digits):
-        raise ValueError("must be how a UUID begins, such as 0b6c2c1e-3d")
+    digits = prefix.replace("-", "")
     return str(UUIDValue(digits.ljust(32, "0"))), str(UUIDValue(digits.ljust(32, "f")))
-
-
-def _milliseconds(text: str) -> int:
-    if not _MILLISECONDS.fullmatch(text):
-        raise ValueError("must be milliseconds since 1970")
-    return int(text)
 
 
 def _amount(text: str) -> Decimal:
@@ -175,18 +169,6 @@ def _amount(text: str) -> Decimal:
         return Decimal(parse_amount(text)).scaleb(-2)
     except ValueError:
         raise ValueError("must be an amount, not negative, of at most two decimals such as 12.30") from None
-
-
-def _flag(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ValueError("must be true or false")
-    return text.lower() == "true"
-
-
-def _cursor(text: str) -> str:
-    if not _CURSOR.fullmatch(text):
-        raise ValueError("is not one that this service gave out")
-    return text
 
 
 def _moment(text: str, *, day_ends: bool) -> datetime:
@@ -226,19 +208,33 @@ def file_named(example: str) -> Kind[str]:
 EXAMPLE_UUID = "0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c"
 EXAMPLE_CURSOR = "AAVoviljRcBvHC0-SltMbY5_gJGis8TVCmZ1M0vfk8eNkIjb3aEbSLIk"
 
-UUID = Kind(_uuid, {"type": "string", "format": "uuid", "examples": [EXAMPLE_UUID]})
+UUID = Kind(
+    _matching(
+        r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", f"must be a UUID such as {EXAMPLE_UUID}", str.lower
+    ),
+    {"type": "string", "format": "uuid", "examples": [EXAMPLE_UUID]},
+)
 UUID_PREFIX = Kind(
-    _uuid_prefix, {"type": "string", "pattern": "^[0-9A-Fa-f-]{0,36}$", "examples": [EXAMPLE_UUID[:11]]}
+    _matching(
+        r"(-*[0-9a-f]){0,32}-*", f"must be how a UUID begins, such as {EXAMPLE_UUID[:11]}", _uuids_from
+    ),
+    {"type": "string", "pattern": "^[0-9A-Fa-f-]{0,36}$", "examples": [EXAMPLE_UUID[:11]]},
 )
 MILLISECONDS = Kind(
-    _milliseconds,
+    _matching(r"[0-9]{1,15}", "must be milliseconds since 1970", int),
     {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999, "examples": [1522540831000]},
 )
 AMOUNT = Kind(
     _amount, {"type": "string", "pattern": r"^[0-9]{1,18}(\.[0-9]{1,2})?$", "examples": ["12.30", "100"]}
 )
-FLAG = Kind(_flag, {"type": "boolean", "examples": [True]})
-CURSOR = Kind(_cursor, {"type": "string", "examples": [EXAMPLE_CURSOR]})
+FLAG = Kind(
+    _matching("true|false", "must be true or false", lambda text: text.lower() == "true"),
+    {"type": "boolean", "examples": [True]},
+)
+CURSOR = Kind(
+    _matching(r"[A-Za-z0-9_-]{1,200}", "is not one that this service gave out", str),
+    {"type": "string", "examples": [EXAMPLE_CURSOR]},
+)
 FROM = Kind(
     lambda text: _moment(text, day_ends=False),
     {"type": "string", "format": "date-time", "examples": ["2018-04-01T00:00:00Z"]},
