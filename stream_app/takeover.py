@@ -12,7 +12,7 @@ from stream_app.batch import Batch, LostPartitionError
 from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
 from stream_app.sinks.disabled import NoMirror, NoRows
-from stream_app.sinks.kafka import NOWHERE, KafkaOutbox, committed_positions
+from stream_app.sinks.kafka import NOWHERE, TransactionalOutput, committed_positions
 from stream_app.sinks.postgres import PostgresRows
 from stream_app.sinks.redis_mirror import RedisMirror
 from stream_app.state.changelog import Bounds, restore
@@ -94,7 +94,7 @@ class TakeOver:
             epoch, stored_up_to = await self.rows.take_over(partition)
             # 2. Start the transactional producer, which fences the former owner and aborts what it left open:
             #    from here on nobody else commits, so the offsets and the changelog stand still.
-            publisher = await resources.enter_async_context(KafkaOutbox(partition, self.settings))
+            publisher = await resources.enter_async_context(TransactionalOutput(partition, self.settings))
             # 3. See how far batches were finished; Postgres has to have their rows.
             position = (await committed_positions(self.settings)).get(partition, NOWHERE)
             end_if_cancelled()

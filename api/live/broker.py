@@ -157,7 +157,7 @@ class Broker:
         try:
             offsets = await self._consumer.ask(lambda consumer: ask(consumer, topic))
         except Unavailable:
-            self._topics.clear()  # they may have been made anew when Kafka is there again
+            self._topics.clear()  # Kafka may come back with recreated ones
             raise
         return {partition.partition: offsets[partition] for partition in topic.partitions}
 

@@ -1,7 +1,7 @@
 """Kafka as all parts of txnwatch use it: clients, topics, a group's offsets, and a topic read to its end."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -163,7 +163,19 @@ async def read_committed(
             end = (await anything.end_offsets([partition]))[partition]
             consumer.assign([partition])
             consumer.seek(partition, beginning)
-            # The position, as what an end offset points at may be a marker that nobody is given.
-            while await consumer.position(partition) < end:
-                for records in (await consumer.getmany(partition, timeout_ms=200)).values():
+            async with aclosing(read_until(consumer, partition, end)) as fetches:
+                async for records in fetches:
                     yield records
+
+
+async def read_until(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, end: int, *, most: int | None = None
+) -> AsyncGenerator[Records, None]:
+    """The records from where the consumer is up to an end offset, by fetch, at most so many at a time.
+
+    The consumer's position has to reach it, not a record: the last offset may be that of a transaction's
+    marker, which is delivered to nobody.
+    """
+    while await consumer.position(partition) < end:
+        for records in (await consumer.getmany(partition, timeout_ms=200, max_records=most)).values():
+            yield records

@@ -33,15 +33,15 @@ from stream_app.settings import Settings
 from stream_app.sinks.record_batch import LARGEST_BATCH, LZ4, UNCOMPRESSED, Message, batches
 from stream_app.state.changelog import KafkaMismatchError
 
-STOP_SECONDS = 10
+_STOP_SECONDS = 10
 
 # The first produce of a transaction is tried again after this time while the broker still verifies it, which
 # takes a millisecond or two; aiokafka's default is 100.
-RETRY_MS = 10
+_RETRY_MS = 10
 
-# The transaction's outcome is not known, or another owner's producer has ended it. Either way the
-# partition is to be taken over again, by whomever the group gives it to.
-LOST = (
+# The transaction's outcome is not known, or another owner's producer has ended it. Either way the partition
+# has to be taken over again, by the worker that the group gives it to.
+_LOST = (
     IllegalOperation,  # of a producer that was found fenced while it was being filled
     KafkaConnectionError,
     KafkaTimeoutError,
@@ -53,9 +53,9 @@ LOST = (
 )
 
 
-NO_HEADERS: list[Header] = []
+_NO_HEADERS: list[Header] = []
 
-Sent = asyncio.Future[Any]  # of aiokafka's RecordMetadata
+_Sent = asyncio.Future[Any]  # of aiokafka's RecordMetadata
 
 
 class CommittedPosition(NamedTuple):
@@ -95,8 +95,8 @@ async def committed_positions(settings: Settings) -> dict[int, CommittedPosition
     return {partition: CommittedPosition.of(one) for partition, one in offsets.items()}
 
 
-class KafkaOutbox:
-    """One partition's producer, from entering (which fences the former owner) to leaving the context."""
+class TransactionalOutput:
+    """One partition's producer: entering the context fences the former owner's."""
 
     def __init__(self, partition: int, settings: Settings) -> None:
         self._partition = partition
@@ -107,7 +107,7 @@ class KafkaOutbox:
             **client_options(settings, f"output-{partition}"),
             transactional_id=f"{settings.app_id}-{partition}",
             max_request_size=2 * LARGEST_BATCH,
-            retry_backoff_ms=RETRY_MS,
+            retry_backoff_ms=_RETRY_MS,
         )
 
     async def __aenter__(self) -> Self:
@@ -126,16 +126,16 @@ class KafkaOutbox:
     async def _close(self) -> None:
         """Stop in a bounded time: what hangs there is fenced by the next owner's producer."""
         try:
-            await asyncio.wait_for(self._producer.stop(), STOP_SECONDS)
+            await asyncio.wait_for(self._producer.stop(), _STOP_SECONDS)
         except (KafkaError, TimeoutError):  # a fenced producer raises its fencing again on the way out
             await self._producer.client.close()
 
     def resume(self, changelog_offset: int | None) -> None:
-        """Take note of how far the changelog reaches: a change that lands before it is of another one."""
+        """Set how far the changelog reaches: a change that lands before it is in another changelog."""
         self._reached = -1 if changelog_offset is None else changelog_offset
 
     async def commit(self, output: Output) -> int | None:
-        """Write the output and the source offset, all or nothing; the last change's changelog offset."""
+        """Write the output and the source offset, all or nothing; returns the last change's offset."""
         try:
             async with self._producer.transaction():
                 return await self._fill(output)
@@ -149,7 +149,7 @@ class KafkaOutbox:
     async def _fill(self, output: Output) -> int | None:
         settings = self._settings
         flagged = [verdict for verdict in output.verdicts if verdict.flag is not None]
-        changes: list[Message] = [(key, value, NO_HEADERS) for key, value in output.changes]
+        changes: list[Message] = [(key, value, _NO_HEADERS) for key, value in output.changes]
         submitted = [
             *await self._submit(settings.scored_topic, self._scored(output.verdicts)),
             *await self._submit(settings.anomalies_topic, self._scored(flagged)),
@@ -158,32 +158,36 @@ class KafkaOutbox:
             *await self._submit(settings.changelog_topic, changes, UNCOMPRESSED),
         ]
         source = TopicPartition(settings.transactions_topic, self._partition)
-        # The offset says how far the changelog reaches, so that one which is made anew later is noticed: as
-        # far as the batch before, or this one where there is none.
+        # The offset's metadata is an offset that the changelog has: of the batch before, or of this one where
+        # there is none. A changelog that ends before it was recreated, and windows are lost.
         reached = self._reached
         if reached < 0 and output.changes:
             reached = await _last_offset(submitted)
         offset = OffsetAndMetadata(output.next_offset, str(reached))
         await self._producer.send_offsets_to_transaction({source: offset}, settings.app_id)
-        # Each has to be seen to have arrived: a transaction of aiokafka commits without a batch that failed.
+        # Wait for each batch: aiokafka commits a transaction also where one of its batches has failed.
         last = await _last_offset(submitted)
         return self._reach(last) if output.changes else None
 
     def _reach(self, offset: int) -> int:
-        """The changelog offset of the last change; KafkaMismatchError unless it is past the former one."""
+        """The changelog offset of the last change.
+
+        Raises:
+            KafkaMismatchError: It is not past the one before.
+        """
         if offset <= self._reached:
             raise KafkaMismatchError(
                 f"partition {self._partition}: a change came to offset {offset} of the changelog, which had "
-                f"{self._reached} before: it was made anew under this worker"
+                f"{self._reached} before: it was recreated under this worker"
             )
         self._reached = offset
         return offset
 
     async def _submit(
         self, topic: str, messages: Iterable[Message], compression: int = LZ4
-    ) -> list[tuple[Sent, int]]:
-        """Hand messages over for the topic's partition of our number: each batch's future and its size."""
-        submitted: list[tuple[Sent, int]] = []
+    ) -> list[tuple[_Sent, int]]:
+        """Send messages to the topic's partition of our number; returns each batch's future and size."""
+        submitted: list[tuple[_Sent, int]] = []
         if topic:
             for batch in batches([*messages], compression):
                 sent = await self._producer.send_batch(batch, topic, partition=self._partition)
@@ -210,7 +214,7 @@ class KafkaOutbox:
         )
 
 
-async def _last_offset(submitted: Iterable[tuple[Sent, int]]) -> int:
+async def _last_offset(submitted: Iterable[tuple[_Sent, int]]) -> int:
     """The offset of the last message, once every batch has arrived; -1 of none."""
     last = -1
     for sent, count in submitted:
@@ -219,10 +223,10 @@ async def _last_offset(submitted: Iterable[tuple[Sent, int]]) -> int:
 
 
 def _is_loss(error: BaseException) -> bool:
-    return isinstance(error, LOST) or (isinstance(error, KafkaError) and error.retriable)
+    return isinstance(error, _LOST) or (isinstance(error, KafkaError) and error.retriable)
 
 
-def _look_at(sent: Sent) -> None:
-    """Take note of a failure: where several batches fail, only the first is raised."""
+def _look_at(sent: _Sent) -> None:
+    """Retrieve a failure: where several batches fail, only the first is raised, asyncio reports others."""
     if not sent.cancelled():
         sent.exception()

@@ -1,4 +1,4 @@
-"""Brings a partition's windows up to its changelog's end.
+"""A partition's windows brought up to the end of its changelog.
 
 Stock Faust waits for the changelog's last offset, which in a changelog written in transactions is a commit
 marker and never delivered, and it reads what was aborted. Here only committed records count, and the
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from infra.runtime.kafka import client_options
+from infra.runtime.kafka import client_options, read_until
 from stream_app.settings import Settings
 from stream_app.state.store import WindowStore
 
-MOST_RECORDS = 10_000
+_MOST_RECORDS = 10_000
 
 
 class KafkaMismatchError(Exception):
-    """What is known here goes past what Kafka has: a topic was truncated or made anew."""
+    """What is known here goes past what Kafka has: a topic was truncated or recreated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class Bounds:
     """The offset of a change that was committed."""
 
 
-NO_BOUNDS = Bounds()
+_NO_BOUNDS = Bounds()
 
 
-async def restore(store: WindowStore, partition: int, settings: Settings, bounds: Bounds = NO_BOUNDS) -> int:
+async def restore(store: WindowStore, partition: int, settings: Settings, bounds: Bounds = _NO_BOUNDS) -> int:
     """Apply the changelog's records that the open database lacks; how many there were.
 
     Raises:
@@ -57,15 +57,15 @@ async def restore(store: WindowStore, partition: int, settings: Settings, bounds
         if bounds.source > ends[source]:
             raise KafkaMismatchError(
                 f"partition {partition}: Postgres has rows up to offset {bounds.source}, but "
-                f"{source.topic} ends at {ends[source]}: it was truncated or made anew. If that was meant, "
+                f"{source.topic} ends at {ends[source]}: it was truncated or recreated. If that was meant, "
                 "delete the topic's rows of sink_offsets and use another TXNWATCH_APP_ID: these windows "
                 "and offsets are the former topic's."
             )
         if bounds.changelog >= ends[changelog]:
             raise KafkaMismatchError(
                 f"partition {partition}: the changelog once had an offset {bounds.changelog} and ends at "
-                f"{ends[changelog]}: it was truncated or made anew, and windows are lost. To score anew from "
-                "the source, use another TXNWATCH_APP_ID."
+                f"{ends[changelog]}: it was truncated or recreated, and windows are lost. To score again "
+                "from the source, use another TXNWATCH_APP_ID."
             )
         consumer.seek(changelog, _start(store, partition, beginning, ends[changelog]))
         return await _apply(store, consumer, changelog, ends[changelog])
@@ -77,14 +77,14 @@ def _start(store: WindowStore, partition: int, beginning: int, end: int) -> int:
         raise KafkaMismatchError(
             f"partition {partition}: the changelog begins at offset {beginning}, and these windows lack what "
             "was before: records were deleted from it, which has to be compacted alone. Start the worker "
-            "whose data folder has all windows, or reset the windows and score anew from the source."
+            "whose data folder has all windows, or reset the windows and score again from the source."
         )
     if local is None:
         return beginning
     if local >= end:
         raise KafkaMismatchError(
             f"partition {partition}: the local windows stand at changelog offset {local}, but the changelog "
-            f"ends at {end}: it was truncated or made anew. If that was meant, delete this worker's data "
+            f"ends at {end}: it was truncated or recreated. If that was meant, delete this worker's data "
             "folder."
         )
     return local + 1
@@ -92,10 +92,8 @@ def _start(store: WindowStore, partition: int, beginning: int, end: int) -> int:
 
 async def _apply(store: WindowStore, consumer: AIOKafkaConsumer, changelog: TopicPartition, end: int) -> int:
     count = 0
-    while await consumer.position(changelog) < end:
-        fetched = await consumer.getmany(changelog, timeout_ms=200, max_records=MOST_RECORDS)
-        if records := fetched.get(changelog):
-            changes = [(record.key, record.value) for record in records]
-            store.write(changelog.partition, changes, records[-1].offset)
-            count += len(records)
+    async for records in read_until(consumer, changelog, end, most=_MOST_RECORDS):
+        changes = [(record.key, record.value) for record in records]
+        store.write(changelog.partition, changes, records[-1].offset)
+        count += len(records)
     return count

@@ -83,9 +83,9 @@ async def come_and_go(ground: Rig, *, most: int, seed: int) -> Coming:
         crew = Crew(ground, stack, most=most, seed=seed)
         crew.join()
         for _ in range(CHANGES):
-            before = len(ground.events("outbox committed"))
+            before = len(ground.events("output committed"))
             await ground.send_transactions(take(transactions))
-            await ground.noted("outbox committed", count=before + 2)
+            await ground.noted("output committed", count=before + 2)
             in_flight += not await ground.finished()
             if await crew.change():
                 kills.append(time.time())
@@ -129,8 +129,8 @@ async def test_a_worker_that_had_no_partition_goes_on_for_the_one_that_had(
         with ground.run(datadir="one", **SMALL) as one, ground.run(datadir="two", **SMALL) as two:
             await until(lambda: ready(one, two))
             await ground.send_transactions(traffic(MESSAGES, seed=ledger.seed))
-            await ground.noted("outbox committed", count=2)
-            owner = ground.events("outbox committed")[-1].pid
+            await ground.noted("output committed", count=2)
+            owner = ground.events("output committed")[-1].pid
             working, spare = (one, two) if one.process.pid == owner else (two, one)
             in_flight = int(not await ground.finished())
             killed = time.time()

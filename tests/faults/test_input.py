@@ -158,7 +158,7 @@ async def test_a_worker_that_is_told_to_stop_under_load_leaves_nothing_to_replay
 ) -> None:
     await ground.send_transactions(traffic(20_000, users=100, seed=ledger.seed))
     with ground.run(**SMALL) as worker:
-        await ground.noted("outbox committed", count=10)
+        await ground.noted("output committed", count=10)
         began = time.monotonic()
         assert await worker.stop() == 0, worker.tail()
         took = time.monotonic() - began

@@ -69,7 +69,7 @@ def lanes(services: Addresses, tmp_path: Path, ledger: Ledger) -> Lanes:
 
 
 async def test_killed_around_the_commits_a_worker_goes_on_to_the_same(lanes: Lanes) -> None:
-    points = ("rows committed", "outbox filled", "outbox committed")
+    points = ("rows committed", "output filled", "output committed")
 
     await lanes.kill("SIGKILL around the commits", points, 3)
 

@@ -51,8 +51,8 @@ class Load:
 
     async def under_way(self) -> None:
         """Wait until it has committed some batches since now; the fault comes next."""
-        before = len(self.ground.events("outbox committed"))
-        await self.ground.noted("outbox committed", count=before + 3)
+        before = len(self.ground.events("output committed"))
+        await self.ground.noted("output committed", count=before + 3)
         assert not await self.ground.finished()
         self.hit = time.time()
 
@@ -194,5 +194,5 @@ async def test_valkey_fails_and_the_rows_do_not_wait_for_it(
 
 def longest_pause(ground: Rig, since: float) -> float:
     """The longest time from one batch to the next."""
-    commits = [since, *(event.at for event in ground.events("outbox committed") if event.at > since)]
+    commits = [since, *(event.at for event in ground.events("output committed") if event.at > since)]
     return max(after - before for before, after in pairwise(commits))

@@ -80,7 +80,7 @@ async def test_only_committed_changes_are_restored(ground: Rig, trial: Trial) ->
     protection = "restoring what was committed alone"
 
     # The windows are restored from the changelog alone, as on another machine.
-    findings = await killed_once(ground, "outbox filled", trial.off(protection), then="another")
+    findings = await killed_once(ground, "output filled", trial.off(protection), then="another")
 
     trial.judge(protection, "SIGKILL in the Kafka transaction", findings, where="scored")
 
@@ -150,9 +150,9 @@ async def test_a_source_made_anew_is_noticed(ground: Rig, without: Trial) -> Non
     await make_anew(ground, ground.transactions)
     await ground.send_transactions(traffic(100, seed=2))
 
-    before = len(ground.events("outbox committed"))
+    before = len(ground.events("output committed"))
     with ground.run(Plan(off=[*without.off(protection), GAPS])) as worker:
-        await ground.noted("outbox committed", count=before + 4)
+        await ground.noted("output committed", count=before + 4)
         assert await worker.stop() == 0, worker.tail()
 
     findings = await ground.audited()

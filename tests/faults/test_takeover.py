@@ -18,7 +18,7 @@ from stream_app.ownership import Ownership
 from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
 from stream_app.sinks.disabled import NoMirror
-from stream_app.sinks.kafka import KafkaOutbox
+from stream_app.sinks.kafka import TransactionalOutput
 from stream_app.sinks.postgres import PostgresRows, connect
 from stream_app.state.store import WindowStore
 from stream_app.takeover import TakeOver
@@ -154,7 +154,7 @@ async def test_either_half_of_a_take_over_shuts_the_former_owner_out(
             async with connect(settings.postgres.get_secret_value()) as pool:
                 await PostgresRows(pool, settings.transactions_topic, retry_seconds=5).take_over(partition)
         else:
-            async with KafkaOutbox(partition, settings):
+            async with TransactionalOutput(partition, settings):
                 pass
         assert not await former.process(Batch(partition, log))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -12,7 +13,7 @@ from aiokafka.errors import GroupLoadInProgressError
 
 from stream_app.batch import Output
 from stream_app.settings import Settings
-from stream_app.sinks.kafka import KafkaOutbox, committed_positions
+from stream_app.sinks.kafka import TransactionalOutput, committed_positions
 from stream_app.state.changelog import Bounds, KafkaMismatchError, restore
 from stream_app.state.store import WindowStore, WrongWindowsError, is_damage
 from stream_app.window import Window, encode_window
@@ -45,11 +46,12 @@ def content(store: WindowStore) -> dict[str, list[int]]:
 
 
 async def test_an_empty_database_gets_every_committed_change(settings: Settings, store: WindowStore) -> None:
-    async with KafkaOutbox(PARTITION, settings) as outbox:
-        await outbox.commit(batch(1, USERS))
-        await outbox.commit(batch(2, USERS[:10]))
+    async with TransactionalOutput(PARTITION, settings) as publisher:
+        await publisher.commit(batch(1, USERS))
+        await publisher.commit(batch(2, USERS[:10]))
+        changes: Any = [*batch(3, USERS).changes, ("no bytes", b"")]
         with pytest.raises(TypeError):
-            await outbox.commit(Output(PARTITION, 3, [], [], [*batch(3, USERS).changes, ("no bytes", b"")]))  # type: ignore[list-item]
+            await publisher.commit(Output(PARTITION, 3, [], [], changes))
 
     assert await restore(store, PARTITION, settings) == 60
 
@@ -59,11 +61,11 @@ async def test_an_empty_database_gets_every_committed_change(settings: Settings,
 async def test_only_what_is_missing_is_read_and_a_second_time_nothing(
     settings: Settings, store: WindowStore
 ) -> None:
-    async with KafkaOutbox(PARTITION, settings) as outbox:
-        offset = await outbox.commit(batch(1, USERS))
+    async with TransactionalOutput(PARTITION, settings) as publisher:
+        offset = await publisher.commit(batch(1, USERS))
         assert offset is not None
         store.write(PARTITION, batch(1, USERS).changes, offset)
-        await outbox.commit(batch(2, USERS[:3]))
+        await publisher.commit(batch(2, USERS[:3]))
 
     assert await restore(store, PARTITION, settings) == 3
     assert await restore(store, PARTITION, settings) == 0
@@ -89,9 +91,9 @@ async def test_windows_ahead_of_the_changelog_are_not_scored_on(
 async def test_a_changelog_that_once_reached_further_is_not_gone_on_from(
     settings: Settings, store: WindowStore
 ) -> None:
-    async with KafkaOutbox(PARTITION, settings) as outbox:
-        await outbox.commit(batch(1, USERS))
-        await outbox.commit(batch(2, USERS[:3]))
+    async with TransactionalOutput(PARTITION, settings) as publisher:
+        await publisher.commit(batch(1, USERS))
+        await publisher.commit(batch(2, USERS[:3]))
 
     # Each group offset says where the changelog was before its own batch.
     assert await committed_positions(settings) == {PARTITION: (2, 49)}
@@ -103,8 +105,8 @@ async def test_the_first_batch_says_itself_how_far_the_changelog_reaches(
     settings: Settings, store: WindowStore
 ) -> None:
     """No other has said it before."""
-    async with KafkaOutbox(PARTITION, settings) as outbox:
-        await outbox.commit(batch(1, USERS))
+    async with TransactionalOutput(PARTITION, settings) as publisher:
+        await publisher.commit(batch(1, USERS))
 
     positions = await committed_positions(settings)
 
@@ -116,9 +118,9 @@ async def test_the_first_batch_says_itself_how_far_the_changelog_reaches(
 async def test_a_changelog_whose_first_changes_were_deleted_restores_no_part_of_the_windows(
     settings: Settings, store: WindowStore
 ) -> None:
-    async with KafkaOutbox(PARTITION, settings) as outbox:
-        await outbox.commit(batch(1, USERS))
-        await outbox.commit(batch(2, USERS[:3]))
+    async with TransactionalOutput(PARTITION, settings) as publisher:
+        await publisher.commit(batch(1, USERS))
+        await publisher.commit(batch(2, USERS[:3]))
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
     await admin.start()
     try:
@@ -138,11 +140,11 @@ async def test_a_changelog_whose_first_changes_were_deleted_restores_no_part_of_
 
 
 async def test_a_changelog_made_anew_under_an_owner_takes_none_of_its_changes(settings: Settings) -> None:
-    async with KafkaOutbox(PARTITION, settings) as outbox:
-        outbox.resume(500)
+    async with TransactionalOutput(PARTITION, settings) as publisher:
+        publisher.resume(500)
 
         with pytest.raises(KafkaMismatchError, match=r"offset 49 of the changelog, which had 500"):
-            await outbox.commit(batch(1, USERS))
+            await publisher.commit(batch(1, USERS))
 
     assert await committed_positions(settings) == {}
 

@@ -24,7 +24,7 @@ from stream_app.faust_adapter.worker import BoundedWorker
 from stream_app.pipeline import Pipeline
 from stream_app.settings import Settings
 from stream_app.sinks import postgres
-from stream_app.sinks.kafka import KafkaOutbox
+from stream_app.sinks.kafka import TransactionalOutput
 from stream_app.sinks.postgres import PostgresRows
 from stream_app.sinks.redis_mirror import RedisMirror
 from stream_app.takeover import TakeOver
@@ -44,7 +44,7 @@ class Points:
 
     def reach(self, point: str, partition: int = -1) -> None:
         """Note that a point was passed."""
-        if point in {"outbox committed", "rows committed", "opened", "refused"}:
+        if point in {"output committed", "rows committed", "opened", "refused"}:
             self._note(point, partition)
         if point != self._plan.point:
             return
@@ -68,13 +68,13 @@ def wrap(points: Points) -> None:
     _after(postgres, "_copy", points, "rows copied", _nowhere)
     _after(postgres, "_merge", points, "rows copied", _nowhere)
     _after(PostgresRows, "write", points, "rows committed", _first)
-    _after(KafkaOutbox, "_fill", points, "outbox filled", _batch)
-    _after(KafkaOutbox, "commit", points, "outbox committed", _batch)
+    _after(TransactionalOutput, "_fill", points, "output filled", _batch)
+    _after(TransactionalOutput, "commit", points, "output committed", _batch)
     _after(Pipeline, "_keep_windows", points, "windows written", _batch)
     _after(RedisMirror, "put", points, "mirrored", _first)
     _after(BatchConsumer, "ack", points, "acknowledged", _batch)
     _after(PostgresRows, "take_over", points, "epoch raised", _first)
-    _after(KafkaOutbox, "__aenter__", points, "producer started", _nowhere)
+    _after(TransactionalOutput, "__aenter__", points, "producer started", _nowhere)
     _after(takeover, "restore", points, "windows restored", _nowhere)
     _after(TakeOver, "open", points, "opened", _first)
 

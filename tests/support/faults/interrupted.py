@@ -23,7 +23,7 @@ async def interrupted(ground: Rig, *, users: int = 50, ending: signal.Signals = 
 
 async def _worked(ground: Rig, ending: signal.Signals) -> None:
     """A worker that ends in the middle."""
-    with ground.run(Plan("outbox committed", 20, ending), **SMALL) as worker:
+    with ground.run(Plan("output committed", 20, ending), **SMALL) as worker:
         assert await worker.ended() in {0, -ending}, worker.tail()
     assert not await ground.finished()
 

@@ -19,7 +19,7 @@ from stream_app import takeover
 from stream_app.faust_adapter import consumer
 from stream_app.ownership import Ownership
 from stream_app.pipeline import Pipeline
-from stream_app.sinks import kafka as outbox
+from stream_app.sinks import kafka as kafka_sink
 from stream_app.sinks.postgres import PostgresRows
 from stream_app.state import changelog
 from stream_app.window import Window
@@ -64,7 +64,7 @@ def _fencing() -> None:
         def __init__(self, *, transactional_id: str, **options: Any) -> None:
             super().__init__(transactional_id=f"{transactional_id}-{os.getpid()}", **options)
 
-    replace(outbox, "AIOKafkaProducer", Producer)
+    replace(kafka_sink, "AIOKafkaProducer", Producer)
 
 
 def _committed_reads() -> None:
@@ -79,7 +79,7 @@ def _committed_reads() -> None:
 
 def _rows_first() -> None:
     """Commit to Kafka before Postgres has the rows."""
-    store, commit = Pipeline._store_rows, outbox.KafkaOutbox.commit  # noqa: SLF001
+    store, commit = Pipeline._store_rows, kafka_sink.TransactionalOutput.commit  # noqa: SLF001
     pending: dict[int, Any] = {}
 
     async def store_later(self: Any, output: Any) -> int:
@@ -92,7 +92,7 @@ def _rows_first() -> None:
         return offset
 
     replace(Pipeline, "_store_rows", store_later)
-    replace(outbox.KafkaOutbox, "commit", commit_first)
+    replace(kafka_sink.TransactionalOutput, "commit", commit_first)
 
 
 def _window_guard() -> None:
@@ -130,7 +130,7 @@ def _reach() -> None:
     """Believe a changelog that is shorter than it once was."""
     committed = vars(takeover)["committed_positions"]
 
-    async def unknown(*arguments: Any) -> dict[int, outbox.CommittedPosition]:
+    async def unknown(*arguments: Any) -> dict[int, kafka_sink.CommittedPosition]:
         return {
             partition: one._replace(changelog=-1) for partition, one in (await committed(*arguments)).items()
         }
@@ -178,7 +178,7 @@ def _arrival() -> None:
         arrived = [one.offset for one in results if not isinstance(one, BaseException)]
         return max(arrived, default=-1)
 
-    replace(outbox, "_last_offset", last_offset)
+    replace(kafka_sink, "_last_offset", last_offset)
 
 
 def _hearing_of_rebalances() -> None:

@@ -117,7 +117,7 @@ class Rig(Installation):
 
         An injection that comes before anything was committed since the former one stands for both.
         """
-        commits = [event.at for event in self.events("outbox committed")]
+        commits = [event.at for event in self.events("output committed")]
         times = injected or [event.at for event in self.events("signalled")]
         nexts = {min(at for at in commits if at > time): time for time in sorted(times)}
         return [commit - time for commit, time in nexts.items()]

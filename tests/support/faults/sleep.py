@@ -67,4 +67,4 @@ def commits_before_opening(ground: Rig, worker: Worker, *, after: float) -> int:
     """How many batches the worker committed after that time with no partition taken over since."""
     later = [event for event in ground.events(pid=worker.process.pid) if event.at > after]
     opened = [event.at for event in later if event.what == "opened"]
-    return sum(event.what == "outbox committed" and event.at < min(opened) for event in later)
+    return sum(event.what == "output committed" and event.at < min(opened) for event in later)

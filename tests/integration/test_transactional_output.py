@@ -1,4 +1,4 @@
-"""The outbox on a real broker: all of a batch or nothing, and nothing from a former owner."""
+"""The transactional output on a real broker: all of a batch or nothing, and nothing from a former owner."""
 
 from collections.abc import Sequence
 from os import urandom
@@ -18,7 +18,7 @@ from schemas.transaction import Decoder
 from stream_app.batch import LostPartitionError, Output, Refusal
 from stream_app.scoring import Verdict, identity_of
 from stream_app.settings import Settings
-from stream_app.sinks.kafka import KafkaOutbox
+from stream_app.sinks.kafka import TransactionalOutput
 from tests.support.fakes import FakeRecord
 from tests.support.installation import Installation, until
 from tests.support.traffic import traffic
@@ -65,8 +65,8 @@ async def test_everything_is_on_the_partition_of_the_same_number(
 ) -> None:
     refused = Refusal(FakeRecord(9, b"key", b"\xff"), "json", "not UTF-8")
 
-    async with KafkaOutbox(PARTITION, settings) as outbox:
-        last = await outbox.commit(output(5, flagged=2, refusals=[refused]))
+    async with TransactionalOutput(PARTITION, settings) as publisher:
+        last = await publisher.commit(output(5, flagged=2, refusals=[refused]))
 
     scored = await installation.read("TXNWATCH_SCORED_TOPIC")
     anomalies = await installation.read("TXNWATCH_ANOMALIES_TOPIC")
@@ -89,24 +89,24 @@ async def test_everything_is_on_the_partition_of_the_same_number(
 async def test_a_large_batch_goes_in_several_and_the_last_offset_is_the_changelogs(
     settings: Settings, installation: Installation
 ) -> None:
-    async with KafkaOutbox(PARTITION, settings) as outbox:
-        last = await outbox.commit(output(12_000))
+    async with TransactionalOutput(PARTITION, settings) as publisher:
+        last = await publisher.commit(output(12_000))
 
     assert len(await installation.read("TXNWATCH_SCORED_TOPIC")) == 12_000
     assert last == 11_999
 
 
 async def test_a_batch_without_changes_has_no_changelog_offset(settings: Settings) -> None:
-    async with KafkaOutbox(PARTITION, settings) as outbox:
-        assert await outbox.commit(Output(PARTITION, 7, [], [], [])) is None
+    async with TransactionalOutput(PARTITION, settings) as publisher:
+        assert await publisher.commit(Output(PARTITION, 7, [], [], [])) is None
 
     await committed(settings, 7)
 
 
 async def test_a_fenced_owner_commits_nothing(settings: Settings, installation: Installation) -> None:
-    async with KafkaOutbox(PARTITION, settings) as former:
+    async with TransactionalOutput(PARTITION, settings) as former:
         await former.commit(output(1))
-        async with KafkaOutbox(PARTITION, settings) as owner:
+        async with TransactionalOutput(PARTITION, settings) as owner:
             with pytest.raises(LostPartitionError):
                 await former.commit(output(5))
             await owner.commit(output(2))
@@ -118,10 +118,10 @@ async def test_a_fenced_owner_commits_nothing(settings: Settings, installation: 
 async def test_a_failure_in_the_middle_leaves_nothing_to_be_read(
     settings: Settings, installation: Installation
 ) -> None:
-    async with KafkaOutbox(PARTITION, settings) as outbox:
+    async with TransactionalOutput(PARTITION, settings) as publisher:
         with pytest.raises(TypeError):
-            await outbox.commit(Output(PARTITION, 5, output(5).verdicts, [], [("text", b"")]))  # type: ignore[list-item]
-        await outbox.commit(output(1))
+            await publisher.commit(Output(PARTITION, 5, output(5).verdicts, [], [("text", b"")]))  # type: ignore[list-item]
+        await publisher.commit(output(1))
 
     assert len(await installation.read("TXNWATCH_SCORED_TOPIC")) == 1
     await committed(settings, 1)
@@ -137,8 +137,8 @@ async def test_a_refused_message_too_large_for_a_letter_is_cut_and_says_so(
     key, value = None if key_bytes is None else urandom(key_bytes), urandom(value_bytes)
     refusal = Refusal(FakeRecord(9, key, value), "size", "too large")
 
-    async with KafkaOutbox(PARTITION, settings) as outbox:
-        await outbox.commit(Output(PARTITION, 10, [], [refusal], []))
+    async with TransactionalOutput(PARTITION, settings) as publisher:
+        await publisher.commit(Output(PARTITION, 10, [], [refusal], []))
 
     (letter,) = await installation.read("TXNWATCH_DLQ_TOPIC")
     # Compared outside of the assertions: their reports would be megabytes.
@@ -153,11 +153,11 @@ async def test_a_batch_that_does_not_arrive_fails_the_whole_transaction(
 ) -> None:
     too_large = [(b"user", urandom(1_100_000))]
 
-    async with KafkaOutbox(PARTITION, settings) as outbox:
+    async with TransactionalOutput(PARTITION, settings) as publisher:
         with pytest.raises(MessageSizeTooLargeError):
-            await outbox.commit(Output(PARTITION, 5, output(5).verdicts, [], too_large))
-    async with KafkaOutbox(PARTITION, settings) as outbox:
-        await outbox.commit(output(1))
+            await publisher.commit(Output(PARTITION, 5, output(5).verdicts, [], too_large))
+    async with TransactionalOutput(PARTITION, settings) as publisher:
+        await publisher.commit(output(1))
 
     assert len(await installation.read("TXNWATCH_SCORED_TOPIC")) == 1
     await committed(settings, 1)
@@ -170,15 +170,15 @@ async def test_a_batch_that_does_not_arrive_fails_the_whole_transaction(
 async def test_what_aiokafka_wraps_is_seen_for_what_it_is(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, kind: type[KafkaError], times: int
 ) -> None:
-    async with KafkaOutbox(PARTITION, settings) as outbox:
+    async with TransactionalOutput(PARTITION, settings) as publisher:
         wrapped: KafkaError = kind()
         for _ in range(times):
             inner, wrapped = wrapped, KafkaError("Unexpected error during batch delivery")
             wrapped.__cause__ = inner
-        monkeypatch.setattr(outbox, "_fill", AsyncRaiser(wrapped))
+        monkeypatch.setattr(publisher, "_fill", AsyncRaiser(wrapped))
 
         with pytest.raises(LostPartitionError, match="Unexpected error"):
-            await outbox.commit(output(1))
+            await publisher.commit(output(1))
 
 
 class AsyncRaiser:
