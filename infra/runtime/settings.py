@@ -75,9 +75,9 @@ class SettingsGroup(BaseSettings):
         return {name: str(field.alias) for name, field in cls.model_fields.items()}
 
     @classmethod
-    def _problem(cls, name: str, message: str) -> str:
-        """A value given by its field's name is reported under that name, others under the variable's."""
-        return f"{cls.variables().get(name, name)}: {message.removeprefix('Value error, ')}"
+    def _problem(cls, place: str, message: str) -> str:
+        """`VARIABLE: what is wrong`; the place is a variable, or a field where that was given by name."""
+        return f"{cls.variables().get(place, place)}: {message.removeprefix('Value error, ')}"
 
 
 def all_settings() -> Iterator[type[SettingsGroup]]:
@@ -91,7 +91,7 @@ def all_settings() -> Iterator[type[SettingsGroup]]:
 
 
 def _unknown(known: Collection[str]) -> list[str]:
-    """What is wrong with each variable that is named like a setting of ours, and is none of any part."""
+    """A line's part for each variable that is named like a setting, and is none of any part."""
     named = {name.upper() for name in (*os.environ, *dotenv_values(_FILE))}
     unknown = {name for name in named if name.startswith(_PREFIX)} - set(known)
     if not unknown:
@@ -110,7 +110,7 @@ def _servers(value: str) -> str:
 
 
 def _url(*schemes: str) -> AfterValidator:
-    """Accepts URLs that begin with one of these; Postgres URLs may name several hosts."""
+    """Accept URLs that begin with one of these; Postgres URLs may name several hosts."""
 
     def check(url: SecretStr) -> SecretStr:
         text = url.get_secret_value()
@@ -126,21 +126,11 @@ def _url(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-class KafkaSettings(SettingsGroup):
-    """Where Kafka is."""
+class ServiceSettings(SettingsGroup):
+    """Where Kafka, Postgres and Redis are."""
 
     kafka: Annotated[str, AfterValidator(_servers)] = Field("localhost:9092", alias="KAFKA_BOOTSTRAP_SERVERS")
     """Kafka's addresses, host:port, separated by commas."""
-
-    @property
-    def servers(self) -> list[str]:
-        """Kafka's bootstrap servers, each `host:port`."""
-        return [server.strip() for server in self.kafka.split(",")]
-
-
-class ServiceSettings(KafkaSettings):
-    """Where the three services are."""
-
     postgres: Annotated[SecretStr, _url("postgresql://", "postgres://")] = Field(
         SecretStr("postgresql://localhost:5432/txnwatch"), alias="POSTGRES_URL"
     )
@@ -149,6 +139,11 @@ class ServiceSettings(KafkaSettings):
         SecretStr("redis://localhost:6379/0"), alias="REDIS_URL"
     )
     """The mirror of the windows and the query cache."""
+
+    @property
+    def servers(self) -> list[str]:
+        """Kafka's bootstrap servers, each `host:port`."""
+        return [server.strip() for server in self.kafka.split(",")]
 
 
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]

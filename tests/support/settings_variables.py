@@ -10,7 +10,7 @@ import stream_app.settings as of_worker
 from infra.runtime.settings import SettingsGroup, all_settings
 
 SECTIONS: dict[str, tuple[type[SettingsGroup], ...]] = {
-    "Services": (shared.KafkaSettings, shared.ServiceSettings),
+    "Services": (shared.ServiceSettings,),
     "Topics": (shared.TopicSettings, shared.Settings),
     "Worker": (
         of_worker.SinkSettings,
