@@ -75,7 +75,7 @@ class Watch:
                 async with asyncio.timeout(self._settings.dependency_seconds):
                     await self._looking.wait()
         except TimeoutError:
-            raise Unavailable("kafka", "Kafka does not answer.") from None
+            raise Unavailable("Kafka does not answer.") from None
 
     # --- Looking -----------------------------------------------------------------------------
 

@@ -122,7 +122,7 @@ class Broker:
         """
         cluster = await self.ask_admin(describe_cluster)
         if name not in cluster.topics:
-            raise Unavailable("kafka", f"Kafka has no topic {name}: run `txnwatch topics`.")
+            raise Unavailable(f"Kafka has no topic {name}: run `txnwatch topics`.")
         partitions = tuple(TopicPartition(name, number) for number in sorted(cluster.topics[name]))
         self._topics[name] = topic = Topic(name, partitions, incarnation_of(cluster.id, name))
         return topic
@@ -180,7 +180,7 @@ class _Connection(Generic[C]):
         except AWAY as error:
             if before is None or self._client is before:  # a newer connection is not to blame
                 await self.close()
-            raise Unavailable("kafka", "Kafka does not answer.") from error
+            raise Unavailable("Kafka does not answer.") from error
 
     async def close(self) -> None:
         client, self._client = self._client, None

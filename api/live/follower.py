@@ -69,7 +69,7 @@ class Follower:
             Unavailable: The follower has not started.
         """
         if self._known is None:
-            raise Unavailable("kafka", "Kafka does not answer.")
+            raise Unavailable("Kafka does not answer.")
         return self._known
 
     @property
@@ -95,7 +95,7 @@ class Follower:
                 async with asyncio.timeout(self._settings.dependency_seconds):
                     await self._live.wait()
             except TimeoutError:
-                raise Unavailable("kafka", "Kafka does not answer.") from None
+                raise Unavailable("Kafka does not answer.") from None
             yield
 
     async def moves(self) -> bool:

@@ -14,11 +14,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import OffsetOutOfRangeError
 
 from api.live.broker import Broker, Topic
 from api.live.event_id import EventId, text_of
 from api.live.frames import event
+from infra.runtime.kafka import AWAY
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Replay:
                 await _read(consumer, topic, part, until, key)
         except OffsetOutOfRangeError as error:
             raise Expired from error
-        except (KafkaError, OSError) as error:
+        except AWAY as error:
             log.warning("replay of %s not read: %s", topic.name, type(error).__name__)
             await asyncio.sleep(_PAUSE_SECONDS)
         return part

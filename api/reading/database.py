@@ -167,7 +167,7 @@ class Database:
         """Return when Postgres answers and holds our tables."""
         [[migrated]] = await self._fetch(_MIGRATED, [])
         if not migrated:
-            raise Unavailable("postgres", "Postgres has no tables of ours: run `txnwatch migrate`.")
+            raise Unavailable("Postgres has no tables of ours: run `txnwatch migrate`.")
 
     async def _column(self, statement: str, values: Sequence[Any]) -> list[str]:
         return [record[0] for record in await self._fetch(statement, values)]
@@ -183,10 +183,8 @@ class Database:
             async with self._pool.acquire(timeout=self._settings.dependency_seconds) as connection:
                 yield connection
         except asyncpg.UndefinedTableError as error:
-            raise Unavailable(
-                "postgres", "Postgres has no tables of ours: run `txnwatch migrate`."
-            ) from error
+            raise Unavailable("Postgres has no tables of ours: run `txnwatch migrate`.") from error
         except asyncpg.QueryCanceledError as error:
-            raise TooLong("postgres", "The query took too long.") from error
+            raise TooLong("The query took too long.") from error
         except _DOWN as error:
-            raise Unavailable("postgres", "Postgres does not answer.") from error
+            raise Unavailable("Postgres does not answer.") from error

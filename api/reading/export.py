@@ -52,7 +52,7 @@ class Exports:
         A later one cuts the answer short, so that no client takes a part for the whole.
         """
         if self._free.locked():
-            raise Unavailable("api", "Enough exports are running; come back when one has ended.")
+            raise Unavailable("Enough exports are running; come back when one has ended.")
         response = web.StreamResponse(headers=_headers(form, name))
         if request.method == METH_HEAD:
             await response.prepare(request)

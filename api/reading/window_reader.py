@@ -59,9 +59,7 @@ class WindowReader:
         try:
             return msgspec.convert(shown, Stats, strict=False)  # Redis holds numbers as text
         except msgspec.ValidationError as error:
-            raise Unavailable(
-                "redis", "The mirror in Redis cannot be read: run `txnwatch mirror rebuild`."
-            ) from error
+            raise Unavailable("The mirror in Redis cannot be read: run `txnwatch mirror rebuild`.") from error
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
@@ -69,7 +67,7 @@ class WindowReader:
             async with asyncio.timeout(self._seconds):
                 yield
         except (RedisError, OSError) as error:
-            raise Unavailable("redis", "Redis does not answer.") from error
+            raise Unavailable("Redis does not answer.") from error
 
     async def _from_worker(self, user_id: str) -> Stats | None:
         """The answer of any worker: it asks the one that has the user."""

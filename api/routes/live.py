@@ -71,7 +71,6 @@ class LiveRoutes:
         """A user's transactions as they are scored."""
         if self._scored is None:
             raise Unavailable(
-                "kafka",
                 "The topic of all scored transactions is switched off (TXNWATCH_SCORED_TOPIC is empty).",
                 retry_after=3600,
             )

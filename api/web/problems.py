@@ -70,6 +70,5 @@ class BadParameters(Problem):
 class Unavailable(Problem):
     """503: a dependency is down, or not set up; `Retry-After` says when to come back."""
 
-    def __init__(self, dependency: str, detail: str, *, retry_after: int = 5) -> None:
+    def __init__(self, detail: str, *, retry_after: int = 5) -> None:
         super().__init__(503, detail, headers={"Retry-After": str(retry_after)})
-        self.dependency = dependency
