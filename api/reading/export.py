@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.hdrs import METH_HEAD
 
 from api.reading.statements import Shape
-from api.settings import Settings
+from api.settings import StreamSettings
 from api.web.problems import Unavailable
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ FORMS = {
 class Exports:
     """A bounded number at a time, each with a bound in time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
         self._free = asyncio.Semaphore(settings.exports)
 
