@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from api.dashboard.answers import Rule
-from api.dashboard.page import Page
+from api.dashboard.page import dashboard_page
 from api.dashboard.watch import Watch
 from api.dashboard.workers import WorkerGroup
 from api.live.broker import Broker
@@ -69,7 +69,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
         UserRoutes(database, windows, cursors),
         RowRoutes(database, cache, cursors, Exports(settings), now=now),
         LiveRoutes(connections, replay, settings, anomalies=anomalies, scored=scored),
-        DashboardRoutes(Page(), watch, group, database, rule=_rule(settings)),
+        DashboardRoutes(dashboard_page(), watch, group, database, rule=_rule(settings)),
     )
     app.cleanup_ctx.append(
         _while_running(

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from api.dashboard import answers
-from api.dashboard.page import Page
 from api.dashboard.watch import Watch
 from api.dashboard.workers import WorkerGroup
 from api.reading.database import Database
 from api.routes.rows import EXAMPLE_ROW
 from api.web.params import EXAMPLE_UUID, MILLISECONDS, UUID_PREFIX, NoParameters, file_named, path, query
 from api.web.route import Route, json_response
+from api.web.static_files import StaticPage
 from infra.runtime.coalesced import Coalesced
 
 _KEPT_SECONDS = 1.0
@@ -68,7 +68,7 @@ class DashboardRoutes:
 
     def __init__(
         self,
-        page: Page,
+        page: StaticPage,
         watch: Watch,
         group: WorkerGroup,
         database: Database,
@@ -89,7 +89,7 @@ class DashboardRoutes:
     @Route("/dashboard/{file}", "page_asset", parameters=DashboardFile, media="*/*", finds=True)
     async def asset(self, request: web.Request, query: DashboardFile) -> web.StreamResponse:
         """A file of the dashboard."""
-        return await self._page.asset(request, query.file)
+        return await self._page.file(request, query.file)
 
     @Route(
         "/dashboard/data/pulse",
