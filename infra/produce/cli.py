@@ -22,6 +22,7 @@ from infra.produce.report import Outcomes, progress_bar
 from infra.produce.rows import FIELDS, Columns, RowReader, Source, read_unchanged
 from infra.produce.sending import DirectFeed, RateLimit, Sending, WaitingFeed
 from infra.produce.topic import DeliveryError, TopicSender, open_sender
+from infra.runtime.aiokafka_changes import install
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.services import KAFKA
 from infra.runtime.settings import Settings
@@ -114,6 +115,7 @@ def produce(context: click.Context, /, **options: object) -> None:
     _check(given)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # DeliveryError says what matters
     settings = Settings.load()
+    install()
     errors = ServiceErrors(KAFKA.name, (DeliveryError,)), ServiceErrors(str(given.file), (InputError,))
     with ending_in_one_line(*errors), ExitStack() as stack:
         opened = stack.enter_context(open_input(given.file)) if given.file else None
@@ -156,7 +158,7 @@ def _rows(given: Options, settings: Settings, lines: Iterator[bytes]) -> Source:
 async def _produce(source: Source, opened: Input | None, given: Options, settings: Settings) -> int:
     stop, outcomes = asyncio.Event(), Outcomes()
     asyncio.get_running_loop().set_exception_handler(_skip_connection_errors)
-    async with open_sender(settings.kafka, settings.transactions_topic) as sender:
+    async with open_sender(settings) as sender:
         _stop_on_signals(stop)
         feed = WaitingFeed(source) if opened and opened.waits else DirectFeed(source)
         fraction = partial(_fraction, opened, given, outcomes)

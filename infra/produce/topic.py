@@ -11,6 +11,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
 from infra.produce.rows import ProducerRecord
+from infra.runtime.kafka import client_options
+from infra.runtime.settings import Settings
 
 _BATCH_BYTES = 128 * 1024
 _REMEMBERED_KEYS = 1 << 18
@@ -126,14 +128,14 @@ class TopicSender:
 
 
 @asynccontextmanager
-async def open_sender(bootstrap: str, topic: str, stall_seconds: float = 30.0) -> AsyncIterator[TopicSender]:
-    """A connected sender for a topic that exists; what is not finished inside is given up.
+async def open_sender(settings: Settings, stall_seconds: float = 30.0) -> AsyncIterator[TopicSender]:
+    """A connected sender for the input topic; what is not finished inside is given up.
 
     Raises:
         DeliveryError: There is no broker, or no such topic.
     """
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
+        **client_options(settings, "produce"),
         acks="all",
         enable_idempotence=True,
         compression_type="lz4",
@@ -141,6 +143,7 @@ async def open_sender(bootstrap: str, topic: str, stall_seconds: float = 30.0) -
         request_timeout_ms=int(stall_seconds * 1000),
     )
     try:
+        topic = settings.transactions_topic
         partitions = await _connected(producer, topic, stall_seconds)
         yield TopicSender(producer, topic, partitions, stall_seconds)
     finally:

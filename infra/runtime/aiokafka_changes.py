@@ -1,6 +1,6 @@
 """Everything that txnwatch changes in aiokafka, or uses of it that is not public.
 
-`install` makes the changes. Composition roots call it (the worker's `create_app`, `txnwatch api`); importing
+`install` makes the changes. The composition roots of worker, API and `txnwatch produce` call it; importing
 changes nothing. As of aiokafka 0.14.0 none of them has an option or a release of its own:
 
 - **A write to a connection that has just ended** is ignored by asyncio's loop. uvloop raises RuntimeError,
