@@ -13,12 +13,12 @@ import asyncpg
 from api.settings import Settings
 from infra.partitions import months
 from infra.runtime.background import background
+from infra.runtime.services import POSTGRES
 
 log = logging.getLogger(__name__)
 
 _EVERY_SECONDS = 3600.0
 _AGAIN_SECONDS = 60.0
-_FAILED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class MonthlyPartitions:
@@ -45,7 +45,7 @@ class MonthlyPartitions:
                 months.connected(url, application_name="txnwatch-api") as connection,
             ):
                 await self._look_after(connection)
-        except _FAILED as error:
+        except POSTGRES.errors as error:
             log.warning("months of transactions not looked after: %s", _reason(error))
             return False
         return True

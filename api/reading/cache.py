@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from api.settings import Settings
+from infra.runtime.services import REDIS
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class QueryCache:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return await command()
-        except (RedisError, OSError) as error:
+        except REDIS.errors as error:
             self._rests_until = time.monotonic() + _REST_SECONDS
             log.warning("query cache passed over for %.0f s: %s", _REST_SECONDS, type(error).__name__)
             return None

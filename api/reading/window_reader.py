@@ -8,10 +8,10 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import ClientError, ClientSession, ClientTimeout
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from api.settings import Settings
 from api.web.problems import Unavailable
+from infra.runtime.services import REDIS
 from schemas.window_view import Stats
 
 
@@ -66,7 +66,7 @@ class WindowReader:
         try:
             async with asyncio.timeout(self._seconds):
                 yield
-        except (RedisError, OSError) as error:
+        except REDIS.errors as error:
             raise Unavailable("Redis does not answer.") from error
 
     async def _from_worker(self, user_id: str) -> Stats | None:

@@ -6,9 +6,10 @@ from itertools import islice
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from infra.runtime.retry import retried
+from infra.runtime.services import REDIS
 from schemas.money import amount_text
 from stream_app.window import Window
 
@@ -102,7 +103,7 @@ class RedisWindows:
 
 
 def _is_transient(error: Exception) -> bool:
-    return isinstance(error, (RedisError, OSError)) and not isinstance(error, ResponseError)
+    return isinstance(error, REDIS.errors) and not isinstance(error, ResponseError)
 
 
 def _described(user: str, window: Window, amounts: Iterable[int]) -> Described:
