@@ -8,7 +8,7 @@ begins with what Kafka still knows of the last minutes.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import msgspec
@@ -39,13 +39,10 @@ class _Identified(msgspec.Struct):
 class Watch:
     """Looks while somebody asks; answers are of the last look, and Unavailable without Kafka."""
 
-    def __init__(
-        self, broker: Broker, group: WorkerGroup, settings: Settings, now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, broker: Broker, group: WorkerGroup, settings: Settings) -> None:
         self._broker = broker
         self._group = group
         self._settings = settings
-        self._now = now
         self._watching = OnDemand(
             "dashboard",
             self._watch,
@@ -62,7 +59,7 @@ class Watch:
     async def page(self, after: int) -> PulsePage:
         """The samples after this time."""
         await self._look()
-        return PulsePage(self._milliseconds(), self._rates.after(after), self._lags)
+        return PulsePage(_milliseconds(), self._rates.after(after), self._lags)
 
     async def refused(self) -> RefusedPage:
         """The refused messages."""
@@ -98,11 +95,11 @@ class Watch:
                 flags = await self._read_for(consumer, _EACH_SECONDS)
                 produced = await _produced(source, flags)
                 arrived, scored = await self._locate()
-                self._rates.note(self._milliseconds(), arrived, scored, flagged=len(flags), produced=produced)
+                self._rates.note(_milliseconds(), arrived, scored, flagged=len(flags), produced=produced)
 
     async def _reader(self) -> AIOKafkaConsumer:
         """A consumer at the flags of the last minutes and at the newest refused messages."""
-        since = self._milliseconds() - _PAST_SECONDS * 1000
+        since = _milliseconds() - _PAST_SECONDS * 1000
         anomalies = await self._broker.topic(self._settings.anomalies_topic)
         refused = await self._broker.topic(self._settings.dlq_topic)
         beginnings = await self._broker.beginnings(refused.name)
@@ -120,7 +117,7 @@ class Watch:
 
     async def _remember(self, consumer: AIOKafkaConsumer) -> None:
         """Begin the rates with the last minutes: arrivals by the broker's index of times, and flags."""
-        now = self._milliseconds()
+        now = _milliseconds()
         times = list(range(now - _PAST_SECONDS * 1000, now + 1, _PAST_STEP_SECONDS * 1000))
         found = await asyncio.gather(
             *(self._broker.at(self._settings.transactions_topic, at) for at in times)
@@ -167,8 +164,9 @@ class Watch:
                     flags.append(record)
         return flags
 
-    def _milliseconds(self) -> int:
-        return int(self._now() * 1000)
+
+def _milliseconds() -> int:
+    return int(time.time() * 1000)
 
 
 async def _produced(source: SourceRecords, flags: list[ConsumerRecord]) -> Produced | None:

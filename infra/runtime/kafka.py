@@ -84,7 +84,7 @@ async def describe_cluster(admin: AIOKafkaAdminClient) -> Cluster:
 
 
 async def check_topics(settings: ClientSettings, topics: Sequence[str]) -> str:
-    """The cluster's id.
+    """The cluster's id, once it is known that the topics are there and fit together.
 
     Raises:
         TopicsError: A topic is missing, or has another number of partitions than the first.
