@@ -6,19 +6,8 @@ from typing import Any
 
 import msgspec
 
-from schemas.money import amount_text, parse_amount
+from schemas.money import amount_text
 from schemas.transaction import Transaction
-
-__all__ = [
-    "Flag",
-    "Header",
-    "Scored",
-    "amount_text",
-    "encode_scored",
-    "parse_amount",
-    "source_headers",
-    "source_of",
-]
 
 Header = tuple[str, bytes]
 """Name and value of a record's header."""

@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from api.live.event_id import incarnation_of
 from api.settings import Settings
 from api.web.problems import Unavailable
-from infra.runtime.kafka import AWAY, client_options, describe_cluster
+from infra.runtime.kafka import AWAY, client_options, consumer_options, describe_cluster
 
 T = TypeVar("T")
 C = TypeVar("C", AIOKafkaConsumer, AIOKafkaAdminClient)
@@ -39,10 +39,11 @@ class Broker:
     """Makes clients, and answers about topics over two of its own, which read no records."""
 
     def __init__(self, settings: Settings) -> None:
-        self._options = client_options(settings, "api")
+        self._options = consumer_options(settings, "api")
         seconds, milliseconds = settings.dependency_seconds, int(settings.dependency_seconds * 1000)
         make_consumer = partial(self.consumer, wait_milliseconds=0, request_milliseconds=milliseconds)
-        make_admin = partial(AIOKafkaAdminClient, **self._options, request_timeout_ms=milliseconds)
+        options = client_options(settings, "api")
+        make_admin = partial(AIOKafkaAdminClient, **options, request_timeout_ms=milliseconds)
         self._consumer = _Connection(make_consumer, self.started, seconds)
         self._admin = _Connection(make_admin, self.started, seconds)
         self._topics: dict[str, Topic] = {}
@@ -68,10 +69,6 @@ class Broker:
         """
         return AIOKafkaConsumer(
             **self._options,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
             fetch_max_wait_ms=wait_milliseconds,
             request_timeout_ms=request_milliseconds,
             metadata_max_age_ms=metadata_milliseconds,

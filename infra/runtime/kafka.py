@@ -48,6 +48,19 @@ def client_options(settings: ClientSettings, name: str) -> dict[str, Any]:
     return {"bootstrap_servers": list(settings.servers), "client_id": f"{settings.app_id}-{name}"}
 
 
+def consumer_options(settings: ClientSettings, name: str) -> dict[str, Any]:
+    """Those of a consumer of committed records, which commits no offset itself.
+
+    An offset that Kafka no longer has is an error, and no reason to skip records.
+    """
+    return {
+        **client_options(settings, name),
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",
+        "isolation_level": "read_committed",
+    }
+
+
 def is_transient(error: Exception) -> bool:
     """Whether another attempt may succeed."""
     return any(
@@ -147,12 +160,7 @@ async def read_committed(
     async with (
         admin_client(settings, "read") as admin,
         AIOKafkaConsumer(**client_options(settings, "ends")) as anything,
-        AIOKafkaConsumer(
-            **client_options(settings, "read"),
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-        ) as consumer,
+        AIOKafkaConsumer(**consumer_options(settings, "read")) as consumer,
     ):
         if (numbers := (await describe_cluster(admin)).topics.get(topic)) is None:
             raise UnknownTopicOrPartitionError(f"there is no topic {topic}")

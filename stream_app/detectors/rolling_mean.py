@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
-from schemas.scored import Flag, amount_text
+from schemas.money import amount_text
+from schemas.scored import Flag
 from stream_app.window import Window
 
 

@@ -16,7 +16,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from infra.runtime.aiokafka_changes import as_fetched, fetch_without_pause, generation_of, request_rejoin
-from infra.runtime.kafka import client_options
+from infra.runtime.kafka import consumer_options
 from stream_app.batch import Batch, Record
 from stream_app.faust_adapter.pump import Pumps, pump
 
@@ -100,13 +100,9 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         """Connect to Kafka."""
         conf, settings = self.app.conf, self.app.settings
         self._consumer = AIOKafkaConsumer(
-            **client_options(settings, "worker"),
+            **consumer_options(settings, "worker"),
             group_id=conf.id,
             partition_assignment_strategy=[self.app.assignor],
-            enable_auto_commit=False,
-            # A position that Kafka no longer has is an error here, not a reason to skip records.
-            auto_offset_reset="none",
-            isolation_level="read_committed",
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             key_deserializer=as_fetched,
             max_partition_fetch_bytes=FETCH_BYTES,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from infra.runtime.kafka import client_options, read_until
+from infra.runtime.kafka import consumer_options, read_until
 from stream_app.settings import Settings
 from stream_app.state.store import WindowStore
 
@@ -43,10 +43,7 @@ async def restore(store: WindowStore, partition: int, settings: Settings, bounds
     changelog = TopicPartition(settings.changelog_topic, partition)
     source = TopicPartition(settings.transactions_topic, partition)
     consumer = AIOKafkaConsumer(
-        **client_options(settings, f"restore-{partition}"),
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        isolation_level="read_committed",
+        **consumer_options(settings, f"restore-{partition}"),
         fetch_max_wait_ms=50,
         max_partition_fetch_bytes=4 << 20,
     )

@@ -3,7 +3,7 @@
 import pytest
 from redis.asyncio import Redis
 
-from schemas.scored import amount_text
+from schemas.money import amount_text
 from tests.support.installation import Installation, until
 from tests.support.oracle import replay
 from tests.support.traffic import traffic

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.scored import amount_text, encode_scored
+from schemas.money import amount_text
+from schemas.scored import encode_scored
 from schemas.transaction import Decoder, Refused, Transaction
 
 ID = "f06a72cf-e094-50a7-b663-8929e421dd6f"

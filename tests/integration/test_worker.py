@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.scored import amount_text
+from schemas.money import amount_text
 from tests.support.installation import Installation, ended, json_of, twice_or_more, until
 from tests.support.oracle import Expected, replay
 from tests.support.services import free_port

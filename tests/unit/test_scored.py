@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.scored import Flag, Scored, amount_text, encode_scored, parse_amount
+from schemas.money import amount_text, parse_amount
+from schemas.scored import Flag, Scored, encode_scored
 from schemas.transaction import Transaction
 
 ID = "f06a72cf-e094-50a7-b663-8929e421dd6f"
