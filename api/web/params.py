@@ -147,7 +147,7 @@ _LAST_OF_DAY = timedelta(days=1) - timedelta(microseconds=1)
 
 
 def _matching(pattern: str, expected: str, convert: Callable[[str], T]) -> Callable[[str], T]:
-    """Parses texts that match the whole pattern, letters of either case; others are not as expected."""
+    """A parser of texts that match the whole pattern, in either case; a ValueError has what was expected."""
     compiled = re.compile(pattern, re.ASCII | re.IGNORECASE)
 
     def parse(text: str) -> T:
