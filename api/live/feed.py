@@ -67,8 +67,7 @@ class LiveFeed:
     async def _publish(self, records: Iterable[ConsumerRecord]) -> None:
         """Send each record to its listeners.
 
-        Other tasks run now and then: otherwise a large fetch would hold them up, and overflow the buffer of a
-        client that reads.
+        Other tasks run now and then: a large fetch would hold them up, and overflow the buffer of any client.
         """
         unsent, sent = 0, 0
         for record in records:

@@ -24,13 +24,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     """Answer every error as a problem; log an unexpected one with its traceback, which no caller sees."""
     try:
         return await handler(request)
-    except Problem as problem:
+    except (Problem, web.HTTPException) as raised:
+        problem = raised if isinstance(raised, Problem) else _from_http(raised)
         _log(request, problem)
         return problem.response()
-    except web.HTTPException as raised:
-        translated = _from_http(raised)
-        _log(request, translated)
-        return translated.response()
     except Exception as error:
         if isinstance(error, ConnectionResetError) and request.transport is None:
             return web.Response()  # the client has left
@@ -72,8 +69,7 @@ def counting(metrics: Metrics) -> Any:
         resource = request.match_info.route.resource
         route = resource.canonical if resource is not None else _UNMATCHED
         method = request.method if request.method in hdrs.METH_ALL else "other"
-        streamed = not isinstance(response, web.Response | web.FileResponse)
-        seconds = None if streamed else time.monotonic() - began
+        seconds = time.monotonic() - began if isinstance(response, web.Response) else None
         metrics.count_request(route, method, response.status, seconds)
         return response
 

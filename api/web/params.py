@@ -143,6 +143,7 @@ _MOMENT = re.compile(
     r"([.,](?P<fraction>\d{1,9}))?(?P<offset>[Zz]|[-+ ]\d{2}:?\d{2})?)?",
     re.ASCII,
 )
+_NO_MOMENT = "must be a date or an RFC 3339 time such as 2018-04-01T00:00:31Z"
 _LAST_OF_DAY = timedelta(days=1) - timedelta(microseconds=1)
 
 
@@ -172,10 +173,9 @@ def _amount(text: str) -> Decimal:
 
 
 def _moment(text: str, *, day_ends: bool) -> datetime:
-    expected = "must be a date or an RFC 3339 time such as 2018-04-01T00:00:31Z"
     match = _MOMENT.fullmatch(text)
     if match is None:
-        raise ValueError(expected)
+        raise ValueError(_NO_MOMENT)
     try:
         if match["clock"] is None:
             day = datetime.combine(date.fromisoformat(match["date"]), time(), UTC)
@@ -186,7 +186,7 @@ def _moment(text: str, *, day_ends: bool) -> datetime:
         clock = f"{match['minutes']}{match['seconds'] or ':00'}.{fraction}"
         return datetime.fromisoformat(f"{match['date']}T{clock}{offset}").astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(expected) from None
+        raise ValueError(_NO_MOMENT) from None
 
 
 def integer(minimum: int, maximum: int) -> Kind[int]:

@@ -16,6 +16,7 @@ _HEADERS = {
     "Cache-Control": "no-cache",  # asked for again each time, and answered 304 while unchanged
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Vary": "Accept-Encoding",
 }
 
 
@@ -35,11 +36,10 @@ class _StaticFile:
 
     def response(self, request: web.Request) -> web.Response:
         known = {tag.value for tag in request.if_none_match or ()}
-        changed = not known & {self.etag, "*"}
-        response = web.Response(status=200 if changed else 304, headers=_HEADERS)
+        unchanged = known & {self.etag, "*"}
+        response = web.Response(status=304 if unchanged else 200, headers=_HEADERS)
         response.etag = self.etag
-        response.headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
-        if not changed:
+        if unchanged:
             return response
         response.content_type = self.media
         response.charset = None if self.media.startswith("image/") else "utf-8"
