@@ -90,8 +90,8 @@ async def test_stats_without_redis_say_when_to_come_back(pages_settings: Setting
 
 async def test_stats_without_redis_are_the_workers(pages_settings: Settings) -> None:
     window: dict[str, Any] = {
-        "count": 2, "sum": "14.50", "mean": "7.25", "amounts": ["2.50", "12.00"], "last_offset": 41,
-        "updated_at": "2018-04-01T00:00:31+00:00",
+        "user_id": ALICE, "count": 2, "sum": "14.50", "mean": "7.25", "amounts": ["2.50", "12.00"],
+        "last_offset": 41, "updated_at": "2018-04-01T00:00:31+00:00",
     }  # fmt: skip
 
     async def view(request: web.Request) -> web.Response:
@@ -108,7 +108,7 @@ async def test_stats_without_redis_are_the_workers(pages_settings: Settings) -> 
         )
         async with serving(dead) as client:
             async with client.get(f"/users/{ALICE}/stats") as response:
-                assert (response.status, await response.json()) == (200, {**window, "user_id": ALICE})
+                assert (response.status, await response.json()) == (200, window)
             for one, status in ((user(2), 503), (user(3), 404)):
                 async with client.get(f"/users/{one}/stats") as response:
                     assert (response.status, response.content_type) == (status, "application/problem+json")
