@@ -1,7 +1,7 @@
 """The composition root: from settings to an application. The only place that wires."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from functools import partial
 
@@ -56,16 +56,16 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     connections = Connections(settings, metrics)
     group = WorkerGroup(broker, settings)
     watch = Watch(broker, group, settings)
-
-    async def kafka_answers() -> None:
-        await broker.ends(settings.anomalies_topic)
-
-    checks = {"postgres": database.check, "kafka": kafka_answers, "redis": windows.check}
+    kafka_check = partial(broker.ends, settings.anomalies_topic)
     app = _serving(
         settings,
         metrics,
         docs,
-        ServiceRoutes(metrics, checks, seconds=seconds),
+        ServiceRoutes(
+            metrics,
+            {"postgres": database.check, "kafka": kafka_check, "redis": windows.check},
+            seconds=seconds,
+        ),
         UserRoutes(database, windows, cursors),
         RowRoutes(database, cache, cursors, Exports(settings), now=now),
         LiveRoutes(connections, replay, settings, anomalies=anomalies, scored=scored),
@@ -75,7 +75,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
         _while_running(
             lambda: database,
             MonthlyPartitions(settings).running,
-            *(partial(_closed_by, close) for close in (redis.aclose, broker.close, replay.close)),
+            *(partial(aclosing, part) for part in (redis, broker, replay)),
             watch.running,
             *(feed.follower.running for feed in (anomalies, scored) if feed),
         )
@@ -105,14 +105,6 @@ def _while_running(*parts: Callable[[], AbstractAsyncContextManager[object]]) ->
             yield
 
     return lifetime
-
-
-@asynccontextmanager
-async def _closed_by(close: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        await close()
 
 
 def _feeds(settings: Settings, broker: Broker, metrics: Metrics) -> tuple[LiveFeed, LiveFeed | None]:

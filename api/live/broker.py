@@ -49,7 +49,7 @@ class Broker:
         self._topics: dict[str, Topic] = {}
         self._stopping: set[asyncio.Task[None]] = set()
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the connections, and wait for the clients that are still being stopped; idempotent."""
         await self._consumer.close()
         await self._admin.close()

@@ -59,7 +59,7 @@ class Replay:
         self._free = asyncio.Semaphore(readers)
         self._idle: defaultdict[Topic, list[AIOKafkaConsumer]] = defaultdict(list)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the idle consumers; those in use are closed by their users."""
         for idle in self._idle.values():
             while idle:

@@ -47,7 +47,7 @@ class ServiceRoutes:
     """`/health`, `/ready` and `/metrics`. Each of `checks` returns when its dependency answers."""
 
     def __init__(
-        self, metrics: Metrics, checks: Mapping[str, Callable[[], Awaitable[None]]], *, seconds: float
+        self, metrics: Metrics, checks: Mapping[str, Callable[[], Awaitable[object]]], *, seconds: float
     ) -> None:
         self._metrics = metrics
         self._checks = checks
@@ -81,7 +81,7 @@ class ServiceRoutes:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": METRICS_TYPE})
 
 
-async def _state(check: Callable[[], Awaitable[None]]) -> Dependency:
+async def _state(check: Callable[[], Awaitable[object]]) -> Dependency:
     try:
         await check()
     except Unavailable as down:

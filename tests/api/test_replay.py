@@ -16,7 +16,7 @@ MIB = 1 << 20
 async def broker(settings: Settings) -> AsyncIterator[Broker]:
     one = Broker(settings)
     yield one
-    await one.close()
+    await one.aclose()
 
 
 async def slices(broker: Broker, name: str, key: bytes | None) -> list[Slice]:
@@ -28,7 +28,7 @@ async def slices(broker: Broker, name: str, key: bytes | None) -> list[Slice]:
             place = EventId(topic.incarnation, got[-1].offsets)
             got.append(await replay.read(topic, place, EventId(topic.incarnation, ends), key))
     finally:
-        await replay.close()
+        await replay.aclose()
     return got[1:]
 
 
