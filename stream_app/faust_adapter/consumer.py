@@ -164,7 +164,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     async def _process(self, tp: TP, records: Sequence[Record]) -> bool:
         """Hand a batch over to the agent and wait for its end; False when it was abandoned."""
         message = BatchMessage(tp, Batch(tp.partition, records), self.app.consumer_generation_id)
-        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+        self.app.monitor.track_tp_end_offset(tp, self._kafka.highwater(tp))
         await self.callback(message)
         await message.finished.wait()
         return bool(message.acked)
@@ -238,12 +238,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         raise NotImplementedError("only Faust's own recovery and fetching call this, and they are replaced")
 
     _commit = _getmany = _seek = seek_to_committed = seek_wait = position = _to_message = _unused
-    earliest_offsets = highwaters = _unused
-
-    def highwater(self, tp: TP) -> int | None:
-        """The offset after the last, as of the last fetch."""
-        offset: int | None = self._kafka.highwater(TopicPartition(*tp))
-        return offset
+    earliest_offsets = highwaters = highwater = key_partition = _unused
 
     # --- the group
 
@@ -276,15 +271,6 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         partitions = self._kafka.partitions_for_topic(topic)
         return len(partitions) if partitions else None
 
-    def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> int | None:
-        """The partition of a key by the default partitioner."""
-        count = self.topic_partitions(topic)
-        if partition is not None or count is None:
-            return partition
-        every = list(range(count))
-        number: int = stock.DefaultPartitioner()(key, every, every)
-        return number
-
     async def create_topic(self, *args: Any, **kwargs: Any) -> None:
         """Create nothing: topics are made by `txnwatch topics`, before the worker starts."""
 
@@ -293,8 +279,9 @@ class BatchProducer(stock.Producer):  # type: ignore[misc]
     """Faust's producer, which is left with finding a key's partition, to route web requests."""
 
     def key_partition(self, topic: str, key: bytes) -> TP:
-        """The partition of a key, by the consumer's metadata of the topic."""
-        return TP(topic, self.app.consumer.key_partition(topic, key))
+        """The partition of a key by the default partitioner, which producers use."""
+        every = list(range(self.app.consumer.topic_partitions(topic) or 1))
+        return TP(topic, stock.DefaultPartitioner()(key, every, every))
 
 
 class BatchTransport(stock.Transport):  # type: ignore[misc]

@@ -179,12 +179,7 @@ class PostgresRows:
 def connect(url: str) -> asyncpg.Pool:
     """The worker's pool, one connection a partition at work; it connects when entered."""
     return asyncpg.create_pool(
-        url,
-        min_size=0,
-        max_size=16,
-        command_timeout=60,
-        reset=_keep,
-        server_settings=SESSION,
+        url, min_size=0, max_size=16, command_timeout=60, reset=_keep, server_settings=SESSION
     )
 
 
