@@ -111,14 +111,7 @@ async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
         mirror=mirror,
         count=app.counts.count,
     )
-    take_over = TakeOver(
-        settings,
-        store=app.windows,
-        rows=rows,
-        mirror=mirror,
-        make_pipeline=make_pipeline,
-        rejoin=app.consumer.rejoin,
-    )
+    take_over = TakeOver(settings, app.windows, rows, mirror, make_pipeline, app.consumer.rejoin)
     ownership = Ownership(settings, partial(check_topics, settings, settings.topics), take_over)
     resources.push_async_callback(ownership.release)
     return ownership

@@ -48,20 +48,11 @@ class BatchMessage(ConsumerMessage):  # type: ignore[misc]
 
     __slots__ = ("finished",)
 
-    def __init__(self, tp: TP, batch: Batch, generation_id: int) -> None:
+    def __init__(self, tp: TP, batch: Batch, generation: int) -> None:
         last = batch.records[-1]
-        # Type of the timestamp, headers and key, before the value; the checksum after it.
+        # Before the value: the timestamp's type, headers and key; after it: the checksum.
         super().__init__(
-            *tp,
-            last.offset,
-            last.timestamp / 1000,
-            0,
-            [],
-            None,
-            batch,
-            None,
-            tp=tp,
-            generation_id=generation_id,
+            *tp, last.offset, last.timestamp / 1000, 0, [], None, batch, None, tp=tp, generation_id=generation
         )
         self.finished = asyncio.Event()
 
