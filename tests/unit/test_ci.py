@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.source import ROOT
 
@@ -19,6 +20,7 @@ TESTS = """
 import pathlib
 
 import pytest
+import yaml
 
 
 @pytest.mark.parametrize("name", ["a b", "c"])
@@ -99,3 +101,12 @@ def test_tests_that_cannot_be_read_fail(project: Path) -> None:
     code, _ = ran(project, "import there_is_no_such_module\n")
 
     assert code != 0
+
+
+def test_the_hooks_of_pre_commit_run_what_make_lint_runs() -> None:
+    [repository] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    entries = [hook["entry"].removesuffix(" --fix") for hook in repository["hooks"]]
+    recipe = subprocess.check_output(["make", "--dry-run", "lint"], cwd=ROOT, text=True)
+
+    tools = {" ".join(line.split()[:2]) for line in recipe.splitlines() if line.startswith(".venv/bin/")}
+    assert sorted(entries) == sorted(tool.removesuffix(" .") for tool in tools)

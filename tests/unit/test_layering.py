@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.source import imported, modules, production, short
+from tests.support.source import dependencies, imported, module_names, modules, parsed, short
 
 # What each folder may import of ours, beside itself. tests and benchmarks may import anything.
 ALLOWED: dict[str, set[str]] = {
@@ -78,7 +78,7 @@ def test_only_the_settings_see_the_environment(folder: str) -> None:
         short(path)
         for path in modules(folder)
         if short(path) not in SETTINGS | HANDS_ENVIRONMENT_TO_PROGRAMS
-        and any(reads_environment(node) for node in ast.walk(ast.parse(path.read_text())))
+        and any(reads_environment(node) for node in ast.walk(parsed(path)))
     ]
 
     assert found == []
@@ -97,18 +97,10 @@ def reads_environment(node: ast.AST) -> bool:
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
     """Also under TYPE_CHECKING and within functions: two modules that need each other are one."""
-    names = {".".join(Path(short(path)).with_suffix("").parts): path for path in production()}
-    names |= {name.removesuffix(".__init__"): path for name, path in names.items()}
-
-    graph = {name: dependencies(path, names) - {name} for name, path in names.items()}
+    names = module_names()
+    graph = {name: dependencies(path, names) for name, path in names.items()}
     graph["stream_app.faust_adapter.views"] -= {"stream_app.app"}
     assert circle(graph) == []
-
-
-def dependencies(path: Path, names: dict[str, Path]) -> set[str]:
-    """The modules of ours that this one imports: `from x import y` is x.y where that is a module, else x."""
-    found = (name if name in names else name.rpartition(".")[0] for name in imported(path))
-    return {name for name in found if name in names}
 
 
 def circle(graph: dict[str, set[str]]) -> list[str]:

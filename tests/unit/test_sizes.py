@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.source import ROOT, production, short
+from tests.support.source import ROOT, parsed, production, short
 
 ENTRIES = {"stream_app": 16, "api": 12}
 MODULE_LINES = 350
@@ -22,7 +22,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def definitions(path: Path) -> Iterator[Function | ast.ClassDef]:
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, Function | ast.ClassDef):
             yield node
 

@@ -1,0 +1,48 @@
+"""What the documents name is there, and figures said twice are the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.documents import documents
+from tests.support.source import ROOT
+
+FOLDERS = "schemas|infra|stream_app|api|benchmarks|tests|docs"
+
+
+@pytest.mark.parametrize("page", documents(), ids=lambda page: page.name)
+def test_paths_that_a_document_names_are_there(page: Path) -> None:
+    text = page.read_text()
+    named = {path.rstrip("./") for path in re.findall(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./-]*", text)}
+    # What the reader is to write is not there yet; pictures stand beside the page that shows them.
+    written = set(re.findall(r"(?:Create|Give it a test,) `([^`]+)`", text))
+
+    missing = [path for path in sorted(named - written) if not (ROOT / path).exists()]
+    assert [path for path in missing if not (page.parent / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", documents(), ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", page.read_text())
+
+    for path, heading in links:
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        if heading:
+            assert heading in headings(target), (path, heading)
+
+
+def headings(page: Path) -> set[str]:
+    """A page's headings as links name them."""
+    found = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def test_the_rates_in_the_readme_are_those_that_were_measured() -> None:
+    table = (ROOT / "README.md").read_text()
+    rates = re.findall(r"^\| [^|]+ \| (\d[\d,]+)", table, re.MULTILINE)
+    measured = (ROOT / "docs" / "benchmarks.md").read_text()
+
+    assert len(rates) == 5
+    assert [rate for rate in rates if f"| {rate} |" not in measured] == []
