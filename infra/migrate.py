@@ -3,8 +3,6 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from infra.runtime.settings import Settings
 
 FOLDER = Path(__file__).parent / "postgres"
 _NAME = re.compile(r"\d{3}_\w+\.sql")
-# Any number that no other program locks on in this database: "txnwatch" in bytes.
+# A number that no other program locks in this database: "txnwatch" in bytes.
 _LOCK = int.from_bytes(b"txnwatch")
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -29,7 +27,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 
 class MigrationError(Exception):
-    """The files and the database do not agree, or a file failed; the message names the file."""
+    """The files do not fit the database, or one failed; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Migration:
 
 
 async def migrate(postgres_url: str, folder: Path = FOLDER) -> list[str]:
-    """Apply the files that were not yet, in the order of their names; the names applied.
+    """Apply the files that are not applied yet, in the order of their names; the names applied.
 
     Each file is one transaction. Safe to run twice, also side by side: the second waits.
 
@@ -56,12 +54,13 @@ async def migrate(postgres_url: str, folder: Path = FOLDER) -> list[str]:
     migrations = read(folder)
     connection = await asyncpg.connect(postgres_url)
     try:
-        async with _alone(connection):
-            await connection.execute(_TABLE)
-            pending = await _pending(connection, migrations)
-            for migration in pending:
-                await _apply(connection, migration)
-            return [migration.name for migration in pending]
+        # Held until the connection ends, however it ends.
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        await connection.execute(_TABLE)
+        pending = await _pending(connection, migrations)
+        for migration in pending:
+            await _apply(connection, migration)
+        return [migration.name for migration in pending]
     finally:
         await connection.close()
 
@@ -70,7 +69,7 @@ def read(folder: Path) -> list[Migration]:
     """The migrations of a folder in order.
 
     Raises:
-        MigrationError: A name does not say its place, or two say the same.
+        MigrationError: A name has no number, or two have the same.
     """
     files = sorted(folder.glob("*.sql"))
     wrong = [path.name for path in files if not _NAME.fullmatch(path.name)]
@@ -103,16 +102,6 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
             )
     except asyncpg.PostgresError as error:
         raise MigrationError(f"{migration.name}: {error}") from error
-
-
-@asynccontextmanager
-async def _alone(connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """Hold the migrations' advisory lock; the server frees it too when the connection ends."""
-    await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
-    try:
-        yield
-    finally:
-        await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
 
 
 @click.command("migrate")

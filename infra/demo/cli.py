@@ -14,6 +14,7 @@ from infra.demo.children import ChildError, Children
 from infra.embedded import cluster
 from infra.embedded.processes import ServiceError
 from infra.embedded.state import free_port, is_free
+from infra.runtime.background import cancel_on
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.settings import Settings
 
@@ -59,7 +60,7 @@ def _feed(data: str | None, rate: float | None) -> list[str]:
 
 
 async def _demo(folder: Path, feed: list[str]) -> None:
-    _stop_on_sigterm()
+    cancel_on(signal.SIGTERM)
     async with _everything(folder) as children, aiohttp.ClientSession() as session:
         environment = children.environment
         api = f"http://127.0.0.1:{environment['TXNWATCH_API_PORT']}"
@@ -119,9 +120,3 @@ def _welcome(api: str, web: str, environment: Mapping[str, str], folder: Path, w
 def _port(preferred: int) -> int:
     """The preferred port, or another one where that is taken."""
     return preferred if is_free(preferred) else free_port()
-
-
-def _stop_on_sigterm() -> None:
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - called from one
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

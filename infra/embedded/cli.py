@@ -15,6 +15,7 @@ _DATADIR = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the services' data and logs. [default: TXNWATCH_DATADIR, else .txnwatch]",
 )
+_ending_in_one_line = ending_in_one_line(ServiceError, OSError)
 
 
 @click.group()
@@ -29,35 +30,31 @@ def services() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the three addresses into this file as KEY=value lines; its other lines stay.",
 )
+@_ending_in_one_line
 def up(datadir: Path | None, env_file: Path | None) -> None:
     """Start them, return when all three answer, leave them running."""
-    folder = Settings.load(datadir=datadir).datadir
-    with ending_in_one_line(ServiceError, OSError):
-        values = cluster.up(folder, report=_progress).as_env()
+    values = cluster.up(Settings.load(datadir=datadir).datadir, report=_progress).as_env()
     for name, value in values.items():
         click.echo(f"{name}={value}")
     if env_file is not None:
-        with ending_in_one_line(OSError):
-            write_env_file(env_file, values)
+        write_env_file(env_file, values)
 
 
 @services.command()
 @_DATADIR
+@_ending_in_one_line
 def down(datadir: Path | None) -> None:
     """Stop them. Their data stays."""
-    folder = Settings.load(datadir=datadir).datadir
-    with ending_in_one_line(ServiceError, OSError):
-        cluster.down(folder, report=_progress)
+    cluster.down(Settings.load(datadir=datadir).datadir, report=_progress)
 
 
 @services.command()
 @_DATADIR
 @click.pass_context
+@_ending_in_one_line
 def status(context: click.Context, datadir: Path | None) -> None:
     """Show what runs; exit code 1 unless all three answer."""
-    folder = Settings.load(datadir=datadir).datadir
-    with ending_in_one_line(ServiceError, OSError):
-        found = cluster.status(folder)
+    found = cluster.status(Settings.load(datadir=datadir).datadir)
     for name, service in found.items():
         click.echo(f"{name:<9} {_state(service)}")
     if not all(service.answers for service in found.values()):

@@ -6,16 +6,19 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import click
 
 from infra.partitions import drain as draining
 from infra.partitions import months
+from infra.runtime.background import cancel_on
 from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.services import POSTGRES
 from infra.runtime.settings import Settings
+
+_Act: TypeAlias = "Callable[[Settings, asyncpg.Connection], Coroutine[Any, Any, None]]"
 
 
 @click.group()
@@ -80,24 +83,11 @@ def _say(names: list[str], what: str, nothing: str) -> None:
         click.echo(nothing)
 
 
-def _run(
-    act: Callable[[Settings, asyncpg.Connection], Coroutine[Any, Any, None]], **given: int | None
-) -> None:
-    async def connected() -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # a coroutine that runs is in one
-        for number in (
-            signal.SIGTERM,
-            signal.SIGHUP,
-        ):  # as Ctrl-C does, so that what was begun is cleared away
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        async with months.connected(settings.postgres.get_secret_value()) as connection:
-            await act(settings, connection)
-
+def _run(act: _Act, **given: int | None) -> None:
     settings = Settings.load(**given)
     with ending_in_one_line(POSTGRES):
         try:
-            asyncio.run(connected())
+            asyncio.run(_connected(settings, act))
         except asyncio.CancelledError:
             raise click.Abort from None
         except draining.BusyError as error:
@@ -108,3 +98,9 @@ def _run(
             raise click.ClickException(f"No month is made, as {error}. {error.hint}") from error
         except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:
             raise click.ClickException("The tables are not up to date: run `txnwatch migrate`.") from error
+
+
+async def _connected(settings: Settings, act: _Act) -> None:
+    cancel_on(signal.SIGTERM, signal.SIGHUP)
+    async with months.connected(settings.postgres.get_secret_value()) as connection:
+        await act(settings, connection)

@@ -158,14 +158,11 @@ def _rows(given: Options, settings: Settings, lines: Iterator[bytes]) -> Source:
 async def _produce(source: Source, opened: Input | None, given: Options, settings: Settings) -> int:
     stop, outcomes = asyncio.Event(), Outcomes()
     asyncio.get_running_loop().set_exception_handler(_skip_connection_errors)
+    fraction = partial(_fraction, opened, given, outcomes)
     async with open_sender(settings) as sender:
         _stop_on_signals(stop)
         feed = WaitingFeed(source) if opened and opened.waits else DirectFeed(source)
-        fraction = partial(_fraction, opened, given, outcomes)
-        with (
-            _summed_up(outcomes, sender),
-            progress_bar(outcomes, fraction, Console(stderr=True)) as watch,
-        ):
+        with _summed_up(outcomes, sender), progress_bar(outcomes, fraction, Console(stderr=True)) as watch:
             await Sending(feed, sender, outcomes, RateLimit(given.rate), stop, given.wanted, watch).run()
     return _exit_code(outcomes, given, interrupted=stop.is_set())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -23,6 +24,14 @@ async def background(work: Coroutine[Any, Any, object], *, name: str) -> AsyncIt
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+def cancel_on(*signals: signal.Signals) -> None:
+    """Have these signals cancel the current task, as Ctrl-C does, so that what it began is cleared away."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - called from one
+    for number in signals:
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 class OnDemand:

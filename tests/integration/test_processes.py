@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.embedded import cluster, processes
+from infra.embedded import cluster, processes, state
 from infra.embedded.processes import ServiceError
 
 
@@ -22,8 +22,8 @@ def test_down_where_nothing_was_ever_started_does_nothing(tmp_path: Path) -> Non
 
 def test_down_spares_a_process_that_got_the_pid_of_an_ended_server(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
-        state = {"ports": {}, "pids": dict.fromkeys(("kafka", "postgres", "valkey"), stranger.pid)}
-        (tmp_path / "services.json").write_text(json.dumps(state))
+        saved = {"ports": {}, "pids": dict.fromkeys(("kafka", "postgres", "valkey"), stranger.pid)}
+        (tmp_path / "services.json").write_text(json.dumps(saved))
 
         cluster.down(tmp_path)
 
@@ -68,3 +68,15 @@ def test_a_program_started_this_moment_is_found_though_it_has_no_arguments_yet(
         assert found is not None
         assert shown == []
         server.communicate(b"\n")
+
+
+def test_a_data_folder_that_another_command_holds_for_long_is_an_error_that_names_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "_LOCK_SECONDS", 0.1)
+
+    held = pytest.raises(ServiceError, match=r"has held .*services\.lock")
+    with state.locked(tmp_path), held, state.locked(tmp_path):
+        pass
+    with state.locked(tmp_path):
+        pass
