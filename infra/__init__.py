@@ -1,1 +1,1 @@
-"""What txnwatch runs on: topics, migrations, embedded services, container files."""
+"""What every process stands on (runtime), and producing, topics, migrations, embedded services, images."""

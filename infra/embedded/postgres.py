@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import importlib.util
 import os
-import pwd
 import re
 import shutil
 import signal
@@ -14,9 +13,10 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pwd import getpwnam, struct_passwd
 
 from infra.embedded import processes
-from infra.embedded.processes import Account, ServiceError
+from infra.embedded.processes import ServiceError
 from infra.embedded.server import Report, Server
 
 USER = DATABASE = "txnwatch"
@@ -58,7 +58,7 @@ class Postgres(Server):
         return str(self.folder)
 
     @property
-    def account(self) -> Account | None:
+    def account(self) -> struct_passwd | None:
         """Our own account, or as root `nobody`, since Postgres refuses to run as root.
 
         Raises:
@@ -67,11 +67,10 @@ class Postgres(Server):
         if os.geteuid() != 0:
             return None
         try:
-            entry = pwd.getpwnam(_ACCOUNT)
+            return getpwnam(_ACCOUNT)
         except KeyError:
             message = f"Postgres refuses to run as root, and there is no account {_ACCOUNT}: use another user"
             raise ServiceError(message) from None
-        return Account(entry.pw_uid, entry.pw_gid)
 
     @property
     def sockets(self) -> Path:
@@ -112,7 +111,7 @@ class Postgres(Server):
         """Remove the socket's folder, which may lie in the temporary one."""
         shutil.rmtree(self.sockets, ignore_errors=True)
 
-    def _create(self, owner: Account | None) -> None:
+    def _create(self, owner: struct_passwd | None) -> None:
         """Fill a draft and rename it, so that a folder of the final name is always complete."""
         draft = self.folder.with_suffix(".new")
         shutil.rmtree(draft, ignore_errors=True)
@@ -136,13 +135,13 @@ class Postgres(Server):
                     path.unlink()
 
 
-def _own_folder(folder: Path, owner: Account | None) -> None:
+def _own_folder(folder: Path, owner: struct_passwd | None) -> None:
     """Make a folder that only the server's account can read.
 
     Raises:
-        ServiceError: It is there already and belongs to somebody else.
+        ServiceError: It is there already and belongs to another account.
     """
-    uid = os.geteuid() if owner is None else owner.uid
+    uid = os.geteuid() if owner is None else owner.pw_uid
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
@@ -151,7 +150,7 @@ def _own_folder(folder: Path, owner: Account | None) -> None:
             raise ServiceError(f"{folder} is there already and is not a folder of ours") from None
     else:
         if owner is not None:
-            os.chown(folder, owner.uid, owner.gid)
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
 
 
 def _let_others_pass(path: Path, report: Report) -> None:

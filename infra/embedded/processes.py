@@ -4,8 +4,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from pwd import struct_passwd
 from typing import Any
 
 import psutil
@@ -24,26 +24,15 @@ class ServiceError(Exception):
     """A service cannot be started or stopped; the message is for a person and fits a screen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The account a server runs as when it refuses to run as root."""
-
-    uid: int
-    gid: int
-
-
-def start(argv: Sequence[str], folder: Path, log: Path, account: Account | None = None) -> int:
+def start(argv: Sequence[str], folder: Path, log: Path, account: struct_passwd | None = None) -> int:
     """Start a server in a session of its own, its output appended to its log; its pid."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             argv,
-            cwd=folder,
-            env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT,
             start_new_session=True,
-            **_identity(account),
+            **_options(folder, account),
         )
     # Popen warns of a child that it has not waited for. This one outlives us, and psutil waits for it.
     process.returncode = 0
@@ -107,7 +96,7 @@ def run(
     folder: Path,
     log: Path,
     *,
-    account: Account | None = None,
+    account: struct_passwd | None = None,
     given: bytes = b"",
 ) -> None:
     """Run a preparing command to its end, `given` on its input, its output appended to the log.
@@ -116,16 +105,7 @@ def run(
         ServiceError: It failed; with the log's tail.
     """
     with log.open("ab") as output:
-        result = subprocess.run(
-            argv,
-            cwd=folder,
-            env=ENVIRONMENT,
-            input=given,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-            **_identity(account),
-        )
+        result = subprocess.run(argv, input=given, stdout=output, check=False, **_options(folder, account))
     if result.returncode != 0:
         raise failure(name, f"could not be set up (exit code {result.returncode})", log)
 
@@ -143,7 +123,8 @@ def _tail(log: Path) -> str:
     return "\n".join(f"  {line[:_TAIL_COLUMNS]}" for line in lines) or "  (the log is empty)"
 
 
-def _identity(account: Account | None) -> dict[str, Any]:
-    if account is None:
-        return {}
-    return {"user": account.uid, "group": account.gid, "extra_groups": []}
+def _options(folder: Path, account: struct_passwd | None) -> dict[str, Any]:
+    options: dict[str, Any] = {"cwd": folder, "env": ENVIRONMENT, "stderr": subprocess.STDOUT}
+    if account is not None:
+        options |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    return options

@@ -5,9 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pwd import struct_passwd
 from typing import ClassVar, Literal
-
-from infra.embedded.processes import Account
 
 Report = Callable[[str], None]
 
@@ -41,7 +40,7 @@ class Server(ABC):
         """An argument of its command line that no other process has, as it holds the folder's path."""
 
     @property
-    def account(self) -> Account | None:
+    def account(self) -> struct_passwd | None:
         """The account that runs it, None for our own."""
         return None
 

@@ -121,7 +121,7 @@ async def drain(connection: asyncpg.Connection, pages: int) -> AsyncGenerator[Co
     """
     await connection.execute(_AS_OWNER)
     if not await connection.fetchval(_TRY_LOCK):
-        raise BusyError("another one is at the months of this table")
+        raise BusyError("another connection changes the months of this table")
     try:
         while await connection.fetchval("SELECT EXISTS (SELECT FROM transactions_default)"):
             async for copied in _copy(connection, pages):
