@@ -16,12 +16,12 @@ from typing import Any
 import click
 from rich.console import Console
 
+from infra.produce.delivery import DeliveryError, TopicSender, open_sender
 from infra.produce.files import Input, InputError, open_input
 from infra.produce.generator import MAX_USERS, Traffic, live_dates, past_dates
 from infra.produce.report import Outcomes, progress_bar
 from infra.produce.rows import FIELDS, Columns, RowReader, Source, read_unchanged
 from infra.produce.sending import DirectFeed, RateLimit, Sending, WaitingFeed
-from infra.produce.topic import DeliveryError, TopicSender, open_sender
 from infra.runtime.aiokafka_changes import install
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.services import KAFKA

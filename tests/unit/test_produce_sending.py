@@ -7,11 +7,11 @@ from queue import SimpleQueue
 
 import pytest
 
+from infra.produce.delivery import DeliveryError
 from infra.produce.files import InputError
 from infra.produce.report import Outcomes
 from infra.produce.rows import Item, ProducerRecord, RejectedRow, Source
 from infra.produce.sending import UNLIMITED, DirectFeed, Feed, RateLimit, Sending, WaitingFeed
-from infra.produce.topic import DeliveryError
 
 
 def numbered(count: int) -> list[Item]:

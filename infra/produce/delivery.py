@@ -1,4 +1,4 @@
-"""Records to a topic in batches of our own: several times faster than aiokafka's `send` of each record."""
+"""Delivery of records to a topic in batches of our own: several times the rate of aiokafka's `send`."""
 
 import asyncio
 from collections.abc import AsyncIterator
