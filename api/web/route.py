@@ -27,11 +27,7 @@ _PART = re.compile(r"{(\w+)}")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One GET route, as the decorator of the method that answers it.
-
-    The method gets the request and the parameters; the first line of its docstring is the route's summary in
-    the documentation.
-    """
+    """One GET route, as the decorator of the method that answers it with the request and its parameters."""
 
     path: str
     operation_id: str
@@ -54,9 +50,8 @@ class Route:
     """On something that can be down: then 503 is among the answers."""
     finds: bool = False
     """Something that may not be there: then 404 is among the answers."""
-
     summary: str = ""
-    """One sentence for the documentation."""
+    """For the documentation: the first line of the method's docstring."""
 
     def __call__(self, handler: Handler) -> Handler:
         """Declare that this method answers the route."""
