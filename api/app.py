@@ -10,7 +10,6 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from api.dashboard.answers import Rule
 from api.dashboard.page import dashboard_page
 from api.dashboard.watch import Watch
 from api.dashboard.workers import WorkerGroup
@@ -25,6 +24,7 @@ from api.reading.cursors import Cursors, key_from
 from api.reading.database import Database
 from api.reading.export import Exports
 from api.reading.window_reader import WindowReader
+from api.reading.worker_view import WorkerView
 from api.routes.dashboard import DashboardRoutes
 from api.routes.live import LiveRoutes
 from api.routes.rows import RowRoutes
@@ -49,7 +49,8 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     key = key_from(settings.cursor_key.get_secret_value(), settings.datadir)
     metrics, cursors, docs = Metrics(), Cursors(key), Docs()
     database, redis, broker = Database(settings), _redis(settings), Broker(settings)
-    windows = WindowReader(redis, settings)
+    worker = WorkerView(settings)
+    windows = WindowReader(redis, worker, settings)
     cache = QueryCache(redis, settings, key=key, count=metrics.count_cached)
     replay = Replay(broker, readers=settings.history_readers)
     anomalies, scored = _feeds(settings, broker, metrics)
@@ -69,7 +70,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
         UserRoutes(database, windows, cursors),
         RowRoutes(database, cache, cursors, Exports(settings), now=now),
         LiveRoutes(connections, replay, settings, anomalies=anomalies, scored=scored),
-        DashboardRoutes(dashboard_page(), watch, group, database, rule=_rule(settings)),
+        DashboardRoutes(dashboard_page(), watch, group, database, worker),
     )
     app.cleanup_ctx.append(
         _while_running(
@@ -113,15 +114,6 @@ def _feeds(settings: Settings, broker: Broker, metrics: Metrics) -> tuple[LiveFe
     anomalies = feed(settings.anomalies_topic, pages="/anomalies")
     scored = feed(settings.scored_topic, pages="/transactions") if settings.scored_topic else None
     return anomalies, scored
-
-
-def _rule(settings: Settings) -> Rule:
-    return Rule(
-        detector=settings.detector,
-        window=settings.window_size,
-        minimum=settings.window_minimum,
-        factor=float(settings.factor),
-    )
 
 
 def _redis(settings: Settings) -> Redis:

@@ -5,7 +5,6 @@ from pydantic import Field, PositiveFloat, SecretStr
 from infra.runtime.settings import (
     DataSettings,
     MonthSettings,
-    RuleSettings,
     ServiceSettings,
     SettingsGroup,
     TopicSettings,
@@ -24,7 +23,7 @@ class HttpSettings(SettingsGroup):
     cursor_key: SecretStr = SecretStr("")
     """What cursors are signed with, the same for all processes; empty: a key kept in TXNWATCH_DATADIR."""
     worker_url: str = Field("http://127.0.0.1:6066", pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
-    """Any worker's web views, which windows are read from while Redis is away."""
+    """Any worker's web views, which say what rule runs, and have the windows while Redis is away."""
 
     query_cache_seconds: float = Field(2, ge=0, le=3600)
     """How long the answer to a query is kept, in seconds; 0 for not at all."""
@@ -67,7 +66,5 @@ class StreamSettings(SettingsGroup):
     """How long Kafka is read on after the last live client has left, in seconds."""
 
 
-class Settings(
-    ServiceSettings, TopicSettings, DataSettings, RuleSettings, HttpSettings, MonthSettings, StreamSettings
-):
+class Settings(ServiceSettings, TopicSettings, DataSettings, HttpSettings, MonthSettings, StreamSettings):
     """One API process's settings."""

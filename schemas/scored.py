@@ -14,17 +14,11 @@ Header = tuple[str, bytes]
 
 
 class Flag(msgspec.Struct, frozen=True):
-    """Why a transaction is an anomaly."""
+    """Why a transaction is an anomaly: a detector, and its own explanation."""
 
     detector: str
-    mean: str
-    """Of the amounts in the window, with two decimals, like `threshold`."""
-    window: int
-    """How many amounts there were."""
-    ratio: float
-    """How many times the mean the amount is."""
-    threshold: str
-    """What the amount is above."""
+    evidence: msgspec.Struct
+    """What the detector saw; its fields stand beside `detector` in the row."""
 
 
 class Scored(msgspec.Struct):
@@ -71,8 +65,9 @@ def encode_scored(txn: Transaction, flag: Flag | None) -> tuple[bytes, bytes]:
     >>> txn = Transaction(user, user, 1230, "INR", datetime(2018, 4, 1, tzinfo=UTC), "paid", {"shop": 7})
     >>> encode_scored(txn, None)[1]
     b'{"shop":7,"is_anomaly":false}'
-    >>> print(encode_scored(txn, Flag("rolling_mean", "2.00", 20, 6.15, "10.00"))[1].decode())
-    {"shop":7,"is_anomaly":true,"detector":"rolling_mean","mean":"2.00","window":20,"ratio":6.15,"threshold":"10.00"}
+    >>> Evidence = msgspec.defstruct("Evidence", [("largest", str)])
+    >>> print(encode_scored(txn, Flag("large", Evidence("2.00")))[1].decode())
+    {"shop":7,"is_anomaly":true,"detector":"large","largest":"2.00"}
     """
     meta = _meta(txn.meta_data, flag)
     row = _Row(
@@ -89,7 +84,8 @@ def encode_scored(txn: Transaction, flag: Flag | None) -> tuple[bytes, bytes]:
 
 def _meta(given: dict[str, Any] | None, flag: Flag | None) -> bytes:
     if flag is not None:
-        return _ENCODE({**(given or {}), "is_anomaly": True, **msgspec.structs.asdict(flag)})
+        verdict = {"is_anomaly": True, "detector": flag.detector, **msgspec.structs.asdict(flag.evidence)}
+        return _ENCODE({**(given or {}), **verdict})
     return _ENCODE({**given, "is_anomaly": False}) if given else _NORMAL
 
 

@@ -18,7 +18,7 @@ from yarl import URL
 from infra.runtime.aiokafka_changes import install
 from infra.runtime.kafka import check_topics
 from schemas.transaction import Decoder
-from stream_app.detectors import detector_of
+from stream_app.detectors import detector_of, rule_of
 from stream_app.faust_adapter.consumer import BatchSchema, BatchTransport
 from stream_app.faust_adapter.recovery import PartitionTableManager
 from stream_app.faust_adapter.table import WindowTable
@@ -27,6 +27,7 @@ from stream_app.faust_adapter.worker import BoundedWorker
 from stream_app.metrics import RecordCounts
 from stream_app.ownership import Ownership
 from stream_app.pipeline import Pipeline
+from stream_app.scoring import Scorer
 from stream_app.settings import Settings
 from stream_app.sinks.disabled import NoMirror, NoRows
 from stream_app.sinks.postgres import PostgresRows, connect
@@ -43,6 +44,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         super().__init__(**_faust_options(settings))
         self.settings = settings
         self.counts = RecordCounts()
+        self.detector = detector_of(settings.detector)
         self.transport = BatchTransport(_brokers(settings), self)
         self.windows = WindowStore(
             settings.datadir / "windows",
@@ -76,7 +78,7 @@ def create_app(settings: Settings) -> ScoringApp:
     """A worker made of these settings, not yet connected to anything."""
     install()
     app = ScoringApp(settings)
-    add_views(app, app.counts.exposition)
+    add_views(app, app.counts.exposition, rule_of(app.detector))
     source = app.topic(settings.transactions_topic, schema=BatchSchema())
 
     @app.agent(source, name="score")  # type: ignore[untyped-decorator]
@@ -105,7 +107,7 @@ async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
     make_pipeline = partial(
         Pipeline,
         decoder=Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours)),
-        detector=detector_of(settings),
+        scorer=Scorer(app.detector, settings.window_size),
         windows=app.windows,
         rows=rows,
         mirror=mirror,
@@ -129,7 +131,7 @@ async def _mirror(app: ScoringApp, resources: AsyncExitStack) -> RedisMirror | N
         return NoMirror()
     redis = Redis.from_url(app.settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
     windows = RedisWindows(await resources.enter_async_context(redis))
-    return await resources.enter_async_context(RedisMirror(windows, app.windows.load))
+    return await resources.enter_async_context(RedisMirror(windows, app.windows.load).running())
 
 
 def _faust_options(settings: Settings) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def worker(loglevel: str, **overrides: Any) -> None:
 def _check(settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
     """End with one line where the worker, once started, would end with a stack trace."""
     with ending_in_one_line(TopicsError, ValueError, KAFKA):
-        detector_of(settings)
+        detector_of(settings.detector)
         _check_port(settings)
         loop.run_until_complete(check_topics(settings, settings.topics))
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from schemas.transaction import Decoder, Refused
 from stream_app.batch import Batch, Intake, Output, Refusal
-from stream_app.scoring import Arrival, Detector, Scores, Verdict, score
+from stream_app.scoring import Arrival, Scorer, Scores, Verdict
 from stream_app.window import Window, encode_window
 
 
@@ -54,7 +54,7 @@ class Pipeline:
     epoch: int
     publisher: Publisher
     decoder: Decoder
-    detector: Detector
+    scorer: Scorer
     windows: UserWindows
     rows: Rows
     mirror: Mirror
@@ -64,13 +64,12 @@ class Pipeline:
         """Bring a batch through steps 1 to 7; step 8, the acknowledgement, is the caller's on return."""
         intake = self._decode(batch)  # 1. validated; what is invalid is refused
         windows = self._load(batch.partition, intake.arrivals)  # 2. from RocksDB
-        scores = score(intake.arrivals, windows, self.detector)  # 3. no I/O; replayed ones are skipped
-        changed = {user: window for user, window in windows.items() if window.joined}
-        output = _output(batch, intake, scores, changed)
+        scores = self.scorer.score(intake.arrivals, windows)  # 3. no I/O; replayed ones are skipped
+        output = _output(batch, intake, scores)
         stored = await self._store_rows(output)  # 4. Postgres, one transaction
         changelog_offset = await self.publisher.commit(output)  # 5. Kafka, one transaction
         self._keep_windows(output, changelog_offset)  # 6. RocksDB, one write
-        self.mirror.put(batch.partition, changed)  # 7. Redis, later
+        self.mirror.put(batch.partition, scores.changed)  # 7. Redis, later
         self.count(_outcomes(intake, scores, stored))
 
     def _decode(self, batch: Batch) -> Intake:
@@ -102,8 +101,8 @@ class Pipeline:
             self.windows.write(output.partition, output.changes, changelog_offset)
 
 
-def _output(batch: Batch, intake: Intake, scores: Scores, windows: Mapping[str, Window]) -> Output:
-    changes = [(user.encode(), encode_window(window)) for user, window in windows.items()]
+def _output(batch: Batch, intake: Intake, scores: Scores) -> Output:
+    changes = [(user.encode(), encode_window(window)) for user, window in scores.changed.items()]
     return Output(batch.partition, batch.next_offset, scores.verdicts, intake.refusals, changes)
 
 

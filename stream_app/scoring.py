@@ -1,29 +1,71 @@
 """The scoring core: pure, no I/O, no clock. Same transactions in the same order, same verdicts.
 
-A detector has two verbs, kept apart so that a transaction never counts towards its own verdict:
-`score_one(window, amount)` says whether an amount stands out against the window before it, and
-`learn_one(window, amount, transaction_id)` lets the amount join.
+A detector has two verbs, kept apart so that a transaction never counts towards its own verdict: `score_one`
+decides about a transaction by what was before it, and `learn_one` lets it join the detector's own state. The
+window of the user's last transactions is the core's, whatever the detector.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, ClassVar, Generic, TypeVar
+from zlib import crc32
 
 import msgspec
 
+from schemas.rule import Line, Words
 from schemas.scored import Flag, encode_scored
 from schemas.transaction import Transaction
 from stream_app.window import ID_BYTES, Window
 
+S = TypeVar("S")
 
-class Detector(Protocol):
-    """Says which amounts stand out; see `stream_app.detectors`."""
+_TAG = struct.Struct("<I")
 
-    def score_one(self, window: Window, amount: int) -> Flag | None:
-        """The flag of an amount (hundredths) that stands out against the window, else None."""
 
-    def learn_one(self, window: Window, amount: int, transaction_id: bytes) -> None:
-        """Let the amount join the window, with the transaction's id in 16 bytes."""
+@dataclass(frozen=True, slots=True)
+class StateFormat(Generic[S]):
+    """What a detector keeps of each user beside the window; `version` counts up when the bytes change."""
+
+    version: int
+    fresh: S
+    """Of a user who is new, or whose state is another detector's or version's."""
+    encode: Callable[[S], bytes]
+    decode: Callable[[bytes], S]
+
+
+class Detector(Generic[S]):
+    """Decides which transactions stand out, one file each in `stream_app.detectors`; `S` is its state."""
+
+    NAME: ClassVar[str]
+    VERSION: ClassVar[int]
+    """Counts up when it decides otherwise."""
+    EVIDENCE: ClassVar[type[msgspec.Struct]]
+    """What explains a flag: fields with `msgspec.Meta`, published beside the detector's name."""
+    SETTINGS: ClassVar[type[Any]]
+    """Its settings, read from the environment: a subclass of `WindowSettings`."""
+    WORDS: ClassVar[Words]
+    STATE: ClassVar[StateFormat[Any] | None] = None
+    """None: the window is enough."""
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    def sentence(self) -> str:
+        """What is flagged, in one sentence."""
+        raise NotImplementedError
+
+    def lines(self) -> Sequence[Line]:
+        """The lines over the chart of a user's amounts."""
+        raise NotImplementedError
+
+    def score_one(self, window: Window, state: S, transaction: Transaction) -> msgspec.Struct | None:
+        """The evidence where the transaction stands out against what was before it, else None. Pure."""
+        raise NotImplementedError
+
+    def learn_one(self, window: Window, state: S, transaction: Transaction) -> S:
+        """The state with the transaction, which is not yet in the window. Pure; needed where `STATE` is."""
+        raise NotImplementedError
 
 
 class Arrival(msgspec.Struct, gc=False):
@@ -52,11 +94,12 @@ class Verdict(msgspec.Struct, gc=False):
 
 @dataclass(slots=True)
 class Scores:
-    """A batch's verdicts in arrival order, and how many arrivals got none."""
+    """A batch's verdicts in arrival order, how many arrivals got none, and the windows that have changed."""
 
     verdicts: list[Verdict] = field(default_factory=list)
     duplicates: int = 0
     replayed: int = 0
+    changed: dict[str, Window] = field(default_factory=dict)
 
 
 def identity_of(uuid: str) -> bytes:
@@ -70,25 +113,60 @@ def identities_of(uuids: Sequence[str]) -> list[bytes]:
     return [joined[at : at + ID_BYTES] for at in range(0, len(joined), ID_BYTES)]
 
 
-def score(arrivals: Iterable[Arrival], windows: Mapping[str, Window], detector: Detector) -> Scores:
-    """Score arrivals in their order against their users' windows, which learn from each.
+class Scorer:
+    """A detector over windows of up to `window_size` transactions."""
 
-    An arrival at or below its window's `last_offset` was finished before a crash and gets no second
-    verdict; neither does one whose id is still in the window.
-    """
-    scores, arrivals = Scores(), [*arrivals]
-    identities = identities_of([arrival.transaction.id for arrival in arrivals])
-    for arrival, identity in zip(arrivals, identities, strict=True):
-        transaction = arrival.transaction
-        window = windows[transaction.user_id]
-        if arrival.offset <= window.last_offset:
-            scores.replayed += 1
-        elif window.holds(identity):
-            scores.duplicates += 1
+    def __init__(self, detector: Detector[Any], window_size: int) -> None:
+        self._detector = detector
+        self._size = window_size
+        self._format = form = detector.STATE
+        self._tag = _TAG.pack(crc32(f"{detector.NAME}/{form.version}".encode())) if form else b""
+
+    def score(self, arrivals: Iterable[Arrival], windows: Mapping[str, Window]) -> Scores:
+        """Score arrivals in their order against their users' windows and states, which learn from each.
+
+        An arrival at or below its window's `last_offset` was finished before a crash and gets no second
+        verdict; neither does one whose id is still in the window.
+        """
+        scores, arrivals = Scores(), [*arrivals]
+        identities = identities_of([arrival.transaction.id for arrival in arrivals])
+        states = {user: self._state(window) for user, window in windows.items()} if self._format else {}
+        for arrival, identity in zip(arrivals, identities, strict=True):
+            window = windows[arrival.transaction.user_id]
+            if arrival.offset <= window.last_offset:
+                scores.replayed += 1
+            elif window.holds(identity):
+                scores.duplicates += 1
+            else:
+                flag = self._judge(window, states, arrival.transaction)
+                scores.verdicts.append(Verdict(arrival.offset, identity, arrival.transaction, flag))
+                window.push(arrival.transaction.amount, identity, self._size)
+                window.last_offset = arrival.offset
+                window.updated_at = arrival.timestamp
+        learned = {verdict.transaction.user_id for verdict in scores.verdicts}
+        scores.changed = {user: window for user, window in windows.items() if user in learned}
+        self._keep(states, scores.changed)
+        return scores
+
+    def _judge(self, window: Window, states: dict[str, Any], transaction: Transaction) -> Flag | None:
+        detector = self._detector
+        if self._format is None:
+            evidence = detector.score_one(window, None, transaction)
         else:
-            flag = detector.score_one(window, transaction.amount)
-            scores.verdicts.append(Verdict(arrival.offset, identity, transaction, flag))
-            detector.learn_one(window, transaction.amount, identity)
-            window.last_offset = arrival.offset
-            window.updated_at = arrival.timestamp
-    return scores
+            state = states[transaction.user_id]
+            evidence = detector.score_one(window, state, transaction)
+            states[transaction.user_id] = detector.learn_one(window, state, transaction)
+        return None if evidence is None else Flag(detector.NAME, evidence)
+
+    def _state(self, window: Window) -> Any:
+        assert self._format is not None  # noqa: S101 - asked for only where there is one
+        mine = window.state.startswith(self._tag)
+        return self._format.decode(window.state[_TAG.size :]) if mine else self._format.fresh
+
+    def _keep(self, states: Mapping[str, Any], windows: Mapping[str, Window]) -> None:
+        """Pack the states behind their windows; those of another detector have missed transactions now."""
+        for user, window in windows.items():
+            if self._format:
+                window.state = self._tag + self._format.encode(states[user])
+            elif window.state:
+                window.state = b""

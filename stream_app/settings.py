@@ -7,10 +7,10 @@ from pydantic import Field, PositiveInt
 from infra.runtime.settings import (
     DataSettings,
     MessageSettings,
-    RuleSettings,
     ServiceSettings,
     SettingsGroup,
     TopicSettings,
+    WindowSettings,
 )
 
 Sink = Literal["postgres", "redis"]
@@ -34,6 +34,13 @@ class WebSettings(SettingsGroup):
     """Where the worker's web views listen; they have no login."""
     web_port: int = Field(6066, ge=1, le=65_535)
     """On which port they listen."""
+
+
+class RuleSettings(WindowSettings):
+    """The rule that scores; it has settings of its own, in `stream_app.detectors`."""
+
+    detector: str = "rolling_mean"
+    """The rule that scores."""
 
 
 class Settings(

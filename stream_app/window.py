@@ -1,4 +1,4 @@
-"""One user's recent past, packed: joining it and judging by it unpack nothing but the amount that leaves."""
+"""A user's last transactions, packed: a push unpacks nothing but the amount that leaves."""
 
 import struct
 from collections.abc import Sequence
@@ -8,15 +8,18 @@ from typing import Self
 import msgspec
 
 ID_BYTES = 16
-# An amount takes so many bytes where all are below 2^40 (11 billion units), and the most where one is not.
-USUAL_WIDTH, WIDEST = 5, 16
-_USUAL_LIMIT = 1 << 8 * USUAL_WIDTH
-_USUAL_ENTRY = ID_BYTES + USUAL_WIDTH
+# Bytes of an amount: 5 while all of the window are below 2^40 hundredths (11 billion units), else 16 for all.
+_NARROW, _WIDE = 5, 16
+_NARROW_LIMIT = 1 << 8 * _NARROW
+_NARROW_ENTRY = ID_BYTES + _NARROW
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_HEADER = struct.Struct("<BBqqq")
+# The first byte. Never 5 or 16: windows written before there was a version begin with the width.
+_VERSION = 1
+_FIRST_BYTE, _FIRST_BYTES_BEFORE = bytes([_VERSION]), (bytes([_NARROW]), bytes([_WIDE]))
+_HEADER = struct.Struct("<BBBqqq")
+_HEADER_BYTES, _PACK, _UNPACK = _HEADER.size, _HEADER.pack, _HEADER.unpack_from
 
-
-# In milliseconds, the years that datetime has: a record may say any time.
+# The years that datetime has, in milliseconds: a record may carry any timestamp.
 _FIRST_TIME, _LAST_TIME = -62_135_596_800_000, 253_402_300_799_999
 
 
@@ -37,14 +40,12 @@ class Window(msgspec.Struct, gc=False):
     """The source offset of the last transaction that joined; -1: none yet."""
     updated_at: int = 0
     """Its record's timestamp, in milliseconds."""
-    read_offset: int = -1
-    """`last_offset` when the window was read; neither this nor `joined` is part of its bytes."""
-    joined: int = 0
-    """How many transactions have joined since."""
-    width: int = USUAL_WIDTH
+    width: int = _NARROW
     """How many bytes an amount takes in `entries`: 5, or 16 where one of them needs it."""
     entries: bytes = b""
     """The transactions, oldest first: each the 16 bytes of its id and its amount, little-endian."""
+    state: bytes = b""
+    """What the detector keeps of the user beside the window, as `stream_app.scoring` packs it."""
 
     @classmethod
     def of(
@@ -58,12 +59,7 @@ class Window(msgspec.Struct, gc=False):
     @property
     def amounts(self) -> list[int]:
         """The amounts in hundredths, oldest first."""
-        return self.newest(self.count)
-
-    def newest(self, count: int) -> list[int]:
-        """The last `count` amounts, oldest first."""
-        width, step = self.width, ID_BYTES + self.width
-        entries = self.entries[-step * count :] if count else b""
+        width, step, entries = self.width, ID_BYTES + self.width, self.entries
         return [
             int.from_bytes(entries[at - width : at], "little") for at in range(step, len(entries) + 1, step)
         ]
@@ -102,21 +98,20 @@ class Window(msgspec.Struct, gc=False):
 
     def push(self, amount: int, transaction_id: bytes, size: int) -> None:
         """Let a transaction join and the oldest beyond `size` leave."""
-        self.joined += 1
-        if amount >= _USUAL_LIMIT or self.width != USUAL_WIDTH or self.count > size:
+        if amount >= _NARROW_LIMIT or self.width != _NARROW or self.count > size:
             self._pack([*self.amounts, amount][-size:], [*self.ids, transaction_id][-size:])
             return
         entries = self.entries
         if self.count == size:
-            self.total -= int.from_bytes(entries[ID_BYTES:_USUAL_ENTRY], "little")
-            entries = entries[_USUAL_ENTRY:]
+            self.total -= int.from_bytes(entries[ID_BYTES:_NARROW_ENTRY], "little")
+            entries = entries[_NARROW_ENTRY:]
         else:
             self.count += 1
         self.total += amount
-        self.entries = entries + transaction_id + amount.to_bytes(USUAL_WIDTH, "little")
+        self.entries = entries + transaction_id + amount.to_bytes(_NARROW, "little")
 
     def _pack(self, amounts: Sequence[int], ids: Sequence[bytes]) -> None:
-        self.width = width = USUAL_WIDTH if max(amounts, default=0) < _USUAL_LIMIT else WIDEST
+        self.width = width = _NARROW if max(amounts, default=0) < _NARROW_LIMIT else _WIDE
         self.entries = b"".join(
             [one + amount.to_bytes(width, "little") for one, amount in zip(ids, amounts, strict=True)]
         )
@@ -124,27 +119,36 @@ class Window(msgspec.Struct, gc=False):
 
 
 def encode_window(window: Window) -> bytes:
-    """The window as bytes: width of an amount, count, last offset, update time, sum, entries.
+    """The window as bytes: version, width of an amount, count, last offset, update time, sum, entries, state.
 
     >>> window = Window.of([1, 2], last_offset=7, updated_at=9)
     >>> len(encode_window(window)), decode_window(encode_window(window)).amounts
-    (68, [1, 2])
+    (69, [1, 2])
     """
     width = window.width
-    total = window.total if width == USUAL_WIDTH else 0  # it may not fit
-    return _HEADER.pack(width, window.count, window.last_offset, window.updated_at, total) + window.entries
+    total = window.total if width == _NARROW else 0  # it may not fit
+    header = _PACK(_VERSION, width, window.count, window.last_offset, window.updated_at, total)
+    return header + window.entries + window.state
 
 
 def decode_window(data: bytes) -> Window:
-    """The window that `encode_window` made these bytes of; ValueError for bytes it did not make."""
+    """The window of bytes that `encode_window` made, now or before windows had a version.
+
+    Raises:
+        ValueError: The bytes are no window, or one of a later version.
+    """
+    if not data.startswith(_FIRST_BYTE):
+        if not data.startswith(_FIRST_BYTES_BEFORE):
+            raise ValueError(f"a window of version {data[:1].hex()}: this program reads {_FIRST_BYTE.hex()}")
+        data = _FIRST_BYTE + data
     try:
-        width, count, last_offset, updated_at, total = _HEADER.unpack_from(data)
+        _, width, count, last_offset, updated_at, total = _UNPACK(data)
     except struct.error:
         raise ValueError("a window's header is cut short") from None
-    entries = data[_HEADER.size :]
-    if width not in (USUAL_WIDTH, WIDEST) or len(entries) != (ID_BYTES + width) * count:
+    end = _HEADER_BYTES + (ID_BYTES + width) * count
+    if width not in (_NARROW, _WIDE) or len(data) < end:
         raise ValueError(f"not a window of a known format: {len(data)} bytes, {width} an amount")
-    window = Window(count, total, last_offset, updated_at, last_offset, 0, width, entries)
-    if width == WIDEST:
+    window = Window(count, total, last_offset, updated_at, width, data[_HEADER_BYTES:end], data[end:])
+    if width == _WIDE:
         window.total = sum(window.amounts)
     return window

@@ -82,15 +82,6 @@ class RefusedPage(msgspec.Struct, frozen=True):
     last: Sequence[Refused]
 
 
-class Rule(msgspec.Struct, frozen=True):
-    """What a transaction is compared with."""
-
-    detector: str
-    window: int
-    minimum: int
-    factor: float
-
-
 class UserIds(msgspec.Struct, frozen=True):
     """Users in the order of their ids."""
 

@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 
 import msgspec
-from aiohttp import ClientError, ClientSession, ClientTimeout
 from redis.asyncio import Redis
 
+from api.reading.worker_view import WorkerView
 from api.settings import Settings
 from api.web.problems import Unavailable
 from infra.runtime.services import REDIS
@@ -18,10 +17,10 @@ from schemas.window_view import Stats
 class WindowReader:
     """Reads windows from the worker's mirror in Redis, and while Redis is away from a worker's web view."""
 
-    def __init__(self, redis: "Redis", settings: Settings) -> None:
+    def __init__(self, redis: "Redis", worker: WorkerView, settings: Settings) -> None:
         self._redis = redis
+        self._worker = worker
         self._seconds = settings.dependency_seconds
-        self._worker_url = settings.worker_url.rstrip("/")
 
     async def of(self, user_id: str) -> Stats | None:
         """The user's window, None if there is none.
@@ -33,8 +32,8 @@ class WindowReader:
             return await self._mirrored(user_id)
         except Unavailable as away:
             try:
-                return await self._from_worker(user_id)
-            except (ClientError, OSError, TypeError, msgspec.MsgspecError):
+                return await self._worker.window(user_id)
+            except Unavailable:
                 raise away from None
 
     async def check(self) -> None:
@@ -68,14 +67,3 @@ class WindowReader:
                 yield
         except REDIS.errors as error:
             raise Unavailable("Redis does not answer.") from error
-
-    async def _from_worker(self, user_id: str) -> Stats | None:
-        """The answer of any worker: it asks the one that has the user."""
-        async with (
-            ClientSession(timeout=ClientTimeout(total=self._seconds), trust_env=False) as session,
-            session.get(f"{self._worker_url}/table/windows/{user_id}/") as response,
-        ):
-            if response.status == HTTPStatus.NOT_FOUND:
-                return None
-            response.raise_for_status()
-            return msgspec.json.decode(await response.read(), type=Stats)

@@ -8,11 +8,13 @@ from api.dashboard import answers
 from api.dashboard.watch import Watch
 from api.dashboard.workers import WorkerGroup
 from api.reading.database import Database
+from api.reading.worker_view import WorkerView
 from api.routes.rows import EXAMPLE_ROW
 from api.web.params import EXAMPLE_UUID, MILLISECONDS, UUID_PREFIX, NoParameters, file_named, path, query
 from api.web.route import Route, json_response
 from api.web.static_files import StaticPage
 from infra.runtime.coalesced import Coalesced
+from schemas.rule import Line, Rule, Words
 
 _KEPT_SECONDS = 1.0
 _SUGGESTED = 10
@@ -39,7 +41,15 @@ _REFUSED = answers.RefusedPage(
         answers.Refused(_AT, "amount", "'NaN': not a decimal number", EXAMPLE_UUID, '{"amount":"NaN"}', 2, 17)
     ],
 )
-_RULE = answers.Rule(detector="rolling_mean", window=20, minimum=5, factor=5.0)
+_RULE = Rule(
+    detector="rolling_mean",
+    version=1,
+    window=20,
+    settings={"window_size": 20, "window_minimum": 10, "factor": "5"},
+    sentence="An amount is flagged above 5 times the mean of the user's last 20 before it, from 10 on.",
+    lines=[Line("threshold", of="mean", window=20, minimum=10, factor=5.0, threshold=True)],
+    words={"rolling_mean": Words("{amount} is {ratio} the mean", "{ratio} the mean", {"ratio": "times"})},
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +82,12 @@ class DashboardRoutes:
         watch: Watch,
         group: WorkerGroup,
         database: Database,
-        *,
-        rule: answers.Rule,
+        worker: WorkerView,
     ) -> None:
         self._page = page
         self._watch = watch
         self._database = database
-        self._rule = rule
+        self._rule = Coalesced(worker.rule, max_age=_KEPT_SECONDS)
         self._workers = Coalesced(group.workers, max_age=_KEPT_SECONDS)
 
     @Route("/dashboard", "page_page", media="text/html")
@@ -115,10 +124,10 @@ class DashboardRoutes:
         """Refused messages: how many for which reason, and the last few."""
         return json_response(await self._watch.refused())
 
-    @Route("/dashboard/data/rule", "data_rule", body=answers.Rule, example=_RULE)
+    @Route("/dashboard/data/rule", "data_rule", body=Rule, example=_RULE, depends=True)
     async def rule(self, _request: web.Request, _: NoParameters) -> web.Response:
-        """What a transaction is compared with."""
-        return json_response(self._rule)
+        """The rule that the workers run, in words and lines, as a worker says it."""
+        return json_response(await self._rule.answer())
 
     @Route(
         "/dashboard/data/users",

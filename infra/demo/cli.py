@@ -74,7 +74,7 @@ async def _demo(folder: Path, feed: list[str]) -> None:
             for child in (worker, service):
                 group.create_task(children.keep(child))
             group.create_task(watch.show_counts(session, f"{web}/metrics/prometheus", click.echo))
-            group.create_task(watch.show_flags(session, f"{api}/sse/anomalies", click.echo))
+            group.create_task(watch.show_flags(session, api, click.echo))
 
 
 @asynccontextmanager
@@ -82,11 +82,13 @@ async def _everything(folder: Path) -> AsyncIterator[Children]:
     """The services with topics and schema, and the children beside them, until the block is left."""
     try:
         addresses = await asyncio.to_thread(cluster.up, folder, click.echo)
+        web_port = str(_port(_WEB_PORT))
         environment = {
             **addresses.as_env(),
             "TXNWATCH_DATADIR": str(folder / "worker"),
             "TXNWATCH_API_PORT": str(_port(_API_PORT)),
-            "TXNWATCH_WEB_PORT": str(_port(_WEB_PORT)),
+            "TXNWATCH_WEB_PORT": web_port,
+            "TXNWATCH_WORKER_URL": f"http://127.0.0.1:{web_port}",
         }
         children = Children(environment, folder / "logs", click.echo)
         try:

@@ -3,11 +3,14 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
+import msgspec
 from prometheus_client.parser import text_string_to_metric_families
+
+from schemas.rule import Rule, Words, sentence
 
 Say = Callable[[str], None]
 
@@ -35,31 +38,25 @@ async def show_counts(session: aiohttp.ClientSession, metrics: str, say: Say) ->
         before, at = scored, now
 
 
-async def show_flags(session: aiohttp.ClientSession, feed: str, say: Say) -> None:
-    """Say each flag of the live feed as it comes."""
-    last_event_id = ""
+async def show_flags(session: aiohttp.ClientSession, api: str, say: Say) -> None:
+    """Say each flag of the API's live feed as it comes, in the words of its detector."""
+    last_event_id, feed = "", f"{api}/sse/anomalies"
     while True:
         try:
+            words = await _words(session, f"{api}/dashboard/data/rule")
             headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
             async with session.get(feed, headers=headers, timeout=aiohttp.ClientTimeout(None)) as stream:
                 async for event_id, row in _rows(stream):
                     last_event_id = event_id
-                    say(f"  flag: {reason(row)}")
+                    say(f"  flag: {sentence(row, words)} (user {row['user_id']})")
         except AWAY:
             await asyncio.sleep(SHOW_SECONDS)
 
 
-def reason(row: Mapping[str, Any]) -> str:
-    """A flagged row in words.
-
-    >>> flag = {"detector": "rolling_mean", "mean": "1266.00", "window": 20, "ratio": 7.2986}
-    >>> reason({"user_id": "u", "amount": "9240.00", "currency": "INR", "meta_data": flag})
-    'INR 9,240.00 is 7.3 x the mean of 1,266.00 over the last 20 transactions of user u'
-    """
-    flag, user = row["meta_data"], row["user_id"]
-    amount, mean = (f"{float(text):,.2f}" for text in (row["amount"], flag["mean"]))
-    past = f"the mean of {mean} over the last {flag['window']} transactions of user {user}"
-    return f"{row['currency']} {amount} is {flag['ratio']:.1f} x {past}"
+async def _words(session: aiohttp.ClientSession, url: str) -> dict[str, Words]:
+    """The detectors' words; none while no worker answers the API."""
+    async with session.get(url) as response:
+        return msgspec.json.decode(await response.read(), type=Rule).words if response.ok else {}
 
 
 async def _rows(stream: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, dict[str, Any]]]:

@@ -8,7 +8,6 @@ import difflib
 import os
 import re
 from collections.abc import Collection, Iterator
-from fractions import Fraction
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -201,24 +200,11 @@ class DataSettings(SettingsGroup):
     """The folder of local data: the worker's windows, one folder a worker, and the embedded services."""
 
 
-class RuleSettings(SettingsGroup):
-    """The rule that scores."""
+class WindowSettings(SettingsGroup):
+    """What is kept of each user, whatever the rule."""
 
-    detector: str = "rolling_mean"
-    """The rule that scores."""
     window_size: int = Field(20, ge=1, le=200)
     """How many of the user's last amounts a transaction is compared with."""
-    window_minimum: int = Field(10, ge=1)
-    """How many there have to be before anything is flagged."""
-    factor: Fraction = Field(Fraction(5), gt=0)
-    """How many times the mean an amount has to exceed to be flagged."""
-
-    @field_validator("window_minimum")
-    @classmethod
-    def _can_be_reached(cls, minimum: int, info: ValidationInfo) -> int:
-        if minimum > info.data.get("window_size", minimum):
-            raise ValueError("is more than TXNWATCH_WINDOW_SIZE: nothing would ever be flagged")
-        return minimum
 
 
 class MessageSettings(SettingsGroup):

@@ -1,21 +1,49 @@
-"""Detectors by name, one file each: TXNWATCH_DETECTOR chooses."""
+"""Detectors, one file each: TXNWATCH_DETECTOR chooses, and one line here makes it known."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
+from pkgutil import resolve_name
+from typing import Any
 
-from stream_app.detectors.rolling_mean import RollingMean
+from infra.runtime.settings import SettingsGroup
+from schemas.rule import Rule
 from stream_app.scoring import Detector
-from stream_app.settings import Settings
 
-DETECTORS: Mapping[str, Callable[[Settings], Detector]] = {
-    "rolling_mean": lambda settings: RollingMean(
-        size=settings.window_size, minimum=settings.window_minimum, factor=settings.factor
-    ),
+DETECTORS = {
+    "rolling_mean": "stream_app.detectors.rolling_mean:RollingMean",
 }
 
 
-def detector_of(settings: Settings) -> Detector:
-    """The detector that the settings name; ValueError names those there are."""
-    try:
-        return DETECTORS[settings.detector](settings)
-    except KeyError:
-        raise ValueError(f"TXNWATCH_DETECTOR: {settings.detector!r} is none of {sorted(DETECTORS)}") from None
+def known() -> Iterable[type[Detector[Any]]]:
+    """Every detector there is."""
+    return map(resolve_name, DETECTORS.values())
+
+
+def all_settings() -> list[type[SettingsGroup]]:
+    """The settings of every detector."""
+    return [detector.SETTINGS for detector in known()]
+
+
+def detector_of(name: str) -> Detector[Any]:
+    """The detector of this name, with its settings as the environment has them.
+
+    Raises:
+        ValueError: There is none of this name.
+        SettingsError: One of its settings cannot be used.
+    """
+    if name not in DETECTORS:
+        raise ValueError(f"TXNWATCH_DETECTOR: {name!r} is none of {sorted(DETECTORS)}")
+    detector: type[Detector[Any]] = resolve_name(DETECTORS[name])
+    return detector(detector.SETTINGS.load())
+
+
+def rule_of(detector: Detector[Any]) -> Rule:
+    """What a worker answers of the rule that it runs."""
+    return Rule(
+        detector=detector.NAME,
+        version=detector.VERSION,
+        window=detector.settings.window_size,
+        settings=detector.settings.model_dump(mode="json"),
+        sentence=detector.sentence(),
+        lines=detector.lines(),
+        words={one.NAME: one.WORDS for one in known()},
+    )

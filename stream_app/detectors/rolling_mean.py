@@ -1,55 +1,104 @@
 """Flags an amount that is more than a multiple of the mean of the user's last amounts."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import Annotated
 
+import msgspec
+from msgspec.structs import replace
+from pydantic import Field, ValidationInfo, field_validator
+
+from infra.runtime.settings import WindowSettings
 from schemas.money import amount_text
-from schemas.scored import Flag
+from schemas.rule import Line, Words
+from schemas.transaction import Transaction
+from stream_app.scoring import Detector
 from stream_app.window import Window
 
+_Decimal = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9][0-9]*)\.[0-9]{2}$")]
 
-@dataclass(frozen=True, slots=True)
-class RollingMean:
-    """The default rule: with `minimum` amounts in a window of `size`, flag `amount > factor x mean`.
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What a flagged amount was compared with."""
+
+    mean: Annotated[_Decimal, msgspec.Meta(description="Of the amounts in the user's window.")]
+    window: Annotated[int, msgspec.Meta(description="How many amounts the window held.", ge=1)]
+    ratio: Annotated[float, msgspec.Meta(description="How many times the mean the amount is.", gt=0)]
+    threshold: Annotated[_Decimal, msgspec.Meta(description="What the amount is above.")]
+
+
+class Settings(WindowSettings):
+    """When an amount is flagged."""
+
+    window_minimum: int = Field(10, ge=1)
+    """How many there have to be before anything is flagged."""
+    factor: Fraction = Field(Fraction(5), gt=0)
+    """How many times the mean an amount has to exceed to be flagged."""
+
+    @field_validator("window_minimum")
+    @classmethod
+    def _can_be_reached(cls, minimum: int, info: ValidationInfo) -> int:
+        if minimum > info.data.get("window_size", minimum):
+            raise ValueError("is more than TXNWATCH_WINDOW_SIZE: nothing would ever be flagged")
+        return minimum
+
+
+class RollingMean(Detector[None]):
+    """The default rule: with `window_minimum` amounts in the window, flag `amount > factor x mean`.
 
     Exact: amounts are integer hundredths and both sides are multiplied out, so that nothing rounds.
     A window whose mean is 0 flags nothing.
 
-    >>> rule = RollingMean(size=20, minimum=2, factor=Fraction(5))
-    >>> window = Window()
-    >>> for amount in (100, 300):
-    ...     rule.learn_one(window, amount, bytes(16))
-    >>> rule.score_one(window, 1000) is None  # 10.00 is exactly 5 x 2.00
+    >>> from datetime import UTC, datetime
+    >>> def of(amount):
+    ...     return Transaction("", "", amount, "INR", datetime(2018, 4, 1, tzinfo=UTC), "paid", None)
+    >>> rule = RollingMean(Settings(window_size=20, window_minimum=2, factor=Fraction(5)))
+    >>> window = Window.of([100, 300])
+    >>> rule.score_one(window, None, of(1000)) is None  # 10.00 is exactly 5 x 2.00
     True
-    >>> rule.score_one(window, 1001)
-    Flag(detector='rolling_mean', mean='2.00', window=2, ratio=5.005, threshold='10.00')
+    >>> rule.score_one(window, None, of(1001))
+    Evidence(mean='2.00', window=2, ratio=5.005, threshold='10.00')
     """
 
-    size: int = 20
-    minimum: int = 10
-    factor: Fraction = Fraction(5)
+    NAME = "rolling_mean"
+    VERSION = 1
+    EVIDENCE = Evidence
+    SETTINGS = Settings
+    WORDS = Words(
+        flag="{amount} is {ratio} this user's mean of {mean} over {window} transactions",
+        cell="{ratio} the mean of {mean}",
+        fields={"mean": "money", "window": "count", "ratio": "times", "threshold": "money"},
+    )
 
-    def __post_init__(self) -> None:
-        """Refuse a rule that could never flag."""
-        if self.minimum > self.size:
-            raise ValueError(f"the minimum of {self.minimum} amounts never fits a window of {self.size}")
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._minimum = settings.window_minimum
+        self._factor = settings.factor
 
-    def score_one(self, window: Window, amount: int) -> Flag | None:
-        """The flag of an amount above the threshold, else None."""
-        count, total = window.count, window.total
-        if count < self.minimum or not total:
+    def sentence(self) -> str:
+        """What is flagged, in one sentence."""
+        factor, minimum, size = float(self._factor), self._minimum, self.settings.window_size
+        return (
+            f"An amount is flagged above {factor:g} times the mean of the user's last {size} before it, "
+            f"from {minimum} on."
+        )
+
+    def lines(self) -> Sequence[Line]:
+        """The mean, and the threshold over it."""
+        mean = Line("rolling mean", of="mean", window=self.settings.window_size, minimum=self._minimum)
+        return [mean, replace(mean, name="threshold", factor=float(self._factor), threshold=True)]
+
+    def score_one(self, window: Window, state: None, transaction: Transaction) -> Evidence | None:  # noqa: ARG002 - it has none
+        """The evidence of an amount above the threshold, else None."""
+        count, total, amount = window.count, window.total, transaction.amount
+        if count < self._minimum or not total:
             return None
-        if amount * count * self.factor.denominator <= self.factor.numerator * total:
+        if amount * count * self._factor.denominator <= self._factor.numerator * total:
             return None
         mean = Fraction(total, count)
-        return Flag(
-            detector="rolling_mean",
+        return Evidence(
             mean=amount_text(round(mean)),
             window=count,
             ratio=round(float(amount / mean), 4),
-            threshold=amount_text(round(mean * self.factor)),
+            threshold=amount_text(round(mean * self._factor)),
         )
-
-    def learn_one(self, window: Window, amount: int, transaction_id: bytes) -> None:
-        """Let the amount join; flagged ones do too."""
-        window.push(amount, transaction_id, self.size)

@@ -1,54 +1,44 @@
 """Step 7: each window mirrored in Redis, best effort.
 
-Whose windows have changed is noted, and tasks of their own read and write them: Redis being slow or away
-delays nothing. What is too much to be noted is found again in the partition's windows, by their offsets.
+A batch only notes whose windows changed; one task of its own reads those windows as they are then and writes
+them whole. Redis being slow or away delays nothing, and several changes of a window become one write. Changes
+beyond the bound are found again in the partition's windows, by their offsets.
 """
 
 import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from itertools import islice
-from types import TracebackType
-from typing import NamedTuple, NoReturn, Self
+from typing import NoReturn, Self
 
+from infra.runtime.background import background
 from stream_app.sinks.redis_windows import CHUNK_USERS, RedisWindows
 from stream_app.window import Window
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
-MOST_PENDING = 100_000
-MOST_DETACHED = 20_000
-LAST_WRITES_SECONDS = 5
-# After a batch that changed so many windows, writing rests for some times as long as it took: what the
-# pipeline is behind with goes first, and several changes of a window become one.
-MANY_USERS, MANY_SECONDS = 1_000, 1.0
-REST = 30
+MOST_CHANGED = 100_000
+_MOST_DETACHED = 20_000
+_LAST_WRITES_SECONDS = 5
+# After a batch that changed more than MANY_USERS windows the pipeline is behind. For the next second, sleep
+# 30 times as long as each write took: with 1,000,000 users writing had cost a fifth of the throughput.
+MANY_USERS, _BEHIND_SECONDS = 1_000, 1.0
+_REST = 30
 
 Load = Callable[[int, Iterable[str]], dict[str, Window]]
 
 
-class Owed(NamedTuple):
-    """What Redis lacks of a user's window: what has joined since the window had this offset."""
-
-    partition: int
-    read_offset: int
-    joined: int
-
-
 class RedisMirror:
-    """The windows' mirror; its writing task runs from entering to leaving the context.
-
-    `load` gives windows by partition and users, as they were committed last.
-    """
+    """The windows' mirror. `load` gives windows by partition and users, as they were committed last."""
 
     def __init__(self, redis: RedisWindows, load: Load) -> None:
         self._redis = redis
         self._load = load
-        self._writer: asyncio.Task[None] | None = None
-        self._pending: dict[str, Owed] = {}
+        self._changed: dict[str, int] = {}
+        """The partition of each user whose window Redis lacks, those that have waited longest first."""
         self._detached: dict[str, Window] = {}
         self._arrived = asyncio.Event()
         self._written = asyncio.Event()
@@ -56,51 +46,40 @@ class RedisMirror:
         self._missed: defaultdict[int, asyncio.Future[int]] = defaultdict(asyncio.Future)
         self._behind_until = 0.0
 
-    async def __aenter__(self) -> Self:
-        self._writer = asyncio.create_task(self._write_forever())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Write what is pending, for a bounded time, and end."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.flush(), LAST_WRITES_SECONDS)
-        if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.gather(self._writer, return_exceptions=True)
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Write while the block runs, and at its end what is left, for a bounded time."""
+        async with background(self._write_forever(), name="Redis mirror"):
+            try:
+                yield self
+            finally:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.flush(), _LAST_WRITES_SECONDS)
 
     def put(self, partition: int, windows: Mapping[str, Window]) -> None:
-        """Take note of changed windows; of users beyond the bound, that the partition has some."""
-        pending = self._pending
-        room = MOST_PENDING - len(pending)
-        missed = []
-        for user, window in windows.items():
-            if (owed := pending.get(user)) and owed.partition == partition:
-                pending[user] = Owed(partition, owed.read_offset, owed.joined + window.joined)
-            elif room:
-                pending[user] = Owed(partition, window.read_offset, window.joined)
-                room -= 1
-            else:
-                missed.append(window.last_offset)
-        if missed and not (found := self._missed[partition]).done():
-            found.set_result(min(missed))
+        """Note whose windows changed; of users beyond the bound, the lowest of their offsets."""
+        room = MOST_CHANGED - len(self._changed)
+        if len(windows) <= room:
+            self._changed.update(dict.fromkeys(windows, partition))
+        else:
+            new = [user for user in windows if user not in self._changed]
+            self._changed.update(dict.fromkeys(new[:room], partition))
+            self._miss(partition, [windows[user].last_offset for user in new[room:]])
         if len(windows) > MANY_USERS:
-            self._behind_until = time.monotonic() + MANY_SECONDS
-        if pending:
+            self._behind_until = time.monotonic() + _BEHIND_SECONDS
+        if self._changed:
             self._arrived.set()
             self._written.clear()
 
     def detach(self, partition: int) -> None:
-        """Read what a partition owes, since its windows are about to be closed.
+        """Read what Redis lacks of a partition, since its windows are about to be closed.
 
         What is too much to be kept is left to the partition's next owner, who mirrors all of its windows.
         """
-        users = [user for user, owed in self._pending.items() if owed.partition == partition]
-        room = MOST_DETACHED - len(self._detached)
-        self._detached |= self._read(users[:room])
-        for user in users[room:]:
-            del self._pending[user]
+        users = [user for user, its in self._changed.items() if its == partition]
+        for user in users:
+            del self._changed[user]
+        self._detached |= self._read(partition, users[: _MOST_DETACHED - len(self._detached)])
 
     async def follow(self, partition: int, windows: Callable[[], Iterable[tuple[str, Window]]]) -> NoReturn:
         """Mirror all of a partition's windows, and those that `put` has missed when nothing else waits."""
@@ -120,47 +99,43 @@ class RedisMirror:
         """Wait until nothing is pending."""
         await self._written.wait()
 
+    def _miss(self, partition: int, offsets: list[int]) -> None:
+        if offsets and not (missed := self._missed[partition]).done():
+            missed.set_result(min(offsets))
+
     async def _write_forever(self) -> None:
         """Write what is pending, chunk by chunk."""
         while True:
             await self._arrived.wait()
             began = time.monotonic()
             try:
-                await self._write_chunk()
+                await self._redis.write_all(self._take().items())
             except Exception:
-                logger.exception("Redis mirror: some windows were left out until they change again")
+                log.exception("Redis mirror: some windows were left out until they change again")
             await self._rest(began)
-            if not (self._pending or self._detached):
+            if not (self._changed or self._detached):
                 self._arrived.clear()
                 self._written.set()
 
     async def _rest(self, began: float) -> None:
         """Give way to the pipeline, for no longer than it is known to be behind: Redis may have been away."""
         now = time.monotonic()
-        await asyncio.sleep(max(0, min(REST * (now - began), self._behind_until - now)))
+        await asyncio.sleep(max(0, min(_REST * (now - began), self._behind_until - now)))
 
-    async def _write_chunk(self) -> None:
-        detached, self._detached = self._detached, {}
-        await self._redis.write_all(detached.items())
-        await self._redis.write(self._read(list(islice(self._pending, CHUNK_USERS))))
-
-    def _read(self, users: Iterable[str]) -> dict[str, Window]:
-        """These users' windows, each with all that Redis lacks of it; they no longer wait."""
-        owed = {user: self._pending.pop(user) for user in users}
-        partitions: dict[int, list[str]] = {}
-        for user, one in owed.items():
-            partitions.setdefault(one.partition, []).append(user)
-        windows: dict[str, Window] = {}
-        for partition, its in partitions.items():
-            windows |= self._load_all(partition, its)
-        for user, window in windows.items():
-            _, window.read_offset, window.joined = owed[user]
+    def _take(self) -> dict[str, Window]:
+        """The windows to be written next."""
+        windows, self._detached = self._detached, {}
+        users: defaultdict[int, list[str]] = defaultdict(list)
+        for user in [*islice(self._changed, CHUNK_USERS)]:
+            users[self._changed.pop(user)].append(user)
+        for partition, its in users.items():
+            windows |= self._read(partition, its)
         return windows
 
-    def _load_all(self, partition: int, users: Iterable[str]) -> dict[str, Window]:
+    def _read(self, partition: int, users: Iterable[str]) -> dict[str, Window]:
         """These users' windows; none where the database is damaged, or has been discarded because of that."""
         try:
             return self._load(partition, users)
         except Exception as error:  # noqa: BLE001 - the pipeline meets the same, and mends it by a take-over
-            logger.warning("Redis mirror: partition %d left out, it cannot be read: %r", partition, error)
+            log.warning("Redis mirror: partition %d left out, it cannot be read: %r", partition, error)
             return {}

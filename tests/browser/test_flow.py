@@ -13,9 +13,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from playwright.async_api import CDPSession, Page, expect
 
-from schemas.scored import Flag
 from tests.support.browser.chromium import Visit
 from tests.support.browser.site import Site
+from tests.support.detectors import mean_flag
 from tests.support.installation import Installation
 from tests.support.rows import made, user
 from tests.support.traffic import Sent, traffic
@@ -29,7 +29,7 @@ HUMBLE = 0.3
 """Of the main thread's time."""
 GROWTH_BYTES = 8 << 20
 """In half an hour it was seen to rise to 4.5 MB and to fall again."""
-FLAG = Flag("rolling_mean", "1266.00", 20, 7.2986, "6330.00")
+FLAG = mean_flag("1266.00", 20, 7.2986, "6330.00")
 
 
 async def test_a_transaction_that_is_produced_is_scored_and_seen(

@@ -5,12 +5,12 @@ import re
 from aiokafka import AIOKafkaProducer
 from playwright.async_api import expect
 
-from schemas.scored import Flag
 from tests.support.browser.chromium import Visit
 from tests.support.browser.site import Site
+from tests.support.detectors import mean_flag
 from tests.support.rows import Worker, made, user
 
-FLAG = Flag("rolling_mean", "1266.00", 20, 7.2986, "6330.00")
+FLAG = mean_flag("1266.00", 20, 7.2986, "6330.00")
 SENTENCE = "₹9,240.00 is 7.3 × this user's mean of ₹1,266 over 20 transactions"  # noqa: RUF001
 
 

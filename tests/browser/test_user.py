@@ -70,7 +70,7 @@ async def scrolled_to_the_end(page: Page) -> None:
 
 FIGURE = """async ([user, dates]) => {
   const { Series } = await import(new URL("series.js", document.scripts[0].src));
-  const series = new Series(await (await fetch("dashboard/data/rule")).json());
+  const series = new Series();
   await series.load(user, dates, AbortSignal.timeout(10_000));
   return series.figure({ log: false, held: 20 }).marks.map(({ kind, values }) => ({ kind, values }));
 }"""

@@ -13,7 +13,6 @@ import pytest
 from infra.runtime.kafka import check_topics
 from schemas.transaction import Decoder
 from stream_app.batch import Batch, Output
-from stream_app.detectors.rolling_mean import RollingMean
 from stream_app.ownership import Ownership
 from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
@@ -22,6 +21,7 @@ from stream_app.sinks.kafka import TransactionalOutput
 from stream_app.sinks.postgres import PostgresRows, connect
 from stream_app.state.store import WindowStore
 from stream_app.takeover import TakeOver
+from tests.support.detectors import rolling_scorer
 from tests.support.faults.oracle import replay
 from tests.support.faults.rig import Rig
 from tests.support.installation import until
@@ -81,7 +81,7 @@ async def owner(
                 epoch,
                 SlowPublisher(publisher, before_commit),
                 decoder=Decoder(),
-                detector=RollingMean(),
+                scorer=rolling_scorer(),
                 windows=store,
                 rows=rows,
                 mirror=NoMirror(),

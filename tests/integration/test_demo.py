@@ -76,7 +76,9 @@ def test_the_demo_shows_flags_survives_a_killed_worker_and_leaves_nothing_runnin
                 screen.until(r"API +http://127\.0\.0\.1:\d+")
                 worker = int(screen.until(r"kill -9 (\d+)").group(1))
                 screen.until(r"[\d,]+ scored +[\d,]+/s")
-                screen.until(r"flag: \w{3} [\d,.]+ is [\d.]+ x the mean of [\d,.]+ over the last \d+")
+                screen.until(
+                    r"flag: \w{3} [\d,.]+ is [\d.]+ times this user's mean of \w{3} [\d,.]+ over \d+ trans"
+                )
                 psutil.Process(worker).kill()
                 screen.until(r"worker ended \(killed by SIGKILL\): started again")
                 screen.until(r"[\d,]+ scored +[\d,]+/s")

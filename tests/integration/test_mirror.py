@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
-from stream_app.sinks.redis_mirror import MANY_USERS, MOST_PENDING, RedisMirror
+from stream_app.sinks.redis_mirror import MANY_USERS, MOST_CHANGED, RedisMirror
 from stream_app.sinks.redis_windows import CHUNK_USERS, RedisWindows
 from stream_app.window import Window, decode_window, encode_window
 from tests.support.services import free_port
@@ -43,7 +43,7 @@ class Mirroring(RedisMirror):
 
 
 async def test_a_window_is_mirrored_as_a_hash_and_a_list_newest_first(redis: Redis) -> None:
-    async with Mirroring(redis) as mirror:
+    async with Mirroring(redis).running() as mirror:
         mirror.change({USER: window(7, 100, 250, 10**20 - 1)})
         await mirror.flush()
 
@@ -58,7 +58,7 @@ async def test_a_window_is_mirrored_as_a_hash_and_a_list_newest_first(redis: Red
 
 
 async def test_an_older_window_does_not_overwrite_a_newer_one(redis: Redis) -> None:
-    async with Mirroring(redis) as mirror:
+    async with Mirroring(redis).running() as mirror:
         mirror.change({USER: window(7, 100)})
         await mirror.flush()
         mirror.change({USER: window(6, 1)})
@@ -92,16 +92,16 @@ async def when_there_are(redis: Redis, count: int, offset: int) -> None:
 
 async def test_all_windows_of_a_partition_arrive_when_it_is_taken_over(redis: Redis) -> None:
     windows = {f"{number:032d}": window(1, 5) for number in range(2 * CHUNK_USERS + 1)}
-    async with Mirroring(redis) as mirror, following(mirror, windows):
+    async with Mirroring(redis).running() as mirror, following(mirror, windows):
         await when_there_are(redis, len(windows), 1)
 
 
 async def test_windows_that_are_too_many_to_wait_arrive_all_the_same(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream_app.sinks.redis_mirror.MOST_PENDING", 10)
+    monkeypatch.setattr("stream_app.sinks.redis_mirror.MOST_CHANGED", 10)
     users = [f"{number:032d}" for number in range(100)]
-    async with Mirroring(redis) as mirror, following(mirror, mirror.windows):
+    async with Mirroring(redis).running() as mirror, following(mirror, mirror.windows):
         mirror.change({user: window(1, 5) for user in users})
         await when_there_are(redis, 100, 1)
         mirror.change({user: window(2, 6) for user in users[:50]})
@@ -110,7 +110,7 @@ async def test_windows_that_are_too_many_to_wait_arrive_all_the_same(
 
 async def test_what_is_put_while_redis_is_away_arrives_when_it_comes(redis: Redis) -> None:
     await redis.client_pause(600, all=False)
-    async with Mirroring(redis) as mirror:
+    async with Mirroring(redis).running() as mirror:
         for offset in range(100):
             mirror.change({USER: window(offset, offset)})
         await mirror.flush()
@@ -122,7 +122,7 @@ async def test_a_key_that_redis_refuses_is_left_out_and_the_others_are_mirrored(
     users = [f"{number:032d}" for number in range(30)]
     await redis.set(f"user:{users[7]}:window", "not a hash")
 
-    async with Mirroring(redis) as mirror:
+    async with Mirroring(redis).running() as mirror:
         mirror.change({user: window(1, 5) for user in users})
         await mirror.flush()
         assert mirror.redis.refused == 1
@@ -132,9 +132,9 @@ async def test_a_key_that_redis_refuses_is_left_out_and_the_others_are_mirrored(
 
 async def test_a_redis_that_never_answers_neither_raises_nor_waits_for_long() -> None:
     redis = Redis(port=free_port(), socket_connect_timeout=0.2)
-    async with asyncio.timeout(15), redis, Mirroring(redis) as mirror:
+    async with asyncio.timeout(15), redis, Mirroring(redis).running() as mirror:
         mirror.change({USER: window(1, 1)})
-        mirror.change({str(number): window(1, 1) for number in range(MOST_PENDING + 1)})
+        mirror.change({str(number): window(1, 1) for number in range(MOST_CHANGED + 1)})
 
 
 def scored(former: Window | None, *amounts: int, size: int = 3) -> Window:
@@ -153,9 +153,11 @@ async def amounts_in(redis: Redis) -> list[str]:
 @pytest.mark.parametrize(
     "batches", [[[1], [2], [3], [4]], [[1, 2], [3, 4]], [[1, 2, 3, 4]], [[1, 2, 3], [4]]]
 )
-async def test_what_joins_is_pushed_onto_what_is_there(redis: Redis, batches: list[list[int]]) -> None:
+async def test_the_last_amounts_are_there_however_many_joined_at_once(
+    redis: Redis, batches: list[list[int]]
+) -> None:
     last = None
-    async with Mirroring(redis) as mirror:
+    async with Mirroring(redis).running() as mirror:
         for amounts in batches:
             last = scored(last, *amounts)
             mirror.change({USER: last})
@@ -165,8 +167,8 @@ async def test_what_joins_is_pushed_onto_what_is_there(redis: Redis, batches: li
     assert await redis.hmget(f"user:{USER}:window", "count", "sum", "last_offset") == ["3", "0.09", "3"]
 
 
-async def test_batches_that_wait_together_are_pushed_together(redis: Redis) -> None:
-    async with Mirroring(redis) as mirror:
+async def test_changes_that_wait_together_are_written_together(redis: Redis) -> None:
+    async with Mirroring(redis).running() as mirror:
         mirror.change({USER: (first := scored(None, 1, 2))})
         await mirror.flush()
         mirror.change({USER: (second := scored(first, 3))})
@@ -178,7 +180,7 @@ async def test_batches_that_wait_together_are_pushed_together(redis: Redis) -> N
 
 @pytest.mark.parametrize("lost", ["all", "list", "hash", "newer"])
 async def test_a_mirror_that_has_something_else_is_written_whole(redis: Redis, lost: str) -> None:
-    async with Mirroring(redis) as mirror:
+    async with Mirroring(redis).running() as mirror:
         mirror.change({USER: (first := scored(None, 1, 2))})
         await mirror.flush()
         match lost:
@@ -202,7 +204,7 @@ async def test_after_a_redis_that_was_away_the_mirror_rests_no_longer_than_the_p
 ) -> None:
     users = [f"{number:032d}" for number in range(MANY_USERS + 1)]
     await redis.client_pause(2_000, all=False)
-    async with Mirroring(redis) as mirror:
+    async with Mirroring(redis).running() as mirror:
         mirror.change({user: window(1, 5) for user in users})
         async with asyncio.timeout(10):  # ten times the outage would be 20 s
             await mirror.flush()
@@ -211,7 +213,7 @@ async def test_after_a_redis_that_was_away_the_mirror_rests_no_longer_than_the_p
 
 
 async def test_windows_that_cannot_be_described_do_not_end_the_mirror(redis: Redis) -> None:
-    async with Mirroring(redis) as mirror:
+    async with Mirroring(redis).running() as mirror:
         mirror.change({USER: Window.of([1], last_offset=1, updated_at=10**17)})
         await mirror.flush()
 
@@ -219,7 +221,7 @@ async def test_windows_that_cannot_be_described_do_not_end_the_mirror(redis: Red
 
 
 async def test_what_a_partition_owes_is_written_after_its_windows_were_closed(redis: Redis) -> None:
-    async with Mirroring(redis) as mirror:
+    async with Mirroring(redis).running() as mirror:
         mirror.change({USER: scored(None, 1, 2)}, partition=3)
         mirror.detach(3)
         del mirror.windows[USER]
@@ -231,8 +233,8 @@ async def test_what_a_partition_owes_is_written_after_its_windows_were_closed(re
 async def test_what_a_partition_owes_beyond_a_bound_is_left_to_its_next_owner(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream_app.sinks.redis_mirror.MOST_DETACHED", 10)
-    async with Mirroring(redis) as mirror:
+    monkeypatch.setattr("stream_app.sinks.redis_mirror._MOST_DETACHED", 10)
+    async with Mirroring(redis).running() as mirror:
         mirror.change({f"{number:032d}": window(1, 5) for number in range(30)}, partition=3)
         mirror.detach(3)
         await mirror.flush()
@@ -242,7 +244,7 @@ async def test_what_a_partition_owes_beyond_a_bound_is_left_to_its_next_owner(
 
 async def test_windows_that_cannot_be_read_are_left_out_and_the_others_are_mirrored(redis: Redis) -> None:
     other = USER[:-1] + "2"
-    async with Mirroring(redis) as mirror:
+    async with Mirroring(redis).running() as mirror:
         mirror.put(3, {other: window(1, 5)})  # of a partition whose windows are gone
         mirror.change({USER: window(1, 5)})
         await mirror.flush()
@@ -252,7 +254,7 @@ async def test_windows_that_cannot_be_read_are_left_out_and_the_others_are_mirro
 
 async def test_what_joins_while_a_chunk_is_on_its_way_follows_it(redis: Redis) -> None:
     last = scored(None, 1)
-    async with Mirroring(redis) as mirror:
+    async with Mirroring(redis).running() as mirror:
         for amount in range(2, 40):
             mirror.change({USER: last})
             for _ in range(amount % 7):  # the writer gets on as far as it comes meanwhile

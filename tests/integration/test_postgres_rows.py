@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.scored import Flag
 from schemas.transaction import Transaction
 from stream_app.batch import LostPartitionError
 from stream_app.scoring import Verdict, identity_of
@@ -26,6 +25,7 @@ from stream_app.sinks.postgres import (
     PostgresRows,
     connect,
 )
+from tests.support.detectors import mean_flag
 
 TOPIC = "transactions"
 
@@ -199,7 +199,7 @@ async def test_what_is_copied_and_what_is_merged_is_the_same(pool: asyncpg.Pool)
         "much": 10**300,
         "exact": Decimal("12345678901234567.89"),
     }
-    flag = Flag("rolling_mean", "2.00", 20, 6.15, "10.00")
+    flag = mean_flag("2.00", 20, 6.15, "10.00")
     dates = [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
     given = [
         Verdict(offset, one.identity, one.transaction, mark)

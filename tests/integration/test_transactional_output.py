@@ -13,18 +13,18 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
 )
 
-from schemas.scored import Flag
 from schemas.transaction import Decoder
 from stream_app.batch import LostPartitionError, Output, Refusal
 from stream_app.scoring import Verdict, identity_of
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import TransactionalOutput
+from tests.support.detectors import mean_flag
 from tests.support.fakes import FakeRecord
 from tests.support.installation import Installation, until
 from tests.support.traffic import traffic
 
 PARTITION = 2
-FLAG = Flag("rolling_mean", "1.00", 10, 6.0, "5.00")
+FLAG = mean_flag("1.00", 10, 6.0, "5.00")
 
 
 @pytest.fixture

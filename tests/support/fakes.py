@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from schemas.transaction import Decoder
 from stream_app.batch import Batch, LostPartitionError, Output
-from stream_app.detectors.rolling_mean import RollingMean
 from stream_app.pipeline import Pipeline
-from stream_app.scoring import Verdict
+from stream_app.scoring import Scorer, Verdict
 from stream_app.window import Window, decode_window, encode_window
+from tests.support.detectors import rolling_scorer
 
 
 class Crash(BaseException):
@@ -83,6 +83,10 @@ class FakeWindows:
         self.content.update(items)
         self.offset = offset
 
+    def lose(self) -> None:
+        """Forget all, as another machine would know nothing."""
+        self.content, self.offset = {}, -1
+
     def restore(self, changelog: Sequence[tuple[bytes, bytes]]) -> None:
         self.content.update(changelog[self.offset + 1 :])
         self.offset = len(changelog) - 1
@@ -110,7 +114,8 @@ class World:
     `steps` lists what was reached; a step named in `crash_before` ends the process when it is reached.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scorer: Scorer | None = None) -> None:
+        self.scorer = scorer or rolling_scorer()
         self.steps: list[str] = []
         self.crash_before: str | None = None
         self.rows = FakeRows(self.reach)
@@ -133,7 +138,7 @@ class World:
             self.rows.epoch,
             self.kafka,
             decoder=Decoder(),
-            detector=RollingMean(),
+            scorer=self.scorer,
             windows=self.windows,
             rows=self.rows,
             mirror=self.mirror,

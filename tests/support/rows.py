@@ -12,9 +12,10 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.scored import Flag, encode_scored
 from schemas.transaction import Transaction
+from tests.support.detectors import mean_flag
 
 START = datetime(2018, 4, 1, tzinfo=UTC)
-FLAG = Flag("rolling_mean", "2.00", 20, 6.15, "10.00")
+FLAG = mean_flag("2.00", 20, 6.15, "10.00")
 
 
 @dataclass(frozen=True, slots=True)

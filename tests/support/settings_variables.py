@@ -8,6 +8,7 @@ import api.settings as of_api
 import infra.runtime.settings as shared
 import stream_app.settings as of_worker
 from infra.runtime.settings import SettingsGroup, all_settings
+from stream_app.detectors import all_settings as of_detectors
 
 SECTIONS: dict[str, tuple[type[SettingsGroup], ...]] = {
     "Services": (shared.ServiceSettings,),
@@ -16,7 +17,9 @@ SECTIONS: dict[str, tuple[type[SettingsGroup], ...]] = {
         of_worker.SinkSettings,
         shared.DataSettings,
         of_worker.WebSettings,
-        shared.RuleSettings,
+        of_worker.RuleSettings,
+        shared.WindowSettings,
+        *of_detectors(),
         shared.MessageSettings,
         of_worker.Settings,
     ),

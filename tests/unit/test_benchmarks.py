@@ -30,15 +30,14 @@ from benchmarks.schedule import (
 )
 from benchmarks.standings import failures, table, times
 from schemas.transaction import Decoder
-from stream_app.detectors import detector_of
-from stream_app.scoring import Arrival, score
-from stream_app.settings import Settings
+from stream_app.scoring import Arrival
 from stream_app.window import Window
+from tests.support.detectors import rolling_scorer
 
 
 def flagged(load: list[list[tuple[bytes, bytes]]]) -> list[list[str]]:
     """The ids that our own rule flags, by partition in its order."""
-    decode, detector = Decoder().decode, detector_of(Settings(_env_file=None))
+    decode, scorer = Decoder().decode, rolling_scorer()
     result = []
     for messages in load:
         windows: dict[str, Window] = {}
@@ -46,7 +45,7 @@ def flagged(load: list[list[tuple[bytes, bytes]]]) -> list[list[str]]:
         for transaction in transactions:
             windows.setdefault(transaction.user_id, Window())
         numbered = (Arrival(offset, 0, transaction) for offset, transaction in enumerate(transactions))
-        verdicts = score(numbered, windows, detector).verdicts
+        verdicts = scorer.score(numbered, windows).verdicts
         result.append([verdict.transaction.id for verdict in verdicts if verdict.flag is not None])
     return result
 

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +15,10 @@ from jsonschema import Draft202012Validator
 
 from schemas.scored import Flag, Scored, encode_scored
 from schemas.transaction import FIELDS, Decoder, Refused, Transaction
+from stream_app.detectors import known
+from stream_app.detectors.rolling_mean import RollingMean
+from tests.support.detectors import mean_flag
+from tests.support.flag_schema import evidence_of, flags_of
 
 
 def published(name: str) -> dict[str, Any]:
@@ -68,7 +73,37 @@ def test_the_schemas_have_the_fields_of_the_types() -> None:
     assert set(TRANSACTION_SCHEMA["properties"]) == FIELDS
     assert set(Transaction.__struct_fields__) - {"unknown"} == FIELDS
     assert tuple(SCORED_SCHEMA["properties"]) == Scored.__struct_fields__
-    assert tuple(SCORED_SCHEMA["$defs"]["flag"]["properties"]) == Flag.__struct_fields__
+
+
+def test_the_schema_of_a_flag_is_made_of_the_evidence_of_all_detectors(pytestconfig: pytest.Config) -> None:
+    made = {**SCORED_SCHEMA, "$defs": {**SCORED_SCHEMA["$defs"], "flag": flags_of(known())}}
+    if pytestconfig.option.update_goldens:
+        text = json.dumps(made, indent=2, ensure_ascii=False)
+        Path(str(files("schemas") / "scored.schema.json")).write_text(f"{text}\n", "utf-8")
+
+    assert published("scored") == made
+
+
+def test_the_schema_says_of_the_default_rule_what_it_said_when_it_was_written_by_hand() -> None:
+    decimal = {"type": "string", "pattern": r"^(0|[1-9][0-9]*)\.[0-9]{2}$"}
+    assert evidence_of(RollingMean) == {
+        "required": ["detector", "mean", "window", "ratio", "threshold"],
+        "properties": {
+            "detector": {"description": "Which detector flagged it.", "const": "rolling_mean"},
+            "mean": {"description": "Of the amounts in the user's window.", **decimal},
+            "window": {
+                "description": "How many amounts the window held.",
+                "type": "integer",
+                "minimum": 1,
+            },
+            "ratio": {
+                "description": "How many times the mean the amount is.",
+                "type": "number",
+                "exclusiveMinimum": 0,
+            },
+            "threshold": {"description": "What the amount is above.", **decimal},
+        },
+    }
 
 
 def test_the_example_of_a_scored_transaction_is_what_the_code_writes() -> None:
@@ -83,7 +118,7 @@ def test_the_example_of_a_scored_transaction_is_what_the_code_writes() -> None:
         status=example["status"],
         meta_data={"shop": meta["shop"]},
     )
-    flag = msgspec.convert({name: meta[name] for name in Flag.__struct_fields__}, Flag)
+    flag = Flag(meta["detector"], msgspec.convert(meta, RollingMean.EVIDENCE))
     assert json.loads(encode_scored(txn, flag)[0]) == example
 
 
@@ -210,7 +245,7 @@ def test_whatever_the_code_takes_the_schema_takes(name: str, value: Any) -> None
         | st.dictionaries(st.text(), ANY)
         | st.fixed_dictionaries({"is_anomaly": ANY, "mean": ANY}),
     ),
-    st.none() | st.just(Flag("rolling_mean", "0.03", 10, 5.01, "0.15")),
+    st.none() | st.just(mean_flag("0.03", 10, 5.01, "0.15")),
 )
 def test_every_row_is_valid_by_the_schema_and_by_the_type(txn: Transaction, flag: Flag | None) -> None:
     row, _ = encode_scored(txn, flag)
@@ -234,7 +269,7 @@ def test_every_row_is_valid_by_the_schema_and_by_the_type(txn: Transaction, flag
         {
             "meta_data": {
                 "is_anomaly": True,
-                "detector": "d",
+                "detector": "rolling_mean",
                 "mean": 1,
                 "window": 1,
                 "ratio": 6.0,

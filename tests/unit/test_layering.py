@@ -23,7 +23,7 @@ ONLY: dict[str, set[str]] = {
     "schemas": {"msgspec"},
     "stream_app/scoring.py": {"schemas", "msgspec"},
     "stream_app/window.py": {"msgspec"},
-    "stream_app/detectors": {"schemas"},
+    "stream_app/detectors": {"schemas", "infra", "msgspec", "pydantic"},
 }
 # The same amounts give the same verdict: nothing in the core asks when, where or by chance.
 IMPURE = {"asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "socket", "threading", "time"}

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from schemas.money import amount_text, parse_amount
 from schemas.scored import Flag, Scored, encode_scored
 from schemas.transaction import Transaction
+from tests.support.detectors import mean_flag
 
 ID = "f06a72cf-e094-50a7-b663-8929e421dd6f"
 USER = "1e145f1e-f2e1-512a-aebb-35bb6597e178"
-FLAG = Flag(detector="rolling_mean", mean="15.00", window=20, ratio=7.5, threshold="75.00")
+FLAG = mean_flag(mean="15.00", window=20, ratio=7.5, threshold="75.00")
 FLAGGED = {
     "is_anomaly": True,
     "detector": "rolling_mean",

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 import api.settings
 import infra.runtime.settings
+import stream_app.detectors
 import stream_app.settings
 from infra.cli import main
 from infra.runtime.settings import SettingsGroup
@@ -67,8 +68,18 @@ def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def readers(variable: str) -> list[str]:
-    return [command for command, settings in COMMANDS.items() if variable in variables(settings)]
+def settings_of(command: str) -> list[type[SettingsGroup]]:
+    """What the command reads; the worker also what its detector says that it needs."""
+    return [COMMANDS[command], *(stream_app.detectors.all_settings() if command == "worker" else [])]
+
+
+def readers(variable: str) -> dict[str, type[SettingsGroup]]:
+    return {
+        command: settings
+        for command in COMMANDS
+        for settings in settings_of(command)
+        if variable in variables(settings)
+    }
 
 
 @pytest.mark.parametrize(("variable", "value"), WRONG)
@@ -106,16 +117,14 @@ def test_a_good_value_is_read_by_every_command(
 ) -> None:
     monkeypatch.setenv(variable, value)
 
-    for settings in {COMMANDS[command] for command in readers(variable)}:
+    for settings in set(readers(variable).values()):
         settings()
 
 
 @pytest.mark.parametrize("variable", sorted(known_variables()))
 def test_a_setting_has_the_same_default_everywhere(variable: str) -> None:
     found = [
-        getattr(settings(), variables(settings)[variable])
-        for settings in set(COMMANDS.values())
-        if variable in variables(settings)
+        getattr(settings(), variables(settings)[variable]) for settings in set(readers(variable).values())
     ]
 
     assert found

@@ -8,7 +8,7 @@ import { $, chosen, el, say, show } from "./dom.js";
 import { ask, repeat } from "./http.js";
 import { newestFirst } from "./rows.js";
 import { Stream } from "./stream.js";
-import { duration, instant, moment, number, plural, ratio, reason, sentence } from "./words.js";
+import { badge, duration, instant, moment, number, plural, reason, sentence } from "./words.js";
 
 const PAST = 300_000;
 const BIN = 5_000;
@@ -199,6 +199,12 @@ export class Live {
 
   // --- Flags
 
+  ruled(reworded) {
+    if (!reworded) return;
+    $("feed").replaceChildren();
+    this.#add([], false, false);
+  }
+
   // The newest flags of the database: what was there before, or what a gap has left out.
   async #load() {
     const stream = this.#stream;
@@ -301,16 +307,15 @@ function forget(map, kept = 500) {
 }
 
 function item(row, arriving) {
-  const { amount, rest } = reason(row);
-  const flag = row.meta_data;
+  const { before, amount, rest } = reason(row);
   return el(
     "li",
     { class: arriving ? "arriving" : "", "data-id": row.id },
-    el("span", { class: "ratio", "aria-hidden": "true" }, typeof flag.ratio === "number" ? ratio(flag.ratio) : "!"),
+    el("span", { class: "ratio", "aria-hidden": "true" }, badge(row)),
     el(
       "div",
       {},
-      el("p", {}, el("a", { class: "cover", href: ofUser(row.user_id) }, el("strong", {}, amount), rest)),
+      el("p", {}, el("a", { class: "cover", href: ofUser(row.user_id) }, before, el("strong", {}, amount), rest)),
       el("p", { class: "aside" }, `${moment(row.txn_date)} UTC · user ${row.user_id.slice(0, 8)} · ${row.status}`),
     ),
   );

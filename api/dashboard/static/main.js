@@ -5,6 +5,7 @@ import { prepare as prepareDetails } from "./details.js";
 import { $, say, show } from "./dom.js";
 import { Health } from "./health.js";
 import { Live } from "./live.js";
+import { followRule } from "./rule.js";
 import { prepare as prepareSearch } from "./search.js";
 import { User } from "./user.js";
 
@@ -72,4 +73,4 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address is the view's
   $("main").focus();
 });
-route();
+followRule((reworded) => views[current].ruled?.(reworded)).then(route);

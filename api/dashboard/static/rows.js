@@ -55,16 +55,20 @@ const utc = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 19);
 const thisMinute = () => `${utc(Date.now()).slice(0, 16)}:00.000000`;
 const monthBefore = (time) => utc(Date.parse(`${time.slice(0, 19)}Z`) - 30 * 86_400_000) + time.slice(19);
 
-// The mean of the `window` rows before each row, oldest first; null where there are fewer than needed.
-// `whole` says that nothing came before the first row: then `minimum` rows are enough.
-export function rollingMeans(rows, { window, minimum }, whole) {
-  let sum = 0n;
+// A line of the rule over amounts in hundredths, oldest first: `factor` times their mean, or the largest. null for too few.
+export function level(amounts, { of, minimum, factor }) {
+  if (amounts.length < Math.max(minimum, 1)) return null;
+  if (of === "largest") return Number(amounts.reduce((one, other) => (one > other ? one : other))) * factor;
+  return (Number(amounts.reduce((sum, amount) => sum + amount)) * factor) / amounts.length;
+}
+
+// The line at each row, from the `window` rows before it (0: all). null where some of these are not here; `whole`
+// says that nothing came before the first row.
+export function levels(rows, line, whole) {
   const amounts = rows.map((row) => hundredths(row.amount) ?? 0n);
-  return amounts.map((amount, index) => {
-    const count = Math.min(index, window);
-    const mean = count >= (whole ? minimum : window) ? Number(sum) / count / 100 : null;
-    sum += amount;
-    if (index >= window) sum -= amounts[index - window];
-    return mean;
+  return amounts.map((_, index) => {
+    if (!whole && (!line.window || index < line.window)) return null;
+    const found = level(amounts.slice(line.window ? Math.max(index - line.window, 0) : 0, index), line);
+    return found === null ? null : found / 100;
   });
 }

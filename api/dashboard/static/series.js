@@ -2,23 +2,21 @@
 
 import { details } from "./details.js";
 import { ask } from "./http.js";
-import { compare, rollingMeans } from "./rows.js";
+import { compare, levels } from "./rows.js";
+import { rule } from "./rule.js";
 import { isFlagged, moment, money, plural, sentence } from "./words.js";
 
 const SHOWN = 500;
+const [PLAIN, THRESHOLD] = [{ colour: "ink", size: 2 }, { colour: "flag", size: 1.5, dash: [6, 3] }];
 
 export class Series {
-  #rule;
   #rows = []; // oldest first
   #ids = new Set();
   #all = false; // whether nothing older is in the range
-
-  constructor(rule) {
-    this.#rule = rule;
-  }
+  #before = rule()?.window ?? 0; // the first shown row is compared with so many before it
 
   async load(user, { from_date, to_date }, signal) {
-    const limit = SHOWN + this.#rule.window; // the first shown row is compared with those before it
+    const limit = SHOWN + this.#before;
     const dates = Object.fromEntries(Object.entries({ from_date, to_date }).filter(([, value]) => value));
     const page = await ask("transactions", { user_id: user, limit, ...dates }, { signal, fresh: true });
     const arrived = this.#rows; // meanwhile
@@ -34,7 +32,7 @@ export class Series {
     let place = this.#rows.length;
     while (place > 0 && compare(this.#rows[place - 1], row) < 0) place -= 1;
     this.#rows.splice(place, 0, row);
-    if (this.#rows.length > SHOWN + this.#rule.window) {
+    if (this.#rows.length > SHOWN + this.#before) {
       this.#ids.delete(this.#rows.shift().id);
       this.#all = false;
     }
@@ -47,19 +45,18 @@ export class Series {
   // What charts.draw takes. `held` is how many amounts the worker's window has now, if known: fewer than
   // fit in say that these rows are all that there ever were.
   figure({ log, held }) {
-    const { window, minimum, factor, detector } = this.#rule;
+    const { window, lines } = rule() ?? { lines: [] };
     const whole = this.#all && held !== null && held < window;
-    const means = rollingMeans(this.#rows, { window, minimum }, whole);
     const from = this.#all ? 0 : this.#rows.length - this.count;
     const rows = this.#rows.slice(from);
-    const lines = means.slice(from);
+    const over = (those, style) => those.map((one) => line(levels(this.#rows, one, whole).slice(from), style));
     return {
       label: label(rows),
       times: rows.map((row) => Date.parse(row.txn_date)),
       marks: [
-        ...(detector === "rolling_mean" ? [line(lines.map((mean) => mean && mean * factor), { colour: "flag", size: 1.5, dash: [6, 3] })] : []),
+        ...over(lines.filter(({ threshold }) => threshold), THRESHOLD),
         points("dots", rows, (row) => !isFlagged(row), { colour: "accent", size: 5 }),
-        line(lines, { colour: "ink", size: 2 }),
+        ...over(lines.filter(({ threshold }) => !threshold), PLAIN),
         points("diamonds", rows, isFlagged, { colour: "flag", size: 11 }),
       ],
       log,

@@ -4,7 +4,7 @@ import { announce } from "./announce.js";
 import { ask } from "./http.js";
 import { $, el, say, show } from "./dom.js";
 import { compare, matches } from "./rows.js";
-import { isFlagged, moment, money, number, ratio, roughly, sentence } from "./words.js";
+import { isFlagged, moment, money, number, sentence, verdict } from "./words.js";
 
 const PAGE = 100;
 const KEPT = 10_000; // rows; beyond that, the oldest pages are let go and come again by scrolling
@@ -127,6 +127,11 @@ export class EndlessTable {
       }
     }
     await this.open(this.#user, this.#filters); // too much was missed for what is here to be next to it
+  }
+
+  // The words of flags have changed.
+  reword() {
+    for (const row of this.#rows) if (isFlagged(row)) say(this.#elements.get(row.id).querySelector(".verdict"), verdict(row));
   }
 
   // A row that was scored just now.
@@ -255,10 +260,4 @@ export class EndlessTable {
     element.addEventListener("click", () => this.#pick(row));
     return element;
   }
-}
-
-function verdict(row) {
-  const flag = row.meta_data;
-  if (typeof flag.ratio !== "number" || typeof flag.mean !== "string") return `flagged by ${flag.detector}`;
-  return `${ratio(flag.ratio)} the mean of ${roughly(flag.mean, row.currency)}`;
 }

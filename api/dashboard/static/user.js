@@ -6,7 +6,8 @@ import { draw, forget } from "./charts.js";
 import { details } from "./details.js";
 import { $, chosen, el, say, show } from "./dom.js";
 import { ask, csv, repeat } from "./http.js";
-import { hundredths, matches } from "./rows.js";
+import { hundredths, level, matches } from "./rows.js";
+import { rule, ruleProblem } from "./rule.js";
 import { Series } from "./series.js";
 import { Stream } from "./stream.js";
 import { EndlessTable } from "./table.js";
@@ -21,7 +22,6 @@ export class User {
   #user = "";
   #filters = {};
   #log = false;
-  #rule = null;
   #series = null;
   #coming = null; // the series that is being loaded
   #held = null; // how many amounts the worker's window has
@@ -235,8 +235,7 @@ export class User {
   async #load() {
     const { signal } = this.#abort;
     try {
-      this.#rule ??= await ask("dashboard/data/rule", {}, { signal });
-      const series = new Series(this.#rule);
+      const series = new Series();
       this.#coming = series;
       await series.load(this.#user, this.#filters, signal);
       if (this.#coming !== series) return;
@@ -253,9 +252,15 @@ export class User {
     const series = this.#series;
     if (!series) return;
     draw($("chart-amounts"), series.figure({ log: this.#log, held: this.#held }));
-    const { window } = this.#rule;
     const dates = this.#filters.from_date || this.#filters.to_date ? "in these dates" : "of the last 30 days";
-    say($("amounts-aside"), `The newest ${number(series.count)} ${dates}, whatever their amounts. The lines show what each was compared with: the mean of the ${window} before it.`);
+    say($("amounts-aside"), `The newest ${number(series.count)} ${dates}, whatever their amounts. ${rule()?.sentence ?? `${ruleProblem()} So the rule is not known, and no line of it is drawn.`}`);
+    $("legend").replaceChildren(...(rule()?.lines ?? []).map(({ name, threshold }) => el("li", { class: threshold ? "l-threshold" : "l-mean" }, name)));
+  }
+
+  ruled(reworded) {
+    if (!this.#user) return;
+    if (reworded) this.#table.reword();
+    [this.#chartDue, this.#windowDue] = [true, true];
   }
 
   #scale(log) {
@@ -281,25 +286,30 @@ export class User {
   }
 
   #tellWindow(stats) {
-    const { minimum, factor, detector } = this.#rule;
     show($("window-none"), false);
     const shown = (amount) => (this.#currency ? money(amount, this.#currency) : amount);
-    // The largest amount that is not flagged, in hundredths: the mean is rounded, the sum is not.
-    const threshold = Math.floor((Number(hundredths(stats.sum)) * factor) / stats.count);
     const facts = [
+      ...thresholds(stats).map(([name, level]) => [name, typeof level === "number" ? shown((level / 100).toFixed(2)) : level]),
       ["Mean", shown(stats.mean)],
       ["Transactions", number(stats.count)],
       ["Finished offset", number(stats.last_offset)],
       ["As of", `${instant(Date.parse(stats.updated_at))} UTC`],
     ];
-    if (detector === "rolling_mean") {
-      const ready = stats.count >= minimum && threshold > 0;
-      facts.unshift(["The next is flagged above", ready ? shown((threshold / 100).toFixed(2)) : `(from ${minimum} transactions on)`]);
-    }
     $("window-facts").replaceChildren(...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
     const highest = Math.max(...stats.amounts.map(Number), 0.01);
     $("window-amounts").replaceChildren(...stats.amounts.map((amount) => column(shown(amount), Number(amount) / highest)));
   }
+}
+
+// The largest amount that is not flagged, in hundredths, where the window is enough to say it.
+function thresholds(stats) {
+  const { window, lines } = rule() ?? { lines: [] };
+  const known = lines.filter((line) => line.threshold && (line.window || stats.count < window));
+  return known.map((line) => {
+    const amounts = stats.amounts.slice(0, line.window || window).map((amount) => hundredths(amount) ?? 0n);
+    const above = Math.floor(level(amounts, line) ?? 0);
+    return ["The next is flagged above", above > 0 ? above : `(from ${line.minimum} transactions on)`];
+  });
 }
 
 // A filter as its field shows it: of a time of a day, the day.

@@ -21,7 +21,7 @@ function currencyFormat(currency, digits) {
 export const money = (amount, currency) => currencyFormat(currency, 2).format(amount);
 
 // A mean, as exact as one reads it: "₹1,266", "₹43.50".
-export function roughly(amount, currency) {
+function roughly(amount, currency) {
   const whole = Math.abs(Number(amount)) >= 1000 || /\.0*$/.test(amount);
   return currencyFormat(currency, whole ? 0 : 2).format(amount);
 }
@@ -31,7 +31,7 @@ export function number(value, digits = 0) {
   return format(`number ${digits}`, make).format(value);
 }
 
-export function ratio(value) {
+function ratio(value) {
   const digits = value < 100 ? 1 : 0;
   const options = { minimumFractionDigits: digits, maximumFractionDigits: digits };
   return `${format(`ratio ${digits}`, () => new Intl.NumberFormat(undefined, options)).format(value)} ×`;
@@ -41,20 +41,62 @@ export function isFlagged(row) {
   return row.meta_data?.is_anomaly === true;
 }
 
-// Why a row was flagged: its amount, and the rest of the sentence.
+// Words of flags by detector, as a worker says them (rule.js); those of former rules stay.
+const known = {};
+
+// Whether any of them is new.
+export function learn(words) {
+  const before = JSON.stringify(known);
+  Object.assign(known, words);
+  return JSON.stringify(known) !== before;
+}
+
+const READINGS = {
+  money: (value, currency) => (typeof value === "string" ? roughly(value, currency) : null),
+  times: (value) => (typeof value === "number" ? ratio(value) : null),
+  count: (value) => (typeof value === "number" ? number(value) : null),
+};
+
+// The fields of a flag as they read; null where nobody knows the detector, or the flag is not as it says.
+function read({ meta_data: flag, currency }) {
+  const fields = Object.entries(known[flag.detector]?.fields ?? {});
+  const texts = fields.map(([name, reading]) => [name, READINGS[reading]?.(flag[name], currency) ?? null]);
+  return texts.length && texts.every(([, text]) => text !== null) ? Object.fromEntries(texts) : null;
+}
+
+const filled = (template, texts) => template.replace(/\{(\w+)\}/g, (_, name) => texts[name] ?? "");
+
+// What is told of a flag whose detector nobody knows: each number or short text beside it.
+function facts({ meta_data: flag }) {
+  const plain = Object.entries(flag).filter(([name, value]) => name !== "detector" && /^(number|string)$/.test(typeof value));
+  const told = plain.map(([name, value]) => `${name} ${value}`).filter((fact) => fact.length < 60);
+  return told.length ? `: ${told.slice(0, 8).join(", ")}` : "";
+}
+
+// Why a row was flagged: what is before its amount in the sentence, the amount, and the rest.
 export function reason(row) {
-  const flag = row.meta_data;
   const amount = money(row.amount, row.currency);
-  if (typeof flag.ratio !== "number" || typeof flag.mean !== "string") {
-    return { amount, rest: ` was flagged by ${flag.detector}` };
-  }
-  const mean = roughly(flag.mean, row.currency);
-  return { amount, rest: ` is ${ratio(flag.ratio)} this user's mean of ${mean} over ${flag.window} transactions` };
+  const texts = read(row);
+  if (!texts) return { before: "", amount, rest: ` was flagged by ${row.meta_data.detector}${facts(row)}` };
+  const [before, ...rest] = known[row.meta_data.detector].flag.split("{amount}");
+  return { before: filled(before, texts), amount, rest: filled(rest.join(amount), texts) };
 }
 
 export function sentence(row) {
-  const { amount, rest } = reason(row);
-  return amount + rest;
+  const { before, amount, rest } = reason(row);
+  return before + amount + rest;
+}
+
+// The same for a cell of a table.
+export function verdict(row) {
+  const texts = read(row);
+  return texts ? filled(known[row.meta_data.detector].cell, texts) : `flagged by ${row.meta_data.detector}`;
+}
+
+// How far a flagged amount stands out, as short as it gets: "7.3 ×".
+export function badge({ meta_data: flag }) {
+  const [name] = Object.entries(known[flag.detector]?.fields ?? {}).find(([, reading]) => reading === "times") ?? [];
+  return READINGS.times(flag[name]) ?? "!";
 }
 
 // "2018-04-01T00:00:31.5Z" -> "2018-04-01 00:00:31"; all times are shown in UTC, as filters take them.

@@ -13,6 +13,7 @@ from api.settings import Settings
 from tests.support.rows import Made, store
 from tests.support.services import free_port
 from tests.support.serving import changed
+from tests.support.worker_view import worker_view
 
 
 class Site:
@@ -73,13 +74,14 @@ class Site:
 
 @asynccontextmanager
 async def serving(settings: Settings, **overrides: Any) -> AsyncIterator[Site]:
-    """A site that is up; it ends with the block."""
-    site = Site(changed(settings, **{"retry_milliseconds": 200, **overrides}))
-    await site.start()
-    try:
-        yield site
-    finally:
-        await site.stop()
+    """A site that is up, with a worker that says which rule it runs; both end with the block."""
+    async with worker_view() as worker:
+        site = Site(changed(settings, **{"retry_milliseconds": 200, "worker_url": worker, **overrides}))
+        await site.start()
+        try:
+            yield site
+        finally:
+            await site.stop()
 
 
 async def stored(database: str) -> int:

@@ -1,0 +1,75 @@
+"""How a detector explains itself: what a worker answers of its rule, and API, page and demo speak from."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+Reading = Literal["money", "times", "count"]
+"""How a field of a flag's evidence reads: `INR 1,266.00`, `7.3 times`, `20`."""
+_READ: Mapping[Reading, Callable[[Any, str], str]] = {
+    "money": lambda value, currency: f"{currency} {float(value):,.2f}",
+    "times": lambda value, _: f"{value:.1f} times",
+    "count": lambda value, _: f"{value:,}",
+}
+
+
+class Words(msgspec.Struct, frozen=True):
+    """A detector's flags in words; `{amount}` and fields of the evidence stand in braces."""
+
+    flag: str
+    """The sentence of a flag."""
+    cell: str
+    """The same as short as a cell of a table."""
+    fields: dict[str, Reading]
+    """How each field of the evidence reads."""
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A line over the chart of a user's amounts: `factor` times the mean or the largest of those before."""
+
+    name: str
+    of: Literal["mean", "largest"]
+    window: int
+    """Of how many amounts before; 0: of all."""
+    minimum: int = 1
+    """Of fewer amounts there is no line."""
+    factor: float = 1.0
+    threshold: bool = False
+    """Whether an amount above the line is flagged."""
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """The rule that a worker runs, and the words of all detectors: flags of former rules stay readable."""
+
+    detector: str
+    version: int
+    """Counts up when the detector decides otherwise."""
+    window: int
+    """How many of a user's transactions the worker keeps."""
+    settings: dict[str, Any]
+    sentence: str
+    """What is flagged."""
+    lines: Sequence[Line]
+    words: dict[str, Words]
+    """By detector."""
+
+
+def sentence(row: Mapping[str, Any], words: Mapping[str, Words]) -> str:
+    """A flagged row in words; in plain facts where nobody has words for its detector.
+
+    >>> flag = {"is_anomaly": True, "detector": "large", "than": "1266.00"}
+    >>> row = {"amount": "9240.00", "currency": "INR", "meta_data": flag}
+    >>> sentence(row, {"large": Words("{amount} is above {than}", "", {"than": "money"})})
+    'INR 9,240.00 is above INR 1,266.00'
+    >>> sentence(row, {})
+    'INR 9,240.00 was flagged by large: {"than": "1266.00"}'
+    """
+    flag, amount = row["meta_data"], _READ["money"](row["amount"], row["currency"])
+    if (its := words.get(flag["detector"])) is None:
+        facts = {name: value for name, value in flag.items() if name not in ("is_anomaly", "detector")}
+        return f"{amount} was flagged by {flag['detector']}: {json.dumps(facts)}"
+    shown = {name: _READ[reading](flag[name], row["currency"]) for name, reading in its.fields.items()}
+    return re.sub(r"{(\w+)}", lambda field: {**shown, "amount": amount}[field[1]], its.flag)

@@ -1,0 +1,48 @@
+"""`GET /dashboard/data/rule`: what a worker says of its rule, and nothing that the API thinks by itself."""
+
+import msgspec
+import pytest
+
+from schemas.rule import Rule
+from stream_app.detectors import rule_of
+from tests.support.detectors import rolling_mean
+from tests.support.serving import DEAD, serving, settings_from
+from tests.support.worker_view import worker_view
+
+SERVICES = {
+    "KAFKA_BOOTSTRAP_SERVERS": DEAD,
+    "POSTGRES_URL": f"postgresql://{DEAD}",
+    "REDIS_URL": f"redis://{DEAD}",
+}
+
+
+async def test_the_rule_is_the_workers_whatever_the_apis_own_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TXNWATCH_FACTOR", "7")
+    monkeypatch.setenv("TXNWATCH_WINDOW_SIZE", "50")
+    rule = rule_of(rolling_mean(size=12, minimum=3))
+
+    async with worker_view(rule) as url, serving(settings_from(SERVICES, TXNWATCH_WORKER_URL=url)) as client:
+        response = await client.get("/dashboard/data/rule")
+        shown = msgspec.json.decode(await response.read(), type=Rule)
+
+    assert response.status == 200
+    assert shown == rule
+    assert shown.sentence == (
+        "An amount is flagged above 5 times the mean of the user's last 12 before it, from 3 on."
+    )
+    assert [(line.name, line.factor, line.window, line.minimum) for line in shown.lines] == [
+        ("rolling mean", 1.0, 12, 3),
+        ("threshold", 5.0, 12, 3),
+    ]
+
+
+async def test_while_no_worker_answers_there_is_no_rule() -> None:
+    async with serving(settings_from(SERVICES)) as client:
+        response = await client.get("/dashboard/data/rule")
+        problem = await response.json()
+
+    assert response.status == 503
+    assert problem["detail"] == "No worker answers."
+    assert response.headers["Retry-After"]
