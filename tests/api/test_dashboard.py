@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from api.settings import Settings
 from tests.support.coordinator import answer_as_loading
@@ -189,7 +189,14 @@ async def test_lag_is_told_by_partition_and_falls_as_the_group_goes_on(settings:
 async def test_a_coordinator_that_is_loading_is_not_a_group_that_has_finished_nothing(
     settings: Settings,
 ) -> None:
-    await send(settings, settings.transactions_topic, b"{}", partition=1)
+    source = TopicPartition(settings.transactions_topic, 1)
+    for _ in range(2):
+        await send(settings, source.topic, b"{}", partition=source.partition)
+    async with AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka, group_id=settings.app_id, enable_auto_commit=False
+    ) as consumer:
+        consumer.assign([source])
+        await consumer.commit({source: 1})
 
     async with serving(settings, dependency_seconds=1) as client:
         with pytest.MonkeyPatch.context() as patched:
