@@ -1,8 +1,11 @@
 # Every target sets up what it needs: Python 3.11 or newer and make are enough.
 PYTHON ?= python3
 BIN := .venv/bin
+# Node checks the dashboard's JavaScript, where it is installed; nothing else needs it.
+NPM := $(shell command -v npm)
+JS := tests/browser/lint
 
-.PHONY: install demo test test-all lint format bench clean
+.PHONY: install demo test test-all lint lint-js no-node format format-js bench clean
 
 install: .venv/.installed
 
@@ -21,12 +24,22 @@ test: install
 test-all: install
 	$(BIN)/pytest $(ARGS)
 
-lint: install
+lint: install $(if $(NPM),lint-js,no-node)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: install
+lint-js format-js: %-js: $(JS)/node_modules/.installed
+	npm run --silent --prefix $(JS) $*
+
+$(JS)/node_modules/.installed: $(JS)/package.json
+	npm install --silent --prefix $(JS) --no-package-lock --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+no-node:
+	@echo "The dashboard's JavaScript is not checked: npm is not installed."
+
+format: install $(if $(NPM),format-js,no-node)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -34,4 +47,4 @@ bench: install
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(JS)/node_modules

@@ -160,3 +160,13 @@ async def test_the_rates_of_a_time_show_where_the_pointer_is(site: Site, visit: 
     await expect(chart.locator(".tip")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d\n0 arriving"))
     await page.mouse.move(1, 1)
     await expect(chart.locator(".tip")).to_be_hidden()
+
+
+async def test_the_numbers_wait_for_no_chart(site: Site, visit: Visit) -> None:
+    visit.expected = ("ERR_FAILED",)
+    await visit.context.route("**/uplot.iife.min.js", lambda route: route.abort())
+
+    page = await visit.open(site.view())
+
+    await expect(page.locator("#lag")).to_have_text("0")
+    await expect(page.locator("#chart-rate")).to_have_text("The charts could not be loaded.")

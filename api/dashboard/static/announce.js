@@ -1,16 +1,20 @@
-// Tells a screen reader of what arrives: politely, in one sentence, and not more often than one can listen to.
+// @ts-check
+// Announces to a screen reader what arrives: politely, in one sentence, and at most every 15 seconds.
 
-import { $ } from "./dom.js";
+import { $, el } from "./dom.js";
 
 const REST = 15_000;
+/** @type {(() => string) | null} */
 let pending = null;
 let timer = 0;
 
-// `sentence` is called when it is time to speak.
+/**
+ * Announces the sentence now, or when the former one is over; only the last of those that wait is announced.
+ * @param {() => string} sentence - called when it is time to speak
+ */
 export function announce(sentence) {
   pending = sentence;
-  if (timer) return;
-  speak();
+  if (!timer) speak();
 }
 
 function speak() {
@@ -21,20 +25,16 @@ function speak() {
   timer = setTimeout(speak, REST);
 }
 
-// A notice that stays until it is dismissed, or a while; the same one is not shown twice.
-export function notice(text, lasts = 20_000) {
+/**
+ * Shows a notice until it is dismissed, or for a while; one with the same text is not shown twice.
+ * @param {string} text
+ */
+export function notice(text, milliseconds = 20_000) {
   const notices = $("notices");
-  if ([...notices.children].some((child) => child.firstChild.textContent === text)) return;
-  const paragraph = document.createElement("p");
-  paragraph.className = "notice";
-  const words = document.createElement("span");
-  words.textContent = text;
-  const close = document.createElement("button");
-  close.type = "button";
-  close.className = "quiet";
-  close.textContent = "Dismiss";
+  if ([...notices.children].some((child) => child.firstChild?.textContent === text)) return;
+  const close = el("button", { type: "button", class: "quiet" }, "Dismiss");
+  const paragraph = el("p", { class: "notice" }, el("span", {}, text), close);
   close.addEventListener("click", () => paragraph.remove());
-  paragraph.append(words, close);
   notices.append(paragraph);
-  setTimeout(() => paragraph.remove(), lasts);
+  setTimeout(() => paragraph.remove(), milliseconds);
 }

@@ -1,36 +1,12 @@
 // @ts-check
-// Charts: uPlot draws on a canvas, in the page's own colours; a label says it for screen readers, a tip on hover.
+// Charts in the page: drawn again when data, size or theme change, with a label for screen readers and a tip on hover.
 
-import { el, say, show } from "./dom.js";
-import { instant, number } from "./words.js";
+/** @import { Figure } from "./plot.js" */
 
-/**
- * One value for each of the figure's times, and how they are drawn.
- * @typedef {object} Mark
- * @property {"line" | "dots" | "diamonds" | "bars"} kind
- * @property {(number | null)[]} values - null where there is none
- * @property {string} colour - the name of a colour in style.css
- * @property {number} size - a line's width or a point's diameter in pixels, a bar's width in milliseconds
- * @property {number[]} [dash]
- * @property {string} [fill] - the name of the colour below a line
- */
+import { el, setText, show } from "./dom.js";
+import { data, options } from "./plot.js";
 
-/**
- * What a chart shows.
- * @typedef {object} Figure
- * @property {string} label - what a screen reader says of it
- * @property {number[]} times - milliseconds since 1970, ascending
- * @property {Mark[]} marks - the last is drawn on top
- * @property {(index: number) => string} tip - of one of the times
- * @property {[number, number]} [range] - from and to when; by default, all of the times
- * @property {boolean} [log] - whether amounts are on a logarithmic scale
- * @property {(index: number) => void} [pick] - a point was clicked
- */
-
-const COLOURS = ["ink", "soft", "line", "accent", "flag", "accent-fill"];
 const REACH = 20; // pixels: how near a point the pointer must be
-const MINUTE = 60_000;
-const DAY = 86_400_000;
 
 /** @type {Map<HTMLElement, Chart>} */
 const charts = new Map();
@@ -78,7 +54,7 @@ class Chart {
   draw(figure) {
     this.#figure = figure;
     this.#element.setAttribute("aria-label", figure.label);
-    if (typeof uPlot === "undefined") return say(this.#element, "The charts could not be loaded.");
+    if (typeof uPlot === "undefined") return setText(this.#element, "The charts could not be loaded.");
     if (!this.#element.clientWidth) return; // in a view that is not shown: drawn when it is
     const style = JSON.stringify([figure.log, figure.marks.map(({ values, ...rest }) => rest)]);
     if (style === this.#style) this.#plot?.setData(data(figure));
@@ -134,7 +110,7 @@ class Chart {
     if (!plot || !figure || !this.#pointer || index === null) return;
     const left = plot.valToPos(figure.times[index], "x");
     this.#cross.style.translate = `${left}px`;
-    say(this.#tip, figure.tip(index));
+    setText(this.#tip, figure.tip(index));
     const right = left > plot.over.clientWidth / 2; // then the tip is on the left of it, and never cut off
     const top = Math.min(this.#pointer.top, plot.over.clientHeight - this.#tip.offsetHeight);
     this.#tip.style.translate = `calc(${left}px + ${right ? "-100% - 0.6rem" : "0.6rem"}) ${Math.max(top, 0)}px`;
@@ -161,173 +137,6 @@ class Chart {
 
 /** @param {HTMLElement} element */
 const size = (element) => ({ width: element.clientWidth, height: element.clientHeight });
-
-/**
- * @param {Figure} figure
- * @returns {uPlot.AlignedData}
- */
-const data = ({ times, marks }) => [times, ...marks.map(({ values }) => values)];
-
-/**
- * @param {Figure} figure
- * @param {() => Figure} now - the figure that is shown, later on
- */
-function options({ log = false, range, marks }, now) {
-  const palette = colours();
-  const font = `${Math.round(0.74 * palette.rem)}px ${getComputedStyle(document.body).fontFamily}`;
-  const axis = { stroke: palette.soft, font, ticks: { show: false } };
-  return {
-    ms: /** @type {const} */ (1),
-    tzDate: (/** @type {number} */ at) => uPlot.tzDate(new Date(at), "UTC"),
-    legend: { show: false },
-    cursor: { show: false },
-    padding: /** @type {uPlot.Padding} */ ([8, 10, 0, 0]),
-    scales: {
-      x: { range: (/** @type {uPlot} */ _, /** @type {number} */ low, /** @type {number} */ high) => now().range ?? widened(low, high) },
-      y: { distr: log ? 3 : 1, range: log ? logRange : fromZero },
-    },
-    axes: [
-      { ...axis, space: (range ? 3 : 5) * palette.rem, size: (range ? 1.5 : 2.6) * palette.rem, grid: { show: false }, ...(range ? { values: clock, incrs: [MINUTE, 5 * MINUTE] } : { values: dates }) },
-      { ...axis, space: atMost(7, 1.7 * palette.rem), size: 3.8 * palette.rem, grid: { stroke: palette.line, width: 1 }, values: amounts, ...(log ? LOG : {}) },
-    ],
-    series: [{}, ...marks.map((mark) => series(mark, palette))],
-  };
-}
-
-/**
- * The colours of the theme that holds now, and how many pixels a rem has.
- * @returns {Record<string, string> & { rem: number }}
- */
-function colours() {
-  const style = getComputedStyle(document.documentElement);
-  const named = Object.fromEntries(COLOURS.map((name) => [name, style.getPropertyValue(`--${name}`)]));
-  return Object.assign(named, { rem: parseFloat(style.fontSize) });
-}
-
-/**
- * @param {Mark} mark
- * @param {Record<string, any>} palette
- * @returns {uPlot.Series}
- */
-function series({ kind, colour, size: wide, dash, fill }, palette) {
-  const stroke = palette[colour];
-  const none = { points: { show: false } };
-  if (kind === "line") return { ...none, stroke, width: wide, dash, fill: fill && palette[fill] };
-  if (kind === "bars") return { ...none, fill: stroke, paths: bars(wide) };
-  const paths = kind === "diamonds" ? { paths: diamonds(wide) } : {};
-  return { alpha: kind === "dots" ? 0.75 : 1, paths: () => null, points: { show: true, size: wide, width: 0, fill: stroke, ...paths } };
-}
-
-/**
- * Bars that are so many milliseconds wide, whatever lies between them.
- * @param {number} width
- * @returns {uPlot.Series.PathBuilder}
- */
-const bars = (width) => (plot, index, from, to) => {
-  const fill = new Path2D();
-  const floor = plot.valToPos(0, "y", true);
-  eachPoint(plot, index, from, to, (at, value) => {
-    const [left, right] = [at - width / 2, at + width / 2].map((edge) => plot.valToPos(edge, "x", true));
-    fill.rect(left, floor, right - left, plot.valToPos(value, "y", true) - floor);
-  });
-  return { fill, stroke: null };
-};
-
-/**
- * @param {number} across
- * @returns {uPlot.Series.Points.PathBuilder}
- */
-const diamonds = (across) => (plot, index, from, to) => {
-  const fill = new Path2D();
-  const reach = (across / 2) * devicePixelRatio;
-  eachPoint(plot, index, from, to, (at, value) => {
-    const [x, y] = [plot.valToPos(at, "x", true), plot.valToPos(value, "y", true)];
-    fill.moveTo(x, y - reach);
-    for (const [right, down] of [[reach, 0], [0, reach], [-reach, 0]]) fill.lineTo(x + right, y + down);
-  });
-  return { fill, stroke: null };
-};
-
-/**
- * @param {uPlot} plot
- * @param {number} index - of the series
- * @param {number} from
- * @param {number} to - the last place
- * @param {(at: number, value: number) => void} step
- */
-function eachPoint(plot, index, from, to, step) {
-  for (let place = from; place <= to; place += 1) {
-    const value = plot.data[index][place];
-    if (value != null) step(plot.data[0][place], value);
-  }
-}
-
-// --- Scales and what stands beside them
-
-/**
- * Room beside the first and the last point.
- * @param {number} low
- * @param {number} high
- * @returns {[number, number]}
- */
-function widened(low, high) {
-  const room = (high - low) * 0.03 || MINUTE;
-  return [low - room, high + room];
-}
-
-/** @type {uPlot.Range.Function} */
-const fromZero = (_plot, _low, high) => [0, high > 0 ? high * 1.06 : 1];
-
-/** @type {uPlot.Range.Function} */
-const logRange = (_plot, low, high) => (low > 0 ? [low / 1.4, high * 1.4] : [1, 10]);
-
-/**
- * @param {uPlot} _plot
- * @param {number} _axis
- * @param {number} low
- * @param {number} high
- */
-function logSplits(_plot, _axis, low, high) {
-  const steps = high / low > 1000 ? [1] : [1, 2, 5];
-  const found = [];
-  for (let power = 10 ** Math.floor(Math.log10(low)); power <= high; power *= 10) {
-    for (const step of steps) if (step * power >= low && step * power <= high) found.push(step * power);
-  }
-  return found;
-}
-
-/** @type {Partial<uPlot.Axis>} */
-const LOG = { splits: logSplits, filter: (_plot, splits) => splits };
-
-/**
- * No more than so many steps, and none smaller than so many pixels.
- * @param {number} count
- * @param {number} pixels
- * @returns {uPlot.Axis.Space}
- */
-const atMost = (count, pixels) => (_plot, _axis, _low, _high, length) => Math.max(pixels, length / count);
-
-/** @type {uPlot.Axis.DynamicValues} */
-const amounts = (_plot, splits) => splits.map((value) => (value < 1_000_000 ? number(value, 4) : short(value)));
-
-/** @param {number} value */
-const short = (value) => new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 2 }).format(value);
-
-/** @type {uPlot.Axis.DynamicValues} */
-const clock = (_plot, splits) => splits.map((at) => instant(at).slice(11, 16));
-
-/** @type {uPlot.Axis.DynamicValues} */
-function dates(_plot, splits, _axis, _space, step) {
-  let before = "";
-  return splits.map((at) => {
-    const [day, time] = instant(at).split(" ");
-    if (step >= DAY) return day;
-    const shown = time.slice(0, step < MINUTE ? 8 : 5);
-    const text = day === before ? shown : `${shown}\n${day}`;
-    before = day;
-    return text;
-  });
-}
 
 // --- The theme may change
 

@@ -1,9 +1,13 @@
+// @ts-check
 // One transaction with all that it holds, in a dialog.
 
-import { $, el } from "./dom.js";
+/** @import { Row } from "./answers.js" */
+
 import { ofUser } from "./address.js";
+import { $, el } from "./dom.js";
 import { isFlagged, moment, money, sentence } from "./words.js";
 
+/** @param {Row} row */
 export function details(row) {
   const facts = {
     Amount: money(row.amount, row.currency),
@@ -19,11 +23,12 @@ export function details(row) {
     el("h3", {}, "meta_data"),
     el("pre", { tabindex: "0" }, JSON.stringify(row.meta_data, null, 2)),
   );
-  $("details").showModal();
+  $("details", HTMLDialogElement).showModal();
 }
 
+/** Makes the dialog close by its button, by a click beside it, and when the address changes. */
 export function prepare() {
-  const dialog = $("details");
+  const dialog = $("details", HTMLDialogElement);
   $("details-close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   addEventListener("hashchange", () => dialog.close());

@@ -1,10 +1,15 @@
-// Whether everything that this rests on is there, who works on what, and what was refused.
+// @ts-check
+// Whether the services are there, which worker has which partitions, and what was refused.
 
-import { bars, lagShare, unknown } from "./bars.js";
-import { $, el, say, show } from "./dom.js";
-import { ask, repeat } from "./http.js";
+/** @import { Dependency, PulsePage, Readiness, Refused, RefusedPage, Worker, Workers } from "./answers.js" */
+/** @import { State } from "./stream.js" */
+
+import { lagShare, showBars, showUnknown } from "./bars.js";
+import { $, el, setText, show } from "./dom.js";
+import { ask, poll, problemOf, wasAborted } from "./http.js";
 import { instant, number, plural } from "./words.js";
 
+/** @type {Record<string, string[]>} */
 const SERVICES = {
   kafka: ["Kafka", "carries the transactions"],
   postgres: ["Postgres", "holds the rows"],
@@ -13,15 +18,21 @@ const SERVICES = {
 
 export class Health {
   #report;
-  #stop = null;
+  #stop = () => {};
   #refusedShown = "";
 
+  /** @param {(state: State) => void} report */
   constructor(report) {
     this.#report = report;
     $("services").replaceChildren(
       ...Object.entries({ api: ["API", "serves this page"], ...SERVICES }).map(([key, [name, does]]) =>
-        el("li", { class: "card service", "data-service": key, "data-state": "unknown" },
-          el("h2", {}, name), el("p", { class: "state" }, "…"), el("p", { class: "aside" }, does)),
+        el(
+          "li",
+          { class: "card service", id: `service-${key}`, "data-service": key, "data-state": "unknown" },
+          el("h2", {}, name),
+          el("p", { class: "state" }, "…"),
+          el("p", { class: "aside" }, does),
+        ),
       ),
     );
   }
@@ -29,53 +40,77 @@ export class Health {
   open() {
     document.title = "Health · txnwatch";
     this.#report("none");
-    this.#stop = repeat((signal) => this.#look(signal), 2000);
+    this.#stop = poll((signal) => this.#look(signal), 2000);
   }
+
+  /** Nothing here depends on the rule. */
+  ruled() {}
 
   close() {
     this.#stop();
   }
 
+  /** @param {AbortSignal} signal */
   async #look(signal) {
-    const looks = await Promise.allSettled([
-      ask("ready", {}, { signal, accept: [200, 503] }).then((ready) => this.#tellServices(ready)),
-      Promise.all([ask("dashboard/data/workers", {}, { signal }), ask("dashboard/data/pulse", { after: Date.now() }, { signal })])
-        .then(([workers, pulse]) => this.#tellWorkers(workers, pulse)),
-      ask("dashboard/data/refused", {}, { signal }).then((refused) => this.#tellRefused(refused)),
+    await Promise.all([
+      ask("ready", {}, { signal, accept: [200, 503] })
+        .then((ready) => this.#showServices(ready))
+        .catch((error) => wasAborted(error) || this.#showAway(problemOf(error))),
+      Promise.all([
+        ask("dashboard/data/workers", {}, { signal }),
+        ask("dashboard/data/pulse", { after: Date.now() }, { signal }),
+      ])
+        .then(([workers, pulse]) => this.#showWorkers(workers, pulse))
+        .catch((error) => wasAborted(error) || this.#showUnknown(problemOf(error))),
+      ask("dashboard/data/refused", {}, { signal })
+        .then((page) => this.#showRefused(page))
+        .catch((error) => wasAborted(error) || setText($("refused-aside"), problemOf(error).message)),
     ]);
-    const errors = looks.map((look) => look.reason);
-    if (errors.some((error) => error?.name === "AbortError")) return;
-    if (errors[0]) this.#tellAway(errors[0]);
-    if (errors[1]) this.#tellUnknown(errors[1]);
-    say($("refused-aside"), errors[2]?.message ?? $("refused-aside").textContent);
   }
 
-  #tellServices({ dependencies }) {
-    this.#tellService("api", { state: "up" });
-    for (const key of Object.keys(SERVICES)) this.#tellService(key, dependencies[key] ?? { state: "unknown" });
+  /** @param {Readiness} ready */
+  #showServices({ dependencies }) {
+    this.#showService("api", { state: "up" });
+    for (const key of Object.keys(SERVICES)) this.#showService(key, dependencies[key] ?? { state: "unknown" });
   }
 
-  #tellAway(error) {
-    this.#tellService("api", { state: "down", detail: error.message });
-    for (const key of Object.keys(SERVICES)) this.#tellService(key, { state: "unknown" });
+  /** @param {Error} error */
+  #showAway(error) {
+    this.#showService("api", { state: "down", detail: error.message });
+    for (const key of Object.keys(SERVICES)) this.#showService(key, { state: "unknown" });
   }
 
-  #tellService(key, { state, detail }) {
-    const card = $("services").querySelector(`[data-service=${key}]`);
+  /**
+   * @param {string} key
+   * @param {Dependency} dependency
+   */
+  #showService(key, { state, detail }) {
+    const card = $(`service-${key}`);
     card.dataset.state = state;
+    /** @type {Record<string, string>} */
     const words = { up: "Up", down: "Down", unknown: "Not known" };
-    say(card.querySelector(".state"), words[state] ?? state);
-    const does = key === "api" ? "serves this page" : SERVICES[key][1];
-    say(card.querySelector(".aside"), detail || does);
+    const [, shownState, aside] = card.children;
+    setText(shownState, words[state] ?? state);
+    setText(aside, detail || (key === "api" ? "serves this page" : SERVICES[key][1]));
   }
 
-  #tellWorkers({ group, state, workers, unassigned }, { partitions }) {
+  /**
+   * @param {Workers} group
+   * @param {PulsePage} pulse
+   */
+  #showWorkers({ group, state, workers, unassigned }, { partitions }) {
+    /** @type {Record<string, string>} */
     const states = { stable: "", empty: "none is running", none: "none has ever run" };
     const doing = states[state] ?? "sharing out the partitions";
-    say($("workers-aside"), [`group ${group}`, doing].filter(Boolean).join(": "));
-    $("workers").replaceChildren(...workers.map(worker), ...(workers.length ? [] : [el("li", { class: "empty" }, "No worker is running: nothing is being scored.")]));
-    const holder = new Map(workers.flatMap((one) => one.partitions.map((partition) => [partition, one.address || one.host])));
-    bars(
+    setText($("workers-aside"), [`group ${group}`, doing].filter(Boolean).join(": "));
+    $("workers").replaceChildren(
+      ...workers.map(worker),
+      ...(workers.length ? [] : [el("li", { class: "empty" }, "No worker is running: nothing is being scored.")]),
+    );
+    const holder = new Map(
+      workers.flatMap((one) => one.partitions.map((partition) => [partition, one.address || one.host])),
+    );
+    showBars(
       $("partitions"),
       partitions.map(({ partition, lag, committed }) => ({
         name: `Partition ${partition} · ${holder.get(partition) ?? "held by nobody"}`,
@@ -86,28 +121,46 @@ export class Health {
     );
   }
 
-  #tellUnknown(error) {
-    say($("workers-aside"), error.message);
+  /** @param {Error} error */
+  #showUnknown(error) {
+    setText($("workers-aside"), error.message);
     $("workers").replaceChildren(el("li", { class: "empty" }, "Not known."));
-    unknown($("partitions"));
+    showUnknown($("partitions"));
   }
 
-  #tellRefused({ total, complete, reasons, last }) {
-    say($("refused-aside"), total ? `${plural(total, "message")}${complete ? "" : ", the newest alone"}` : "none: every message was a transaction");
+  /** @param {RefusedPage} page */
+  #showRefused({ total, complete, reasons, last }) {
+    setText(
+      $("refused-aside"),
+      total
+        ? `${plural(total, "message")}${complete ? "" : ", the newest alone"}`
+        : "none: every message was a transaction",
+    );
     const most = Math.max(...Object.values(reasons), 1);
-    bars($("reasons"), Object.entries(reasons).map(([reason, count]) => ({ name: reason, value: number(count), share: count / most, warn: true })));
+    showBars(
+      $("reasons"),
+      Object.entries(reasons).map(([reason, count]) => ({
+        name: reason,
+        value: number(count),
+        share: count / most,
+        warn: true,
+      })),
+    );
     show($("refused-last-title"), last.length > 0);
-    // Untouched while it is the same: somebody may be reading, or have opened one.
+    // Left alone while it is the same: somebody may be reading, or have opened one.
     const shown = JSON.stringify(last);
     if (shown === this.#refusedShown) return;
     this.#refusedShown = shown;
-    const known = new Map([...$("refused-last").children].map((item) => [item.dataset.place, item]));
+    const known = new Map([...$("refused-last").children].map((item) => [item.getAttribute("data-place"), item]));
     $("refused-last").replaceChildren(...last.map((message) => known.get(placeOf(message)) ?? refused(message)));
   }
 }
 
+/** @param {Worker} one */
 function worker(one) {
-  const partitions = one.partitions.length ? one.partitions.map((number_) => el("li", {}, String(number_))) : [el("li", { class: "none" }, "none")];
+  const partitions = one.partitions.length
+    ? one.partitions.map((partition) => el("li", {}, String(partition)))
+    : [el("li", { class: "none" }, "none")];
   return el(
     "li",
     {},
@@ -116,17 +169,30 @@ function worker(one) {
   );
 }
 
+/** @param {Refused} message */
 const placeOf = ({ partition, offset }) => `${partition}-${offset}`;
 
+/** @param {Refused} message */
 function refused(message) {
   return el(
     "li",
     { "data-place": placeOf(message) },
-    el("details", {},
-      el("summary", {},
-        el("strong", {}, message.reason), el("span", { class: "what" }, message.detail),
-        el("time", { class: "aside" }, `${instant(message.at)} UTC`)),
-      el("p", { class: "aside" }, `partition ${message.partition}, offset ${number(message.offset)}, key ${message.key || "none"}`),
-      el("pre", { tabindex: "0" }, message.value || "(empty)")),
+    el(
+      "details",
+      {},
+      el(
+        "summary",
+        {},
+        el("strong", {}, message.reason),
+        el("span", { class: "what" }, message.detail),
+        el("time", { class: "aside" }, `${instant(message.at)} UTC`),
+      ),
+      el(
+        "p",
+        { class: "aside" },
+        `partition ${message.partition}, offset ${number(message.offset)}, key ${message.key || "none"}`,
+      ),
+      el("pre", { tabindex: "0" }, message.value || "(empty)"),
+    ),
   );
 }

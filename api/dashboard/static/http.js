@@ -1,6 +1,14 @@
-// Asks the API. Errors carry the problem's own words.
+// @ts-check
+// Requests to the API. Errors carry the problem's own words.
+
+/** @import { ParameterError } from "./answers.js" */
 
 export class ProblemError extends Error {
+  /**
+   * @param {number} status - 0 where there was no answer
+   * @param {string} detail
+   * @param {ParameterError[]} errors
+   */
   constructor(status, detail, errors = []) {
     super(detail);
     this.status = status;
@@ -8,9 +16,34 @@ export class ProblemError extends Error {
   }
 }
 
-export const AWAY = "The API does not answer.";
+export const NO_ANSWER = "The API does not answer.";
 
-// A JSON answer; `fresh` passes over answers that the API keeps for a moment.
+/**
+ * Whether a request was given up because nobody needs its answer any more.
+ * @param {unknown} error
+ */
+export const wasAborted = (error) => error instanceof DOMException && error.name === "AbortError";
+
+/**
+ * The error as a problem, so that it can be shown.
+ * @param {unknown} error
+ */
+export function problemOf(error) {
+  if (error instanceof ProblemError) return error;
+  console.error(error);
+  return new ProblemError(0, String(error));
+}
+
+/** @typedef {Record<string, string | number>} Parameters */
+
+/**
+ * A JSON answer.
+ * @param {string} path
+ * @param {Parameters} parameters
+ * @param {{ signal?: AbortSignal, fresh?: boolean, accept?: number[] }} options - `fresh` passes over answers that
+ *   the API keeps for a moment
+ * @returns {Promise<any>}
+ */
 export async function ask(path, parameters = {}, { signal, fresh = false, accept = [200] } = {}) {
   const headers = { Accept: "application/json", ...(fresh ? { "Cache-Control": "no-cache" } : {}) };
   const answer = await get(path, parameters, { signal, headers });
@@ -19,7 +52,11 @@ export async function ask(path, parameters = {}, { signal, fresh = false, accept
   throw problem(answer, body);
 }
 
-// All rows of a range as a file.
+/**
+ * All rows of a range as a file.
+ * @param {string} path
+ * @param {Parameters} parameters
+ */
 export async function csv(path, parameters) {
   const answer = await get(path, parameters, { headers: { Accept: "text/csv" } });
   if (!answer.ok) throw problem(answer, await answer.json().catch(() => null));
@@ -28,24 +65,39 @@ export async function csv(path, parameters) {
   });
 }
 
+/**
+ * @param {string} path
+ * @param {Parameters} parameters
+ * @param {RequestInit} options
+ */
 async function get(path, parameters, options) {
-  const query = new URLSearchParams(parameters).toString();
+  const query = new URLSearchParams(Object.entries(parameters).map(([name, value]) => [name, String(value)]));
   try {
-    return await fetch(query ? `${path}?${query}` : path, options);
+    return await fetch(query.size ? `${path}?${query}` : path, options);
   } catch (error) {
-    throw error.name === "AbortError" ? error : new ProblemError(0, AWAY);
+    throw wasAborted(error) ? error : new ProblemError(0, NO_ANSWER);
   }
 }
 
-const problem = (answer, body) => new ProblemError(answer.status, body?.detail ?? AWAY, body?.errors ?? []);
+/**
+ * @param {Response} answer
+ * @param {any} body
+ */
+const problem = (answer, body) => new ProblemError(answer.status, body?.detail ?? NO_ANSWER, body?.errors ?? []);
 
-// Calls `step` again and again, each time so long after the one before has ended; less often while it
-// fails, and not at all while nobody sees the page. Returns what ends it.
-export function repeat(step, milliseconds) {
+/**
+ * Calls `step` so long after each call has ended; up to five times less often while it fails, and not at all while
+ * the page is hidden.
+ * @param {(signal: AbortSignal) => Promise<void>} step
+ * @param {number} milliseconds
+ * @returns {() => void} ends it
+ */
+export function poll(step, milliseconds) {
   const ended = new AbortController();
   let timer = 0;
   let failures = 0;
-  let current = null; // one for each turn: a signal that lasts would gather what every turn hangs on it
+  /** @type {AbortController | null} */
+  let current = null; // one for each call: a signal that lasts would keep the listeners of every request
   async function turn() {
     if (current || document.hidden || ended.signal.aborted) return;
     current = new AbortController();
@@ -54,8 +106,10 @@ export function repeat(step, milliseconds) {
       await step(current.signal);
       failures = 0;
     } catch (error) {
-      if (error.name !== "AbortError") failures += 1;
-      if (error.name !== "AbortError" && !(error instanceof ProblemError)) console.error(error);
+      if (!wasAborted(error)) {
+        failures += 1;
+        problemOf(error);
+      }
     }
     current = null;
     if (!ended.signal.aborted) timer = setTimeout(turn, milliseconds * Math.min(2 ** failures, 5));

@@ -1,14 +1,18 @@
+// @ts-check
 // Which view is shown, by the address; the theme's switch; whether the page is live.
+
+/** @import { State } from "./stream.js" */
 
 import { read } from "./address.js";
 import { prepare as prepareDetails } from "./details.js";
-import { $, say, show } from "./dom.js";
+import { $, setText, show } from "./dom.js";
 import { Health } from "./health.js";
 import { Live } from "./live.js";
 import { followRule } from "./rule.js";
 import { prepare as prepareSearch } from "./search.js";
 import { User } from "./user.js";
 
+/** @type {Record<State, string>} */
 const STATES = {
   connecting: "Connecting",
   open: "Live",
@@ -17,14 +21,17 @@ const STATES = {
   none: "",
 };
 
+/** @param {State} state */
 function report(state) {
   const connection = $("connection");
   connection.dataset.state = state;
-  say(connection, STATES[state]);
+  setText(connection, STATES[state]);
 }
 
 const views = { live: new Live(report), users: new User(report), health: new Health(report) };
-let [current, shownUser] = ["", ""];
+/** @type {import("./address.js").ViewName | ""} */
+let current = "";
+let shownUser = "";
 
 function route() {
   const place = read();
@@ -32,7 +39,7 @@ function route() {
   if (changed && current) views[current].close();
   for (const name of Object.keys(views)) show($(name), name === place.view);
   for (const link of document.querySelectorAll("nav a")) {
-    if (link.dataset.view === place.view) link.setAttribute("aria-current", "page");
+    if (link.getAttribute("data-view") === place.view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   if (current && (changed || place.user !== shownUser)) {
@@ -40,7 +47,7 @@ function route() {
     $("main").focus({ preventScroll: true });
   }
   [current, shownUser] = [place.view, place.user];
-  if (changed || current === "users") views[current].open(place);
+  if (changed || place.view === "users") views[place.view].open(place);
 }
 
 // --- The theme: the system's, unless one is chosen
@@ -50,7 +57,7 @@ const THEMES = ["auto", "light", "dark"];
 function theme() {
   const button = $("theme");
   const now = () => document.documentElement.dataset.theme ?? "auto";
-  const tell = () => say(button, `Theme: ${now()}`);
+  const label = () => setText(button, `Theme: ${now()}`);
   button.addEventListener("click", () => {
     const next = THEMES[(THEMES.indexOf(now()) + 1) % THEMES.length];
     if (next === "auto") delete document.documentElement.dataset.theme;
@@ -58,19 +65,21 @@ function theme() {
     try {
       localStorage.setItem("txnwatch-theme", next);
     } catch {
-      // Not kept, then.
+      // Storage is switched off: the choice holds until the page is left.
     }
-    tell();
+    label();
   });
-  tell();
+  label();
 }
 
 theme();
 prepareDetails();
 prepareSearch();
 addEventListener("hashchange", route);
-document.querySelector(".skip").addEventListener("click", (event) => {
+$("skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address is the view's
   $("main").focus();
 });
-followRule((reworded) => views[current].ruled?.(reworded)).then(route);
+followRule((reworded) => {
+  if (current) views[current].ruled(reworded);
+}).then(route);

@@ -1,8 +1,15 @@
+// @ts-check
 // Rows as data: their order, which of them a filter lets through, and the rule's lines over them.
+
+/** @import { Filters } from "./address.js" */
+/** @import { Line, Row } from "./answers.js" */
 
 import { isFlagged } from "./words.js";
 
-// Hundredths, exact, of a number as JSON writes it; null for what is no amount.
+/**
+ * Hundredths, exact, of a number as JSON writes it; null for what is no amount.
+ * @param {string} text
+ */
 export function hundredths(text) {
   const [, minus, units, fraction = "", exponent = "0"] = NUMBER.exec(text) ?? [];
   if (!units) return null;
@@ -15,55 +22,93 @@ export function hundredths(text) {
 
 const NUMBER = /^(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:e([-+]?[0-9]+))?$/i;
 
-// UTC times as texts that sort: to the microsecond, however many digits were given.
-const sortable = (time) => time.replace("Z", "").replace(/^(.{19})$/, "$1.").padEnd(26, "0");
+/**
+ * UTC times as texts that sort: to the microsecond, however many digits were given.
+ * @param {string} time
+ */
+const sortable = (time) =>
+  time
+    .replace("Z", "")
+    .replace(/^(.{19})$/, "$1.")
+    .padEnd(26, "0");
 
+/**
+ * @param {Row} one
+ * @param {Row} other
+ */
 export function newestFirst(one, other) {
   const [first, second] = [sortable(one.txn_date), sortable(other.txn_date)];
   return first === second ? 0 : first > second ? -1 : 1;
 }
 
-// Sorts as the API does: newest first, ties by id.
+/**
+ * Sorts as the API does: newest first, ties by id.
+ * @param {Row} one
+ * @param {Row} other
+ */
 export const compare = (one, other) => newestFirst(one, other) || Number(one.id > other.id) - Number(one.id < other.id);
 
 const MOST = `${"9".repeat(18)}.99`;
 
-// The API's own reading of the filters, for rows that arrive live. No row is like a filter that makes no sense.
+/**
+ * Whether a row that arrives live passes the filters, read as the API reads them; none passes one that it refuses.
+ * @param {Row} row
+ * @param {Filters} filters
+ */
 export function matches(row, { from_date, to_date, min_amount = "0", max_amount = MOST, is_anomaly = "" }) {
   const [time, amount, flagged] = [sortable(row.txn_date), hundredths(row.amount), String(isFlagged(row))];
   const latest = to_date ? moment(to_date, "23:59:59.999999") : "9999-99";
-  const earliest = from_date ? moment(from_date, "00:00:00.000000") : latest && monthBefore(to_date ? latest : thisMinute());
+  const earliest = from_date
+    ? moment(from_date, "00:00:00.000000")
+    : latest && monthBefore(to_date ? latest : thisMinute());
   const [low, high] = [hundredths(min_amount), hundredths(max_amount)];
-  if (earliest === null || latest === null || low === null || high === null) return false;
+  if (amount === null || earliest === null || latest === null || low === null || high === null) return false;
   const inside = earliest <= time && time <= latest && low <= amount && amount <= high;
   return inside && (!is_anomaly || is_anomaly.toLowerCase() === flagged);
 }
 
 const MOMENT = /^((?!0000)\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9}))?(Z|[-+ ]\d\d:?\d\d)?)?$/i;
 
-// A date, or a time of a day, as it sorts; `rest` is what a date alone stands for.
+/**
+ * A date, or a time of a day, as it sorts.
+ * @param {string} text
+ * @param {string} rest - what a date alone stands for
+ */
 function moment(text, rest) {
   const [, day, minutes, seconds = ":00", fraction = "", offset = "Z"] = MOMENT.exec(text) ?? [];
   if (!day || utc(Date.parse(`${day}T00:00Z`) || 0).slice(0, 10) !== day) return null; // no such day
   if (!minutes) return `${day}T${rest}`;
-  const zone = offset.toUpperCase().replace(" ", "+").replace(/(\d\d):?(\d\d)$/, "$1:$2");
+  const zone = offset
+    .toUpperCase()
+    .replace(" ", "+")
+    .replace(/(\d\d):?(\d\d)$/, "$1:$2");
   const at = Date.parse(`${day}T${minutes}${seconds}${zone}`);
   return Number.isNaN(at) ? null : sortable(`${utc(at)}.${fraction.slice(0, 6)}`);
 }
 
+/** @param {number} milliseconds */
 const utc = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 19);
 const thisMinute = () => `${utc(Date.now()).slice(0, 16)}:00.000000`;
+/** @param {string} time */
 const monthBefore = (time) => utc(Date.parse(`${time.slice(0, 19)}Z`) - 30 * 86_400_000) + time.slice(19);
 
-// A line of the rule over amounts in hundredths, oldest first: `factor` times their mean, or the largest. null for too few.
+/**
+ * A line of the rule over amounts in hundredths; null where they are too few.
+ * @param {bigint[]} amounts - oldest first
+ * @param {Line} line
+ */
 export function level(amounts, { of, minimum, factor }) {
   if (amounts.length < Math.max(minimum, 1)) return null;
-  if (of === "largest") return Number(amounts.reduce((one, other) => (one > other ? one : other))) * factor;
+  if (of === "largest") return Math.max(...amounts.map(Number)) * factor;
   return (Number(amounts.reduce((sum, amount) => sum + amount)) * factor) / amounts.length;
 }
 
-// The line at each row, from the `window` rows before it (0: all). null where some of these are not here; `whole`
-// says that nothing came before the first row.
+/**
+ * The line at each row, from the rows before it; null where some of these are not here.
+ * @param {Row[]} rows - oldest first
+ * @param {Line} line
+ * @param {boolean} whole - nothing came before the first row
+ */
 export function levels(rows, line, whole) {
   const amounts = rows.map((row) => hundredths(row.amount) ?? 0n);
   return amounts.map((_, index) => {

@@ -1,17 +1,20 @@
+// @ts-check
 // Finds a user by how the id begins: a combobox as the ARIA practices describe it.
 
 import { isUser, ofUser } from "./address.js";
 import { $, el, show } from "./dom.js";
-import { ask } from "./http.js";
+import { ask, problemOf, wasAborted } from "./http.js";
 
 const PAUSE = 120;
 
 export function prepare() {
-  const [input, list] = [$("user"), $("suggestions")];
+  const [input, list] = [$("user", HTMLInputElement), $("suggestions")];
   let timer = 0;
+  /** @type {AbortController | null} */
   let asked = null;
   let active = -1;
 
+  /** @param {string} user */
   function go(user) {
     close();
     input.value = "";
@@ -27,11 +30,12 @@ export function prepare() {
     input.removeAttribute("aria-activedescendant");
   }
 
+  /** @param {number} index */
   function activate(index) {
     const options = [...list.querySelectorAll("[role=option]")];
     if (!options.length) return;
     active = (index + options.length) % options.length;
-    options.forEach((option, place) => option.setAttribute("aria-selected", String(place === active)));
+    for (const [place, option] of options.entries()) option.setAttribute("aria-selected", String(place === active));
     input.setAttribute("aria-activedescendant", options[active].id);
     options[active].scrollIntoView({ block: "nearest" });
   }
@@ -45,10 +49,14 @@ export function prepare() {
       const { users } = await ask("dashboard/data/users", { prefix: text }, { signal: asked.signal });
       offer(users, "No user's id begins so.");
     } catch (error) {
-      if (error.name !== "AbortError") offer([], error.message);
+      if (!wasAborted(error)) offer([], problemOf(error).message);
     }
   }
 
+  /**
+   * @param {string[]} users
+   * @param {string} otherwise - shown where there are none
+   */
   function offer(users, otherwise) {
     active = -1;
     const options = users.map((user, index) => {
@@ -84,7 +92,7 @@ export function prepare() {
     event.preventDefault();
     const options = [...list.querySelectorAll("[role=option]:not(.none)")];
     const picked = options[active] ?? (options.length === 1 ? options[0] : null);
-    if (picked) go(picked.textContent);
+    if (picked) go(picked.textContent ?? "");
     else if (isUser(input.value.trim())) go(input.value.trim().toLowerCase());
     else activate(0);
   });

@@ -1,4 +1,9 @@
+// @ts-check
 // A user's newest amounts with the rule's lines over them: what the chart of amounts is drawn from.
+
+/** @import { Filters } from "./address.js" */
+/** @import { Line, Page, Row } from "./answers.js" */
+/** @import { Figure, Mark } from "./plot.js" */
 
 import { details } from "./details.js";
 import { ask } from "./http.js";
@@ -7,25 +12,36 @@ import { rule } from "./rule.js";
 import { isFlagged, moment, money, plural, sentence } from "./words.js";
 
 const SHOWN = 500;
-const [PLAIN, THRESHOLD] = [{ colour: "ink", size: 2 }, { colour: "flag", size: 1.5, dash: [6, 3] }];
+const THRESHOLD = { colour: "flag", size: 1.5, dash: [6, 3] };
+const OTHER_LINE = { colour: "ink", size: 2 };
 
 export class Series {
+  /** @type {Row[]} */
   #rows = []; // oldest first
+  /** @type {Set<string>} */
   #ids = new Set();
   #all = false; // whether nothing older is in the range
-  #before = rule()?.window ?? 0; // the first shown row is compared with so many before it
+  #before = rule()?.window ?? 0; // with how many rows before it the first shown row is compared
 
+  /**
+   * Loads the newest amounts of these dates; those added before stay.
+   * @param {string} user
+   * @param {Filters} filters
+   * @param {AbortSignal} signal
+   */
   async load(user, { from_date, to_date }, signal) {
     const limit = SHOWN + this.#before;
-    const dates = Object.fromEntries(Object.entries({ from_date, to_date }).filter(([, value]) => value));
+    const dates = { ...(from_date && { from_date }), ...(to_date && { to_date }) };
+    /** @type {Page} */
     const page = await ask("transactions", { user_id: user, limit, ...dates }, { signal, fresh: true });
-    const arrived = this.#rows; // meanwhile
+    const arrived = this.#rows; // while it was loading
     this.#rows = page.transactions.reverse();
     this.#ids = new Set(this.#rows.map((row) => row.id));
     this.#all = page.transactions.length < limit;
-    arrived.forEach((row) => this.add(row));
+    for (const row of arrived) this.add(row);
   }
 
+  /** @param {Row} row */
   add(row) {
     if (this.#ids.has(row.id)) return;
     this.#ids.add(row.id);
@@ -33,7 +49,8 @@ export class Series {
     while (place > 0 && compare(this.#rows[place - 1], row) < 0) place -= 1;
     this.#rows.splice(place, 0, row);
     if (this.#rows.length > SHOWN + this.#before) {
-      this.#ids.delete(this.#rows.shift().id);
+      this.#ids.delete(this.#rows[0].id);
+      this.#rows.shift();
       this.#all = false;
     }
   }
@@ -42,21 +59,25 @@ export class Series {
     return this.#all ? this.#rows.length : Math.min(this.#rows.length, SHOWN);
   }
 
-  // What charts.draw takes. `held` is how many amounts the worker's window has now, if known: fewer than
-  // fit in say that these rows are all that there ever were.
+  /**
+   * What charts.draw takes.
+   * @param {{ log: boolean, held: number | null }} options - `held` is how many amounts the worker's window has now, if
+   *   known: when it is not full, these rows are all that there ever were
+   * @returns {Figure}
+   */
   figure({ log, held }) {
-    const { window, lines } = rule() ?? { lines: [] };
+    const { window = 0, lines = [] } = rule() ?? {};
     const whole = this.#all && held !== null && held < window;
     const from = this.#all ? 0 : this.#rows.length - this.count;
     const rows = this.#rows.slice(from);
-    const over = (those, style) => those.map((one) => line(levels(this.#rows, one, whole).slice(from), style));
+    const valuesOf = (/** @type {Line} */ one) => levels(this.#rows, one, whole).slice(from);
     return {
       label: label(rows),
       times: rows.map((row) => Date.parse(row.txn_date)),
       marks: [
-        ...over(lines.filter(({ threshold }) => threshold), THRESHOLD),
+        ...lines.filter(({ threshold }) => threshold).map((one) => line(valuesOf(one), THRESHOLD)),
         points("dots", rows, (row) => !isFlagged(row), { colour: "accent", size: 5 }),
-        ...over(lines.filter(({ threshold }) => !threshold), PLAIN),
+        ...lines.filter(({ threshold }) => !threshold).map((one) => line(valuesOf(one), OTHER_LINE)),
         points("diamonds", rows, isFlagged, { colour: "flag", size: 11 }),
       ],
       log,
@@ -66,21 +87,36 @@ export class Series {
   }
 }
 
+/**
+ * @param {(number | null)[]} values
+ * @param {Pick<Mark, "colour" | "size" | "dash">} style
+ * @returns {Mark}
+ */
 const line = (values, style) => ({ kind: "line", values, ...style });
 
+/**
+ * @param {"dots" | "diamonds"} kind
+ * @param {Row[]} rows
+ * @param {(row: Row) => boolean} isShown
+ * @param {Pick<Mark, "colour" | "size">} style
+ * @returns {Mark}
+ */
 function points(kind, rows, isShown, style) {
   return { kind, values: rows.map((row) => (isShown(row) ? Number(row.amount) : null)), ...style };
 }
 
+/** @param {Row} row */
 function tip(row) {
   const text = isFlagged(row) ? sentence(row).replace(" over", "\nover") : money(row.amount, row.currency);
   return `${text}\n${moment(row.txn_date)} UTC`;
 }
 
+/** @param {Row[]} rows */
 function label(rows) {
   if (!rows.length) return "No amounts in these dates.";
   const flagged = rows.filter(isFlagged).length;
-  return `${plural(rows.length, "amount")} from ${moment(rows[0].txn_date)} to ${moment(rows.at(-1).txn_date)}, ${number(flagged)} flagged. The table below lists them.`;
+  return `${plural(rows.length, "amount")} from ${moment(rows[0].txn_date)} to ${moment(rows[rows.length - 1].txn_date)}, ${number(flagged)} flagged. The table below lists them.`;
 }
 
+/** @param {number} count */
 const number = (count) => (count === 0 ? "none" : String(count));

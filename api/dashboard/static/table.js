@@ -1,41 +1,56 @@
+// @ts-check
 // An endless table: older rows come page by page as one scrolls, new ones arrive on top, no row is there twice.
 
+/** @import { Filters } from "./address.js" */
+/** @import { Page, Row } from "./answers.js" */
+
 import { announce } from "./announce.js";
-import { ask } from "./http.js";
-import { $, el, say, show } from "./dom.js";
+import { $, el, setText, show } from "./dom.js";
+import { ask, problemOf, wasAborted } from "./http.js";
 import { compare, matches } from "./rows.js";
 import { isFlagged, moment, money, number, sentence, verdict } from "./words.js";
 
 const PAGE = 100;
-const KEPT = 10_000; // rows; beyond that, the oldest pages are let go and come again by scrolling
-const MOST_ABOVE = 1_000; // rows that arrive above what is being read; more are counted, and come when one looks
+const KEPT = 10_000; // rows; beyond that, the oldest pages are removed, and loaded again by scrolling
+const MOST_ABOVE = 1_000; // rows that arrive above what is being read; more are counted, and loaded at the top
 const MENDED_PAGES = 5;
 const FLUSH = 200;
 
 export class EndlessTable {
   #body = $("rows");
+  /** @type {Row[]} */
   #rows = []; // as shown: newest first
-  #elements = new Map(); // id -> element
-  #pages = []; // { cursor, last }: the cursor after each page, and the page's last row
+  /** @type {Map<string, HTMLElement>} */
+  #elements = new Map(); // by id
+  /** @type {{ cursor: string, last: Row }[]} */
+  #pages = []; // the cursor after each page, and the page's last row
   #cursor = "";
   #done = false;
   #loading = false;
   #user = "";
+  /** @type {Filters} */
   #filters = {};
   #abort = new AbortController();
+  /** @type {Row[]} */
   #arrived = [];
   #timer = 0;
   #above = 0;
   #beyond = false; // whether some of those above are counted only
-  #first = null; // the first page's coming
+  /** @type {Promise<void> | null} */
+  #first = null; // settles with the first page
+  /** @type {Set<string> | null} */
   #before = null; // ids that were here when the connection was lost
   #pick;
-  #tell;
+  #counted;
   #observer;
 
-  // pick(row): somebody wants a row's details; tell(): how many rows there are has changed.
-  constructor(pick, tell) {
-    [this.#pick, this.#tell] = [pick, tell];
+  /**
+   * @param {(row: Row) => void} pick - somebody wants a row's details
+   * @param {() => void} counted - how many rows there are has changed
+   */
+  constructor(pick, counted) {
+    this.#pick = pick;
+    this.#counted = counted;
     this.#observer = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.more(), {
       rootMargin: "800px",
     });
@@ -53,7 +68,11 @@ export class EndlessTable {
     return this.#done && !this.#beyond;
   }
 
-  // Starts over for this user and these filters.
+  /**
+   * Starts over for this user and these filters.
+   * @param {string} user
+   * @param {Filters} filters
+   */
   async open(user, filters) {
     this.close();
     this.#abort = new AbortController();
@@ -69,49 +88,58 @@ export class EndlessTable {
     this.#body.replaceChildren();
     [this.#rows, this.#pages, this.#arrived] = [[], [], []];
     this.#elements.clear();
-    [this.#cursor, this.#done, this.#loading, this.#timer, this.#before, this.#beyond] = ["", false, false, 0, null, false];
+    [this.#cursor, this.#done, this.#loading, this.#timer, this.#before, this.#beyond] = [
+      "",
+      false,
+      false,
+      0,
+      null,
+      false,
+    ];
     this.#countAbove(0);
     show($("more-button"), false);
-    say($("more-text"), "");
-    say($("rows-aside"), "");
+    setText($("more-text"), "");
+    setText($("rows-aside"), "");
   }
 
-  // The next page, if there is one.
+  /** Loads the next page, if there is one. */
   async more() {
     if (this.#loading || this.#done) return;
     this.#loading = true;
     const { signal } = this.#abort;
     show($("more-button"), false);
-    say($("more-text"), "Loading…");
+    setText($("more-text"), "Loading…");
     try {
       const page = await this.#page(this.#cursor, signal);
+      const last = page.transactions.at(-1);
       this.#cursor = page.cursor;
-      this.#done = page.transactions.length === 0;
-      if (!this.#done) this.#pages.push({ cursor: page.cursor, last: page.transactions.at(-1) });
+      this.#done = !last;
+      if (last) this.#pages.push({ cursor: page.cursor, last });
       this.#merge(page.transactions);
-      say($("more-text"), "");
-      this.#tell();
+      setText($("more-text"), "");
+      this.#counted();
     } catch (error) {
-      if (error.name === "AbortError") return;
-      say($("more-text"), error.message);
+      if (wasAborted(error)) return;
+      const problem = problemOf(error);
+      setText($("more-text"), problem.message);
       show($("more-button"));
-      say($("more-button"), "Try again");
-      if (error.status === 422) throw error;
+      setText($("more-button"), "Try again");
+      if (problem.status === 422) throw error;
       return;
     } finally {
       if (!signal.aborted) this.#loading = false;
     }
-    // The observer tells of changes only: look again, the end may still be in sight.
+    // The observer reports changes only: start it again, since the end may still be in sight.
     this.#observer.disconnect();
     if (!this.#done) this.#observer.observe($("more"));
   }
 
-  // From here on rows may be missed, until they are mended.
+  /** From here on rows may be missed, until `mend`. */
   lost() {
     if (this.#rows.length) this.#before ??= new Set(this.#elements.keys());
   }
 
-  // Fetches what may have been missed and puts it where it belongs.
+  /** Fetches what may have been missed and puts it where it belongs. */
   async mend() {
     const { signal } = this.#abort;
     await this.#first;
@@ -121,7 +149,7 @@ export class EndlessTable {
       const page = await this.#page(cursor, signal);
       if (this.#merge(page.transactions).length) this.#changed();
       cursor = page.cursor;
-      if (!cursor || before.has(page.transactions.at(-1).id)) {
+      if (!cursor || before.has(page.transactions[page.transactions.length - 1].id)) {
         this.#before = null;
         return;
       }
@@ -129,12 +157,18 @@ export class EndlessTable {
     await this.open(this.#user, this.#filters); // too much was missed for what is here to be next to it
   }
 
-  // The words of flags have changed.
+  /** Writes the verdicts again: the words of flags have changed. */
   reword() {
-    for (const row of this.#rows) if (isFlagged(row)) say(this.#elements.get(row.id).querySelector(".verdict"), verdict(row));
+    for (const row of this.#rows.filter(isFlagged)) {
+      const cell = this.#elements.get(row.id)?.querySelector(".verdict");
+      if (cell) setText(cell, verdict(row));
+    }
   }
 
-  // A row that was scored just now.
+  /**
+   * Takes a row that was scored just now.
+   * @param {Row} row
+   */
   live(row) {
     this.#arrived.push(row);
     this.#timer ||= setTimeout(() => this.#flush(), FLUSH);
@@ -156,29 +190,40 @@ export class EndlessTable {
     this.#changed();
   }
 
-  // A row older than all that is loaded comes with its page.
+  /**
+   * Whether a row is of what is loaded: an older one comes with its page.
+   * @param {Row} row
+   */
   #belongs(row) {
-    return this.#done || !this.#rows.length || compare(row, this.#rows.at(-1)) <= 0;
+    const last = this.#rows.at(-1);
+    return this.#done || !last || compare(row, last) <= 0;
   }
 
+  /**
+   * @param {string} cursor
+   * @param {AbortSignal} signal
+   * @returns {Promise<Page>}
+   */
   #page(cursor, signal) {
-    const parameters = { user_id: this.#user, limit: PAGE, ...this.#filters };
-    if (cursor) parameters.cursor = cursor;
+    const parameters = { user_id: this.#user, limit: PAGE, ...this.#filters, ...(cursor && { cursor }) };
     return ask("transactions", parameters, { signal, fresh: true });
   }
 
-  // Puts rows in their places; those that are new here.
+  /**
+   * Puts rows in their places and returns those that are new here.
+   * @param {Row[]} rows
+   */
   #merge(rows, arriving = false) {
     const fresh = rows.filter((row) => !this.#elements.has(row.id));
     fresh.sort(compare);
     const fixed = fresh.length && !this.#atTop() ? this.#onScreen() : null;
-    const before = fixed?.getBoundingClientRect().top;
+    const before = fixed?.getBoundingClientRect().top ?? 0;
     let place = 0;
     for (const row of fresh) {
       place = this.#placeOf(row, place);
       const element = this.#element(row, arriving);
       const following = this.#rows[place];
-      this.#body.insertBefore(element, following ? this.#elements.get(following.id) : null);
+      this.#body.insertBefore(element, (following && this.#elements.get(following.id)) ?? null);
       this.#rows.splice(place, 0, row);
       this.#elements.set(row.id, element);
     }
@@ -187,17 +232,22 @@ export class EndlessTable {
     return fresh;
   }
 
-  // The first row that can be seen, found without asking all of them.
+  /** The first row that can be seen, found by halving: asking 10,000 rows for their places takes too long. */
   #onScreen() {
     let [low, high] = [0, this.#rows.length - 1];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.#elements.get(this.#rows[middle].id).getBoundingClientRect().bottom < 0) low = middle + 1;
+      const element = this.#elements.get(this.#rows[middle].id);
+      if (element && element.getBoundingClientRect().bottom < 0) low = middle + 1;
       else high = middle;
     }
     return this.#elements.get(this.#rows[low]?.id) ?? null;
   }
 
+  /**
+   * @param {Row} row
+   * @param {number} from
+   */
   #placeOf(row, from) {
     let [low, high] = [from, this.#rows.length];
     while (low < high) {
@@ -213,11 +263,11 @@ export class EndlessTable {
     if (this.#pages.length <= 2) this.open(this.#user, this.#filters); // nearly all of them arrived
     while (this.#rows.length > KEPT && this.#pages.length > 2) {
       this.#pages.pop();
-      const { cursor, last } = this.#pages.at(-1);
-      while (this.#rows.length && compare(last, this.#rows.at(-1)) < 0) {
-        const row = this.#rows.pop();
-        this.#elements.get(row.id).remove();
-        this.#elements.delete(row.id);
+      const { cursor, last } = this.#pages[this.#pages.length - 1];
+      const kept = this.#rows.findLastIndex((row) => compare(last, row) >= 0) + 1;
+      for (const { id } of this.#rows.splice(kept)) {
+        this.#elements.get(id)?.remove();
+        this.#elements.delete(id);
       }
       [this.#cursor, this.#done] = [cursor, false];
       this.#observer.observe($("more"));
@@ -225,8 +275,8 @@ export class EndlessTable {
   }
 
   #changed() {
-    if (!this.whole && !this.#loading && $("more-button").hidden) say($("more-text"), "");
-    this.#tell();
+    if (!this.whole && !this.#loading && $("more-button").hidden) setText($("more-text"), "");
+    this.#counted();
   }
 
   #atTop() {
@@ -238,12 +288,17 @@ export class EndlessTable {
     else this.#countAbove(0);
   }
 
+  /** @param {number} count */
   #countAbove(count) {
     this.#above = count;
     show($("newer"), count > 0);
-    if (count) say($("newer"), `↑ ${number(count)} new`);
+    if (count) setText($("newer"), `↑ ${number(count)} new`);
   }
 
+  /**
+   * @param {Row} row
+   * @param {boolean} arriving
+   */
   #element(row, arriving) {
     const flagged = isFlagged(row);
     const amount = money(row.amount, row.currency);
@@ -254,7 +309,11 @@ export class EndlessTable {
       el("span", { role: "cell", class: "time" }, moment(row.txn_date)),
       el("span", { role: "cell", class: "number" }, amount),
       el("span", { role: "cell", class: "status" }, row.status),
-      el("span", { role: "cell", class: "verdict" }, flagged ? verdict(row) : el("span", { class: "unseen" }, "not flagged")),
+      el(
+        "span",
+        { role: "cell", class: "verdict" },
+        flagged ? verdict(row) : el("span", { class: "unseen" }, "not flagged"),
+      ),
       el("span", { role: "cell", class: "open" }, details),
     );
     element.addEventListener("click", () => this.#pick(row));

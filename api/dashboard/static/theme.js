@@ -1,5 +1,6 @@
+// @ts-check
 // Runs before the first paint, so that nobody sees the other theme flash by.
-"use strict";
+
 (() => {
   let chosen = null;
   try {

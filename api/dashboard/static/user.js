@@ -1,11 +1,17 @@
+// @ts-check
 // One user: amounts over time, the window as the worker has it, and every transaction.
+
+/** @import { FilterName, Filters, Place } from "./address.js" */
+/** @import { Page, Row, Stats } from "./answers.js" */
+/** @import { ProblemError } from "./http.js" */
+/** @import { State } from "./stream.js" */
 
 import { FILTERS, ofUser, replace } from "./address.js";
 import { notice } from "./announce.js";
 import { draw, forget } from "./charts.js";
 import { details } from "./details.js";
-import { $, chosen, el, say, show } from "./dom.js";
-import { ask, csv, repeat } from "./http.js";
+import { $, el, setPressed, setText, show } from "./dom.js";
+import { ask, csv, poll, problemOf, wasAborted } from "./http.js";
 import { hundredths, level, matches } from "./rows.js";
 import { rule, ruleProblem } from "./rule.js";
 import { Series } from "./series.js";
@@ -18,14 +24,19 @@ const PAUSE = 300;
 
 export class User {
   #report;
-  #table = new EndlessTable(details, () => this.#tellRows());
+  #table = new EndlessTable(details, () => this.#showRows());
   #user = "";
+  /** @type {Filters} */
   #filters = {};
   #log = false;
+  /** @type {Series | null} */
   #series = null;
+  /** @type {Series | null} */
   #coming = null; // the series that is being loaded
+  /** @type {number | null} */
   #held = null; // how many amounts the worker's window has
   #currency = "";
+  /** @type {Stream | null} */
   #stream = null;
   #stop = () => {};
   #timer = 0;
@@ -33,9 +44,10 @@ export class User {
   #windowDue = false;
   #chartDue = false;
 
+  /** @param {(state: State) => void} report */
   constructor(report) {
     this.#report = report;
-    const form = $("filters");
+    const form = $("filters", HTMLFormElement);
     form.addEventListener("input", () => this.#filter(PAUSE));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -53,6 +65,7 @@ export class User {
     $("more-button").addEventListener("click", () => this.#offersAll && this.#everything());
   }
 
+  /** @param {Place} place */
   async open({ user, filters, log }) {
     if (user && user === this.#user) return this.#change(filters, log);
     this.close();
@@ -68,7 +81,9 @@ export class User {
     this.#stream = new Stream(`sse/transactions/${user}`, {
       row: (text) => this.#arrives(JSON.parse(text)),
       gap: () => {
-        notice("Some transactions were no longer in Kafka when the connection came back. The database is asked for them.");
+        notice(
+          "Some transactions were no longer in Kafka when the connection came back. The database is asked for them.",
+        );
         this.#mend();
       },
       state: (state) => {
@@ -77,7 +92,7 @@ export class User {
         else this.#table.lost();
       },
     });
-    this.#stop = repeat((signal) => this.#refresh(signal), 1000);
+    this.#stop = poll((signal) => this.#refresh(signal), 1000);
     await Promise.all([this.#open(), this.#load()]);
     if (!this.#currency) this.#windowDue = true; // the window came before any row said which money it is
   }
@@ -97,22 +112,35 @@ export class User {
     this.#report("none");
     $("user-title").textContent = "Users";
     try {
+      /** @type {Page} */
       const page = await ask("anomalies", { limit: 200, from_date: EVER });
+      /** @type {Map<string, Row>} */
       const newest = new Map();
       for (const row of page.transactions) if (!newest.has(row.user_id)) newest.set(row.user_id, row);
-      const items = [...newest.values()].slice(0, 24).map((row) =>
-        el("li", {}, el("a", { class: "cover", href: ofUser(row.user_id) }, row.user_id), el("p", { class: "aside" }, sentence(row))),
-      );
+      const items = [...newest.values()]
+        .slice(0, 24)
+        .map((row) =>
+          el(
+            "li",
+            {},
+            el("a", { class: "cover", href: ofUser(row.user_id) }, row.user_id),
+            el("p", { class: "aside" }, sentence(row)),
+          ),
+        );
       $("recent").replaceChildren(...items);
       show($("recent-empty"), !items.length);
     } catch (error) {
-      notice(error.message);
+      notice(problemOf(error).message);
     }
   }
 
   // --- The table and its filters
 
-  // The address has changed.
+  /**
+   * Follows the address, which has changed.
+   * @param {Filters} filters
+   * @param {boolean} log
+   */
   #change(filters, log) {
     clearTimeout(this.#timer);
     if (log !== this.#log) this.#scale(log);
@@ -120,25 +148,33 @@ export class User {
     return this.#apply(filters);
   }
 
+  /** @param {Filters} filters */
   #fill(filters) {
     for (const name of FILTERS) {
-      const field = $("filters").elements[name];
+      const field = fieldOf(name);
       if (field.type === "checkbox") field.checked = inField(name, filters) === "true";
       else field.value = inField(name, filters);
     }
   }
 
+  /**
+   * Applies what the fields say.
+   * @param {number} pause - milliseconds, in which one may go on typing
+   */
   #filter(pause) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      const given = new FormData($("filters"));
-      const texts = FILTERS.map((name) => [name, String(given.get(name) ?? "").trim()]);
-      // A field that nobody touched stands for all that the address says.
-      const exact = texts.map(([name, text]) => [name, text === inField(name, this.#filters) ? this.#filters[name] : text]);
+      const given = new FormData($("filters", HTMLFormElement));
+      const exact = FILTERS.map((name) => {
+        const text = String(given.get(name) ?? "").trim();
+        // An untouched field stands for all that the address says: a time of a day, where it shows the day.
+        return [name, text === inField(name, this.#filters) ? this.#filters[name] : text];
+      });
       this.#apply(Object.fromEntries(exact.filter(([, value]) => value)));
     }, pause);
   }
 
+  /** @param {Filters} filters */
   async #apply(filters) {
     if (JSON.stringify(filters) === JSON.stringify(this.#filters)) return;
     const dates = filters.from_date !== this.#filters.from_date || filters.to_date !== this.#filters.to_date;
@@ -149,32 +185,39 @@ export class User {
 
   async #open() {
     show($("filters-problem"), false);
-    for (const field of $("filters").elements) field.removeAttribute("aria-invalid");
+    for (const name of FILTERS) fieldOf(name).removeAttribute("aria-invalid");
     try {
       await this.#table.open(this.#user, this.#filters);
     } catch (error) {
-      if (error.status !== 422) throw error;
-      this.#refuse(error);
+      const problem = problemOf(error);
+      if (problem.status !== 422) throw error;
+      this.#refuse(problem);
     }
   }
 
-  #refuse(error) {
+  /** @param {ProblemError} problem */
+  #refuse(problem) {
+    /** @type {Record<string, string>} */
     const names = { from_date: "From", to_date: "To", min_amount: "At least", max_amount: "At most" };
-    say($("filters-problem"), error.errors.map(({ parameter, detail }) => `${names[parameter] ?? parameter}: ${detail}.`).join(" ") || error.message);
+    const lines = problem.errors.map(({ parameter, detail }) => `${names[parameter] ?? parameter}: ${detail}.`);
+    setText($("filters-problem"), lines.join(" ") || problem.message);
     show($("filters-problem"));
     show($("more-button"), false);
-    say($("more-text"), "");
-    for (const { parameter } of error.errors) $("filters").elements[parameter]?.setAttribute("aria-invalid", "true");
+    setText($("more-text"), "");
+    const wrong = new Set(problem.errors.map(({ parameter }) => parameter));
+    for (const name of FILTERS) if (wrong.has(name)) fieldOf(name).setAttribute("aria-invalid", "true");
   }
 
-  #tellRows() {
+  #showRows() {
     const { rows, whole } = this.#table;
     const count = rows.length;
-    say($("rows-aside"), count ? `${plural(count, "row")}${whole ? "" : " so far"}${range(this.#filters)}` : "");
+    setText($("rows-aside"), count ? `${plural(count, "row")}${whole ? "" : " so far"}${range(this.#filters)}` : "");
     if (!whole) return;
-    const none = Object.keys(this.#filters).length ? "No transaction is like that." : "There is none in the last 30 days.";
-    say($("more-text"), count ? `That is all: ${plural(count, "transaction")}.` : none);
-    say($("more-button"), "Look at all dates");
+    const none = Object.keys(this.#filters).length
+      ? "No transaction is like that."
+      : "There is none in the last 30 days.";
+    setText($("more-text"), count ? `That is all: ${plural(count, "transaction")}.` : none);
+    setText($("more-button"), "Look at all dates");
     show($("more-button"), this.#offersAll);
   }
 
@@ -189,7 +232,7 @@ export class User {
   }
 
   async #export() {
-    const button = $("export");
+    const button = $("export", HTMLButtonElement);
     button.disabled = true;
     try {
       const file = await csv("transactions", { user_id: this.#user, ...this.#filters });
@@ -197,7 +240,7 @@ export class User {
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     } catch (error) {
-      notice(error.message);
+      notice(problemOf(error).message);
     } finally {
       button.disabled = false;
     }
@@ -205,26 +248,41 @@ export class User {
 
   // --- What arrives
 
+  /** @param {Row} row */
   #arrives(row) {
     this.#table.live(row);
     this.#currency ||= row.currency;
     const { from_date, to_date } = this.#filters;
-    if (matches(row, { from_date, to_date })) for (const series of new Set([this.#series, this.#coming])) series?.add(row);
+    if (matches(row, { from_date, to_date }))
+      for (const series of new Set([this.#series, this.#coming])) series?.add(row);
     this.#windowDue = true;
     this.#chartDue = true;
   }
 
-  // What came between loading and the stream's opening, or while it was away.
+  /** Loads what came between loading and the stream's opening, or while it was away. */
   async #mend() {
     try {
       await this.#table.mend();
       await this.#load();
     } catch (error) {
-      if (error.name !== "AbortError" && error.status !== 422) notice(error.message);
+      this.#notice(error);
     }
   }
 
-  // Once a second, if something has arrived.
+  /**
+   * Shows an error, unless it is of a request that was given up or of a filter, which says so itself.
+   * @param {unknown} error
+   */
+  #notice(error) {
+    if (wasAborted(error)) return;
+    const problem = problemOf(error);
+    if (problem.status !== 422) notice(problem.message);
+  }
+
+  /**
+   * Once a second, draws what has arrived.
+   * @param {AbortSignal} signal
+   */
   async #refresh(signal) {
     if (this.#chartDue) this.#draw();
     if (this.#windowDue) await this.#window(signal);
@@ -243,7 +301,7 @@ export class User {
       await this.#window(signal);
       this.#draw();
     } catch (error) {
-      if (error.name !== "AbortError" && error.status !== 422) notice(error.message);
+      this.#notice(error);
     }
   }
 
@@ -253,78 +311,118 @@ export class User {
     if (!series) return;
     draw($("chart-amounts"), series.figure({ log: this.#log, held: this.#held }));
     const dates = this.#filters.from_date || this.#filters.to_date ? "in these dates" : "of the last 30 days";
-    say($("amounts-aside"), `The newest ${number(series.count)} ${dates}, whatever their amounts. ${rule()?.sentence ?? `${ruleProblem()} So the rule is not known, and no line of it is drawn.`}`);
-    $("legend").replaceChildren(...(rule()?.lines ?? []).map(({ name, threshold }) => el("li", { class: threshold ? "l-threshold" : "l-mean" }, name)));
+    const says = rule()?.sentence ?? `${ruleProblem()} So the rule is not known, and no line of it is drawn.`;
+    setText($("amounts-aside"), `The newest ${number(series.count)} ${dates}, whatever their amounts. ${says}`);
+    const lines = rule()?.lines ?? [];
+    $("legend").replaceChildren(
+      ...lines.map(({ name, threshold }) => el("li", { class: threshold ? "l-threshold" : "l-mean" }, name)),
+    );
   }
 
+  /**
+   * Follows a change of the rule.
+   * @param {boolean} reworded - flags read otherwise now
+   */
   ruled(reworded) {
     if (!this.#user) return;
     if (reworded) this.#table.reword();
     [this.#chartDue, this.#windowDue] = [true, true];
   }
 
+  /** @param {boolean} log */
   #scale(log) {
     this.#log = log;
-    chosen($("scale"), log);
+    setPressed($("scale"), log);
     this.#draw();
   }
 
+  /** @param {AbortSignal} signal */
   async #window(signal) {
     this.#windowDue = false;
     this.#currency ||= this.#table.rows[0]?.currency ?? "";
     try {
+      /** @type {Stats} */
       const stats = await ask(`users/${this.#user}/stats`, {}, { signal });
       this.#held = stats.count;
-      this.#tellWindow(stats);
+      this.#showWindow(stats);
     } catch (error) {
-      if (error.name === "AbortError") throw error;
+      if (wasAborted(error)) throw error;
+      const problem = problemOf(error);
       show($("window-none"));
-      say($("window-none"), error.status === 404 ? "No worker has a window of this user." : error.message);
+      setText($("window-none"), problem.status === 404 ? "No worker has a window of this user." : problem.message);
       $("window-facts").replaceChildren();
       $("window-amounts").replaceChildren();
     }
   }
 
-  #tellWindow(stats) {
+  /** @param {Stats} stats */
+  #showWindow(stats) {
     show($("window-none"), false);
-    const shown = (amount) => (this.#currency ? money(amount, this.#currency) : amount);
+    const shown = (/** @type {string} */ amount) => (this.#currency ? money(amount, this.#currency) : amount);
     const facts = [
-      ...thresholds(stats).map(([name, level]) => [name, typeof level === "number" ? shown((level / 100).toFixed(2)) : level]),
+      ...thresholds(stats, shown).map((text) => ["The next is flagged above", text]),
       ["Mean", shown(stats.mean)],
       ["Transactions", number(stats.count)],
       ["Finished offset", number(stats.last_offset)],
       ["As of", `${instant(Date.parse(stats.updated_at))} UTC`],
     ];
-    $("window-facts").replaceChildren(...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+    $("window-facts").replaceChildren(
+      ...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+    );
     const highest = Math.max(...stats.amounts.map(Number), 0.01);
-    $("window-amounts").replaceChildren(...stats.amounts.map((amount) => column(shown(amount), Number(amount) / highest)));
+    $("window-amounts").replaceChildren(
+      ...stats.amounts.map((amount) => column(shown(amount), Number(amount) / highest)),
+    );
   }
 }
 
-// The largest amount that is not flagged, in hundredths, where the window is enough to say it.
-function thresholds(stats) {
-  const { window, lines } = rule() ?? { lines: [] };
+/**
+ * The largest amount that is not flagged, by each line of the rule that the window is enough to tell.
+ * @param {Stats} stats
+ * @param {(amount: string) => string} shown
+ */
+function thresholds(stats, shown) {
+  const { window = 0, lines = [] } = rule() ?? {};
   const known = lines.filter((line) => line.threshold && (line.window || stats.count < window));
   return known.map((line) => {
     const amounts = stats.amounts.slice(0, line.window || window).map((amount) => hundredths(amount) ?? 0n);
-    const above = Math.floor(level(amounts, line) ?? 0);
-    return ["The next is flagged above", above > 0 ? above : `(from ${line.minimum} transactions on)`];
+    const above = Math.floor(level(amounts, line) ?? 0); // hundredths: the mean is rounded, the amounts are not
+    return above > 0 ? shown((above / 100).toFixed(2)) : `(from ${line.minimum} transactions on)`;
   });
 }
 
-// A filter as its field shows it: of a time of a day, the day.
+/**
+ * @param {FilterName} name
+ * @returns {HTMLInputElement}
+ */
+function fieldOf(name) {
+  return /** @type {HTMLInputElement} */ ($("filters", HTMLFormElement).elements.namedItem(name));
+}
+
+/**
+ * A filter as its field shows it: of a time of a day, the day.
+ * @param {FilterName} name
+ * @param {Filters} filters
+ */
 function inField(name, { [name]: value = "" }) {
   if (name === "is_anomaly") return value.toLowerCase() === "true" ? "true" : "";
   return name.endsWith("_date") ? value.slice(0, 10) : value;
 }
 
-// What the fields do not say of the dates.
-function range({ from_date, to_date }) {
+/**
+ * What the fields do not say of the dates.
+ * @param {Filters} filters
+ */
+function range({ from_date, to_date = "" }) {
   if (!from_date) return to_date ? `, of the 30 days to ${to_date}` : ", of the last 30 days";
-  if (![from_date, to_date].some((text) => text?.length > 10)) return "";
+  if (from_date.length <= 10 && to_date.length <= 10) return "";
   return `, from ${from_date}${to_date ? ` to ${to_date}` : ""}`;
 }
 
+/**
+ * @param {string} text
+ * @param {number} share - of the highest
+ */
 function column(text, share) {
   const bar = el("i", { "aria-hidden": "true" });
   bar.style.blockSize = `${Math.max(share * 100, 2)}%`;

@@ -1,0 +1,95 @@
+// @ts-check
+// What the API answers, as types alone: no module loads this file.
+
+/**
+ * A scored transaction, as every route and stream writes it.
+ * @typedef {object} Row
+ * @property {string} id
+ * @property {string} user_id
+ * @property {string} amount - decimal text
+ * @property {string} currency
+ * @property {string} txn_date - RFC 3339, in UTC
+ * @property {string} status
+ * @property {Meta} meta_data
+ */
+
+/**
+ * What the producer said, and the verdict; a flag also has its detector's evidence.
+ * @typedef {{ is_anomaly?: boolean, detector?: string, [key: string]: unknown }} Meta
+ */
+
+/** @typedef {{ transactions: Row[], cursor: string }} Page */
+
+/**
+ * A user's window as the worker has it.
+ * @typedef {{ count: number, mean: string, sum: string, amounts: string[], last_offset: number, updated_at: string }} Stats
+ */
+
+/**
+ * A detector's flags in words: the sentence, the same for a cell of a table, and how each field of the evidence reads.
+ * @typedef {{ flag: string, cell: string, fields: Record<string, "money" | "times" | "count"> }} Words
+ */
+
+/**
+ * A line over the chart of a user's amounts: `factor` times the mean or the largest of the `window` before (0: of all).
+ * @typedef {{
+ *   name: string,
+ *   of: "mean" | "largest",
+ *   window: number,
+ *   minimum: number,
+ *   factor: number,
+ *   threshold: boolean,
+ * }} Line
+ */
+
+/**
+ * The rule that a worker runs, and the words of all detectors.
+ * @typedef {{
+ *   detector: string,
+ *   window: number,
+ *   sentence: string,
+ *   lines: Line[],
+ *   words: Record<string, Words>,
+ * }} Rule
+ */
+
+/**
+ * Rates per second from the sample before this one until `at`, in milliseconds.
+ * @typedef {{
+ *   at: number,
+ *   arrived: number,
+ *   scored: number | null,
+ *   flagged: number,
+ *   produced?: { id: string, at: number } | null,
+ * }} Sample
+ */
+
+/** @typedef {{ partition: number, end: number, committed: number, lag: number }} Lag */
+
+/** @typedef {{ now: number, samples: Sample[], partitions: Lag[] }} PulsePage */
+
+/** @typedef {{ state: string, detail?: string }} Dependency */
+
+/** @typedef {{ ready: boolean, dependencies: Record<string, Dependency> }} Readiness */
+
+/** @typedef {{ id: string, host: string, address: string, partitions: number[] }} Worker */
+
+/** @typedef {{ group: string, state: string, workers: Worker[], unassigned: number[] }} Workers */
+
+/**
+ * @typedef {{
+ *   at: number,
+ *   reason: string,
+ *   detail: string,
+ *   key: string,
+ *   value: string,
+ *   partition: number,
+ *   offset: number,
+ * }} Refused
+ */
+
+/** @typedef {{ total: number, complete: boolean, reasons: Record<string, number>, last: Refused[] }} RefusedPage */
+
+/** @typedef {{ parameter: string, detail: string }} ParameterError */
+
+export {};
