@@ -1,23 +1,25 @@
 // @ts-check
 // One user: amounts over time, the window as the worker has it, and every transaction.
 
-/** @import { FilterName, Filters, Place } from "./address.js" */
-/** @import { Page, Row, Stats } from "./answers.js" */
-/** @import { ProblemError } from "./http.js" */
+/** @import { Filters, Place } from "./address.js" */
+/** @import { Row, Stats } from "./answers.js" */
 /** @import { State } from "./stream.js" */
 
-import { FILTERS, ofUser, replace } from "./address.js";
+import { ofUser, replace } from "./address.js";
 import { notice } from "./announce.js";
 import { draw, forget } from "./charts.js";
 import { details } from "./details.js";
 import { $, el, setPressed, setText, show } from "./dom.js";
+import { clearProblem, fillFields, readFields, restOfDates, showProblem } from "./filters.js";
 import { ask, csv, poll, problemOf, wasAborted } from "./http.js";
-import { hundredths, level, matches } from "./rows.js";
+import { showRecent } from "./recent.js";
+import { matches } from "./rows.js";
 import { rule, ruleProblem } from "./rule.js";
 import { Series } from "./series.js";
 import { Stream } from "./stream.js";
 import { EndlessTable } from "./table.js";
-import { instant, money, number, plural, sentence } from "./words.js";
+import { showNoWindow, showWindow } from "./window.js";
+import { number, plural } from "./words.js";
 
 const EVER = "1970-01-01";
 const PAUSE = 300;
@@ -72,11 +74,15 @@ export class User {
     document.title = user ? `User ${user.slice(0, 8)} · txnwatch` : "Users · txnwatch";
     show($("user-none"), !user);
     show($("user-some"), Boolean(user));
-    if (!user) return this.#suggest();
+    if (!user) {
+      this.#report("none");
+      setText($("user-title"), "Users");
+      return showRecent();
+    }
     [this.#user, this.#filters, this.#held, this.#currency] = [user, filters, null, ""];
     this.#abort = new AbortController();
     $("user-title").replaceChildren("User ", el("code", {}, user));
-    this.#fill(filters);
+    fillFields(filters);
     this.#scale(log);
     this.#stream = new Stream(`sse/transactions/${user}`, {
       row: (text) => this.#arrives(JSON.parse(text)),
@@ -108,32 +114,6 @@ export class User {
     [this.#user, this.#series, this.#coming, this.#chartDue, this.#windowDue] = ["", null, null, false, false];
   }
 
-  async #suggest() {
-    this.#report("none");
-    $("user-title").textContent = "Users";
-    try {
-      /** @type {Page} */
-      const page = await ask("anomalies", { limit: 200, from_date: EVER });
-      /** @type {Map<string, Row>} */
-      const newest = new Map();
-      for (const row of page.transactions) if (!newest.has(row.user_id)) newest.set(row.user_id, row);
-      const items = [...newest.values()]
-        .slice(0, 24)
-        .map((row) =>
-          el(
-            "li",
-            {},
-            el("a", { class: "cover", href: ofUser(row.user_id) }, row.user_id),
-            el("p", { class: "aside" }, sentence(row)),
-          ),
-        );
-      $("recent").replaceChildren(...items);
-      show($("recent-empty"), !items.length);
-    } catch (error) {
-      notice(problemOf(error).message);
-    }
-  }
-
   // --- The table and its filters
 
   /**
@@ -144,17 +124,8 @@ export class User {
   #change(filters, log) {
     clearTimeout(this.#timer);
     if (log !== this.#log) this.#scale(log);
-    this.#fill(filters);
+    fillFields(filters);
     return this.#apply(filters);
-  }
-
-  /** @param {Filters} filters */
-  #fill(filters) {
-    for (const name of FILTERS) {
-      const field = fieldOf(name);
-      if (field.type === "checkbox") field.checked = inField(name, filters) === "true";
-      else field.value = inField(name, filters);
-    }
   }
 
   /**
@@ -163,15 +134,7 @@ export class User {
    */
   #filter(pause) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      const given = new FormData($("filters", HTMLFormElement));
-      const exact = FILTERS.map((name) => {
-        const text = String(given.get(name) ?? "").trim();
-        // An untouched field stands for all that the address says: a time of a day, where it shows the day.
-        return [name, text === inField(name, this.#filters) ? this.#filters[name] : text];
-      });
-      this.#apply(Object.fromEntries(exact.filter(([, value]) => value)));
-    }, pause);
+    this.#timer = setTimeout(() => this.#apply(readFields(this.#filters)), pause);
   }
 
   /** @param {Filters} filters */
@@ -184,34 +147,25 @@ export class User {
   }
 
   async #open() {
-    show($("filters-problem"), false);
-    for (const name of FILTERS) fieldOf(name).removeAttribute("aria-invalid");
+    clearProblem();
     try {
       await this.#table.open(this.#user, this.#filters);
     } catch (error) {
       const problem = problemOf(error);
       if (problem.status !== 422) throw error;
-      this.#refuse(problem);
+      showProblem(problem);
+      show($("more-button"), false);
+      setText($("more-text"), "");
     }
-  }
-
-  /** @param {ProblemError} problem */
-  #refuse(problem) {
-    /** @type {Record<string, string>} */
-    const names = { from_date: "From", to_date: "To", min_amount: "At least", max_amount: "At most" };
-    const lines = problem.errors.map(({ parameter, detail }) => `${names[parameter] ?? parameter}: ${detail}.`);
-    setText($("filters-problem"), lines.join(" ") || problem.message);
-    show($("filters-problem"));
-    show($("more-button"), false);
-    setText($("more-text"), "");
-    const wrong = new Set(problem.errors.map(({ parameter }) => parameter));
-    for (const name of FILTERS) if (wrong.has(name)) fieldOf(name).setAttribute("aria-invalid", "true");
   }
 
   #showRows() {
     const { rows, whole } = this.#table;
     const count = rows.length;
-    setText($("rows-aside"), count ? `${plural(count, "row")}${whole ? "" : " so far"}${range(this.#filters)}` : "");
+    setText(
+      $("rows-aside"),
+      count ? `${plural(count, "row")}${whole ? "" : " so far"}${restOfDates(this.#filters)}` : "",
+    );
     if (!whole) return;
     const none = Object.keys(this.#filters).length
       ? "No transaction is like that."
@@ -228,7 +182,7 @@ export class User {
 
   #everything() {
     this.#apply({ ...this.#filters, from_date: EVER });
-    this.#fill(this.#filters);
+    fillFields(this.#filters);
   }
 
   async #export() {
@@ -344,87 +298,11 @@ export class User {
       /** @type {Stats} */
       const stats = await ask(`users/${this.#user}/stats`, {}, { signal });
       this.#held = stats.count;
-      this.#showWindow(stats);
+      showWindow(stats, this.#currency);
     } catch (error) {
       if (wasAborted(error)) throw error;
       const problem = problemOf(error);
-      show($("window-none"));
-      setText($("window-none"), problem.status === 404 ? "No worker has a window of this user." : problem.message);
-      $("window-facts").replaceChildren();
-      $("window-amounts").replaceChildren();
+      showNoWindow(problem.status === 404 ? "No worker has a window of this user." : problem.message);
     }
   }
-
-  /** @param {Stats} stats */
-  #showWindow(stats) {
-    show($("window-none"), false);
-    const shown = (/** @type {string} */ amount) => (this.#currency ? money(amount, this.#currency) : amount);
-    const facts = [
-      ...thresholds(stats, shown).map((text) => ["The next is flagged above", text]),
-      ["Mean", shown(stats.mean)],
-      ["Transactions", number(stats.count)],
-      ["Finished offset", number(stats.last_offset)],
-      ["As of", `${instant(Date.parse(stats.updated_at))} UTC`],
-    ];
-    $("window-facts").replaceChildren(
-      ...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
-    );
-    const highest = Math.max(...stats.amounts.map(Number), 0.01);
-    $("window-amounts").replaceChildren(
-      ...stats.amounts.map((amount) => column(shown(amount), Number(amount) / highest)),
-    );
-  }
-}
-
-/**
- * The largest amount that is not flagged, by each line of the rule that the window is enough to tell.
- * @param {Stats} stats
- * @param {(amount: string) => string} shown
- */
-function thresholds(stats, shown) {
-  const { window = 0, lines = [] } = rule() ?? {};
-  const known = lines.filter((line) => line.threshold && (line.window || stats.count < window));
-  return known.map((line) => {
-    const amounts = stats.amounts.slice(0, line.window || window).map((amount) => hundredths(amount) ?? 0n);
-    const above = Math.floor(level(amounts, line) ?? 0); // hundredths: the mean is rounded, the amounts are not
-    return above > 0 ? shown((above / 100).toFixed(2)) : `(from ${line.minimum} transactions on)`;
-  });
-}
-
-/**
- * @param {FilterName} name
- * @returns {HTMLInputElement}
- */
-function fieldOf(name) {
-  return /** @type {HTMLInputElement} */ ($("filters", HTMLFormElement).elements.namedItem(name));
-}
-
-/**
- * A filter as its field shows it: of a time of a day, the day.
- * @param {FilterName} name
- * @param {Filters} filters
- */
-function inField(name, { [name]: value = "" }) {
-  if (name === "is_anomaly") return value.toLowerCase() === "true" ? "true" : "";
-  return name.endsWith("_date") ? value.slice(0, 10) : value;
-}
-
-/**
- * What the fields do not say of the dates.
- * @param {Filters} filters
- */
-function range({ from_date, to_date = "" }) {
-  if (!from_date) return to_date ? `, of the 30 days to ${to_date}` : ", of the last 30 days";
-  if (from_date.length <= 10 && to_date.length <= 10) return "";
-  return `, from ${from_date}${to_date ? ` to ${to_date}` : ""}`;
-}
-
-/**
- * @param {string} text
- * @param {number} share - of the highest
- */
-function column(text, share) {
-  const bar = el("i", { "aria-hidden": "true" });
-  bar.style.blockSize = `${Math.max(share * 100, 2)}%`;
-  return el("li", { title: text }, bar, el("span", { class: "unseen" }, text));
 }

@@ -1,0 +1,69 @@
+// @ts-check
+// A user's window as the worker has it: its facts, and its amounts as columns.
+
+/** @import { Stats } from "./answers.js" */
+
+import { $, el, setText, show } from "./dom.js";
+import { hundredths, level } from "./rows.js";
+import { rule } from "./rule.js";
+import { instant, money, number } from "./words.js";
+
+/**
+ * Shows the window.
+ * @param {Stats} stats
+ * @param {string} currency - empty where it is not known yet
+ */
+export function showWindow(stats, currency) {
+  show($("window-none"), false);
+  const shown = (/** @type {string} */ amount) => (currency ? money(amount, currency) : amount);
+  const facts = [
+    ...thresholds(stats, shown).map((text) => ["The next is flagged above", text]),
+    ["Mean", shown(stats.mean)],
+    ["Transactions", number(stats.count)],
+    ["Finished offset", number(stats.last_offset)],
+    ["As of", `${instant(Date.parse(stats.updated_at))} UTC`],
+  ];
+  $("window-facts").replaceChildren(
+    ...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+  );
+  const highest = Math.max(...stats.amounts.map(Number), 0.01);
+  $("window-amounts").replaceChildren(
+    ...stats.amounts.map((amount) => column(shown(amount), Number(amount) / highest)),
+  );
+}
+
+/**
+ * Shows why there is no window.
+ * @param {string} text
+ */
+export function showNoWindow(text) {
+  show($("window-none"));
+  setText($("window-none"), text);
+  $("window-facts").replaceChildren();
+  $("window-amounts").replaceChildren();
+}
+
+/**
+ * The largest amount that is not flagged, by each line of the rule that the window is enough to tell.
+ * @param {Stats} stats
+ * @param {(amount: string) => string} shown
+ */
+function thresholds(stats, shown) {
+  const { window = 0, lines = [] } = rule() ?? {};
+  const known = lines.filter((line) => line.threshold && (line.window || stats.count < window));
+  return known.map((line) => {
+    const amounts = stats.amounts.slice(0, line.window || window).map((amount) => hundredths(amount) ?? 0n);
+    const above = Math.floor(level(amounts, line) ?? 0); // hundredths: the mean is rounded, the amounts are not
+    return above > 0 ? shown((above / 100).toFixed(2)) : `(from ${line.minimum} transactions on)`;
+  });
+}
+
+/**
+ * @param {string} text
+ * @param {number} share - of the highest
+ */
+function column(text, share) {
+  const bar = el("i", { "aria-hidden": "true" });
+  bar.style.blockSize = `${Math.max(share * 100, 2)}%`;
+  return el("li", { title: text }, bar, el("span", { class: "unseen" }, text));
+}
