@@ -118,6 +118,7 @@ async def test_on_a_phone_the_feed_stays_where_it_is_while_somebody_reads_down_i
         page = await visit.open(site.view())
         await expect(page.locator("#connection")).to_have_attribute("data-state", "open")
         await expect(page.locator("#feed li")).to_have_count(len(many))
+        await expect(page.locator("#lags li")).to_have_count(4)  # they stand above the feed
         read = page.locator("#feed li").nth(9)
         await read.evaluate("it => it.scrollIntoView({ block: 'center' })")
         before = await read.bounding_box()
@@ -141,6 +142,7 @@ async def test_on_a_phone_flags_come_when_the_top_is_in_sight_again(site: Site, 
         page = await visit.open(site.view())
         await expect(page.locator("#connection")).to_have_attribute("data-state", "open")
         await expect(page.locator("#feed li")).to_have_count(len(many))
+        await expect(page.locator("#lags li")).to_have_count(4)
         await page.locator("#feed li").nth(9).evaluate("it => it.scrollIntoView({ block: 'center' })")
         async with Worker(site.settings.kafka, site.settings.anomalies_topic) as worker:
             await worker.publish(new)
