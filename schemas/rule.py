@@ -58,7 +58,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 def sentence(row: Mapping[str, Any], words: Mapping[str, Words]) -> str:
-    """A flagged row in words; in plain facts where nobody has words for its detector.
+    """A flagged row in words; where its detector is unknown, with the fields as they are.
 
     >>> flag = {"is_anomaly": True, "detector": "large", "than": "1266.00"}
     >>> row = {"amount": "9240.00", "currency": "INR", "meta_data": flag}

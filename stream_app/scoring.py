@@ -25,9 +25,10 @@ _TAG = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class StateFormat(Generic[S]):
-    """What a detector keeps of each user beside the window; `version` counts up when the bytes change."""
+    """What a detector keeps of each user beside the window: a value, never changed in place."""
 
     version: int
+    """Counts up when the bytes or their meaning change."""
     fresh: S
     """Of a user who is new, or whose state is another detector's or version's."""
     encode: Callable[[S], bytes]

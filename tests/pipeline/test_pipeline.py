@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stream_app.batch import Batch, LostPartitionError
 from stream_app.sinks.disabled import NoMirror, NoRows
 from stream_app.window import decode_window
-from tests.support.fakes import Crash, FakeRecord, World
+from tests.support.fakes import FakeRecord, World
 from tests.support.oracle import replay
 from tests.support.traffic import Sent, traffic
 
@@ -65,11 +65,7 @@ async def test_crashes_between_any_two_steps_come_to_the_same(
     records = records_of(transactions)
 
     for step, batch_size in crashes:
-        world.crash_before = step
-        if world.kafka.group_offset < len(records):
-            with pytest.raises(Crash):
-                await world.run(records, batch_size=batch_size)
-    world.crash_before = None
+        await world.crash(records, step, batch_size)
     await world.run(records, batch_size=last_batch_size)
     world.owner()
 

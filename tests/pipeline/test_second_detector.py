@@ -13,7 +13,7 @@ from stream_app.detectors import DETECTORS, detector_of, known, rule_of
 from stream_app.scoring import Scorer, StateFormat
 from stream_app.window import decode_window
 from tests.support.detectors import rolling_scorer
-from tests.support.fakes import Crash, FakeRecord, World
+from tests.support.fakes import FakeRecord, World
 from tests.support.flag_schema import flags_of
 from tests.support.largest import Largest, Seen, Settings, decode, encode, flagged_by_largest
 from tests.support.traffic import Sent, traffic
@@ -58,12 +58,8 @@ async def test_the_state_outlives_crashes_between_any_two_steps_and_windows_that
     records = records_of(transactions)
 
     for step, batch_size in crashes:
-        world.crash_before = step
-        if world.kafka.group_offset < len(records):
-            with pytest.raises(Crash):
-                await world.run(records, batch_size=batch_size)
+        await world.crash(records, step, batch_size)
         world.windows.lose()
-    world.crash_before = None
     await world.run(records, batch_size=last_batch_size)
 
     assert flagged(world) == flagged_by_largest(transactions)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from schemas.transaction import Decoder
@@ -144,6 +145,15 @@ class World:
             mirror=self.mirror,
             count=self.counts.update,
         )
+
+    async def crash(self, records: Sequence[FakeRecord], step: str, batch_size: int) -> None:
+        """Own the partition up to a crash before this step; nothing where all records are finished."""
+        self.crash_before = step
+        if self.kafka.group_offset < len(records):
+            with suppress(Crash):
+                await self.run(records, batch_size=batch_size)
+                raise AssertionError(f"{step} was never reached")
+        self.crash_before = None
 
     async def run(self, records: Sequence[FakeRecord], *, batch_size: int = 7) -> None:
         """Own the partition from the group's offset to the end of the records."""
