@@ -93,7 +93,8 @@ async def busiest(api: str) -> str:
 async def take(page: Page, name: str) -> None:
     """One of the pictures, once all that it needs is in the page."""
     for condition in PICTURES[name]:
-        await page.wait_for_function(condition, timeout=120_000)
+        # As a function: a text would be evaluated in the page, which its policy forbids.
+        await page.wait_for_function(f"() => {condition}", timeout=120_000)
     await page.screenshot(path=DOCS / f"{name}.png")
 
 
