@@ -1,5 +1,5 @@
 // @ts-check
-// The newest flags, as they are raised. The list stands still while somebody reads it.
+// The newest flags, as they are raised. The list stands still while it is read.
 
 /** @import { Page, Row } from "./answers.js" */
 
@@ -157,7 +157,7 @@ export class Feed {
 /** @param {Element} element */
 const idOf = (element) => element.getAttribute("data-id") ?? "";
 
-// Whether somebody reads the list, so that nothing may move in it: by mouse, by keyboard, or scrolled into it.
+// Whether the list is being read, so that nothing may move in it: by mouse, by keyboard, or scrolled into it.
 function isRead() {
   const list = $("feed");
   const above = list.scrollTop > 0 || list.getBoundingClientRect().top < $("bar").offsetHeight;

@@ -19,7 +19,7 @@ export class ProblemError extends Error {
 export const NO_ANSWER = "The API does not answer.";
 
 /**
- * Whether a request was given up because nobody needs its answer any more.
+ * Whether a request was given up, since its answer is no longer needed.
  * @param {unknown} error
  */
 export const wasAborted = (error) => error instanceof DOMException && error.name === "AbortError";

@@ -1,7 +1,7 @@
 // @ts-check
 // A live stream that reconnects. A browser retries an EventSource that lost its connection, but closes one that was
 // answered with anything but 200: then a new one is made here. Before the first event there is no position to go on
-// from, so whoever listens reads the database at each "open".
+// from, so the listener reads the database at each "open".
 
 /** @typedef {"connecting" | "open" | "reconnecting" | "asleep" | "none"} State */
 
@@ -89,7 +89,7 @@ export class Stream {
   }
 
   // Browsers open few connections to one host (six over HTTP/1.1), so a hidden tab closes its own. Neither it nor a
-  // machine that slept goes on from where it was, which may be hours ago: whoever listens reads the database.
+  // machine that slept goes on from where it was, which may be hours ago: the listener reads the database.
   #look() {
     if (this.#source && Date.now() - this.#seenAt > UNSEEN_FOR) this.#sleep();
     if (document.hidden) return;

@@ -45,7 +45,7 @@ export class EndlessTable {
   #observer;
 
   /**
-   * @param {(row: Row) => void} pick - somebody wants a row's details
+   * @param {(row: Row) => void} pick - a row was clicked
    * @param {() => void} counted - how many rows there are has changed
    */
   constructor(pick, counted) {
@@ -88,14 +88,8 @@ export class EndlessTable {
     this.#body.replaceChildren();
     [this.#rows, this.#pages, this.#arrived] = [[], [], []];
     this.#elements.clear();
-    [this.#cursor, this.#done, this.#loading, this.#timer, this.#before, this.#beyond] = [
-      "",
-      false,
-      false,
-      0,
-      null,
-      false,
-    ];
+    [this.#cursor, this.#timer, this.#before] = ["", 0, null];
+    [this.#done, this.#loading, this.#beyond] = [false, false, false];
     this.#countAbove(0);
     show($("more-button"), false);
     setText($("more-text"), "");

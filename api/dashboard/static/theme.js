@@ -1,5 +1,5 @@
 // @ts-check
-// Runs before the first paint, so that nobody sees the other theme flash by.
+// Runs before the first paint, so that the other theme does not flash by.
 
 (() => {
   let chosen = null;
