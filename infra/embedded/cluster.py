@@ -42,7 +42,6 @@ class Status:
     pid: int | None
     answers: bool
     address: str
-    log: Path
 
 
 def silent(line: str) -> None:
@@ -156,9 +155,5 @@ def _process(server: Server, state: State) -> psutil.Process | None:
 
 def _status(server: Server, state: State) -> Status:
     process = _process(server, state)
-    return Status(
-        pid=None if process is None else process.pid,
-        answers=process is not None and server.answers(),
-        address=server.address,
-        log=server.log,
-    )
+    pid = None if process is None else process.pid
+    return Status(pid, answers=process is not None and server.answers(), address=server.address)

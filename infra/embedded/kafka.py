@@ -6,6 +6,7 @@ import socket
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from infra.embedded import jars, processes
 from infra.embedded.server import Report, Server
@@ -17,33 +18,7 @@ _LOGGING = (
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX",
     "-Dorg.slf4j.simpleLogger.showThreadName=false",
 )
-# Paths are relative to the folder that the server runs in: a comma or a letter outside Latin-1
-# in the data folder's own path would be misread in a properties file.
-_PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-listeners=PLAINTEXT://127.0.0.1:{kafka},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{kafka},CONTROLLER://127.0.0.1:{controller}
-log.dirs=data
-auto.create.topics.enable=false
-default.replication.factor=1
-min.insync.replicas=1
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-log.cleaner.dedupe.buffer.size=33554432
-broker.session.timeout.ms=4000
-broker.heartbeat.interval.ms=500
-"""
+_PROPERTIES = Path(__file__).with_name("server.properties")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +50,7 @@ class Kafka(Server):
         """Write the settings, format the storage unless it is."""
         java = (str(jars.java()), "-cp", ":".join(map(str, jars.classpath(report))), *_LOGGING)
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "server.properties").write_text(_PROPERTIES.format_map(self.ports))
+        (self.folder / "server.properties").write_text(_PROPERTIES.read_text().format_map(self.ports))
         if not (self.folder / "data" / "meta.properties").exists():
             tool = ("kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", _cluster_id())
             processes.run(self.name, (*java, *tool, "-c", "server.properties"), self.folder, self.log)

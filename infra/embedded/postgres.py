@@ -98,13 +98,8 @@ class Postgres(Server):
     def answers(self) -> bool:
         """Whether the database answers a query."""
         query = ("-XqAt", "-c", "SELECT 1", "-U", USER, "-d", DATABASE, "-h", str(self.sockets))
-        result = subprocess.run(
-            [_program("psql"), *query],
-            env=processes.ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
+        psql, environment = [str(_program("psql")), *query], processes.ENVIRONMENT
+        result = subprocess.run(psql, env=environment, input=b"", capture_output=True, check=False)
         return result.stdout.strip() == b"1"
 
     def tidy(self) -> None:

@@ -28,11 +28,7 @@ def start(argv: Sequence[str], folder: Path, log: Path, account: struct_passwd |
     """Start a server in a session of its own, its output appended to its log; its pid."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            start_new_session=True,
-            **_options(folder, account),
+            argv, stdin=subprocess.DEVNULL, stdout=output, start_new_session=True, **_options(folder, account)
         )
     # Popen warns of a child that it has not waited for. This one outlives us, and psutil waits for it.
     process.returncode = 0

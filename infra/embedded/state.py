@@ -90,9 +90,7 @@ def free_port(taken: Container[int] = ()) -> int:
     Raises:
         ServiceError: None was found.
     """
-    chooser = random.SystemRandom()
-    for _ in range(_ATTEMPTS):
-        port = chooser.choice(_PORTS)
+    for port in random.SystemRandom().sample(_PORTS, _ATTEMPTS):
         if port not in taken and is_free(port):
             return port
     raise ServiceError(f"no free port found between {_PORTS.start} and {_PORTS.stop}")

