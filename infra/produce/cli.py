@@ -6,7 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -16,7 +16,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from infra.produce.delivery import DeliveryError, TopicSender, open_sender
+from infra.produce.delivery import DeliveryError, open_sender
 from infra.produce.files import Input, InputError, open_input
 from infra.produce.generator import MAX_USERS, Traffic, live_dates, past_dates
 from infra.produce.report import Outcomes, progress_bar
@@ -162,8 +162,12 @@ async def _produce(source: Source, opened: Input | None, given: Options, setting
     async with open_sender(settings) as sender:
         _stop_on_signals(stop)
         feed = WaitingFeed(source) if opened and opened.waits else DirectFeed(source)
-        with _summed_up(outcomes, sender), progress_bar(outcomes, fraction, Console(stderr=True)) as watch:
-            await Sending(feed, sender, outcomes, RateLimit(given.rate), stop, given.wanted, watch).run()
+        started = time.monotonic()
+        try:
+            with progress_bar(outcomes, fraction, Console(stderr=True)) as watch:
+                await Sending(feed, sender, outcomes, RateLimit(given.rate), stop, given.wanted, watch).run()
+        finally:  # after a failure too: what was delivered until then is on the topic
+            click.echo(outcomes.summary(sender.delivered, sender.topic, time.monotonic() - started))
     return _exit_code(outcomes, given, interrupted=stop.is_set())
 
 
@@ -172,16 +176,6 @@ def _fraction(opened: Input | None, given: Options, outcomes: Outcomes) -> float
     by_bytes = opened.fraction() if opened else None
     by_number = outcomes.taken / given.wanted if given.wanted else None
     return max((part for part in (by_bytes, by_number) if part is not None), default=None)
-
-
-@contextmanager
-def _summed_up(outcomes: Outcomes, sender: TopicSender) -> Iterator[None]:
-    """Print the summary at the end, also after a failure: what was delivered until then is on the topic."""
-    started = time.monotonic()
-    try:
-        yield
-    finally:
-        click.echo(outcomes.summary(sender.delivered, sender.topic, time.monotonic() - started))
 
 
 def _skip_connection_errors(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

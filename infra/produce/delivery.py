@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +25,7 @@ class DeliveryError(Exception):
     """The broker cannot be reached, or did not take a record; the message says why."""
 
 
+@dataclass
 class TopicSender:
     """Sends records, those of a key in the order in which they are given, also when batches are sent again.
 
@@ -31,19 +33,17 @@ class TopicSender:
     takes each once, and none before its predecessor.
     """
 
-    def __init__(
-        self, producer: AIOKafkaProducer, topic: str, partitions: list[int], stall_seconds: float
-    ) -> None:
-        self._producer = producer
-        self.topic = topic
-        self._open: dict[int, Any] = {}
-        self._unanswered: set[asyncio.Future[Any]] = set()
-        self._failure: DeliveryError | None = None
-        self._stall_seconds = stall_seconds
-        self.delivered = 0
-        """Records that all in-sync replicas have acknowledged."""
+    producer: AIOKafkaProducer
+    topic: str
+    partitions: list[int]
+    stall_seconds: float
+    delivered: int = field(default=0, init=False)
+    """Records that all in-sync replicas have acknowledged."""
+    _open: dict[int, Any] = field(default_factory=dict, init=False)
+    _unanswered: set[asyncio.Future[Any]] = field(default_factory=set, init=False)
+    _failure: DeliveryError | None = field(default=None, init=False)
 
-        self._partitions = partitions
+    def __post_init__(self) -> None:
         # aiokafka's murmur2 is plain Python: 10 microseconds a key.
         self._partition = lru_cache(_REMEMBERED_KEYS)(self._choose)
 
@@ -60,7 +60,7 @@ class TopicSender:
             if batch.append(timestamp=None, key=key, value=record.value) is not None:
                 return
             await self._submit(partition)
-        batch = self._open[partition] = self._producer.create_batch()
+        batch = self._open[partition] = self.producer.create_batch()
         batch.append(timestamp=None, key=key, value=record.value)
 
     async def submit(self) -> None:
@@ -81,14 +81,14 @@ class TopicSender:
         await self.submit()
         while self._unanswered:
             answered, _ = await asyncio.wait(
-                self._unanswered, timeout=self._stall_seconds, return_when=asyncio.FIRST_COMPLETED
+                self._unanswered, timeout=self.stall_seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if not answered:
                 self._fail(self._stalled())
             self._raise_failure()
 
     def _choose(self, key: bytes | None) -> int:
-        return int(_PARTITIONER(key, self._partitions, self._partitions))
+        return int(_PARTITIONER(key, self.partitions, self.partitions))
 
     async def _submit(self, partition: int) -> None:
         self._raise_failure()
@@ -96,8 +96,8 @@ class TopicSender:
         count = batch.record_count()
         try:
             # Without a limit the producer retries for ever.
-            async with asyncio.timeout(self._stall_seconds):
-                answer = await self._producer.send_batch(batch, self.topic, partition=partition)
+            async with asyncio.timeout(self.stall_seconds):
+                answer = await self.producer.send_batch(batch, self.topic, partition=partition)
         except TimeoutError:
             self._fail(self._stalled())
         except KafkaError as error:
@@ -117,7 +117,7 @@ class TopicSender:
             self.delivered += count
 
     def _stalled(self) -> str:
-        return f"nothing was acknowledged for {self._stall_seconds:g} s"
+        return f"nothing was acknowledged for {self.stall_seconds:g} s"
 
     def _fail(self, why: str) -> None:
         self._failure = self._failure or DeliveryError(why)

@@ -51,14 +51,10 @@ class Input:
             while line := self._stream.readline(MAX_LINE):
                 number += 1
                 yield line
-                if is_cut(line):
-                    self._skip_line()
+                while is_cut(line):
+                    line = self._stream.readline(MAX_LINE)
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"cannot be read after line {number}: {error}") from error
-
-    def _skip_line(self) -> None:
-        while (rest := self._stream.readline(MAX_LINE)) and not rest.endswith(b"\n"):
-            pass
 
 
 @contextmanager
@@ -89,8 +85,7 @@ def _input(raw: io.FileIO) -> Input:
     except OSError as error:
         raise InputError(error.strerror) from error
     status = os.fstat(raw.fileno())
+    size = status.st_size if stat.S_ISREG(status.st_mode) else None
     return Input(
-        _size=status.st_size if stat.S_ISREG(status.st_mode) else None,
-        _raw=raw,
-        _stream=io.BufferedReader(gzip.GzipFile(fileobj=buffered), _BUFFER) if zipped else buffered,
+        size, raw, io.BufferedReader(gzip.GzipFile(fileobj=buffered), _BUFFER) if zipped else buffered
     )

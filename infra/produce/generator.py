@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, islice
 from random import Random
+from uuid import UUID
 
 import msgspec
 
@@ -29,16 +30,6 @@ class _User(msgspec.Struct, frozen=True, gc=False):
     key: bytes
     scale: float
     currency: str
-
-
-class _Message(msgspec.Struct, gc=False):
-    id: str
-    user_id: str
-    amount: str
-    currency: str
-    txn_date: datetime
-    status: str
-    meta_data: dict[str, str | bool]
 
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -66,9 +57,15 @@ class Traffic:
         for date in dates:
             user = random.choices(self._users, cum_weights=self._weights)[0]
             amount, meta = self._spend(user)
-            message = _Message(
-                self._uuid(), user.user_id, amount, user.currency, date, random.choice(_STATUSES), meta
-            )
+            message = {
+                "id": self._uuid(),
+                "user_id": user.user_id,
+                "amount": amount,
+                "currency": user.currency,
+                "txn_date": date,
+                "status": random.choice(_STATUSES),
+                "meta_data": meta,
+            }
             yield ProducerRecord(user.key, _ENCODE(message))
 
     def _spend(self, user: _User) -> tuple[str, dict[str, str | bool]]:
@@ -86,9 +83,7 @@ class Traffic:
         return _User(user_id, user_id.encode(), scale, self._random.choice(_CURRENCIES))
 
     def _uuid(self) -> str:
-        text = f"{self._random.getrandbits(128):032x}"
-        variant = "89ab"[int(text[16], 16) & 3]
-        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+        return str(UUID(int=self._random.getrandbits(128), version=4))
 
 
 def utc_now() -> datetime:

@@ -6,15 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from infra.produce.rows import RejectedRow
 
@@ -60,23 +53,14 @@ def progress_bar(
 ) -> Iterator[Callable[[], None]]:
     """Show a bar while inside, on a terminal only; yield the function that brings it up to date.
 
-    Args:
-        outcomes: What is shown.
-        fraction: How much of the work is done, from 0 to 1; None where that cannot be known.
-        console: Where it is shown.
+    `fraction` is how much of the work is done, from 0 to 1, or None where that cannot be known.
     """
-    with Progress(
-        TextColumn("{task.fields[sent]} sent"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
+    columns = (
+        *("{task.fields[sent]} sent", progress.BarColumn(), progress.TaskProgressColumn()),
+        *("{task.fields[rate]}", progress.TimeElapsedColumn(), "left", progress.TimeRemainingColumn()),
+    )
+    shown = console.is_terminal
+    with progress.Progress(*columns, console=console, transient=True, disable=not shown) as bar:
         task = bar.add_task("", total=None if fraction() is None else 1.0, sent="", rate="")
         started = time.monotonic()
 

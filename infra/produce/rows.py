@@ -1,12 +1,14 @@
 """Rows of CSV files and JSON lines as Kafka records: each is what our own decoder accepts, or is rejected."""
 
 import csv
+import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
@@ -16,22 +18,11 @@ from infra.produce.files import MAX_LINE, InputError, is_cut
 from schemas import strict_json
 from schemas.transaction import Decoder, Refused
 
-FIELDS = ("id", "user_id", "amount", "currency", "txn_date", "status", "meta_data")
+# The field's own name comes first: of several columns that fit, the one that is named earliest is taken.
+_SYNONYMS: dict[str, list[str]] = json.loads(Path(__file__).with_name("columns.json").read_text())
+FIELDS = tuple(_SYNONYMS)
 _REQUIRED = FIELDS[:-1]
 
-# The field's own name comes first: of several columns that fit, the one with the earliest name here is taken.
-_SYNONYMS = {
-    "id": ("id", "transaction_id", "txn_id", "tx_id", "trans_id", "trans_num", "payment_id", "uuid"),
-    "user_id": ("user_id", "customer_id", "client_id", "account_id", "cardholder_id", "user", "customer"),
-    "amount": ("amount", "transaction_amount", "txn_amount", "tx_amount", "amt", "value"),
-    "currency": ("currency", "currency_code", "transaction_currency", "ccy"),
-    "txn_date": (
-        *("txn_date", "transaction_date", "transaction_time", "tx_datetime", "txn_time", "trans_date"),
-        *("timestamp", "datetime", "date_time", "event_time", "occurred_at", "created_at", "date", "time"),
-    ),
-    "status": ("status", "transaction_status", "txn_status", "state"),
-    "meta_data": ("meta_data", "metadata", "meta"),
-}
 _BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ",;\t|"
 _SHOWN_COLUMNS = 300
@@ -108,14 +99,9 @@ def _plain(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """Turns lines into records.
+    """Turns lines into records; the decoder decides which are sent.
 
-    Args:
-        columns: Which column is which field.
-        defaults: Values of fields that a row lacks.
-        assume_utc: Read a date without an offset as UTC, rather than reject it.
-        decoder: Decides whether a row is sent.
-        now_ms: Milliseconds since 1970.
+    `defaults` fill in for fields that a row lacks; with `assume_utc` a date without an offset is read as UTC.
     """
 
     columns: Columns = field(default_factory=Columns)

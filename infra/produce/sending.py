@@ -33,13 +33,12 @@ class Outlet(Protocol):
         """Let everything go out, and wait until it has arrived."""
 
 
+@dataclass(frozen=True)
 class DirectFeed:
     """The items of a source that never waits long: a file on the disk, or a generator."""
 
+    source: Source
     ready = True
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
 
     async def take(self, most: int) -> list[Item]:
         """Make the next items, up to `most`; none when the source has ended.
@@ -47,7 +46,7 @@ class DirectFeed:
         Raises:
             Exception: Whatever the source raises.
         """
-        return list(islice(self._source, most))
+        return list(islice(self.source, most))
 
 
 class WaitingFeed:
@@ -117,13 +116,9 @@ Feed: TypeAlias = DirectFeed | WaitingFeed
 
 
 class RateLimit:
-    """A limit of so many a second; the first may go at once.
+    """A limit of so many a second, None for none; the first may go at once.
 
     What is not used is kept for a second at most, so that no burst follows a longer stall.
-
-    Args:
-        per_second: None for no limit.
-        clock: Seconds, monotonic.
     """
 
     def __init__(self, per_second: float | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -152,16 +147,9 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """From a feed to an outlet.
+    """From a feed to an outlet, at most `limit` records, each outcome counted.
 
-    Args:
-        feed: Brings the records.
-        outlet: Takes them.
-        outcomes: Counted up.
-        rate_limit: How many may go now.
-        stop: Ends it early, also while nothing comes.
-        limit: How many to send at most.
-        watch: Called now and then.
+    `stop` ends it early, also while nothing comes; `watch` is called now and then.
     """
 
     feed: Feed
