@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import asyncpg
 import click
@@ -24,14 +24,14 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 )
 """
+_APPLIED = "INSERT INTO schema_migrations (name, sha256) VALUES ($1, $2)"
 
 
 class MigrationError(Exception):
     """The files do not fit the database, or one failed; the message names it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(NamedTuple):
     """One file."""
 
     name: str
@@ -72,21 +72,18 @@ def read(folder: Path) -> list[Migration]:
         MigrationError: A name has no number, or two have the same.
     """
     files = sorted(folder.glob("*.sql"))
-    wrong = [path.name for path in files if not _NAME.fullmatch(path.name)]
-    if wrong:
-        raise MigrationError(f"not named NNN_name.sql: {', '.join(wrong)}")
-    numbers = [path.name[:3] for path in files]
-    if len(set(numbers)) < len(numbers):
+    if wrong := ", ".join(path.name for path in files if not _NAME.fullmatch(path.name)):
+        raise MigrationError(f"not named NNN_name.sql: {wrong}")
+    if len({path.name[:3] for path in files}) < len(files):
         raise MigrationError(f"two files have the same number: {', '.join(path.name for path in files)}")
     return [Migration(path.name, path.read_text()) for path in files]
 
 
 async def _pending(connection: asyncpg.Connection, migrations: list[Migration]) -> list[Migration]:
     applied = dict(await connection.fetch("SELECT name, sha256 FROM schema_migrations"))
-    edited = [one.name for one in migrations if applied.get(one.name, one.sha256) != one.sha256]
-    if edited:
+    if edited := ", ".join(one.name for one in migrations if applied.get(one.name, one.sha256) != one.sha256):
         raise MigrationError(
-            f"edited after it was applied: {', '.join(edited)}. Restore it and write a new migration instead"
+            f"edited after it was applied: {edited}. Restore it and write a new migration instead"
         )
     return [one for one in migrations if one.name not in applied]
 
@@ -95,11 +92,7 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
     try:
         async with connection.transaction():
             await connection.execute(migration.sql)
-            await connection.execute(
-                "INSERT INTO schema_migrations (name, sha256) VALUES ($1, $2)",
-                migration.name,
-                migration.sha256,
-            )
+            await connection.execute(_APPLIED, migration.name, migration.sha256)
     except asyncpg.PostgresError as error:
         raise MigrationError(f"{migration.name}: {error}") from error
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import click
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -19,8 +19,7 @@ _POLL_SECONDS = 0.05
 _POLICY = "cleanup.policy"
 
 
-@dataclass(frozen=True, slots=True)
-class Ensured:
+class Ensured(NamedTuple):
     """The names of the topics that were made and of those that were there."""
 
     created: list[str]
@@ -41,26 +40,19 @@ async def ensure_topics(settings: Settings) -> Ensured:
         cluster = await describe_cluster(admin)
         await _check(admin, settings, cluster)
         absent = [name for name in settings.topics if name not in cluster.topics]
-        created = await _create(admin, settings, absent)
+        created = await _create(admin, settings, absent) if absent else []
         if absent:
             # Another process may have made some of them since, with settings of its own.
             await _check(admin, settings, await _when_all_lead(admin, settings.topics))
-    return Ensured(created=created, existing=[name for name in settings.topics if name not in created])
+    return Ensured(created, existing=[name for name in settings.topics if name not in created])
 
 
 async def _create(admin: AIOKafkaAdminClient, settings: Settings, names: Iterable[str]) -> list[str]:
     """The names created; one that exists by now is left out."""
     wanted = [
-        NewTopic(
-            name=name,
-            num_partitions=settings.partitions,
-            replication_factor=settings.replication,
-            topic_configs=_configs(settings, name),
-        )
+        NewTopic(name, settings.partitions, settings.replication, topic_configs=_configs(settings, name))
         for name in names
     ]
-    if not wanted:
-        return []
     response = await admin.create_topics(wanted)
     refused = {name: (code, *rest) for name, code, *rest in response.topic_errors if code}
     problems = [
@@ -96,14 +88,11 @@ async def _check(admin: AIOKafkaAdminClient, settings: Settings, cluster: Cluste
 async def _when_all_lead(admin: AIOKafkaAdminClient, names: Sequence[str]) -> Cluster:
     """The cluster once every partition of these topics has a leader."""
     async with asyncio.timeout(_LEADERS_SECONDS):
-        # A broker sends no news of leaders.
-        while not _all_lead(cluster := await describe_cluster(admin), names):  # noqa: ASYNC110
-            await asyncio.sleep(_POLL_SECONDS)
-    return cluster
-
-
-def _all_lead(cluster: Cluster, names: Sequence[str]) -> bool:
-    return all(min(cluster.topics.get(name, {}).values(), default=-1) >= 0 for name in names)
+        while True:
+            cluster = await describe_cluster(admin)
+            if all(min(cluster.topics.get(name, {}).values(), default=-1) >= 0 for name in names):
+                return cluster
+            await asyncio.sleep(_POLL_SECONDS)  # a broker sends no news of leaders
 
 
 async def _cleanup_policy(admin: AIOKafkaAdminClient, topic: str) -> str:

@@ -20,7 +20,6 @@ class ChildError(Exception):
 class Child:
     """A command of txnwatch that runs beside the demo, its output in a log file."""
 
-    name: str
     arguments: Sequence[str]
     environment: Mapping[str, str]
     log: Path
@@ -29,40 +28,24 @@ class Child:
 
     async def start(self) -> None:
         """Start it, in a session of its own: Ctrl-C reaches the demo alone, which stops it in its turn."""
+        command = (str(Path(sys.executable).with_name("txnwatch")), *self.arguments)
+        environment = {**os.environ, **self.environment}
+        nothing = asyncio.subprocess.DEVNULL
         with self.log.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
-                Path(sys.executable).with_name("txnwatch"),
-                *self.arguments,
-                env={**os.environ, **self.environment},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-
-    async def finish(self) -> None:
-        """Wait for its end.
-
-        Raises:
-            ChildError: It failed; with the end of its log.
-        """
-        if await self.process.wait():
-            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
-            raise ChildError(
-                f"txnwatch {' '.join(self.arguments)} failed:\n{tail}\nIts whole log: {self.log}"
+                *command, env=environment, stdin=nothing, stdout=output, stderr=output, start_new_session=True
             )
 
     async def stop(self) -> None:
         """Stop it in order, or by force where that takes too long."""
         self.stopping = True
-        if self.process.returncode is not None:
-            return
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            await asyncio.wait_for(self.process.wait(), _STOP_SECONDS)
-        except TimeoutError:
-            self.process.kill()
-            await self.process.wait()
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(self.process.wait(), _STOP_SECONDS)
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
 
 
 @dataclass(slots=True)
@@ -75,12 +58,20 @@ class Children:
     running: list[Child] = field(default_factory=list)
 
     async def run(self, *arguments: str) -> None:
-        """Run a command to its end."""
-        await (await self.start(*arguments)).finish()
+        """Run a command to its end.
+
+        Raises:
+            ChildError: It failed; with the end of its log.
+        """
+        child = await self.start(*arguments)
+        if await child.process.wait():
+            command, log = " ".join(arguments), child.log
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            raise ChildError(f"txnwatch {command} failed:\n{tail}\nIts whole log: {log}")
 
     async def start(self, *arguments: str) -> Child:
         """Start a command; it is stopped with the others."""
-        child = Child(arguments[0], arguments, self.environment, self.logs / f"{arguments[0]}.log")
+        child = Child(arguments, self.environment, self.logs / f"{arguments[0]}.log")
         await child.start()
         self.running.append(child)
         return child
@@ -92,13 +83,10 @@ class Children:
             if not child.stopping:
                 await asyncio.sleep(_RESTART_SECONDS)
                 await child.start()
-                self.say(f"{child.name} ended ({_ending(code)}): started again, pid {child.process.pid}")
+                ending = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+                self.say(f"{child.arguments[0]} ended ({ending}): started again, pid {child.process.pid}")
 
     async def stop(self) -> None:
         """Stop all, the last started first."""
         while self.running:
             await self.running.pop().stop()
-
-
-def _ending(code: int) -> str:
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
