@@ -169,6 +169,8 @@ async def read_committed(
             beginning = (await anything.beginning_offsets([partition]))[partition]
             # The end of all records: that of the committed ones is before the oldest open transaction.
             end = (await anything.end_offsets([partition]))[partition]
+            if beginning == end:
+                continue  # stopped right after it was assigned, aiokafka's consumer may never end
             consumer.assign([partition])
             consumer.seek(partition, beginning)
             async with aclosing(read_until(consumer, partition, end)) as fetches:
