@@ -71,6 +71,7 @@ async def test_a_second_detector_brings_its_own_words_and_lines(
             "With ₹30.00, this user spends 2.5 × the ₹12 that was the most in 2 transactions"  # noqa: RUF001 - as it is shown
         )
         await expect(page.locator("#feed .ratio")).to_have_text("2.5 ×")  # noqa: RUF001 - as it is shown
+        await page.close()  # before what it asks
 
 
 async def test_a_flag_of_a_detector_that_nobody_knows_shows_its_fields(site: Site, visit: Visit) -> None:
@@ -106,3 +107,4 @@ async def test_while_no_worker_answers_no_line_is_drawn_and_it_comes_with_one(
             await expect(page.locator("#legend li")).to_have_text(["rolling mean", "threshold"])
         await expect(aside).to_contain_text("No worker answers.", timeout=20_000)
         await expect(verdict).to_have_text("6.2 × the mean of ₹2")  # noqa: RUF001 - as it is shown
+        await page.close()
