@@ -105,7 +105,7 @@ async def test_a_record_of_somebody_else_is_listed_as_such(installation: Install
     topic = installation.environment["TXNWATCH_DLQ_TOPIC"]
     async with AIOKafkaProducer(bootstrap_servers=installation.kafka) as producer:
         await producer.send_and_wait(topic, b"of another tool", key=b"k", partition=1)
-        await producer.send_and_wait(topic, None, partition=2, headers=[("source-offset", b"?")])
+        await producer.send_and_wait(topic, None, key=b"k", partition=2, headers=[("source-offset", b"?")])
 
     code, listed = await dlq(installation, "list")
     assert code == 0
