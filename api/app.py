@@ -45,7 +45,6 @@ def _utc_now() -> datetime:
 
 def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) -> web.Application:
     """The application. It can be started whatever is down, and connects to what is up."""
-    seconds = settings.dependency_seconds
     key = key_from(settings.cursor_key.get_secret_value(), settings.datadir)
     metrics, cursors, docs = Metrics(), Cursors(key), Docs()
     database, redis, broker = Database(settings), _redis(settings), Broker(settings)
@@ -65,11 +64,11 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
         ServiceRoutes(
             metrics,
             {"postgres": database.check, "kafka": kafka_check, "redis": windows.check},
-            seconds=seconds,
+            settings.dependency_seconds,
         ),
         UserRoutes(database, windows, cursors),
-        RowRoutes(database, cache, cursors, Exports(settings), now=now),
-        LiveRoutes(connections, replay, settings, anomalies=anomalies, scored=scored),
+        RowRoutes(database, cache, cursors, Exports(settings), now),
+        LiveRoutes(connections, replay, settings, anomalies, scored),
         DashboardRoutes(dashboard_page(), watch, group, database, worker),
     )
     app.cleanup_ctx.append(

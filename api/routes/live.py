@@ -13,7 +13,6 @@ from api.live.event_id import EventId, parse
 from api.live.feed import LiveFeed
 from api.live.listeners import Client
 from api.live.replay import Replay
-from api.routes.rows import EXAMPLE_ROW
 from api.settings import StreamSettings
 from api.web.params import UUID, Kind, header, path, query
 from api.web.problems import Unavailable
@@ -27,7 +26,7 @@ _LAST_SEEN = (
     "`earliest`: from the first record that there is."
 )
 _OUTWEIGHS = f"{_LAST_SEEN} It outweighs last_event_id."
-_STREAM: dict[str, Any] = {"body": Scored, "example": EXAMPLE_ROW, "media": EVENT_STREAM, "depends": True}
+_STREAM: dict[str, Any] = {"body": Scored, "media": EVENT_STREAM, "depends": True}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,38 +47,30 @@ class AnomalyStream:
     last_event_header: EventId | None = header("Last-Event-ID", EVENT_ID, _OUTWEIGHS)
 
 
+@dataclass(frozen=True)
 class LiveRoutes:
     """`/sse/…`. Without a scored topic there are no streams of all transactions."""
 
-    def __init__(
-        self,
-        connections: Connections,
-        replay: Replay,
-        settings: StreamSettings,
-        *,
-        anomalies: LiveFeed,
-        scored: LiveFeed | None,
-    ) -> None:
-        self._connections = connections
-        self._replay = replay
-        self._settings = settings
-        self._anomalies = anomalies
-        self._scored = scored
+    connections: Connections
+    replay: Replay
+    settings: StreamSettings
+    flags: LiveFeed
+    scored: LiveFeed | None
 
     @Route("/sse/transactions/{user_id}", "feeds_transactions", parameters=UserStream, **_STREAM)
     async def transactions(self, request: web.Request, query: UserStream) -> web.StreamResponse:
         """A user's transactions as they are scored."""
-        if self._scored is None:
+        if self.scored is None:
             raise Unavailable(
                 "The topic of all scored transactions is switched off (TXNWATCH_SCORED_TOPIC is empty).",
                 retry_after=3600,
             )
-        return await self._stream(request, self._scored, query)
+        return await self._stream(request, self.scored, query)
 
     @Route("/sse/anomalies", "feeds_anomalies", parameters=AnomalyStream, **_STREAM)
     async def anomalies(self, request: web.Request, query: AnomalyStream) -> web.StreamResponse:
         """Flags as they are raised."""
-        return await self._stream(request, self._anomalies, query)
+        return await self._stream(request, self.flags, query)
 
     async def _stream(
         self, request: web.Request, feed: LiveFeed, query: UserStream | AnomalyStream
@@ -88,6 +79,6 @@ class LiveRoutes:
         asked = query.last_event_header or query.last_event_id
 
         def frames(client: Client) -> AsyncGenerator[bytes, None]:
-            return CatchUp(feed, self._replay, self._settings, key, client).frames(asked)
+            return CatchUp(feed, self.replay, self.settings, key, client).frames(asked)
 
-        return await self._connections.send(request, frames)
+        return await self.connections.send(request, frames)

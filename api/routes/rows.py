@@ -15,18 +15,7 @@ from api.reading.cursors import Cursors, RowKey
 from api.reading.database import Database
 from api.reading.export import FORMS, Exports, preferred
 from api.reading.statements import Filters
-from api.web.params import (
-    AMOUNT,
-    CURSOR,
-    EXAMPLE_CURSOR,
-    EXAMPLE_UUID,
-    FLAG,
-    FROM,
-    TO,
-    UUID,
-    integer,
-    query,
-)
+from api.web.params import AMOUNT, CURSOR, FLAG, FROM, TO, UUID, integer, query
 from api.web.problems import ParameterError
 from api.web.route import Route, json_response, next_page
 from schemas.scored import Scored
@@ -81,36 +70,14 @@ class Anomalies:
 class TransactionsPage(msgspec.Struct, frozen=True):
     """Rows newest first, ties by id; `cursor` is empty only when the page is.
 
-    Describes what handlers.py puts together of the rows as Postgres wrote them.
+    Describes the text that Postgres makes of a page.
     """
 
     transactions: list[Scored]
     cursor: str
 
 
-EXAMPLE_ROW = {
-    "id": "6f1c2d3e-4a5b-4c6d-8e7f-8091a2b3c4d5",
-    "user_id": EXAMPLE_UUID,
-    "amount": "1385.86",
-    "currency": "EUR",
-    "txn_date": "2018-04-01T00:00:31Z",
-    "status": "paid",
-    "meta_data": {
-        "is_anomaly": True,
-        "detector": "rolling_mean",
-        "mean": "134.43",
-        "window": 15,
-        "ratio": 10.31,
-        "threshold": "672.15",
-    },
-}
-_ROWS: dict[str, Any] = {
-    "body": TransactionsPage,
-    "example": {"transactions": [EXAMPLE_ROW], "cursor": EXAMPLE_CURSOR},
-    "exports": tuple(FORMS),
-    "pages": True,
-    "depends": True,
-}
+_ROWS: dict[str, Any] = {"body": TransactionsPage, "exports": tuple(FORMS), "pages": True, "depends": True}
 """What both routes of rows have alike."""
 
 
@@ -122,29 +89,21 @@ def ranges_in_order(values: Mapping[str, Any]) -> Iterator[ParameterError]:
             yield ParameterError(low, f"must not be above {high}")
 
 
+@dataclass(frozen=True)
 class RowRoutes:
     """`/transactions` and `/anomalies`."""
 
-    def __init__(
-        self,
-        database: Database,
-        cache: QueryCache,
-        cursors: Cursors,
-        exports: Exports,
-        *,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._database = database
-        self._cache = cache
-        self._cursors = cursors
-        self._exports = exports
-        self._now = now
+    database: Database
+    cache: QueryCache
+    cursors: Cursors
+    exports: Exports
+    now: Callable[[], datetime]
 
     def _fits_together(self, values: Mapping[str, Any]) -> Iterator[ParameterError]:
         yield from ranges_in_order(values)
         if values.get("cursor") and "user_id" in values:
             try:
-                self._cursors.to_row(values["user_id"], values["cursor"])
+                self.cursors.to_row(values["user_id"], values["cursor"])
             except ValueError as refused:
                 yield ParameterError("cursor", str(refused))
 
@@ -176,7 +135,7 @@ class RowRoutes:
         share one place in the cache.
         """
         if start is None:
-            newest = end or self._now().replace(second=0, microsecond=0)
+            newest = end or self.now().replace(second=0, microsecond=0)
             earliest = datetime.min.replace(tzinfo=UTC)
             start = newest - min(_DEFAULT_RANGE, newest - earliest)
         return start, end
@@ -185,14 +144,14 @@ class RowRoutes:
         self, request: web.Request, filters: Filters, cursor: str | None, limit: int | None
     ) -> web.StreamResponse:
         """A page, or an export of all: as the client accepts them."""
-        after = self._cursors.to_row(filters.user_id, cursor) if cursor else None
+        after = self.cursors.to_row(filters.user_id, cursor) if cursor else None
         accept = request.headers.get(hdrs.ACCEPT, "*/*")
         form = FORMS.get(preferred(accept, _MEDIA)) if accept != "*/*" else None
         if form is None:
             return await self._page(request, filters, after, limit or _PAGE_ROWS)
         name = request.path.rpartition("/")[2]
-        return await self._exports.send(
-            request, form, name, lambda shape: self._database.export(shape, filters, after, limit)
+        return await self.exports.send(
+            request, form, name, lambda shape: self.database.export(shape, filters, after, limit)
         )
 
     async def _page(
@@ -200,15 +159,15 @@ class RowRoutes:
     ) -> web.Response:
         async def compute() -> bytes:
             """The body after a line that holds the cursor, where more may follow."""
-            page = await self._database.page(filters, after, limit)
-            cursor = self._cursors.of_row(filters.user_id, page.last) if page.last else ""
+            page = await self.database.page(filters, after, limit)
+            cursor = self.cursors.of_row(filters.user_id, page.last) if page.last else ""
             more = cursor if page.count == limit else ""
             return f'{more}\n{{"transactions":[{page.rows}],"cursor":"{cursor}"}}'.encode()
 
-        closed = filters.to_date is not None and filters.to_date < self._now() - _SETTLED
+        closed = filters.to_date is not None and filters.to_date < self.now() - _SETTLED
         if "no-cache" in request.headers.get(hdrs.CACHE_CONTROL, ""):
             answer = await compute()  # as RFC 9111 asks of a cache
         else:
-            answer = await self._cache.answer((filters, after, limit), compute, closed=closed)
+            answer = await self.cache.answer((filters, after, limit), compute, closed=closed)
         more, _, body = answer.partition(b"\n")
         return json_response(body, {hdrs.VARY: hdrs.ACCEPT, **next_page(request, more.decode())})

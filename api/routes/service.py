@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 import msgspec
 from aiohttp import web
@@ -37,35 +38,29 @@ class Readiness(msgspec.Struct, frozen=True):
 
 _UP = Dependency("up")
 _NO_ANSWER = Dependency("down", "It did not answer in time.")
-_READINESS = Readiness(
-    ready=True,
-    dependencies={"kafka": _UP, "postgres": _UP, "redis": Dependency("down", "Redis does not answer.")},
-)
 
 
+@dataclass(frozen=True)
 class ServiceRoutes:
     """`/health`, `/ready` and `/metrics`. Each of `checks` returns when its dependency answers."""
 
-    def __init__(
-        self, metrics: Metrics, checks: Mapping[str, Callable[[], Awaitable[object]]], *, seconds: float
-    ) -> None:
-        self._metrics = metrics
-        self._checks = checks
-        self._seconds = seconds
+    registry: Metrics
+    checks: Mapping[str, Callable[[], Awaitable[object]]]
+    seconds: float
 
-    @Route("/health", "service_health", body=Health, example=Health())
+    @Route("/health", "service_health", body=Health)
     async def health(self, _request: web.Request, _: NoParameters) -> web.Response:
         """Whether it lives."""
         return json_response(Health())
 
-    @Route("/ready", "service_ready", body=Readiness, example=_READINESS, depends=True)
+    @Route("/ready", "service_ready", body=Readiness, depends=True)
     async def ready(self, _request: web.Request, _: NoParameters) -> web.Response:
         """Whether it can serve.
 
         Every dependency is asked at once, and the answer comes in good time whatever they do.
         """
-        asked = {name: asyncio.create_task(_state(check)) for name, check in self._checks.items()}
-        late = (await asyncio.wait(asked.values(), timeout=self._seconds))[1]
+        asked = {name: asyncio.create_task(_state(check)) for name, check in self.checks.items()}
+        late = (await asyncio.wait(asked.values(), timeout=self.seconds))[1]
         for task in late:
             task.cancel()  # not waited for: giving a question up can take as long as the answer
         dependencies = {name: _NO_ANSWER if task in late else task.result() for name, task in asked.items()}
@@ -78,7 +73,7 @@ class ServiceRoutes:
     @Route("/metrics", "service_metrics", media=METRICS_TYPE)
     async def metrics(self, _request: web.Request, _: NoParameters) -> web.Response:
         """For Prometheus."""
-        return web.Response(body=self._metrics.text(), headers={"Content-Type": METRICS_TYPE})
+        return web.Response(body=self.registry.text(), headers={"Content-Type": METRICS_TYPE})
 
 
 async def _state(check: Callable[[], Awaitable[object]]) -> Dependency:

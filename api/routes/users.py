@@ -10,7 +10,7 @@ from aiohttp import web
 from api.reading.cursors import Cursors
 from api.reading.database import Database
 from api.reading.window_reader import WindowReader
-from api.web.params import CURSOR, EXAMPLE_CURSOR, EXAMPLE_UUID, UUID, integer, path, query
+from api.web.params import CURSOR, UUID, integer, path, query
 from api.web.problems import ParameterError, Problem
 from api.web.route import Route, json_response, next_page
 from schemas.window_view import Stats
@@ -38,29 +38,18 @@ class UsersPage(msgspec.Struct, frozen=True):
     cursor: str
 
 
-_STATS = Stats(
-    user_id=EXAMPLE_UUID,
-    count=3,
-    mean="134.43",
-    sum="403.29",
-    amounts=["120.00", "183.29", "100.00"],
-    last_offset=4711,
-    updated_at="2018-04-01T00:00:31Z",
-)
-
-
+@dataclass(frozen=True)
 class UserRoutes:
     """`/users` and `/users/{user_id}/stats`."""
 
-    def __init__(self, database: Database, windows: WindowReader, cursors: Cursors) -> None:
-        self._database = database
-        self._windows = windows
-        self._cursors = cursors
+    database: Database
+    windows: WindowReader
+    cursors: Cursors
 
     def _cursor_opens(self, values: Mapping[str, Any]) -> Iterator[ParameterError]:
         if values.get("cursor"):
             try:
-                self._cursors.to_user(values["cursor"])
+                self.cursors.to_user(values["cursor"])
             except ValueError as refused:
                 yield ParameterError("cursor", str(refused))
 
@@ -70,30 +59,21 @@ class UserRoutes:
         parameters=Users,
         check=_cursor_opens,
         body=UsersPage,
-        example=UsersPage([EXAMPLE_UUID], EXAMPLE_CURSOR),
         pages=True,
         depends=True,
     )
     async def users(self, request: web.Request, query: Users) -> web.Response:
         """All users, in pages."""
-        after = self._cursors.to_user(query.cursor) if query.cursor else None
-        users = await self._database.users(after, query.limit)
-        cursor = self._cursors.of_user(users[-1]) if users else ""
+        after = self.cursors.to_user(query.cursor) if query.cursor else None
+        users = await self.database.users(after, query.limit)
+        cursor = self.cursors.of_user(users[-1]) if users else ""
         more = cursor if len(users) == query.limit else ""
         return json_response(UsersPage(users, cursor), next_page(request, more))
 
-    @Route(
-        "/users/{user_id}/stats",
-        "pages_stats",
-        parameters=User,
-        body=Stats,
-        example=_STATS,
-        depends=True,
-        finds=True,
-    )
+    @Route("/users/{user_id}/stats", "pages_stats", parameters=User, body=Stats, depends=True, finds=True)
     async def stats(self, _request: web.Request, query: User) -> web.Response:
         """The window that a user's next transaction is scored against."""
-        stats = await self._windows.of(query.user_id)
+        stats = await self.windows.of(query.user_id)
         if stats is None:
             raise Problem(404, "There is no window of this user.")
         return json_response(stats)

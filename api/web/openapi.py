@@ -1,15 +1,16 @@
-"""The OpenAPI 3.1 document, made from the table of routes and the types that answers are made of."""
+"""The OpenAPI 3.1 document, made from the routes, the types of their answers, and an example of each type."""
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from inspect import cleandoc
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from api.web.params import Parameter, declared
 from api.web.problems import CONTENT_TYPE as PROBLEM_TYPE
-from api.web.problems import ParameterError, ProblemDocument
+from api.web.problems import ProblemDocument
 from api.web.route import Route
 
 _EXPORT = (
@@ -27,27 +28,21 @@ _EVENTS_EXAMPLE = (
     ": txnwatch\nretry: 2741\nid: 1f0c9a3e.0-14.1-7.2-0.3-99\n\n"
     "id: 1f0c9a3e.0-15.1-7.2-0.3-99\ndata: {row}\n\n"
 )
-_PROBLEM = ProblemDocument(
-    title="Unprocessable Entity",
-    status=422,
-    detail="Not accepted: limit.",
-    errors=[ParameterError("limit", "must be a whole number from 1 to 1000")],
-)
-
 _REFERENCE = "#/components/schemas/{name}"
+_EXAMPLES: dict[str, Any] = msgspec.json.decode(Path(__file__).with_name("examples.json").read_bytes())
+"""Of each answer, by its type's name."""
 
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
     """The whole document; every route is in it."""
-    examples = {route.body: route.example for route in routes if route.body} | {ProblemDocument: _PROBLEM}
-    schemas, components = msgspec.json.schema_components(examples, ref_template=_REFERENCE)
-    schema_of = dict(zip(examples, schemas, strict=True))
-    for component in components.values():
+    types = dict.fromkeys([*(route.body for route in routes if route.body), ProblemDocument])
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    schema_of = dict(zip(types, schemas, strict=True))
+    for name, component in components.items():
         # An indented line would be shown as code.
         component["description"] = cleandoc(component.get("description", ""))
-    for one, example in examples.items():
-        if example is not None:
-            components[one.__name__]["examples"] = [msgspec.to_builtins(example)]
+        if name in _EXAMPLES:
+            component["examples"] = [_EXAMPLES[name]]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -111,7 +106,7 @@ def _success(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
     if route.streams:
         content[route.media] = {
             "schema": {**text, "description": _EVENTS_ABOUT, "x-data": schema_of[route.body]},
-            "example": _EVENTS_EXAMPLE.format(row=msgspec.json.encode(route.example).decode()),
+            "example": _EVENTS_EXAMPLE.format(row=msgspec.json.encode(_EXAMPLES["Scored"]).decode()),
         }
     content |= {media: {"schema": {**text, "description": _EXPORT}} for media in route.exports}
     answer: dict[str, Any] = {"description": "What was asked for.", "content": content}

@@ -38,8 +38,6 @@ class Route:
     """A method of the same object: of the parameters that parsed, yields what does not fit together."""
     body: type[Any] | None = None
     """The type of the JSON answer, or of each event's data; without one, `media` is all that is said."""
-    example: Any = None
-    """A body as it is sent, or the object that becomes that."""
     media: str = "application/json"
     exports: Sequence[str] = ()
     """Other media that the same rows can be had as."""
