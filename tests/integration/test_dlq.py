@@ -35,6 +35,13 @@ async def refuse(installation: Installation) -> list[Sent]:
     return [keyed, negative]
 
 
+async def test_where_nothing_was_refused_that_is_said(installation: Installation) -> None:
+    """Of partitions without records aiokafka's consumer was stopped so soon that it never ended."""
+    code, listed = await dlq(installation, "list")
+
+    assert (code, listed.split()[:2]) == (0, ["total", "0"])
+
+
 async def test_refused_messages_are_counted_shown_mended_and_stored_once(
     installation: Installation, tmp_path: Path
 ) -> None:
