@@ -34,6 +34,12 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+def section(page: str, heading: str) -> str:
+    """The text of a page's section."""
+    _, _, rest = (ROOT / page).read_text().partition(f"\n## {heading}\n")
+    return rest.partition("\n## ")[0]
+
+
 def _commands(text: str) -> Iterator[str]:
     """All lines of fenced `sh` blocks, and what looks like a command in indented blocks and inline code."""
     for block in blocks(text, "sh"):

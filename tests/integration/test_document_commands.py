@@ -1,0 +1,251 @@
+"""Every command that a document names is run, as it stands there but for its ports."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from infra.embedded import cluster
+from tests.support.documents import blocks, commands, section
+from tests.support.services import free_port
+from tests.support.source import ROOT
+
+SECONDS = 120
+POLL_SECONDS = 0.1
+VENV = Path(sys.executable).parents[1]
+EVERY = sorted({command.text for command in commands()})
+USING = [command.text for command in commands() if command.document == "using.md"]
+DETECTOR = blocks(section("CONTRIBUTING.md", "Your own detector in ten minutes"), "sh")[0]
+# What each of the tests below runs; the first that fits.
+GROUPS = {
+    "detector": "|".join(
+        re.escape(line) for line in DETECTOR.splitlines()
+    ),  # tests/integration/test_contributing.py
+    "make": r"make .*",
+    "pytest": r"(?:\.venv/bin/)?pytest .*",
+    "benchmarks": r"(?:\.venv/bin/)?python -m benchmarks .*",
+    "ledger": r"\.venv/bin/python -m tests\.support\.faults\.ledger .*",
+    "docker": r"docker compose .*",
+    "demo": r"txnwatch demo",  # tests/integration/test_demo.py
+    "step by step": "|".join(re.escape(text) for text in USING if re.match(r"\.venv/bin/|curl ", text)),
+}
+
+
+def of(group: str) -> list[str]:
+    return [text for text in EVERY if group == group_of(text)]
+
+
+def group_of(text: str) -> str | None:
+    return next((group for group, pattern in GROUPS.items() if re.fullmatch(pattern, text)), None)
+
+
+def test_no_command_is_left_out() -> None:
+    run = {text for group in GROUPS for text in of(group)}
+    # A sentence may name a command by its first words alone.
+    beginnings = {text for text in EVERY if any(f"{one} ".startswith(f".venv/bin/{text} ") for one in run)}
+
+    assert [group for group in GROUPS if group != "demo" and not of(group)] == []
+    assert {*EVERY} - run - beginnings == set()
+
+
+# --- the step by step of docs/using.md
+
+
+class Shell:
+    """A folder that looks like a checkout, and the commands that go on running in it."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder = folder
+        self.ports = {name: str(free_port()) for name in ("8000", "6066", "6067", "6068")}
+        self._stack = stack
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("TXNWATCH_")}
+        self._environment = {
+            **{name: value for name, value in kept.items() if not name.endswith(("_SERVERS", "_URL"))},
+            "TXNWATCH_API_PORT": self.ports["8000"],
+            "TXNWATCH_WEB_PORT": self.ports["6066"],
+        }
+
+    def run(self, command: str) -> None:
+        """Run a command to its end; it must not fail."""
+        output = self.folder / "output"
+        with output.open("w") as file:
+            process = subprocess.Popen(self._argv(command), **self._options(file))
+        try:
+            code: int | str = process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = "not ended"
+        assert code == 0, f"{command}: {code}\n{output.read_text()}"
+
+    def start(self, command: str) -> "subprocess.Popen[bytes]":
+        """Start a command, and return once it does what it is for."""
+        output = Path(tempfile.mkstemp(dir=self.folder)[1])
+        with output.open("w") as file:
+            process: subprocess.Popen[bytes] = subprocess.Popen(self._argv(command), **self._options(file))
+        self._stack.callback(process.wait)
+        self._stack.callback(process.kill)
+        deadline = time.monotonic() + SECONDS
+        while not self._works(command, output):
+            assert process.poll() is None, f"{command}\n{output.read_text()}"
+            assert time.monotonic() < deadline, f"{command}\n{output.read_text()}"
+            time.sleep(POLL_SECONDS)
+        return process
+
+    def _works(self, command: str, output: Path) -> bool:
+        if command.startswith("curl"):
+            return '"is_anomaly":true' in output.read_text()
+        if " api" in command:
+            return answers(f"http://127.0.0.1:{self.ports['8000']}/ready")
+        if found := re.search(r"worker(?:.*--web-port (\d+))?", command):
+            return answers(f"http://127.0.0.1:{self.ports[found[1] or '6066']}/table/windows/")
+        return True  # what is produced is seen by curl
+
+    def _argv(self, command: str) -> list[str]:
+        line = re.sub("|".join(self.ports), lambda port: self.ports[port[0]], command.removesuffix("&"))
+        return ["bash", "-c", f"exec {line}"]
+
+    def _options(self, output: IO[str]) -> dict[str, Any]:
+        return {"cwd": self.folder, "env": self._environment, "stdout": output, "stderr": subprocess.STDOUT}
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own address
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@contextmanager
+def checkout() -> Iterator[Shell]:
+    """Not in tmp_path, which other accounts, such as the database's, cannot reach."""
+    folder = Path(tempfile.mkdtemp(prefix="txnwatch-"))
+    (folder / ".venv").symlink_to(VENV)
+    try:
+        with ExitStack() as stack:
+            yield Shell(folder, stack)
+    finally:
+        cluster.down(folder / ".txnwatch")
+        shutil.rmtree(folder)
+
+
+def test_using_txnwatch_step_by_step() -> None:
+    with checkout() as shell:
+        lasting: dict[str, subprocess.Popen[bytes]] = {}
+        for command in of_using_in_order():
+            if command.endswith("services down"):
+                stop(lasting)
+            if command.endswith("&") or command.startswith("curl"):
+                lasting[command] = shell.start(command)
+            else:
+                shell.run(command)
+        left = cluster.status(shell.folder / ".txnwatch")
+
+    assert [name for name, status in left.items() if status.pid is not None] == []
+
+
+def of_using_in_order() -> list[str]:
+    return [text for text in USING if re.fullmatch(GROUPS["step by step"], text)]
+
+
+def stop(lasting: "dict[str, subprocess.Popen[bytes]]") -> None:
+    """End them all as `kill` does; ours end well."""
+    for process in lasting.values():
+        process.send_signal(signal.SIGTERM)
+    codes = {command: process.wait(SECONDS) for command, process in lasting.items()}
+    assert {command: code for command, code in codes.items() if code and "curl" not in command} == {}
+
+
+# --- make, pytest
+
+
+@pytest.mark.parametrize("command", of("make"))
+def test_make_has_what_it_is_told_to_make(command: str) -> None:
+    recipe = subprocess.check_output([*shlex.split(command), "--dry-run"], cwd=ROOT, text=True)
+
+    for line in recipe.splitlines():
+        program = line.split()[0]
+        if program.startswith(".venv/bin/"):
+            assert (VENV.parent / program).exists(), line
+        if program == ".venv/bin/pytest":
+            collected(line)
+
+
+@pytest.mark.parametrize("command", of("pytest"))
+def test_pytest_takes_the_options(command: str) -> None:
+    collected(command)
+
+
+def collected(command: str) -> None:
+    """The same run with these options, which only collects the tests of one module."""
+    _, *options = shlex.split(command)
+    folders = [option for option in options if option.startswith("tests/")]
+    assert all((ROOT / folder).exists() for folder in folders)
+    kept = [option for option in options if option not in folders]
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *kept, "--collect-only", "-q"]
+    found = subprocess.check_output([*argv, "tests/unit/test_sizes.py"], cwd=ROOT, text=True)
+    assert "tests/unit/test_sizes.py::" in found
+
+
+# --- measuring
+
+
+@pytest.mark.parametrize("command", of("ledger"))
+def test_the_ledger_of_faults_is_written_into_its_document(command: str, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "docs" / "guarantees.md"
+    page.write_text(before := (ROOT / "docs" / "guarantees.md").read_text())
+    (tmp_path / "faults.jsonl").touch()
+    (tmp_path / ".venv").symlink_to(VENV)
+
+    subprocess.run(
+        shlex.split(command), cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True
+    )
+
+    assert page.read_text() != before  # of no faults, the table is empty
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("command", of("benchmarks"))
+def test_what_is_measured_can_be_measured_again(command: str, tmp_path: Path) -> None:
+    options = ["--output", str(tmp_path)]
+    if "report" in command:
+        pytest.importorskip("matplotlib")
+        shutil.copytree(ROOT / "docs" / "benchmarks", tmp_path, dirs_exist_ok=True)
+        options += ["--docs", str(tmp_path / "docs")]
+    else:
+        options += ["--quick", "--rounds", "1"]
+    _, *arguments = shlex.split(command)
+
+    subprocess.run([sys.executable, *arguments, *options], cwd=ROOT, check=True)
+
+    assert [*tmp_path.glob("*.json")]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("docker") is None, reason="no Docker")
+def test_compose_brings_everything_up() -> None:
+    try:
+        for command in of("docker"):
+            subprocess.run(shlex.split(command), cwd=ROOT, check=True)
+        deadline = time.monotonic() + SECONDS
+        while not answers("http://127.0.0.1:8000/ready"):
+            assert time.monotonic() < deadline
+            time.sleep(POLL_SECONDS)
+    finally:
+        file = ROOT / "docker-compose.kafka.yml"
+        subprocess.run(["docker", "compose", "-f", file, "down", "--volumes"], check=True)
