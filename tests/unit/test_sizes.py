@@ -11,12 +11,11 @@ import pytest
 from tests.support.source import ROOT, parsed, production, short
 
 ENTRIES = {"stream_app": 16, "api": 12}
-MODULE_LINES = 350
-MEDIAN_FUNCTION, NINE_OF_TEN_FUNCTIONS, LONGEST_FUNCTION = 6, 16, 40
-LONGER_FUNCTIONS: dict[str, str] = {}
+MODULE_LINES = 320
+MEDIAN_FUNCTION, NINE_OF_TEN_FUNCTIONS, LONGEST_FUNCTION = 6, 15, 40
 SHARED_NAMES: dict[str, str] = {
     "Settings": "each program has its own, and none uses two",
-    "Refused": "",
+    "Refused": "the decoder's exception, and an answer listed so in the OpenAPI document",
 }
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -55,7 +54,7 @@ def test_functions_are_short() -> None:
 
     assert statistics.median(lines) <= MEDIAN_FUNCTION
     assert statistics.quantiles(lines, n=10)[-1] <= NINE_OF_TEN_FUNCTIONS
-    assert {name for name, count in functions() if count > LONGEST_FUNCTION} - {*LONGER_FUNCTIONS} == set()
+    assert [name for name, count in functions() if count > LONGEST_FUNCTION] == []
 
 
 def test_a_class_name_has_one_owner() -> None:
@@ -65,5 +64,5 @@ def test_a_class_name_has_one_owner() -> None:
             if isinstance(node, ast.ClassDef):
                 owners[node.name].append(short(path))
 
-    shared = {name: paths for name, paths in owners.items() if len(paths) > 1 and name not in SHARED_NAMES}
-    assert shared == {}
+    shared = {name: paths for name, paths in owners.items() if len(paths) > 1}
+    assert shared.keys() == SHARED_NAMES.keys(), shared
