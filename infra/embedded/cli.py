@@ -1,5 +1,6 @@
 """`txnwatch services`: the embedded Kafka, Postgres and Valkey of a data folder."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ _DATADIR = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the services' data and logs. [default: TXNWATCH_DATADIR, else .txnwatch]",
 )
+_progress = partial(click.echo, err=True)
 _ending_in_one_line = ending_in_one_line(ServiceError, OSError)
 
 
@@ -66,7 +68,3 @@ def _state(service: cluster.Status) -> str:
         return "stopped"
     state = "running" if service.answers else "does not answer"
     return f"{state:<16} pid {service.pid:<8} {service.address}"
-
-
-def _progress(line: str) -> None:
-    click.echo(line, err=True)

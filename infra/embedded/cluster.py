@@ -28,11 +28,7 @@ class Addresses:
 
     def as_env(self) -> dict[str, str]:
         """The settings that every command of txnwatch reads."""
-        return {
-            "KAFKA_BOOTSTRAP_SERVERS": self.kafka,
-            "POSTGRES_URL": self.postgres,
-            "REDIS_URL": self.redis,
-        }
+        return {"KAFKA_BOOTSTRAP_SERVERS": self.kafka, "POSTGRES_URL": self.postgres, "REDIS_URL": self.redis}
 
 
 @dataclass(frozen=True, slots=True)

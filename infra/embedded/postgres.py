@@ -139,13 +139,12 @@ def _own_folder(folder: Path, owner: struct_passwd | None) -> None:
     uid = os.geteuid() if owner is None else owner.pw_uid
     try:
         folder.mkdir(mode=0o700)
+        if owner is not None:
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
     except FileExistsError:
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid:
             raise ServiceError(f"{folder} is there already and is not a folder of ours") from None
-    else:
-        if owner is not None:
-            os.chown(folder, owner.pw_uid, owner.pw_gid)
 
 
 def _let_others_pass(path: Path, report: Report) -> None:

@@ -84,7 +84,7 @@ class TopicSender:
                 self._unanswered, timeout=self.stall_seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if not answered:
-                self._fail(self._stalled())
+                self._fail(TimeoutError())
             self._raise_failure()
 
     def _choose(self, key: bytes | None) -> int:
@@ -98,10 +98,8 @@ class TopicSender:
             # Without a limit the producer retries for ever.
             async with asyncio.timeout(self.stall_seconds):
                 answer = await self.producer.send_batch(batch, self.topic, partition=partition)
-        except TimeoutError:
-            self._fail(self._stalled())
-        except KafkaError as error:
-            self._fail(_text(error))
+        except (TimeoutError, KafkaError) as error:
+            self._fail(error)
         self._raise_failure()
         del self._open[partition]
         self._unanswered.add(answer)
@@ -112,14 +110,13 @@ class TopicSender:
         if future.cancelled():
             return
         if error := future.exception():
-            self._fail(_text(error))
+            self._fail(error)
         else:
             self.delivered += count
 
-    def _stalled(self) -> str:
-        return f"nothing was acknowledged for {self.stall_seconds:g} s"
-
-    def _fail(self, why: str) -> None:
+    def _fail(self, error: BaseException) -> None:
+        stalled = f"nothing was acknowledged for {self.stall_seconds:g} s"
+        why = stalled if isinstance(error, TimeoutError) else _text(error)
         self._failure = self._failure or DeliveryError(why)
 
     def _raise_failure(self) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import accumulate, islice
 from random import Random
 from uuid import UUID
@@ -32,6 +33,7 @@ class _User(msgspec.Struct, frozen=True, gc=False):
     currency: str
 
 
+_NOW = partial(datetime.now, UTC)
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -86,17 +88,12 @@ class Traffic:
         return str(UUID(int=self._random.getrandbits(128), version=4))
 
 
-def utc_now() -> datetime:
-    """The current time."""
-    return datetime.now(UTC)
-
-
-def live_dates(count: int | None, now: Callable[[], datetime] = utc_now) -> Iterator[datetime]:
+def live_dates(count: int | None, now: Callable[[], datetime] = _NOW) -> Iterator[datetime]:
     """The time at which each is asked for; without an end if there is no count."""
     return islice(iter(now, None), count)
 
 
-def past_dates(count: int, span: timedelta, now: Callable[[], datetime] = utc_now) -> Iterator[datetime]:
+def past_dates(count: int, span: timedelta, now: Callable[[], datetime] = _NOW) -> Iterator[datetime]:
     """Times at even distances over the span that ends now."""
     end = now()
     return (end - span * ((count - number) / count) for number in range(1, count + 1))

@@ -263,10 +263,8 @@ def _numbered(rows: Any) -> Iterator[tuple[int, Any]]:
     while True:
         line = rows.line_num + 1
         try:
-            row = next(rows)
+            yield line, next(rows)
         except csv.Error as error:
             yield line, error
         except StopIteration:
             return
-        else:
-            yield line, row
