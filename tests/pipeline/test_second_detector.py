@@ -104,7 +104,7 @@ def test_one_line_makes_a_detector_known(monkeypatch: pytest.MonkeyPatch) -> Non
     schema = Draft202012Validator(flags_of(known()))
 
     assert rule.sentence == "An amount is flagged above 4 times the largest before it."
-    assert set(rule.words) == {"rolling_mean", "largest"}
+    assert set(rule.words) == {*DETECTORS, "largest"}
     flag = {"detector": "largest", "largest": "12.30", "seen": 7, "times": 4.5}
     schema.validate(flag)
     assert not schema.is_valid(flag | {"seen": 0})
