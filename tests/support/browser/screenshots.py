@@ -38,7 +38,12 @@ WAVES = ((2, 80, 100, 70), (3, 80, 220, 60), (4, 80, 60, 90), (5, 80, 160, 80))
 DELAYS = "document.getElementById('delay-aside').textContent.startsWith('median of 20')"
 PICTURES = {
     "live": (DELAYS,),
-    "user": (there("#chart-amounts canvas"), there("#rows .row"), there("#window-facts dd")),
+    "user": (
+        there("#chart-amounts canvas"),
+        there("#legend li"),
+        there("#rows .row"),
+        there("#window-facts dd"),
+    ),
     "health": (there("#workers .chips"), there("#reasons li"), there("#refused-last li")),
 }
 """What holds in a page that is worth a picture."""
@@ -59,11 +64,13 @@ async def installation() -> AsyncIterator[Installation]:
         addresses = await asyncio.to_thread(cluster.up, datadir)
         await ensure_topics(Settings(kafka=addresses.kafka))
         await migrate(addresses.postgres)
-        ports = {"TXNWATCH_API_PORT": str(free_port()), "TXNWATCH_WEB_PORT": str(free_port())}
+        api, worker = free_port(), free_port()
         yield Installation(
             {
                 **addresses.as_env(),
-                **ports,
+                "TXNWATCH_API_PORT": str(api),
+                "TXNWATCH_WEB_PORT": str(worker),
+                "TXNWATCH_WORKER_URL": f"http://127.0.0.1:{worker}",
                 "TXNWATCH_TRANSACTIONS_TOPIC": "transactions",
                 "TXNWATCH_DATADIR": str(datadir / "worker"),
             }
