@@ -18,7 +18,7 @@ from api.live.connections import Connections
 from api.live.feed import LiveFeed
 from api.live.replay import Replay
 from api.metrics import Metrics
-from api.partitions import MonthlyPartitions
+from api.partitions import look_after_months
 from api.reading.cache import QueryCache
 from api.reading.cursors import Cursors, key_from
 from api.reading.database import Database
@@ -34,6 +34,7 @@ from api.settings import Settings
 from api.web.docs import Docs
 from api.web.middleware import Cors, counting, problems
 from api.web.route import routes_of, serve
+from infra.runtime.background import background
 
 _REDIS_CONNECTIONS = 20
 _Lifetime = Callable[[web.Application], AsyncIterator[None]]
@@ -74,7 +75,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     app.cleanup_ctx.append(
         _while_running(
             lambda: database,
-            MonthlyPartitions(settings).running,
+            lambda: background(look_after_months(settings), name="months of transactions"),
             *(partial(aclosing, part) for part in (redis, broker, replay)),
             watch.running,
             *(feed.follower.running for feed in (anomalies, scored) if feed),

@@ -1,43 +1,30 @@
 """The API's metrics, in a registry of their own: two apps in one process do not share numbers."""
 
-from collections.abc import Callable
 from functools import partial
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+import prometheus_client as prometheus
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
+CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
 
 
 class Metrics:
     """Counters and gauges, and their text for Prometheus."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        self._registry = prometheus.CollectorRegistry()
+        process = (prometheus.ProcessCollector, prometheus.PlatformCollector, prometheus.GCCollector)
+        for collector in process:
             collector(registry=self._registry)
-        counter = partial(Counter, registry=self._registry)
+        counter = partial(prometheus.Counter, registry=self._registry)
+        gauge = partial(prometheus.Gauge, registry=self._registry)
+        histogram = partial(prometheus.Histogram, registry=self._registry)
         self._requests = counter("txnwatch_api_requests", "Answers.", ["route", "method", "status"])
-        self._seconds = Histogram(
-            "txnwatch_api_request_seconds",
-            "Time to answer, streams left out.",
-            ["route"],
-            registry=self._registry,
+        self._seconds = histogram(
+            "txnwatch_api_request_seconds", "Time to answer, streams left out.", ["route"]
         )
         self._cache = counter("txnwatch_api_query_cache", "Queries by what the cache had.", ["outcome"])
-        self._clients = Gauge(
-            "txnwatch_api_sse_clients", "Open event streams.", ["topic"], registry=self._registry
-        )
-        self._events = counter("txnwatch_api_sse_events", "Live events sent to clients.", ["topic"])
+        self.clients = gauge("txnwatch_api_sse_clients", "Open event streams.", ["topic"])
+        self.events = counter("txnwatch_api_sse_events", "Live events sent to clients.", ["topic"])
         self.cut_off = counter("txnwatch_api_sse_cut_off", "Clients cut off because they did not read.")
         self.turned_away = counter("txnwatch_api_sse_turned_away", "Clients that found every place taken.")
         for outcome in ("hit", "miss", "down"):
@@ -45,7 +32,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """All metrics in Prometheus's text format."""
-        return generate_latest(self._registry)
+        return prometheus.generate_latest(self._registry)
 
     def count_request(self, route: str, method: str, status: int, seconds: float | None) -> None:
         """Count one answered request; `seconds` is None for streams, which last as long as their clients."""
@@ -56,11 +43,3 @@ class Metrics:
     def count_cached(self, outcome: str) -> None:
         """Count one query by what the cache had: hit, miss or down."""
         self._cache.labels(outcome).inc()
-
-    def event_counter(self, topic: str) -> Callable[[int], None]:
-        """A function that counts an event of this topic, sent to so many clients."""
-        return self._events.labels(topic).inc
-
-    def watch_clients(self, topic: str, clients: Callable[[], int]) -> None:
-        """Show what `clients` returns as the number of this topic's open streams."""
-        self._clients.labels(topic).set_function(clients)

@@ -47,11 +47,6 @@ class Rates:
         """The samples later than this, oldest first."""
         return [sample for sample in self._samples if sample.at > at]
 
-    @property
-    def newest(self) -> int:
-        """The time of the newest sample, 0 if there is none."""
-        return self._samples[-1].at if self._samples else 0
-
 
 def _rate(before: int, after: int, seconds: float) -> float:
     return round(max(after - before, 0) / seconds, 2)

@@ -21,7 +21,16 @@ class Refusals:
 
     def add(self, record: ConsumerRecord) -> None:
         """Count one refused message."""
-        refused = _refused(record)
+        letter = DeadLetter.of(record)
+        refused = Refused(
+            at=letter.refused_ms,
+            reason=letter.reason[:_SHOWN],
+            detail=letter.detail[:_SHOWN],
+            key=_legible(letter.key),
+            value=_legible(letter.value),
+            partition=letter.place.partition,
+            offset=letter.place.offset,
+        )
         self._reasons[refused.reason] += 1
         self._last.append(refused)
 
@@ -33,19 +42,6 @@ class Refusals:
             reasons=dict(self._reasons.most_common()),
             last=sorted(self._last, key=lambda refused: (refused.at, refused.offset), reverse=True),
         )
-
-
-def _refused(record: ConsumerRecord) -> Refused:
-    letter = DeadLetter.of(record)
-    return Refused(
-        at=letter.refused_ms,
-        reason=letter.reason[:_SHOWN],
-        detail=letter.detail[:_SHOWN],
-        key=_legible(letter.key),
-        value=_legible(letter.value),
-        partition=letter.place.partition,
-        offset=letter.place.offset,
-    )
 
 
 def _legible(value: bytes | None) -> str:

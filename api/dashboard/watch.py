@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
-from api.dashboard.answers import Lag, Produced, PulsePage, RefusedPage
-from api.dashboard.produced_at import SourceRecords
+from api.dashboard.answers import Lag, PulsePage, RefusedPage
+from api.dashboard.produced_at import produced
 from api.dashboard.rates import Rates, lags, per_step
 from api.dashboard.refused import Refusals
 from api.dashboard.workers import WorkerGroup
@@ -30,10 +29,7 @@ _PAST_SECONDS = 300
 _PAST_STEP_SECONDS = 5
 _NEWEST_REFUSED = 10_000
 _POLL_MILLISECONDS = 100
-
-
-class _Identified(msgspec.Struct):
-    id: str
+_LOOK_UP_MILLISECONDS = 50
 
 
 class Watch:
@@ -82,8 +78,9 @@ class Watch:
 
     async def _watch(self) -> None:
         async with AsyncExitStack() as stack:
-            source = await SourceRecords.of(self._broker, self._settings.transactions_topic)
-            stack.push_async_callback(source.close)
+            topic = await self._broker.topic(self._settings.transactions_topic)
+            source = await self._broker.paused_reader(topic, _LOOK_UP_MILLISECONDS)
+            stack.push_async_callback(source.stop)
             consumer = await self._reader()
             stack.push_async_callback(consumer.stop)
             await self._remember(consumer)
@@ -93,9 +90,9 @@ class Watch:
             while self._watching.wanted:
                 self._watching.succeeded()
                 flags = await self._read_for(consumer, _EACH_SECONDS)
-                produced = await _produced(source, flags)
+                newest = await produced(flags[-1], source, topic.name) if flags else None
                 arrived, scored = await self._locate()
-                self._rates.note(_milliseconds(), arrived, scored, flagged=len(flags), produced=produced)
+                self._rates.note(_milliseconds(), arrived, scored, flagged=len(flags), produced=newest)
 
     async def _reader(self) -> AIOKafkaConsumer:
         """A consumer at the flags of the last minutes and at the newest refused messages."""
@@ -167,15 +164,3 @@ class Watch:
 
 def _milliseconds() -> int:
     return int(time.time() * 1000)
-
-
-async def _produced(source: SourceRecords, flags: list[ConsumerRecord]) -> Produced | None:
-    """When the newest of the flags was produced."""
-    if not flags:
-        return None
-    at = await source.produced_at(flags[-1])
-    try:
-        identified = msgspec.json.decode(flags[-1].value, type=_Identified)
-    except msgspec.DecodeError:
-        return None
-    return None if at is None else Produced(identified.id, at)

@@ -1,8 +1,9 @@
 """The workers as Kafka knows them: how far their group is, and who holds which partitions."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
@@ -13,7 +14,6 @@ from api.live.broker import Broker
 from api.settings import Settings
 from infra.runtime.kafka import committed_offsets
 
-T = TypeVar("T")
 _URL = re.compile(rb'"url":\s*"https?://([^"/]{1,200})')
 
 
@@ -27,17 +27,26 @@ class WorkerGroup:
 
     async def committed(self) -> dict[int, int]:
         """The next offset of each partition of the source that the group has finished something of."""
-        none: dict[int, Any] = {}
-        offsets = await self._ask(lambda admin: committed_offsets(admin, self._name, self._topic), none)
-        return {partition: found.offset for partition, found in offsets.items()}
+
+        async def ask(admin: AIOKafkaAdminClient) -> dict[int, int]:
+            with suppress(GroupCoordinatorNotAvailableError):  # the cluster has never seen a group
+                offsets = await committed_offsets(admin, self._name, self._topic)
+                return {partition: found.offset for partition, found in offsets.items()}
+            return {}
+
+        return await self._broker.ask_admin(ask)
 
     async def workers(self) -> Workers:
         """The members, and the partitions of the source that none of them holds."""
+
+        async def ask(admin: AIOKafkaAdminClient) -> list[Any]:
+            with suppress(GroupCoordinatorNotAvailableError):
+                answers = await admin.describe_consumer_groups([self._name])
+                return [group for answer in answers for group in answer.groups]
+            return []
+
         partitions = sorted(await self._broker.ends(self._topic))
-        answers: Sequence[Any] = await self._ask(
-            lambda admin: admin.describe_consumer_groups([self._name]), []
-        )
-        groups = [group for answer in answers for group in answer.groups]
+        groups = await self._broker.ask_admin(ask)
         state = str(groups[0][2]).lower() if groups else "dead"
         members = [self._worker(member) for group in groups for member in group[5]]
         held = {partition for worker in members for partition in worker.partitions}
@@ -57,17 +66,6 @@ class WorkerGroup:
             address=address[1].decode(errors="replace") if address else "",
             partitions=_partitions(assignment, self._topic),
         )
-
-    async def _ask(self, question: Callable[[AIOKafkaAdminClient], Awaitable[T]], unknown: T) -> T:
-        """The answer, or `unknown` while this cluster has never seen a group."""
-
-        async def ask(admin: AIOKafkaAdminClient) -> T:
-            try:
-                return await question(admin)
-            except GroupCoordinatorNotAvailableError:
-                return unknown
-
-        return await self._broker.ask_admin(ask)
 
 
 def _partitions(assignment: bytes, topic: str) -> list[int]:

@@ -6,7 +6,7 @@ connection is given up: the next request makes a new one.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -22,7 +22,6 @@ T = TypeVar("T")
 C = TypeVar("C", AIOKafkaConsumer, AIOKafkaAdminClient)
 
 _REQUEST_MILLISECONDS = 10_000
-_METADATA_MILLISECONDS = 300_000
 _STOP_SECONDS = 3.0
 
 
@@ -39,13 +38,13 @@ class Broker:
     """Makes clients, and answers about topics over two of its own, which read no records."""
 
     def __init__(self, settings: Settings) -> None:
-        self._options = consumer_options(settings, "api")
+        self._options = {**consumer_options(settings, "api"), "request_timeout_ms": _REQUEST_MILLISECONDS}
         seconds, milliseconds = settings.dependency_seconds, int(settings.dependency_seconds * 1000)
-        make_consumer = partial(self.consumer, wait_milliseconds=0, request_milliseconds=milliseconds)
-        options = client_options(settings, "api")
-        make_admin = partial(AIOKafkaAdminClient, **options, request_timeout_ms=milliseconds)
-        self._consumer = _Connection(make_consumer, self.started, seconds)
-        self._admin = _Connection(make_admin, self.started, seconds)
+        make_consumer = partial(self.consumer, wait_milliseconds=0, request_timeout_ms=milliseconds)
+        options = {**client_options(settings, "api"), "request_timeout_ms": milliseconds}
+        make_admin = partial(AIOKafkaAdminClient, **options)
+        self._consumer = _Connection(make_consumer, self._started, seconds)
+        self._admin = _Connection(make_admin, self._started, seconds)
         self._topics: dict[str, Topic] = {}
         self._stopping: set[asyncio.Task[None]] = set()
 
@@ -56,35 +55,28 @@ class Broker:
         if self._stopping:
             await asyncio.wait(self._stopping, timeout=_STOP_SECONDS)
 
-    def consumer(
-        self,
-        *,
-        wait_milliseconds: int,
-        request_milliseconds: int = _REQUEST_MILLISECONDS,
-        metadata_milliseconds: int = _METADATA_MILLISECONDS,
-    ) -> AIOKafkaConsumer:
-        """A consumer of committed records in no group, not started.
-
-        A fetch waits so long for records; what is known of the topic is that old at the most.
-        """
-        return AIOKafkaConsumer(
-            **self._options,
-            fetch_max_wait_ms=wait_milliseconds,
-            request_timeout_ms=request_milliseconds,
-            metadata_max_age_ms=metadata_milliseconds,
-        )
+    def consumer(self, *, wait_milliseconds: int, **options: int) -> AIOKafkaConsumer:
+        """A consumer of committed records in no group, not started; a fetch waits so long for records."""
+        return AIOKafkaConsumer(**{**self._options, **options}, fetch_max_wait_ms=wait_milliseconds)
 
     async def reader(
-        self, positions: Mapping[TopicPartition, int], *, wait_milliseconds: int
+        self, positions: Mapping[TopicPartition, int], *, wait_milliseconds: int, **options: int
     ) -> AIOKafkaConsumer:
         """A started consumer of these partitions, at these offsets."""
-        consumer = await self.started(self.consumer(wait_milliseconds=wait_milliseconds))
+        consumer = await self._started(self.consumer(wait_milliseconds=wait_milliseconds, **options))
         consumer.assign([*positions])
         for partition, offset in positions.items():
             consumer.seek(partition, offset)
         return consumer
 
-    async def started(self, client: C) -> C:
+    async def paused_reader(self, topic: Topic, wait_milliseconds: int) -> AIOKafkaConsumer:
+        """A started consumer of all of the topic, which fetches nothing until a partition is resumed."""
+        positions = dict.fromkeys(topic.partitions, 0)
+        consumer = await self.reader(positions, wait_milliseconds=wait_milliseconds)
+        consumer.pause(*topic.partitions)
+        return consumer
+
+    async def _started(self, client: C) -> C:
         """The client of Kafka once it has started; stopped again when that fails.
 
         One that is given up midway is started to the end and then stopped, in the background:
@@ -146,9 +138,7 @@ class Broker:
         return await self._offsets(name, ask)
 
     async def _offsets(
-        self,
-        name: str,
-        ask: Callable[[AIOKafkaConsumer, Topic], Awaitable[Mapping[TopicPartition, int]]],
+        self, name: str, ask: Callable[[AIOKafkaConsumer, Topic], Awaitable[Mapping[TopicPartition, int]]]
     ) -> dict[int, int]:
         topic = self._topics.get(name) or await self.topic(name)
         try:
@@ -159,15 +149,15 @@ class Broker:
         return {partition.partition: offsets[partition] for partition in topic.partitions}
 
 
+@dataclass(slots=True)
 class _Connection(Generic[C]):
     """A client that is connected when first asked, and again after a question that failed."""
 
-    def __init__(self, make: Callable[[], C], started: Callable[[C], Awaitable[C]], seconds: float) -> None:
-        self._make = make
-        self._started = started
-        self._seconds = seconds
-        self._one_at_a_time = asyncio.Lock()
-        self._client: C | None = None
+    _make: Callable[[], C]
+    _started: Callable[[C], Awaitable[C]]
+    _seconds: float
+    _one_at_a_time: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _client: C | None = field(init=False, default=None)
 
     async def ask(self, question: Callable[[C], Awaitable[T]]) -> T:
         before = self._client

@@ -7,6 +7,7 @@ missed or sent twice.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, field
 
 from api.live.event_id import EARLIEST, EventId, Missing, behind
 from api.live.feed import LiveFeed
@@ -19,19 +20,16 @@ _NEAR = 1000
 """Offsets: a client no further behind than this joins the feed."""
 
 
+@dataclass(slots=True)
 class CatchUp:
     """A client that listens to one user, or to all (`key` None)."""
 
-    def __init__(
-        self, feed: LiveFeed, replay: Replay, settings: StreamSettings, key: bytes | None, client: Client
-    ) -> None:
-        self._feed = feed
-        self._follower = feed.follower
-        self._replay = replay
-        self._settings = settings
-        self._key = key
-        self._client = client
-        self._point = EARLIEST
+    _feed: LiveFeed
+    _replay: Replay
+    _settings: StreamSettings
+    _key: bytes | None
+    _client: Client
+    _point: EventId = field(init=False, default=EARLIEST)
 
     async def frames(self, asked: EventId | None) -> AsyncGenerator[bytes, None]:
         """What the client is sent, from `asked` on (None: from now on).
@@ -41,11 +39,11 @@ class CatchUp:
         Raises:
             Unavailable: Kafka does not answer; before the second frame, unless Kafka loses records later.
         """
-        async with self._follower.listening():
+        async with self._feed.follower.listening():
             async for frame in self._caught_up(asked):
                 yield frame
             with self._feed.joined(self._key, self._client) as subscription:
-                here = self._follower.event_id
+                here = self._feed.follower.event_id
                 while behind(self._point, here):
                     async for frame in self._slice(here):
                         yield frame
@@ -55,9 +53,9 @@ class CatchUp:
 
     async def _caught_up(self, asked: EventId | None) -> AsyncIterator[bytes]:
         """The opening, what is missing, and the past up to near the feed."""
-        self._point, missing = self._follower.event_id, list[Missing]()
+        self._point, missing = self._feed.follower.event_id, list[Missing]()
         if asked is not None:
-            self._point, missing = await self._follower.settled(asked)
+            self._point, missing = await self._feed.follower.settled(asked)
         yield opening(str(self._point), jittered(self._settings.retry_milliseconds))
         if missing:
             yield self._feed.gap(self._point, missing, self._key)
@@ -71,12 +69,12 @@ class CatchUp:
         have to wait, and reading up to a head that moves on might never end.
         """
         while True:
-            here = self._follower.event_id
+            here = self._feed.follower.event_id
             if self._point.incarnation != here.incarnation:
                 yield await self._resettle()
             elif behind(here, self._point):
                 # It was served by a process that had read further. Ours will be there soon.
-                if not await self._follower.moves():
+                if not await self._feed.follower.moves():
                     yield heartbeat(str(self._point))
             elif self._key is None and behind(self._point, here) > _NEAR:
                 async for frame in self._slice(here):
@@ -87,7 +85,7 @@ class CatchUp:
     async def _slice(self, until: EventId) -> AsyncIterator[bytes]:
         """One slice of the past."""
         try:
-            part = await self._replay.read(self._follower.topic, self._point, until, self._key)
+            part = await self._replay.read(self._feed.follower.topic, self._point, until, self._key)
         except Expired:
             yield await self._resettle()
             return
@@ -98,7 +96,7 @@ class CatchUp:
             yield piece
 
     async def _resettle(self) -> bytes:
-        self._point, missing = await self._follower.settled(self._point)
+        self._point, missing = await self._feed.follower.settled(self._point)
         return self._feed.gap(self._point, missing, self._key)
 
     async def _beat(self) -> None:
@@ -108,4 +106,4 @@ class CatchUp:
             await asyncio.sleep(settings.heartbeat_seconds - client.idle_seconds)
             client.check(settings.send_seconds)
             if client.idle_seconds >= settings.heartbeat_seconds and not client.gone:
-                client.write(Frame(heartbeat(str(self._follower.event_id))))
+                client.write(Frame(heartbeat(str(self._feed.follower.event_id))))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import HttpVersion11, web
@@ -25,15 +26,15 @@ _FULL_RETRIES = 5
 """A client that is turned away comes back after so many times the usual wait."""
 
 
+@dataclass(slots=True)
 class Connections:
     """At most `stream_clients` streams; `close` ends all of them within a moment."""
 
-    def __init__(self, settings: StreamSettings, metrics: Metrics) -> None:
-        self._settings = settings
-        self._metrics = metrics
-        self._streams = 0
-        self._open: dict[asyncio.Task[Any], Client] = {}
-        self._closing = False
+    _settings: StreamSettings
+    _metrics: Metrics
+    _streams: int = field(init=False, default=0)
+    _open: dict[asyncio.Task[Any], Client] = field(init=False, default_factory=dict)
+    _closing: bool = field(init=False, default=False)
 
     async def close(self) -> None:
         """End every stream as a server ends an answer: a client must not take it for an error.

@@ -38,8 +38,8 @@ class LiveFeed:
         self.follower = Follower(topic, broker, settings, publish=self._publish, report_gap=self._report_gap)
         self._pages = pages
         self._most_unsent = settings.buffer_bytes // 4
-        self._count_sent = metrics.event_counter(topic)
-        metrics.watch_clients(topic, lambda: self.follower.clients)
+        self._count_sent = metrics.events.labels(topic).inc
+        metrics.clients.labels(topic).set_function(lambda: self.follower.clients)
         self._listeners = Listeners()
 
     def joined(self, key: bytes | None, client: Client) -> AbstractContextManager[Subscription]:

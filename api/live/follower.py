@@ -127,15 +127,12 @@ class Follower:
 
     async def _follow(self) -> None:
         topic = await self._broker.topic(self.name)
-        consumer = self._broker.consumer(
-            wait_milliseconds=_POLL_MILLISECONDS, metadata_milliseconds=_METADATA_MILLISECONDS
+        await self._find_place(topic)
+        positions = {partition: self._offsets[partition.partition] for partition in topic.partitions}
+        consumer = await self._broker.reader(
+            positions, wait_milliseconds=_POLL_MILLISECONDS, metadata_max_age_ms=_METADATA_MILLISECONDS
         )
-        await self._broker.started(consumer)
         try:
-            await self._find_place(topic)
-            consumer.assign(topic.partitions)
-            for partition in topic.partitions:
-                consumer.seek(partition, self._offsets[partition.partition])
             self._live.set()
             while self._following.wanted:
                 if _partitions(consumer, topic) != topic.partitions:
@@ -144,7 +141,8 @@ class Follower:
                 await self._read(consumer, topic)
                 self._following.succeeded()
                 await asyncio.sleep(0)  # a full prefetch buffer would never let others run
-            self._forget()
+            self._live.clear()
+            self._known, self._offsets = None, {}
         finally:
             await consumer.stop()
 
@@ -175,11 +173,6 @@ class Follower:
         for record in records:
             self._offsets[record.partition] = record.offset + 1
             yield record
-
-    def _forget(self) -> None:
-        self._live.clear()
-        self._known = None
-        self._offsets = {}
 
 
 def _partitions(consumer: AIOKafkaConsumer, topic: Topic) -> tuple[TopicPartition, ...]:

@@ -8,6 +8,7 @@ import time
 from asyncio import WriteTransport
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, field
 
 
 class Frame:
@@ -20,34 +21,25 @@ class Frame:
         self.chunk = b"%x\r\n%b\r\n" % (len(raw), raw)
 
 
+@dataclass(slots=True, eq=False)
 class Client:
     """One client; it is cut off when more than `limit` bytes wait for it or it reads nothing for too long."""
 
-    __slots__ = (
-        "_chunked",
-        "_count_cut_off",
-        "_moved_at",
-        "_read",
-        "_sent",
-        "_transport",
-        "_wrote_at",
-        "gone",
-        "limit",
-    )
+    _transport: WriteTransport
+    _: KW_ONLY
+    chunked: bool
+    limit: int
+    """How many bytes may wait."""
+    count_cut_off: Callable[[], None]
+    gone: bool = field(init=False, default=False)
+    """Cut off, or left: nothing more can be written."""
+    _sent: int = field(init=False, default=0)
+    _read: int = field(init=False, default=0)
+    _moved_at: float = field(init=False)
+    _wrote_at: float = field(init=False)
 
-    def __init__(
-        self, transport: WriteTransport, *, chunked: bool, limit: int, count_cut_off: Callable[[], None]
-    ) -> None:
-        self._transport = transport
-        self._chunked = chunked
-        self.limit = limit
-        """How many bytes may wait."""
-        self._count_cut_off = count_cut_off
-        self._sent = 0
-        self._read = 0
+    def __post_init__(self) -> None:
         self._moved_at = self._wrote_at = time.monotonic()
-        self.gone = False
-        """Cut off, or left: nothing more can be written."""
 
     @property
     def idle_seconds(self) -> float:
@@ -62,7 +54,7 @@ class Client:
         if self._transport.get_write_buffer_size() > self.limit:
             self.cut()
             return False
-        data = frame.chunk if self._chunked else frame.raw
+        data = frame.chunk if self.chunked else frame.raw
         self._transport.write(data)
         self._sent += len(data)
         self._wrote_at = time.monotonic()
@@ -81,7 +73,7 @@ class Client:
         """End the connection at once, with whatever the client has not read; idempotent."""
         if not self.gone:
             self.gone = True
-            self._count_cut_off()
+            self.count_cut_off()
             self._transport.abort()
 
     def part(self, last: Frame) -> None:
@@ -92,19 +84,17 @@ class Client:
             self.write(last)
 
 
+@dataclass(slots=True, eq=False)
 class Subscription:
     """A client that gets the records of one key (None: all).
 
     Frames wait, bounded, while the client is still being sent the past; then it is written to directly.
     """
 
-    __slots__ = ("_bytes", "_client", "_waiting", "key")
-
-    def __init__(self, key: bytes | None, client: Client) -> None:
-        self.key = key
-        self._client = client
-        self._waiting: list[Frame] | None = []
-        self._bytes = 0
+    key: bytes | None
+    _client: Client
+    _waiting: list[Frame] | None = field(init=False, default_factory=list)
+    _bytes: int = field(init=False, default=0)
 
     def push(self, frame: Frame) -> bool:
         """Send a frame, or let it wait; False if there is no room, and then the client is cut off."""

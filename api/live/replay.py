@@ -88,7 +88,7 @@ class Replay:
     async def _reader(self, topic: Topic) -> AsyncIterator[AIOKafkaConsumer]:
         async with self._free:
             idle = self._idle[topic]
-            consumer = idle.pop() if idle else await self._opened(topic)
+            consumer = idle.pop() if idle else await self._broker.paused_reader(topic, _FETCH_MILLISECONDS)
             try:
                 yield consumer
                 consumer.pause(*topic.partitions)
@@ -96,12 +96,6 @@ class Replay:
                 await consumer.stop()
                 raise
             idle.append(consumer)
-
-    async def _opened(self, topic: Topic) -> AIOKafkaConsumer:
-        positions = dict.fromkeys(topic.partitions, 0)
-        consumer = await self._broker.reader(positions, wait_milliseconds=_FETCH_MILLISECONDS)
-        consumer.pause(*topic.partitions)
-        return consumer
 
 
 async def _read(

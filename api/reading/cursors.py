@@ -20,7 +20,7 @@ import os
 import secrets
 import tempfile
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,11 +40,11 @@ class RowKey:
     id: str
 
 
+@dataclass(frozen=True, slots=True)
 class Cursors:
     """Cursors written and read with one key."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    _key: bytes = field(repr=False)
 
     def of_row(self, user_id: str | None, position: RowKey) -> str:
         """The cursor after this row, for the pages of this user (None: of all users)."""

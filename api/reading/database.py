@@ -1,8 +1,7 @@
 """Reads of Postgres: bounded in time and in bytes, over a few connections."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -155,13 +154,12 @@ class Database:
         [[text, lines, seen, txn_date, row_id]] = await self._fetch(statement, values)
         return Chunk(text or b"", lines, seen, RowKey(txn_date, row_id)) if seen else None
 
-    async def users(self, after: str | None, limit: int) -> list[str]:
-        """At most `limit` user ids after this one, in their order."""
-        return await self._column(*users_statement(limit, after=after))
-
-    async def users_between(self, first: str, last: str, limit: int) -> list[str]:
-        """At most `limit` user ids from `first` to `last`, both included, in their order."""
-        return await self._column(*users_statement(limit, first=first, last=last))
+    async def users(
+        self, limit: int, *, after: str | None = None, first: str | None = None, last: str | None = None
+    ) -> list[str]:
+        """At most `limit` user ids in order: after one, or from `first` to `last`, both included."""
+        records = await self._fetch(*users_statement(limit, after=after, first=first, last=last))
+        return [record[0] for record in records]
 
     async def check(self) -> None:
         """Return when Postgres answers and holds our tables."""
@@ -169,19 +167,11 @@ class Database:
         if not migrated:
             raise Unavailable("Postgres has no tables of ours: run `txnwatch migrate`.")
 
-    async def _column(self, statement: str, values: Sequence[Any]) -> list[str]:
-        return [record[0] for record in await self._fetch(statement, values)]
-
     async def _fetch(self, statement: str, values: Sequence[Any]) -> list[asyncpg.Record]:
-        async with self._connection() as connection:
-            records: list[asyncpg.Record] = await connection.fetch(statement, *values)
-            return records
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
         try:
             async with self._pool.acquire(timeout=self._settings.dependency_seconds) as connection:
-                yield connection
+                records: list[asyncpg.Record] = await connection.fetch(statement, *values)
+                return records
         except asyncpg.UndefinedTableError as error:
             raise Unavailable("Postgres has no tables of ours: run `txnwatch migrate`.") from error
         except asyncpg.QueryCanceledError as error:

@@ -84,15 +84,11 @@ class Exports:
 
 async def _ahead(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     """The same chunks, each asked for while the one before is sent; closes their generator."""
-
-    async def one() -> bytes | None:
-        return await anext(chunks, None)
-
     async with aclosing(chunks):
-        coming = asyncio.create_task(one())
+        coming = asyncio.ensure_future(anext(chunks, None))
         try:
             while (chunk := await coming) is not None:
-                coming = asyncio.create_task(one())
+                coming = asyncio.ensure_future(anext(chunks, None))
                 yield chunk
         finally:
             coming.cancel()

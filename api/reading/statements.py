@@ -5,8 +5,8 @@ pages makes no other row appear twice or go missing. Exports are read in the sam
 bounded in bytes and in the rows that are looked at.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -82,19 +82,13 @@ class Filters:
     is_anomaly: bool | None = None
 
 
-@dataclass(slots=True)
-class _Arguments:
+class _Values(list[Any]):
     """The bound values of one statement."""
-
-    values: list[Any] = field(default_factory=list)
 
     def bind(self, value: Any) -> str:
         """The placeholder that stands for this value."""
-        self.values.append(value)
-        return f"${len(self.values)}"
-
-
-Bind = Callable[[Any], str]
+        self.append(value)
+        return f"${len(self)}"
 
 
 def page_statement(filters: Filters, after: RowKey | None, limit: int) -> tuple[str, list[Any]]:
@@ -105,9 +99,9 @@ def page_statement(filters: Filters, after: RowKey | None, limit: int) -> tuple[
 
 def rows_statement(columns: str, filters: Filters, after: RowKey | None, limit: int) -> tuple[str, list[Any]]:
     """The statement of these columns of rows in order, and the values to bind."""
-    arguments = _Arguments()
-    conditions = [*_range(filters, after, arguments.bind), *_others(filters, arguments.bind)]
-    return _rows(columns, conditions, limit, arguments.bind), arguments.values
+    values = _Values()
+    conditions = [*_range(filters, after, values), *_others(filters, values)]
+    return _rows(columns, conditions, limit, values), values
 
 
 def chunk_statement(
@@ -118,43 +112,44 @@ def chunk_statement(
     Ends with the row that brings the lines to `most_bytes` or to `limit`, or after `rows` rows, with or
     without a line: an index serves the range alone, and the rows that pass the other filters may be rare.
     """
-    arguments = _Arguments()
-    bind = arguments.bind
-    wanted = " AND ".join(_others(filters, bind)) or "true"
+    values = _Values()
+    wanted = " AND ".join(_others(filters, values)) or "true"
     columns = f"t.txn_date, t.id, CASE WHEN {wanted} THEN {_LINES[shape]} END AS line"
-    looked_at = _rows(columns, list(_range(filters, after, bind)), rows, bind)
-    bounds = f"bytes < {bind(most_bytes)}" + (f" AND lines < {bind(limit)}" if limit is not None else "")
-    return _CHUNK.format(rows=looked_at, bounds=bounds), arguments.values
+    looked_at = _rows(columns, _range(filters, after, values), rows, values)
+    bounds = f"bytes < {values.bind(most_bytes)}"
+    if limit is not None:
+        bounds += f" AND lines < {values.bind(limit)}"
+    return _CHUNK.format(rows=looked_at, bounds=bounds), values
 
 
-def _rows(columns: str, conditions: Sequence[str], limit: int, bind: Bind) -> str:
+def _rows(columns: str, conditions: Iterable[str], limit: int, values: _Values) -> str:
     where = " AND ".join(conditions) or "true"
-    return _ROWS.format(columns=columns, where=where, limit=bind(limit))
+    return _ROWS.format(columns=columns, where=where, limit=values.bind(limit))
 
 
-def _range(filters: Filters, after: RowKey | None, bind: Bind) -> Iterator[str]:
+def _range(filters: Filters, after: RowKey | None, values: _Values) -> Iterator[str]:
     """The conditions that one index serves: a user's rows, the flagged ones among them, or those of all."""
     if filters.user_id is not None:
-        yield f"t.user_id = {bind(filters.user_id)}"
+        yield f"t.user_id = {values.bind(filters.user_id)}"
     if filters.is_anomaly:
         yield _FLAGGED
     if filters.from_date is not None:
-        yield f"t.txn_date >= {bind(filters.from_date)}"
+        yield f"t.txn_date >= {values.bind(filters.from_date)}"
     if filters.to_date is not None:
-        yield f"t.txn_date <= {bind(filters.to_date)}"
+        yield f"t.txn_date <= {values.bind(filters.to_date)}"
     if after is not None:
-        when, last = bind(after.txn_date), bind(after.id)
+        when, last = values.bind(after.txn_date), values.bind(after.id)
         # The order is descending in one column and ascending in the other, which no row comparison expresses.
         # The first condition follows from the second; it is there because an index scan can start at it.
         yield f"t.txn_date <= {when} AND (t.txn_date < {when} OR t.id > {last})"
 
 
-def _others(filters: Filters, bind: Bind) -> Iterator[str]:
+def _others(filters: Filters, values: _Values) -> Iterator[str]:
     """The conditions on the other columns."""
     if filters.min_amount is not None:
-        yield f"t.amount >= {bind(filters.min_amount)}"
+        yield f"t.amount >= {values.bind(filters.min_amount)}"
     if filters.max_amount is not None:
-        yield f"t.amount <= {bind(filters.max_amount)}"
+        yield f"t.amount <= {values.bind(filters.max_amount)}"
     if filters.is_anomaly is False:
         yield _UNFLAGGED
 
@@ -163,7 +158,7 @@ def users_statement(
     limit: int, *, after: str | None = None, first: str | None = None, last: str | None = None
 ) -> tuple[str, list[Any]]:
     """The statement of user ids in order, after one, or from one to another, and the values to bind."""
-    arguments = _Arguments()
+    values = _Values()
     bounds = ((">", after), (">=", first), ("<=", last))
-    where = [f"u.user_id {sign} {arguments.bind(user)}" for sign, user in bounds if user is not None]
-    return _USERS.format(where=" AND ".join(where) or "true", limit=arguments.bind(limit)), arguments.values
+    where = [f"u.user_id {sign} {values.bind(user)}" for sign, user in bounds if user is not None]
+    return _USERS.format(where=" AND ".join(where) or "true", limit=values.bind(limit)), values

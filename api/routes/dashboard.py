@@ -88,4 +88,4 @@ class DashboardRoutes:
     async def users(self, _request: web.Request, query: Prefix) -> web.Response:
         """The first few users whose ids begin so."""
         first, last = query.prefix
-        return json_response(answers.UserIds(await self.database.users_between(first, last, _SUGGESTED)))
+        return json_response(answers.UserIds(await self.database.users(_SUGGESTED, first=first, last=last)))

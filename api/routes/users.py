@@ -65,7 +65,7 @@ class UserRoutes:
     async def users(self, request: web.Request, query: Users) -> web.Response:
         """All users, in pages."""
         after = self.cursors.to_user(query.cursor) if query.cursor else None
-        users = await self.database.users(after, query.limit)
+        users = await self.database.users(query.limit, after=after)
         cursor = self.cursors.of_user(users[-1]) if users else ""
         more = cursor if len(users) == query.limit else ""
         return json_response(UsersPage(users, cursor), next_page(request, more))

@@ -191,7 +191,7 @@ async def _is_refused(client: Client, last_id: str) -> None:
 async def test_what_nobody_foresaw_is_logged_whole_and_told_in_one_sentence(
     pages_settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def failing(*_: object) -> web.Response:
+    async def failing(*_: object, **__: object) -> web.Response:
         raise RuntimeError("hidden-word")
 
     monkeypatch.setattr("api.reading.database.Database.users", failing)

@@ -16,7 +16,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from api.partitions import MonthlyPartitions
+from api.partitions import months_looked_after
 from api.reading.statements import Filters, page_statement
 from api.settings import Settings as ApiSettings
 from infra.partitions import months
@@ -85,8 +85,8 @@ async def test_a_month_that_has_rows_already_is_left_to_be_drained(connection: a
     assert await months.ensure(connection, 1) == []
 
 
-def months_of_api(url: str, **settings: int) -> MonthlyPartitions:
-    return MonthlyPartitions(ApiSettings.model_validate({"postgres": url, "months_ahead": 1, **settings}))
+def api_settings(url: str, **settings: int) -> ApiSettings:
+    return ApiSettings.model_validate({"postgres": url, "months_ahead": 1, **settings})
 
 
 async def test_the_api_makes_months_and_drops_none_unless_told(
@@ -94,11 +94,11 @@ async def test_the_api_makes_months_and_drops_none_unless_told(
 ) -> None:
     await fill(connection, "2018-04-01Z", 3)
     assert await drained(connection) == 3
-    assert await months_of_api(database).once()
+    assert await months_looked_after(api_settings(database))
     assert len(await names(connection)) == 3
-    assert await months_of_api(database, retention_months=1).once()
+    assert await months_looked_after(api_settings(database, retention_months=1))
     assert len(await names(connection)) == 2
-    assert not await months_of_api("postgresql://127.0.0.1:1/x").once()
+    assert not await months_looked_after(api_settings("postgresql://127.0.0.1:1/x"))
 
 
 async def test_draining_moves_every_row_to_its_month_a_few_pages_at_a_time(
@@ -328,7 +328,7 @@ async def test_no_month_is_made_while_the_default_partition_is_large(
     )  # fmt: skip
     with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match=r"default partition holds \d+ MB"):
         await months.ensure(connection, 1)
-    assert await months_of_api(database).once()
+    assert await months_looked_after(api_settings(database))
     assert "as the default partition holds 6" in caplog.text
     await connection.execute("CREATE TABLE kept AS SELECT * FROM transactions")
     await connection.execute("DELETE FROM transactions")
