@@ -23,8 +23,7 @@ from api.reading.cache import QueryCache
 from api.reading.cursors import Cursors, key_from
 from api.reading.database import Database
 from api.reading.export import Exports
-from api.reading.window_reader import WindowReader
-from api.reading.worker_view import WorkerView
+from api.reading.worker import WindowReader, WorkerView
 from api.routes.dashboard import DashboardRoutes
 from api.routes.live import LiveRoutes
 from api.routes.rows import RowRoutes

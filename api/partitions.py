@@ -17,6 +17,11 @@ log = logging.getLogger(__name__)
 
 _EVERY_SECONDS = 3600.0
 _AGAIN_SECONDS = 60.0
+# None of the server's words, which may hold a password.
+_REASONS = {
+    asyncpg.UndefinedFunctionError: "run `txnwatch migrate`",
+    asyncpg.InsufficientPrivilegeError: "this role may not create tables",
+}
 
 
 async def look_after_months(settings: Settings) -> None:
@@ -36,7 +41,8 @@ async def months_looked_after(settings: Settings) -> bool:
         ):
             await _look_after(connection, settings)
     except POSTGRES.errors as error:
-        log.warning("months of transactions not looked after: %s", _reason(error))
+        reason = _REASONS.get(type(error), type(error).__name__)
+        log.warning("months of transactions not looked after: %s", reason)
         return False
     return True
 
@@ -50,12 +56,3 @@ async def _look_after(connection: asyncpg.Connection, settings: Settings) -> Non
             log.info("made %s", made)
     except asyncpg.ObjectNotInPrerequisiteStateError as error:  # until somebody drains it
         log.warning("no month of transactions is made, as %s: run `txnwatch partitions drain`", error)
-
-
-def _reason(error: Exception) -> str:
-    """In a few words, and none of the server's: they may hold a password."""
-    if isinstance(error, asyncpg.UndefinedFunctionError):
-        return "run `txnwatch migrate`"
-    if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return "this role may not create tables"
-    return type(error).__name__

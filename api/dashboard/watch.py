@@ -14,9 +14,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from api.dashboard.answers import Lag, PulsePage, RefusedPage
-from api.dashboard.produced_at import produced
 from api.dashboard.rates import Rates, lags, per_step
-from api.dashboard.refused import Refusals
+from api.dashboard.records import Refusals, produced
 from api.dashboard.workers import WorkerGroup
 from api.live.broker import Broker
 from api.settings import Settings
@@ -40,17 +39,12 @@ class Watch:
         self._group = group
         self._settings = settings
         self._watching = OnDemand(
-            "dashboard",
-            self._watch,
-            transient=(Unavailable, *AWAY),
-            linger_seconds=settings.linger_seconds,
+            "dashboard", self._watch, transient=(Unavailable, *AWAY), linger_seconds=settings.linger_seconds
         )
         self._looking = asyncio.Event()
         self._rates = Rates(samples=_PAST_SECONDS)
         self._refusals = Refusals(complete=True)
         self._lags: list[Lag] = []
-
-    # --- Answers -----------------------------------------------------------------------------
 
     async def page(self, after: int) -> PulsePage:
         """The samples after this time."""
@@ -69,8 +63,6 @@ class Watch:
                     await self._looking.wait()
         except TimeoutError:
             raise Unavailable("Kafka does not answer.") from None
-
-    # --- Looking -----------------------------------------------------------------------------
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Questions are answered while the block runs."""

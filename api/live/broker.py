@@ -77,38 +77,26 @@ class Broker:
         return consumer
 
     async def _started(self, client: C) -> C:
-        """The client of Kafka once it has started; stopped again when that fails.
+        """The client of Kafka once it has started; stopped again, in the background, when that fails.
 
-        One that is given up midway is started to the end and then stopped, in the background:
-        aiokafka would leave its connection open.
+        One that is given up midway is started to the end first: aiokafka would leave its connection open.
         """
         starting = asyncio.create_task(client.start())
         try:
             await asyncio.shield(starting)
-        except asyncio.CancelledError:
+        except BaseException:
             stopping = asyncio.create_task(_stop_after(starting, client))
             self._stopping.add(stopping)
             stopping.add_done_callback(self._stopping.discard)
             raise
-        except BaseException:
-            await _stop(client)
-            raise
         return client
 
     async def ask_admin(self, question: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
-        """The answer to a question about the cluster.
-
-        Raises:
-            Unavailable: There is none in time.
-        """
+        """The answer to a question about the cluster."""
         return await self._admin.ask(question)
 
     async def topic(self, name: str) -> Topic:
-        """The topic as it is now.
-
-        Raises:
-            Unavailable: Kafka does not answer, or has no such topic.
-        """
+        """The topic as it is now; Unavailable, too, where there is none of this name."""
         cluster = await self.ask_admin(describe_cluster)
         if name not in cluster.topics:
             raise Unavailable(f"Kafka has no topic {name}: run `txnwatch topics`.")
@@ -129,11 +117,8 @@ class Broker:
 
         async def ask(consumer: AIOKafkaConsumer, topic: Topic) -> Mapping[TopicPartition, int]:
             found = await consumer.offsets_for_times(dict.fromkeys(topic.partitions, milliseconds))
-            ends = await consumer.end_offsets(topic.partitions)
-            return {
-                partition: one.offset if (one := found[partition]) else ends[partition]
-                for partition in topic.partitions
-            }
+            ends: dict[TopicPartition, int] = await consumer.end_offsets(topic.partitions)
+            return ends | {partition: one.offset for partition, one in found.items() if one}
 
         return await self._offsets(name, ask)
 

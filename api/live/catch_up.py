@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from api.live.event_id import EARLIEST, EventId, Missing, behind
 from api.live.feed import LiveFeed
 from api.live.frames import heartbeat, jittered, opening, pieces
-from api.live.listeners import Client, Frame
+from api.live.listeners import Client, Frame, Subscription
 from api.live.replay import Expired, Replay
 from api.settings import StreamSettings
 
@@ -42,7 +42,7 @@ class CatchUp:
         async with self._feed.follower.listening():
             async for frame in self._caught_up(asked):
                 yield frame
-            with self._feed.joined(self._key, self._client) as subscription:
+            with self._feed.listeners.joined(Subscription(self._key, self._client)) as subscription:
                 here = self._feed.follower.event_id
                 while behind(self._point, here):
                     async for frame in self._slice(here):

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import HttpVersion11, web
@@ -26,15 +25,15 @@ _FULL_RETRIES = 5
 """A client that is turned away comes back after so many times the usual wait."""
 
 
-@dataclass(slots=True)
 class Connections:
     """At most `stream_clients` streams; `close` ends all of them within a moment."""
 
-    _settings: StreamSettings
-    _metrics: Metrics
-    _streams: int = field(init=False, default=0)
-    _open: dict[asyncio.Task[Any], Client] = field(init=False, default_factory=dict)
-    _closing: bool = field(init=False, default=False)
+    def __init__(self, settings: StreamSettings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._free = asyncio.Semaphore(settings.stream_clients)
+        self._open: dict[asyncio.Task[Any], Client] = {}
+        self._closing = False
 
     async def close(self) -> None:
         """End every stream as a server ends an answer: a client must not take it for an error.
@@ -55,14 +54,11 @@ class Connections:
         to the client itself in between. An error before the first frame is the request's; a later
         one ends the stream, and the client comes back to where it was.
         """
-        if self._streams >= self._settings.stream_clients:
+        if self._free.locked():
             self._metrics.turned_away.inc()
             return self._farewell("full", _FULL_RETRIES)
-        self._streams += 1
-        try:
+        async with self._free:
             return await self._send(request, frames)
-        finally:
-            self._streams -= 1
 
     def _farewell(self, why: str, retries: int = 1) -> web.Response:
         """A stream that is over at once. Any other status would make a browser give up for good."""
@@ -72,7 +68,14 @@ class Connections:
         return response
 
     async def _send(self, request: web.Request, frames: Frames) -> web.StreamResponse:
-        client = self._client(request)
+        if request.transport is None:
+            raise ConnectionResetError
+        client = Client(
+            request.transport,
+            chunked=request.version >= HttpVersion11,
+            limit=self._settings.buffer_bytes,
+            count_cut_off=self._metrics.cut_off.inc,
+        )
         async with aclosing(frames(client)) as pieces:
             opening = await anext(pieces)
             response = web.StreamResponse(headers=_HEADERS)
@@ -89,16 +92,6 @@ class Connections:
                 except (ConnectionError, Unavailable):
                     pass  # the client left, or was cut off; or has to come back
         return response
-
-    def _client(self, request: web.Request) -> Client:
-        if request.transport is None:
-            raise ConnectionResetError
-        return Client(
-            request.transport,
-            chunked=request.version >= HttpVersion11,
-            limit=self._settings.buffer_bytes,
-            count_cut_off=self._metrics.cut_off.inc,
-        )
 
     async def _write(self, response: web.StreamResponse, piece: bytes) -> None:
         async with asyncio.timeout(self._settings.send_seconds):

@@ -6,7 +6,6 @@ records come is in follower.py, how a client comes to the feed in catch_up.py.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
@@ -16,7 +15,7 @@ from api.live.broker import Broker
 from api.live.event_id import EventId, Missing
 from api.live.follower import Follower
 from api.live.frames import event, named_event
-from api.live.listeners import Client, Frame, Listeners, Subscription
+from api.live.listeners import Frame, Listeners, Subscription
 from api.metrics import Metrics
 from api.settings import Settings
 
@@ -40,11 +39,8 @@ class LiveFeed:
         self._most_unsent = settings.buffer_bytes // 4
         self._count_sent = metrics.events.labels(topic).inc
         metrics.clients.labels(topic).set_function(lambda: self.follower.clients)
-        self._listeners = Listeners()
-
-    def joined(self, key: bytes | None, client: Client) -> AbstractContextManager[Subscription]:
-        """Write what is new to the client while the block runs; until its subscription is taken it waits."""
-        return self._listeners.joined(Subscription(key, client))
+        self.listeners = Listeners()
+        """Who is sent what is new."""
 
     def gap(self, point: EventId, missing: Sequence[Missing], key: bytes | None) -> bytes:
         """The frame that names what is missing, and the query that has it.
@@ -61,7 +57,7 @@ class LiveFeed:
         return named_event("gap", data, str(point))
 
     def _report_gap(self, point: EventId, missing: Sequence[Missing]) -> None:
-        for subscription in self._listeners.everyone():
+        for subscription in self.listeners.everyone():
             self._send([subscription], Frame(self.gap(point, missing, subscription.key)))
 
     async def _publish(self, records: Iterable[ConsumerRecord]) -> None:
@@ -71,7 +67,7 @@ class LiveFeed:
         """
         unsent, sent = 0, 0
         for record in records:
-            listeners = self._listeners.of(record.key)
+            listeners = self.listeners.of(record.key)
             if not listeners or record.value is None:
                 continue
             frame = Frame(event(record.value, self.follower.event_id_text))
@@ -87,5 +83,5 @@ class LiveFeed:
             if subscription.push(frame):
                 sent += 1
             else:
-                self._listeners.discard(subscription)
+                self.listeners.discard(subscription)
         self._count_sent(sent)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from api.live.broker import Broker, Topic
 from api.live.event_id import EARLIEST, EventId, Missing, settle, text_of
@@ -30,7 +30,7 @@ class Follower:
     """Follows one topic from its end, and keeps its place while Kafka is away.
 
     `publish` gets the records of each fetch, and moves the follower on as it goes through them; `report_gap`
-    gets what Kafka no longer had when it came back.
+    gets what Kafka no longer had when it came back. Unavailable is raised where it has not started.
     """
 
     def __init__(
@@ -54,8 +54,6 @@ class Follower:
         self._known: Topic | None = None
         self._offsets: dict[int, int] = {}
 
-    # --- For those who listen ------------------------------------------------------------------
-
     @property
     def clients(self) -> int:
         """How many clients listen."""
@@ -63,11 +61,7 @@ class Follower:
 
     @property
     def topic(self) -> Topic:
-        """What is followed.
-
-        Raises:
-            Unavailable: The follower has not started.
-        """
+        """What is followed."""
         if self._known is None:
             raise Unavailable("Kafka does not answer.")
         return self._known
@@ -84,11 +78,7 @@ class Follower:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Follow the topic while the block runs.
-
-        Raises:
-            Unavailable: Kafka does not answer.
-        """
+        """Follow the topic while the block runs; Unavailable if Kafka does not answer."""
         with self._following.in_use():
             await self._ends.answer()
             try:
@@ -119,8 +109,6 @@ class Follower:
         """Where each partition begins and ends."""
         return await self._broker.beginnings(self.name), await self._broker.ends(self.name)
 
-    # --- The consumer ------------------------------------------------------------------------
-
     def running(self) -> AbstractAsyncContextManager[None]:
         """Clients can listen while the block runs."""
         return background(self._following.run(), name=f"feed of {self.name}")
@@ -135,7 +123,8 @@ class Follower:
         try:
             self._live.set()
             while self._following.wanted:
-                if _partitions(consumer, topic) != topic.partitions:
+                known = consumer.partitions_for_topic(topic.name)
+                if known and len(known) != len(topic.partitions):
                     await asyncio.sleep(_NEW_PARTITION_SECONDS)
                     return
                 await self._read(consumer, topic)
@@ -173,9 +162,3 @@ class Follower:
         for record in records:
             self._offsets[record.partition] = record.offset + 1
             yield record
-
-
-def _partitions(consumer: AIOKafkaConsumer, topic: Topic) -> tuple[TopicPartition, ...]:
-    """Those that the topic has by now."""
-    numbers = consumer.partitions_for_topic(topic.name)
-    return tuple(TopicPartition(topic.name, number) for number in sorted(numbers or ())) or topic.partitions

@@ -10,6 +10,7 @@ import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -23,10 +24,12 @@ log = logging.getLogger(__name__)
 Outcome = Literal["hit", "miss", "down"]
 _ANSWER_SECONDS = 0.25
 _REST_SECONDS = 5.0
+_LEAST_SECONDS = 0.001
 _MOST_BYTES = 1 << 20
 """Several pages of 1,000 rows of usual length. Larger answers are not kept, to spare Redis's memory."""
 
 
+@dataclass(slots=True)
 class QueryCache:
     """Keeps answers for a few seconds under a hash of everything that they depend on; 0: not at all.
 
@@ -34,17 +37,12 @@ class QueryCache:
     it, nor does another installation (`app_id`) on the same Redis.
     """
 
-    def __init__(
-        self, redis: "Redis", settings: Settings, *, key: bytes, count: Callable[[Outcome], None]
-    ) -> None:
-        seconds, closed_seconds = settings.query_cache_seconds, settings.query_cache_closed_seconds
-        self._redis = redis
-        self._milliseconds = int(seconds * 1000)
-        self._closed_milliseconds = int(max(seconds, closed_seconds) * 1000)
-        self._scope = settings.app_id
-        self._key = key
-        self._count = count
-        self._rests_until = 0.0
+    _redis: Redis
+    _settings: Settings
+    _: KW_ONLY
+    key: bytes = field(repr=False)
+    count: Callable[[Outcome], None]
+    _rests_until: float = field(init=False, default=0.0)
 
     async def answer(
         self, question: Any, compute: Callable[[], Awaitable[bytes]], *, closed: bool = False
@@ -53,23 +51,25 @@ class QueryCache:
 
         It is kept for longer where the range is `closed`: only late transactions still change it.
         """
-        if self._milliseconds <= 0:
+        seconds = self._settings.query_cache_seconds
+        if seconds < _LEAST_SECONDS:
             return await compute()
         name = self._name(question)
         kept: bytes | None = await self._ask(lambda: self._redis.get(name))
         if kept is not None:
-            self._count("hit")
+            self.count("hit")
             return kept
-        self._count("miss" if self._up else "down")
+        self.count("miss" if self._up else "down")
         fresh = await compute()
-        milliseconds = self._closed_milliseconds if closed else self._milliseconds
+        if closed:
+            seconds = max(seconds, self._settings.query_cache_closed_seconds)
         if len(fresh) <= _MOST_BYTES:
-            await self._ask(lambda: self._redis.set(name, fresh, px=milliseconds))
+            await self._ask(lambda: self._redis.set(name, fresh, px=int(seconds * 1000)))
         return fresh
 
     def _name(self, question: Any) -> str:
-        canonical = msgspec.json.encode([self._scope, question], order="deterministic")
-        return f"query:{hmac.digest(self._key, canonical, hashlib.sha256).hex()}"
+        canonical = msgspec.json.encode([self._settings.app_id, question], order="deterministic")
+        return f"query:{hmac.digest(self.key, canonical, hashlib.sha256).hex()}"
 
     @property
     def _up(self) -> bool:

@@ -1,17 +1,15 @@
 """Cursors: opaque, tamper-evident positions after a page's last row.
 
-A cursor is `base64url(position || tag)`, where the tag is an HMAC-SHA-256, cut to 18 bytes, over
-the position and what the cursor is bound to: the user alone. So it stays good when dates or
-amounts change between two pages, and no other user's page takes it. Together the two parts are a multiple of
-three bytes long: base64 then has no spare bits, and a change of any bit of the text is noticed.
+A cursor is `base64url(position || tag)`, where the tag is an HMAC-SHA-256, cut to 18 bytes, over the position
+and the user that it is bound to. So it stays good when dates or amounts change between two pages, and no
+other user's page takes it. Together the two parts are a multiple of three bytes long: base64 then has no
+spare bits, and a change of any bit of the text is noticed.
 
-The key is TXNWATCH_CURSOR_KEY. Without it, a random one is made once and kept in the data
-folder, readable by its owner only: cursors then outlive a restart and hold between the API
-processes that share the folder. Processes on several machines need the setting.
+The key is TXNWATCH_CURSOR_KEY. Without it, a random one is made once and kept in the data folder, readable by
+its owner only: cursors then outlive a restart and hold between the API processes that share the folder.
 """
 
 import base64
-import binascii
 import errno
 import hashlib
 import hmac
@@ -20,6 +18,7 @@ import os
 import secrets
 import tempfile
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -81,7 +80,7 @@ class Cursors:
     def _open(self, bound_to: bytes, cursor: str, size: int) -> bytes:
         try:
             raw = base64.b64decode(cursor, altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
+        except ValueError:
             raw = b""
         packed, tag = raw[:size], raw[size:]
         if not hmac.compare_digest(tag, self._tag(bound_to, packed)):
@@ -120,12 +119,7 @@ def _kept_key(file: Path) -> bytes:
 
 def _create_whole(file: Path, content: bytes) -> None:
     """Create the file with all of its content, or leave the one that another process just created."""
-    handle, name = tempfile.mkstemp(dir=file.parent)  # mode 0600
-    with os.fdopen(handle, "wb") as temporary:
+    with tempfile.NamedTemporaryFile(dir=file.parent) as temporary, suppress(FileExistsError):  # mode 0600
         temporary.write(content)
-    try:
-        os.link(name, file)
-    except FileExistsError:
-        pass
-    finally:
-        Path(name).unlink()
+        temporary.flush()
+        os.link(temporary.name, file)

@@ -110,17 +110,17 @@ def preferred(accept: str, offered: Sequence[str]) -> str:
     >>> preferred("text/html, text/csv;q=0.9, */*;q=0.1", ["application/json", "text/csv"])
     'text/csv'
     """
-    ranges = dict(_ranges(accept))
-    return max(offered, key=lambda media: _weight(ranges, media))
+    weights = dict(_weights(accept))
+
+    def weight(media: str) -> float:
+        """The weight that the most specific range gives it."""
+        ranges = (media, f"{media.partition('/')[0]}/*", "*/*")
+        return next((weights[one] for one in ranges if one in weights), 0.0)
+
+    return max(offered, key=weight)
 
 
-def _weight(ranges: dict[str, float], media: str) -> float:
-    """The weight that the most specific range gives it."""
-    broader = (media, f"{media.partition('/')[0]}/*", "*/*")
-    return next((ranges[one] for one in broader if one in ranges), 0.0)
-
-
-def _ranges(accept: str) -> Iterator[tuple[str, float]]:
+def _weights(accept: str) -> Iterator[tuple[str, float]]:
     for one in accept.split(","):
         media, *parameters = (part.strip().lower() for part in one.split(";"))
         weights = [part.removeprefix("q=") for part in parameters if part.startswith("q=")]

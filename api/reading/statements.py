@@ -24,13 +24,12 @@ _JSON = f"""'{{"id":"' || t.id || '","user_id":"' || t.user_id || '","amount":"'
     || '","currency":' || to_json(t.currency) || ',"txn_date":"' || {_TIME}
     || '","status":' || to_json(t.status) || ',"meta_data":' || t.meta_data || '}}'"""
 
-_CSV = f"""t.id || ',' || t.user_id || ',' || t.amount || ',' || {{currency}} || ',' || {_TIME}
-    || ',' || {{status}} || ',' || {{meta_data}}""".format(
-    **{
-        column: f"""'"' || replace(t.{column}::text, '"', '""') || '"'"""
-        for column in ("currency", "status", "meta_data")
-    }
+_CURRENCY, _STATUS, _META_DATA = (
+    f"""'"' || replace(t.{column}::text, '"', '""') || '"'"""
+    for column in ("currency", "status", "meta_data")
 )
+_CSV = f"""t.id || ',' || t.user_id || ',' || t.amount || ',' || {_CURRENCY} || ',' || {_TIME}
+    || ',' || {_STATUS} || ',' || {_META_DATA}"""
 
 # ORDER BY is the index's order, so that nothing is sorted.
 _ROWS = """

@@ -8,7 +8,7 @@ from api.dashboard import answers
 from api.dashboard.watch import Watch
 from api.dashboard.workers import WorkerGroup
 from api.reading.database import Database
-from api.reading.worker_view import WorkerView
+from api.reading.worker import WorkerView
 from api.web.params import MILLISECONDS, UUID_PREFIX, NoParameters, file_named, path, query
 from api.web.route import Route, json_response
 from api.web.static_files import StaticPage

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from api.reading.cursors import Cursors
 from api.reading.database import Database
-from api.reading.window_reader import WindowReader
+from api.reading.worker import WindowReader
 from api.web.params import CURSOR, UUID, integer, path, query
 from api.web.problems import ParameterError, Problem
 from api.web.route import Route, json_response, next_page

@@ -1,0 +1,79 @@
+"""What single records tell: when a flagged transaction was produced, and why messages were refused."""
+
+import asyncio
+from collections import Counter, deque
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from api.dashboard.answers import Produced, Refused, RefusedPage
+from schemas.dead_letter import DeadLetter
+from schemas.scored import source_of
+
+_LAST = 20
+_SHOWN = 300
+_LOOK_UP_SECONDS = 1.0
+
+
+class _Identified(msgspec.Struct):
+    id: str
+
+
+async def produced(flag: ConsumerRecord, source: AIOKafkaConsumer, topic: str) -> Produced | None:
+    """The timestamp of the source record that the flag's headers name; None unless found soon enough.
+
+    `source` is a paused consumer of the source topic, which reads nothing else.
+    """
+    number, offset = source_of(flag.headers) or (-1, -1)
+    partition = TopicPartition(topic, number)
+    if partition not in source.assignment():
+        return None
+    source.seek(partition, offset)
+    source.resume(partition)
+    try:
+        async with asyncio.timeout(_LOOK_UP_SECONDS):
+            record = await source.getone(partition)
+        identified = msgspec.json.decode(flag.value, type=_Identified)
+    except (KafkaError, TimeoutError, msgspec.DecodeError):
+        return None
+    finally:
+        source.pause(partition)
+    return Produced(identified.id, record.timestamp) if record.offset == offset else None
+
+
+class Refusals:
+    """Refused messages: counts by reason; `complete` unless the reading began after the topic's beginning."""
+
+    def __init__(self, *, complete: bool) -> None:
+        self._complete = complete
+        self._reasons: Counter[str] = Counter()
+        self._last: deque[Refused] = deque(maxlen=_LAST)
+
+    def add(self, record: ConsumerRecord) -> None:
+        """Count one refused message."""
+        letter = DeadLetter.of(record)
+        refused = Refused(
+            at=letter.refused_ms,
+            reason=letter.reason[:_SHOWN],
+            detail=letter.detail[:_SHOWN],
+            key=_legible(letter.key),
+            value=_legible(letter.value),
+            partition=letter.place.partition,
+            offset=letter.place.offset,
+        )
+        self._reasons[refused.reason] += 1
+        self._last.append(refused)
+
+    def page(self) -> RefusedPage:
+        """All of it, the commonest reason and the newest message first."""
+        return RefusedPage(
+            total=self._reasons.total(),
+            complete=self._complete,
+            reasons=dict(self._reasons.most_common()),
+            last=sorted(self._last, key=lambda refused: (refused.at, refused.offset), reverse=True),
+        )
+
+
+def _legible(value: bytes | None) -> str:
+    return (value or b"")[:_SHOWN].decode(errors="replace")

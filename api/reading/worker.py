@@ -1,0 +1,106 @@
+"""What the worker knows: a user's window, from its mirror in Redis or from its web views, and its rule."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TypeVar
+
+import msgspec
+from aiohttp import ClientError, ClientSession, ClientTimeout
+from redis.asyncio import Redis
+
+from api.settings import Settings
+from api.web.problems import Unavailable
+from infra.runtime.services import REDIS
+from schemas.rule import Rule
+from schemas.window_view import Stats
+
+T = TypeVar("T")
+
+
+class WorkerView:
+    """Any worker; for a window it asks the one that has the user.
+
+    Raises:
+        Unavailable: No worker answers.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.worker_url.rstrip("/")
+        self._timeout = ClientTimeout(total=settings.dependency_seconds)
+
+    async def window(self, user_id: str) -> Stats | None:
+        """The user's window, None if there is none."""
+        return await self._get(f"table/windows/{user_id}/", Stats)
+
+    async def rule(self) -> Rule:
+        """The rule that the worker runs."""
+        if (rule := await self._get("detector/", Rule)) is None:
+            raise Unavailable("The worker is of a version that does not say which rule it runs.")
+        return rule
+
+    async def _get(self, path: str, kind: type[T]) -> T | None:
+        """The view's JSON; None where it has none."""
+        try:
+            async with (
+                ClientSession(timeout=self._timeout, trust_env=False) as session,
+                session.get(f"{self._url}/{path}") as response,
+            ):
+                if response.status == HTTPStatus.NOT_FOUND:
+                    return None
+                response.raise_for_status()
+                return msgspec.json.decode(await response.read(), type=kind)
+        except (ClientError, OSError, msgspec.MsgspecError) as error:
+            raise Unavailable("No worker answers.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class WindowReader:
+    """Reads windows from the worker's mirror in Redis, and while Redis is away from a worker's web view."""
+
+    _redis: Redis
+    _worker: WorkerView
+    _settings: Settings
+
+    async def of(self, user_id: str) -> Stats | None:
+        """The user's window, None if there is none.
+
+        Raises:
+            Unavailable: Neither Redis nor a worker answers.
+        """
+        try:
+            return await self._mirrored(user_id)
+        except Unavailable:
+            with suppress(Unavailable):
+                return await self._worker.window(user_id)
+            raise
+
+    async def check(self) -> None:
+        """Return when Redis answers; raise Unavailable if it does not."""
+        async with self._asking():
+            await self._redis.ping()
+
+    async def _mirrored(self, user_id: str) -> Stats | None:
+        """`user:{id}:window` and `user:{id}:txn_amounts` at one moment."""
+        async with self._asking(), self._redis.pipeline(transaction=True) as both:
+            both.hgetall(f"user:{user_id}:window")
+            both.lrange(f"user:{user_id}:txn_amounts", 0, -1)
+            window, amounts = await both.execute()
+        if not window:
+            return None
+        named = {name.decode(): value.decode() for name, value in window.items()}
+        shown = {**named, "user_id": user_id, "amounts": [amount.decode() for amount in amounts]}
+        try:
+            return msgspec.convert(shown, Stats, strict=False)  # Redis holds numbers as text
+        except msgspec.ValidationError as error:
+            raise Unavailable("The mirror in Redis cannot be read: run `txnwatch mirror rebuild`.") from error
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._settings.dependency_seconds):
+                yield
+        except REDIS.errors as error:
+            raise Unavailable("Redis does not answer.") from error
