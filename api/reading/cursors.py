@@ -7,6 +7,7 @@ spare bits, and a change of any bit of the text is noticed.
 
 The key is TXNWATCH_CURSOR_KEY. Without it, a random one is made once and kept in the data folder, readable by
 its owner only: cursors then outlive a restart and hold between the API processes that share the folder.
+Processes on several machines need the setting.
 """
 
 import base64
