@@ -4,7 +4,37 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from api.dashboard.answers import Lag, Produced, Sample
+import msgspec
+
+
+class Produced(msgspec.Struct, frozen=True):
+    """When the producer wrote a flagged transaction, by its record's timestamp."""
+
+    id: str
+    at: int
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """What happened per second from the sample before this one until `at`.
+
+    `arrived` and `scored` count transactions by the source topic's offsets; `scored` is None for
+    the time before this process looked. `produced` is of one flag of that time, if there was one.
+    """
+
+    at: int
+    arrived: float
+    scored: float | None
+    flagged: float
+    produced: Produced | None = None
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """One partition of the source: `lag` is how many records the workers have not finished."""
+
+    partition: int
+    end: int
+    committed: int
+    lag: int
 
 
 def lags(ends: Mapping[int, int], committed: Mapping[int, int], beginnings: Mapping[int, int]) -> list[Lag]:

@@ -2,18 +2,40 @@
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Sequence
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from api.dashboard.answers import Produced, Refused, RefusedPage
+from api.dashboard.rates import Produced
 from schemas.dead_letter import DeadLetter
 from schemas.scored import source_of
 
 _LAST = 20
 _SHOWN = 300
 _LOOK_UP_SECONDS = 1.0
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """One refused message; `value` and `key` are what is legible of their beginnings."""
+
+    at: int
+    reason: str
+    detail: str
+    key: str
+    value: str
+    partition: int
+    offset: int
+
+
+class RefusedPage(msgspec.Struct, frozen=True):
+    """Refused messages by reason, of all that the topic holds or of the newest, and the last few."""
+
+    total: int
+    complete: bool
+    reasons: dict[str, int]
+    last: Sequence[Refused]
 
 
 class _Identified(msgspec.Struct):

@@ -8,14 +8,14 @@ begins with what Kafka still knows of the last minutes.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
-from api.dashboard.answers import Lag, PulsePage, RefusedPage
-from api.dashboard.rates import Rates, lags, per_step
-from api.dashboard.records import Refusals, produced
+from api.dashboard.rates import Lag, Rates, Sample, lags, per_step
+from api.dashboard.records import Refusals, RefusedPage, produced
 from api.dashboard.workers import WorkerGroup
 from api.live.broker import Broker
 from api.settings import Settings
@@ -29,6 +29,14 @@ _PAST_STEP_SECONDS = 5
 _NEWEST_REFUSED = 10_000
 _POLL_MILLISECONDS = 100
 _LOOK_UP_MILLISECONDS = 50
+
+
+class PulsePage(msgspec.Struct, frozen=True):
+    """The samples after the asked-for time, oldest first, and where each partition is now."""
+
+    now: int
+    samples: Sequence[Sample]
+    partitions: Sequence[Lag]
 
 
 class Watch:
@@ -91,8 +99,7 @@ class Watch:
         since = _milliseconds() - _PAST_SECONDS * 1000
         anomalies = await self._broker.topic(self._settings.anomalies_topic)
         refused = await self._broker.topic(self._settings.dlq_topic)
-        beginnings = await self._broker.beginnings(refused.name)
-        ends = await self._broker.ends(refused.name)
+        beginnings, ends = await self._broker.bounds(refused.name)
         each = _NEWEST_REFUSED // len(ends)
         newest = {number: max(beginnings[number], ends[number] - each) for number in ends}
         self._refusals = Refusals(complete=newest == beginnings)
@@ -137,8 +144,7 @@ class Watch:
 
     async def _locate(self) -> tuple[int, int]:
         """Note where each partition is; the sums of the offsets that arrived and that were finished."""
-        ends = await self._broker.ends(self._settings.transactions_topic)
-        beginnings = await self._broker.beginnings(self._settings.transactions_topic)
+        beginnings, ends = await self._broker.bounds(self._settings.transactions_topic)
         self._lags = lags(ends, await self._group.committed(), beginnings)
         return sum(ends.values()), sum(lag.committed for lag in self._lags)
 

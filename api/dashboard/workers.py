@@ -5,16 +5,34 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from api.dashboard.answers import Worker, Workers
 from api.live.broker import Broker
 from api.settings import Settings
 from infra.runtime.kafka import committed_offsets
 
 _URL = re.compile(rb'"url":\s*"https?://([^"/]{1,200})')
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """One member of the workers' consumer group; `address` is where its web views are."""
+
+    id: str
+    host: str
+    address: str
+    partitions: Sequence[int]
+
+
+class Workers(msgspec.Struct, frozen=True):
+    """The group as Kafka describes it (`stable`, `empty`, …) and the partitions that nobody holds."""
+
+    group: str
+    state: str
+    workers: Sequence[Worker]
+    unassigned: Sequence[int]
 
 
 class WorkerGroup:

@@ -108,9 +108,10 @@ class Broker:
         """The offset after the last one that a reader of committed records can get, by partition."""
         return await self._offsets(name, lambda consumer, topic: consumer.end_offsets(topic.partitions))
 
-    async def beginnings(self, name: str) -> dict[int, int]:
-        """The first offset that the topic still holds, by partition."""
-        return await self._offsets(name, lambda consumer, topic: consumer.beginning_offsets(topic.partitions))
+    async def bounds(self, name: str) -> tuple[dict[int, int], dict[int, int]]:
+        """The first offset that the topic still holds, and its end, by partition."""
+        beginnings = await self._offsets(name, lambda one, topic: one.beginning_offsets(topic.partitions))
+        return beginnings, await self.ends(name)
 
     async def at(self, name: str, milliseconds: int) -> dict[int, int]:
         """The first offset with this timestamp or a later one, by partition; where there is none, the end."""

@@ -48,11 +48,9 @@ class LiveFeed:
         Offsets say nothing of dates, and late transactions are dated at any time before: so the
         range is open towards the past. Its pages come newest first, and can be left at the first known row.
         """
+        until = (datetime.now(UTC) + _AHEAD).strftime("%Y-%m-%dT%H:%M:%SZ")
         query = {"user_id": key.decode()} if key else {}
-        query |= {
-            "from_date": "0001-01-01",
-            "to_date": (datetime.now(UTC) + _AHEAD).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
+        query |= {"from_date": "0001-01-01", "to_date": until}
         data = {"topic": self.follower.name, "missing": missing, "fetch": f"{self._pages}?{urlencode(query)}"}
         return named_event("gap", data, str(point))
 

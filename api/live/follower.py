@@ -50,7 +50,7 @@ class Follower:
         self._live = asyncio.Event()
         self._moved = asyncio.Event()
         self._ends = Coalesced(partial(broker.ends, topic))
-        self._bounds = Coalesced(self._ask_bounds)
+        self._bounds = Coalesced(partial(broker.bounds, topic))
         self._known: Topic | None = None
         self._offsets: dict[int, int] = {}
 
@@ -105,10 +105,6 @@ class Follower:
         ends = {partition: max(end, self._offsets.get(partition, 0)) for partition, end in ends.items()}
         return settle(asked, self.topic.incarnation, beginnings, ends)
 
-    async def _ask_bounds(self) -> tuple[dict[int, int], dict[int, int]]:
-        """Where each partition begins and ends."""
-        return await self._broker.beginnings(self.name), await self._broker.ends(self.name)
-
     def running(self) -> AbstractAsyncContextManager[None]:
         """Clients can listen while the block runs."""
         return background(self._following.run(), name=f"feed of {self.name}")
@@ -137,11 +133,10 @@ class Follower:
 
     async def _find_place(self, topic: Topic) -> None:
         """Set where to read from: the end at first, else where it was, with a gap where that is gone."""
-        ends = await self._broker.ends(self.name)
+        beginnings, ends = await self._broker.bounds(self.name)
         if self._known is None:
             self._known, self._offsets = topic, ends
             return
-        beginnings = await self._broker.beginnings(self.name)
         point, missing = settle(self.event_id, topic.incarnation, beginnings, ends)
         self._known, self._offsets = topic, dict(point.offsets)
         if missing:

@@ -67,19 +67,15 @@ class Exports:
                         await self._write(response, chunk)
                     await response.write_eof()
             except (Unavailable, TimeoutError, ConnectionError) as error:
-                self._cut_short(request, error)
+                log.warning("export cut short: %s", getattr(error, "detail", None) or type(error).__name__)
+                if request.transport is not None:
+                    request.transport.abort()
         return response
 
     async def _write(self, response: web.StreamResponse, text: bytes) -> None:
         for start in range(0, max(len(text), 1), _PIECE_BYTES):  # empty text sends the headers
             async with asyncio.timeout(self._settings.send_seconds):
                 await response.write(text[start : start + _PIECE_BYTES])
-
-    @staticmethod
-    def _cut_short(request: web.Request, error: Exception) -> None:
-        log.warning("export cut short: %s", getattr(error, "detail", None) or type(error).__name__)
-        if request.transport is not None:
-            request.transport.abort()
 
 
 async def _ahead(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

@@ -1,12 +1,14 @@
 """The dashboard: its page, its files, and what only it asks for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 from aiohttp import web
 
-from api.dashboard import answers
-from api.dashboard.watch import Watch
-from api.dashboard.workers import WorkerGroup
+from api.dashboard.records import RefusedPage
+from api.dashboard.watch import PulsePage, Watch
+from api.dashboard.workers import WorkerGroup, Workers
 from api.reading.database import Database
 from api.reading.worker import WorkerView
 from api.web.params import MILLISECONDS, UUID_PREFIX, NoParameters, file_named, path, query
@@ -40,6 +42,12 @@ class Prefix:
     prefix: tuple[str, str] = query(UUID_PREFIX, "How their ids begin; empty: any.", required=True)
 
 
+class UserIds(msgspec.Struct, frozen=True):
+    """Users in the order of their ids."""
+
+    users: Sequence[str]
+
+
 @dataclass
 class DashboardRoutes:
     """`/dashboard` and `/dashboard/…`."""
@@ -64,17 +72,17 @@ class DashboardRoutes:
         """A file of the dashboard."""
         return await self.static.file(request, query.file)
 
-    @Route("/dashboard/data/pulse", "data_pulse", parameters=After, body=answers.PulsePage, depends=True)
+    @Route("/dashboard/data/pulse", "data_pulse", parameters=After, body=PulsePage, depends=True)
     async def pulse(self, _request: web.Request, query: After) -> web.Response:
         """Rates of the last minutes and each partition's lag, looked at once a second."""
         return json_response(await self.watch.page(query.after))
 
-    @Route("/dashboard/data/workers", "data_workers", body=answers.Workers, depends=True)
+    @Route("/dashboard/data/workers", "data_workers", body=Workers, depends=True)
     async def workers(self, _request: web.Request, _: NoParameters) -> web.Response:
         """The workers and the partitions that they hold."""
         return json_response(await self._workers.answer())
 
-    @Route("/dashboard/data/refused", "data_refused", body=answers.RefusedPage, depends=True)
+    @Route("/dashboard/data/refused", "data_refused", body=RefusedPage, depends=True)
     async def refused(self, _request: web.Request, _: NoParameters) -> web.Response:
         """Refused messages: how many for which reason, and the last few."""
         return json_response(await self.watch.refused())
@@ -84,8 +92,8 @@ class DashboardRoutes:
         """The rule that the workers run, in words and lines, as a worker says it."""
         return json_response(await self._rule.answer())
 
-    @Route("/dashboard/data/users", "data_users", parameters=Prefix, body=answers.UserIds, depends=True)
+    @Route("/dashboard/data/users", "data_users", parameters=Prefix, body=UserIds, depends=True)
     async def users(self, _request: web.Request, query: Prefix) -> web.Response:
         """The first few users whose ids begin so."""
         first, last = query.prefix
-        return json_response(answers.UserIds(await self.database.users(_SUGGESTED, first=first, last=last)))
+        return json_response(UserIds(await self.database.users(_SUGGESTED, first=first, last=last)))

@@ -1,7 +1,6 @@
 """The arithmetic of the dashboard's rates and lag."""
 
-from api.dashboard.answers import Lag, Produced
-from api.dashboard.rates import Rates, lags
+from api.dashboard.rates import Lag, Produced, Rates, lags
 
 
 def test_a_rate_is_what_came_divided_by_the_time_that_it_took() -> None:

@@ -77,13 +77,13 @@ async def test_clients_that_come_back_together_ask_kafka_a_few_times(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    beginnings = Broker.beginnings
+    bounds = Broker.bounds
 
-    async def counting(self: Broker, name: str) -> dict[int, int]:
+    async def counting(self: Broker, name: str) -> tuple[dict[int, int], dict[int, int]]:
         asked.append(name)
-        return await beginnings(self, name)
+        return await bounds(self, name)
 
-    monkeypatch.setattr(Broker, "beginnings", counting)
+    monkeypatch.setattr(Broker, "bounds", counting)
     async with serving(settings) as client:
         async with listening(client, PATH) as stream:
             last_id = stream.last_id
