@@ -12,8 +12,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = prometheus.CollectorRegistry()
-        process = (prometheus.ProcessCollector, prometheus.PlatformCollector, prometheus.GCCollector)
-        for collector in process:
+        for collector in (prometheus.ProcessCollector, prometheus.PlatformCollector, prometheus.GCCollector):
             collector(registry=self._registry)
         counter = partial(prometheus.Counter, registry=self._registry)
         gauge = partial(prometheus.Gauge, registry=self._registry)

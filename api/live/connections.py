@@ -50,9 +50,8 @@ class Connections:
     async def send(self, request: web.Request, frames: Frames) -> web.StreamResponse:
         """Send the frames until they end, the client leaves or does not read, or `close` is called.
 
-        `frames` yields what has to be written at the client's own pace, and may write live frames
-        to the client itself in between. An error before the first frame is the request's; a later
-        one ends the stream, and the client comes back to where it was.
+        `frames` yields what is written at the client's own pace, and may write live frames to the client
+        itself. An error before the first frame is the request's; a later one ends the stream.
         """
         if self._free.locked():
             self._metrics.turned_away.inc()

@@ -134,10 +134,8 @@ class Follower:
     async def _find_place(self, topic: Topic) -> None:
         """Set where to read from: the end at first, else where it was, with a gap where that is gone."""
         beginnings, ends = await self._broker.bounds(self.name)
-        if self._known is None:
-            self._known, self._offsets = topic, ends
-            return
-        point, missing = settle(self.event_id, topic.incarnation, beginnings, ends)
+        here = EventId(topic.incarnation, ends) if self._known is None else self.event_id
+        point, missing = settle(here, topic.incarnation, beginnings, ends)
         self._known, self._offsets = topic, dict(point.offsets)
         if missing:
             self._report_gap(point, missing)

@@ -1,8 +1,7 @@
 """The past of a topic, for a client that comes back: committed records between two positions.
 
-A small pool of consumers serves all clients. Each slice is bounded, in the bytes that it returns and
-in time, so that a client with much to catch up on does not keep the others waiting, and a consumer
-is never held while a client is being written to. An idle consumer is paused: it fetches nothing.
+A small pool of consumers serves all clients. Slices are bounded in bytes and in time, so that a client with
+much to catch up on does not keep the others waiting, and no consumer is held while a client is written to.
 """
 
 import asyncio

@@ -92,7 +92,6 @@ class Database:
     async def __aenter__(self) -> Self:
         # With no connection to open at first, the pool can be made while Postgres is away.
         settings = self._settings
-        milliseconds = str(int(settings.query_seconds * 1000))
         self._pool = await asyncpg.create_pool(
             settings.postgres.get_secret_value(),
             min_size=0,
@@ -106,7 +105,7 @@ class Database:
                 "application_name": "txnwatch-api",
                 "default_transaction_read_only": "on",
                 "jit": "off",
-                "statement_timeout": milliseconds,
+                "statement_timeout": str(int(settings.query_seconds * 1000)),
                 "timezone": "UTC",  # the zone that times are written in
             },
         )
