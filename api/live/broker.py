@@ -35,7 +35,11 @@ class Topic:
 
 
 class Broker:
-    """Makes clients, and answers about topics over two of its own, which read no records."""
+    """Makes clients, and answers about topics over two of its own, which read no records.
+
+    Raises:
+        Unavailable: Kafka does not answer, or has no such topic.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._options = {**consumer_options(settings, "api"), "request_timeout_ms": _REQUEST_MILLISECONDS}
@@ -96,7 +100,7 @@ class Broker:
         return await self._admin.ask(question)
 
     async def topic(self, name: str) -> Topic:
-        """The topic as it is now; Unavailable, too, where there is none of this name."""
+        """The topic as it is now."""
         cluster = await self.ask_admin(describe_cluster)
         if name not in cluster.topics:
             raise Unavailable(f"Kafka has no topic {name}: run `txnwatch topics`.")

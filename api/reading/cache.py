@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 Outcome = Literal["hit", "miss", "down"]
 _ANSWER_SECONDS = 0.25
 _REST_SECONDS = 5.0
-_LEAST_SECONDS = 0.001
 _MOST_BYTES = 1 << 20
 """Several pages of 1,000 rows of usual length. Larger answers are not kept, to spare Redis's memory."""
 
@@ -52,7 +51,7 @@ class QueryCache:
         It is kept for longer where the range is `closed`: only late transactions still change it.
         """
         seconds = self._settings.query_cache_seconds
-        if seconds < _LEAST_SECONDS:
+        if seconds <= 0:
             return await compute()
         name = self._name(question)
         kept: bytes | None = await self._ask(lambda: self._redis.get(name))
@@ -64,7 +63,7 @@ class QueryCache:
         if closed:
             seconds = max(seconds, self._settings.query_cache_closed_seconds)
         if len(fresh) <= _MOST_BYTES:
-            await self._ask(lambda: self._redis.set(name, fresh, px=int(seconds * 1000)))
+            await self._ask(lambda: self._redis.set(name, fresh, px=max(int(seconds * 1000), 1)))
         return fresh
 
     def _name(self, question: Any) -> str:
