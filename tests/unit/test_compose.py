@@ -101,6 +101,11 @@ def test_the_api_listens_where_its_port_is_forwarded_to() -> None:
     assert SERVICES["api"]["environment"]["TXNWATCH_API_HOST"] == "0.0.0.0"  # noqa: S104 - in the container
 
 
+def test_the_api_asks_a_worker_where_its_views_are() -> None:
+    assert SERVICES["api"]["environment"]["TXNWATCH_WORKER_URL"] == "http://worker:6066"
+    assert SERVICES["worker"]["environment"]["TXNWATCH_WEB_HOST"] == "0.0.0.0"  # noqa: S104 - in the container
+
+
 def test_workers_can_be_scaled() -> None:
     """Two containers of one service can share no name, port or data folder."""
     assert {"ports", "container_name", "hostname", "volumes"} & set(SERVICES["worker"]) == set()
