@@ -2,24 +2,32 @@
 
 import asyncio
 import sys
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Collection, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 from aiokafka import AIOKafkaProducer
+from msgspec.structs import replace
 
 from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.kafka import client_options, read_committed
 from infra.runtime.services import KAFKA
 from schemas.dead_letter import DeadLetter, Place
-from schemas.transaction import Decoder
-from stream_app.commands.redrive import NotSentError, check, mended
+from schemas.transaction import Decoder, Refused
 from stream_app.settings import Settings
+
+T = TypeVar("T")
+
+
+class NotSentError(Exception):
+    """The message would be refused again; the text says why."""
 
 
 def _place(text: str) -> Place:
@@ -30,35 +38,9 @@ def _place(text: str) -> Place:
         raise click.BadParameter(str(error)) from None
 
 
-T = TypeVar("T")
-
-
-class Selection:
-    """Which letters are meant: those of the reasons and at the places given, all where none are."""
-
-    def __init__(self, places: Collection[Place], reasons: Collection[str]) -> None:
-        self.places = set(places)
-        self.reasons = set(reasons)
-
-    def has(self, letter: DeadLetter) -> bool:
-        """Whether the letter is meant."""
-        named = not self.places or letter.place in self.places
-        return named and (not self.reasons or letter.reason in self.reasons)
-
-    @asynccontextmanager
-    async def letters(self, settings: Settings) -> AsyncIterator[AsyncIterator[DeadLetter]]:
-        """Those of the topic that are meant, to be read while the block runs."""
-        async with aclosing(read_committed(settings, settings.dlq_topic)) as fetches:
-            yield (
-                letter
-                async for records in fetches
-                for letter in map(DeadLetter.of, records)
-                if self.has(letter)
-            )
-
-
-REASON = click.option("--reason", "reasons", multiple=True, help="Only those refused for this reason.")
-PLACES = click.argument("places", nargs=-1, type=_place, metavar="[PARTITION:OFFSET]...")
+_REASON = click.option("--reason", "reasons", multiple=True, help="Only those refused for this reason.")
+_PLACES = click.argument("places", nargs=-1, type=_place, metavar="[PARTITION:OFFSET]...")
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -67,34 +49,30 @@ def dlq() -> None:
 
 
 @dlq.command("list")
-@REASON
+@_REASON
 def list_command(reasons: tuple[str, ...]) -> None:
     """Count refused messages by reason, with the place of the newest of each."""
-    _run(_list(Selection((), reasons)))
+    _run(_list(reasons))
 
 
 @dlq.command()
-@PLACES
-@REASON
+@_PLACES
+@_REASON
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many.")
 @click.option("--raw", is_flag=True, help="Only the value, byte for byte, of one message.")
 def show(places: tuple[Place, ...], reasons: tuple[str, ...], limit: int, *, raw: bool) -> None:
     """Show refused messages: the bytes, the reason, and where they came from."""
     if raw and len(places) != 1:
         raise click.UsageError("--raw is for one message: name its PARTITION:OFFSET")
-    _run(_show(Selection(places, reasons), limit, raw=raw))
+    _run(_show(set(places), reasons, limit, raw=raw))
 
 
 @dlq.command()
-@PLACES
-@REASON
+@_PLACES
+@_REASON
 @click.option("--all", "everything", is_flag=True, help="Every message of the topic.")
 @click.option("--rekey", is_flag=True, help="Set the key to the message's user_id, which it has to be.")
-@click.option(
-    "--value",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file with the mended value, for one message; implies --rekey.",
-)
+@click.option("--value", type=_FILE, help="A file with the mended value, for one message; implies --rekey.")
 @click.option("--unchecked", is_flag=True, help="Also those that would be refused again.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 def redrive(
@@ -115,20 +93,69 @@ def redrive(
         raise click.UsageError("say which: PARTITION:OFFSET, --reason or --all")
     if value is not None and len(places) != 1:
         raise click.UsageError("--value is for one message: name its PARTITION:OFFSET")
-    mend = partial(
-        mended,
-        value=None if value is None else value.read_bytes().rstrip(b"\r\n"),
+    settings = Settings.load()
+    decoder = Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours))
+    mending = Mending(
+        None if value is None else value.read_bytes().rstrip(b"\r\n"),
         rekey=rekey or value is not None,
+        decoder=None if unchecked else decoder,
     )
-    if not _run(_redrive(Selection(places, reasons), mend, unchecked=unchecked, dry_run=dry_run)):
+    if not _run(_redrive(settings, set(places), reasons, mending, dry_run=dry_run)):
         raise SystemExit(1)
 
 
-async def _list(selection: Selection) -> None:
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """What is mended in a refused message, and whether it is sent only if it would be accepted now."""
+
+    value: bytes | None
+    rekey: bool
+    decoder: Decoder | None
+
+    def apply(self, letter: DeadLetter) -> DeadLetter:
+        """The letter as it would be sent.
+
+        Raises:
+            NotSentError: It is not here whole, has no `user_id` to be its key, or would be refused.
+        """
+        if self.value is not None:
+            letter = replace(letter, value=self.value, cut_from=None)
+        if self.rekey:
+            letter = replace(letter, key=_user_of(letter.value))
+        if letter.cut_from is not None:
+            whole = f"{letter.source_topic} {letter.source}"
+            raise NotSentError(f"only the start of its {letter.cut_from} bytes was kept: see {whole}")
+        try:
+            if self.decoder is not None:
+                self.decoder.decode(letter.value, letter.key, int(time.time() * 1000))
+        except Refused as refused:
+            raise NotSentError(f"still refused: {refused}") from None
+        return letter
+
+
+def _user_of(value: bytes) -> bytes:
+    try:
+        return str(msgspec.json.decode(value)["user_id"]).lower().encode()
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        raise NotSentError("its user_id cannot be told") from None
+
+
+async def _letters(
+    settings: Settings, places: Collection[Place], reasons: Collection[str]
+) -> AsyncGenerator[DeadLetter, None]:
+    """The topic's letters at these places and of these reasons; where none are named, all."""
+    async with aclosing(read_committed(settings, settings.dlq_topic)) as fetches:
+        async for records in fetches:
+            for letter in map(DeadLetter.of, records):
+                if (not places or letter.place in places) and (not reasons or letter.reason in reasons):
+                    yield letter
+
+
+async def _list(reasons: Collection[str]) -> None:
     settings = Settings.load()
     counts: Counter[str] = Counter()
     newest: dict[str, DeadLetter] = {}
-    async with selection.letters(settings) as letters:
+    async with aclosing(_letters(settings, (), reasons)) as letters:
         async for letter in letters:
             counts[letter.reason] += 1
             last = newest.get(letter.reason, letter)
@@ -139,9 +166,9 @@ async def _list(selection: Selection) -> None:
     click.echo(f"{'total':10} {counts.total():9}  in {settings.dlq_topic}")
 
 
-async def _show(selection: Selection, limit: int, *, raw: bool) -> None:
+async def _show(places: set[Place], reasons: Collection[str], limit: int, *, raw: bool) -> None:
     shown = 0
-    async with selection.letters(Settings.load()) as letters:
+    async with aclosing(_letters(Settings.load(), places, reasons)) as letters:
         async for letter in letters:
             if raw:
                 sys.stdout.buffer.write(letter.value)
@@ -150,7 +177,7 @@ async def _show(selection: Selection, limit: int, *, raw: bool) -> None:
             shown += 1
             if shown == limit:
                 break
-    if selection.places and shown < min(limit, len(selection.places)):
+    if shown < min(limit, len(places)):
         raise click.ClickException("not all of these places hold a message that is meant")
 
 
@@ -169,39 +196,28 @@ def _readable(data: bytes | None) -> str:
 
 
 async def _redrive(
-    selection: Selection, mend: Callable[[DeadLetter], DeadLetter], *, unchecked: bool, dry_run: bool
+    settings: Settings, places: set[Place], reasons: Collection[str], mending: Mending, *, dry_run: bool
 ) -> bool:
     """Nothing is taken out of the topic: a message that is sent again twice is stored once."""
-    settings = Settings.load()
-    decoder = Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours))
-    outcomes = Counter[bool]()
-    async with _producer(settings) as producer, selection.letters(settings) as letters:
+    topic, outcomes = settings.transactions_topic, Counter[bool]()
+    producer = AIOKafkaProducer(
+        **client_options(settings, "redrive"), enable_idempotence=True, max_request_size=1 << 20
+    )
+    async with producer, aclosing(_letters(settings, places, reasons)) as letters:
         async for letter in letters:
             try:
-                again = mend(letter)
-                check(again, None if unchecked else decoder)
+                again = mending.apply(letter)
             except NotSentError as error:
                 click.echo(f"{letter.place}  not sent, {error}", err=True)
                 outcomes[False] += 1
                 continue
             if not dry_run:
                 headers = [("redriven-from", str(letter.place).encode())]
-                await producer.send_and_wait(
-                    settings.transactions_topic, again.value, key=again.key, headers=headers
-                )
+                await producer.send_and_wait(topic, again.value, key=again.key, headers=headers)
             outcomes[True] += 1
     done = "would be sent" if dry_run else "sent"
-    click.echo(f"{outcomes[True]} {done} to {settings.transactions_topic}, {outcomes[False]} not")
-    return not outcomes[False] and outcomes[True] >= len(selection.places)
-
-
-def _producer(settings: Settings) -> AIOKafkaProducer:
-    return AIOKafkaProducer(
-        **client_options(settings, "redrive"),
-        enable_idempotence=True,
-        acks="all",
-        max_request_size=1 << 20,
-    )
+    click.echo(f"{outcomes[True]} {done} to {topic}, {outcomes[False]} not")
+    return not outcomes[False] and outcomes[True] >= len(places)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -5,9 +5,8 @@ has rows. Those after them are on `transactions.scored` for as long as that topi
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
-from typing import NamedTuple
 
 import click
 from aiokafka import ConsumerRecord
@@ -18,28 +17,17 @@ from infra.runtime.services import KAFKA, POSTGRES
 from schemas.scored import source_of
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import committed_positions
-from stream_app.sinks.postgres import MERGE, connect
+from stream_app.sinks.postgres import MERGE, connect, json_array
 
-MAKE_KNOWN = """
+_MAKE_KNOWN = """
 INSERT INTO sink_offsets (topic, partition, epoch, next_offset) SELECT $1, number, 0, 0
 FROM unnest($2::int[]) AS one (number) ON CONFLICT DO NOTHING
 """
-KNOWN = "SELECT partition, next_offset FROM sink_offsets WHERE topic = $1"
-
-
-class Gap(NamedTuple):
-    """Source offsets of a partition that neither Postgres nor the topic has a row of."""
-
-    partition: int
-    first: int
-    last: int
+_KNOWN = "SELECT partition, next_offset FROM sink_offsets WHERE topic = $1"
 
 
 class GapsError(Exception):
     """Not all that Postgres lacks can be had."""
-
-    def __init__(self, gaps: Sequence[Gap]) -> None:
-        super().__init__("; ".join(f"partition {one.partition}, {one.first} to {one.last}" for one in gaps))
 
 
 @click.group()
@@ -55,22 +43,15 @@ def restore_command(*, accept_gaps: bool) -> None:
     All of them are there for as long as that topic keeps them, if it was switched on all the time.
     """
     settings = Settings.load()
-    with ending_in_one_line(POSTGRES, KAFKA):
-        try:
-            stored = asyncio.run(restore_rows(settings, accept_gaps=accept_gaps))
-        except GapsError as error:
-            topic = settings.scored_topic or "any topic (TXNWATCH_SCORED_TOPIC)"
-            raise click.ClickException(
-                f"nothing of what came from these source offsets is on {topic}: {error}. "
-                "Where all of it was refused, or cannot be had, --accept-gaps goes on without it."
-            ) from None
+    with ending_in_one_line(POSTGRES, KAFKA, GapsError):
+        stored = asyncio.run(restore_rows(settings, accept_gaps=accept_gaps))
     click.echo(f"{stored} rows stored again")
 
 
 async def restore_rows(settings: Settings, *, accept_gaps: bool = False) -> int:
     """Bring each partition's rows up to what the group has finished; how many were new.
 
-    Workers may run meanwhile: those of partitions that lack rows end by themselves.
+    Workers may run meanwhile: those of partitions that lack rows end with an error.
 
     Raises:
         GapsError: Not all rows can be had, and that is not accepted. Nothing was stored.
@@ -80,13 +61,17 @@ async def restore_rows(settings: Settings, *, accept_gaps: bool = False) -> int:
     topic, stored = settings.transactions_topic, 0
     positions = await committed_positions(settings)
     async with connect(settings.postgres.get_secret_value()) as pool:
-        await pool.execute(MAKE_KNOWN, topic, sorted(positions))
-        known: dict[int, int] = dict(await pool.fetch(KNOWN, topic))
+        await pool.execute(_MAKE_KNOWN, topic, sorted(positions))
+        known: dict[int, int] = dict(await pool.fetch(_KNOWN, topic))
         ends = {
             partition: at.finished for partition, at in positions.items() if known[partition] < at.finished
         }
         if (gaps := await _gaps(settings, known, ends)) and not accept_gaps:
-            raise GapsError(gaps)
+            scored = settings.scored_topic or "any topic (TXNWATCH_SCORED_TOPIC)"
+            raise GapsError(
+                f"nothing of what came from these source offsets is on {scored}: {'; '.join(gaps)}. "
+                "Where all of it was refused, or cannot be had, --accept-gaps goes on without it."
+            )
         async with aclosing(_scored(settings, ends)) as fetches:
             async for records in fetches:
                 partition = records[0].partition
@@ -96,22 +81,21 @@ async def restore_rows(settings: Settings, *, accept_gaps: bool = False) -> int:
                     if known[partition] <= _source_offset(one) < ends[partition]
                 ]
                 if lost:
-                    rows = b"[" + b",".join(lost) + b"]"
-                    stored += await pool.fetchval(MERGE, topic, partition, 0, rows.decode())
+                    stored += await pool.fetchval(MERGE, topic, partition, 0, json_array(lost))
         for partition, end in ends.items():
             await pool.fetchval(MERGE, topic, partition, end, "[]")
     return stored
 
 
-async def _gaps(settings: Settings, known: Mapping[int, int], ends: Mapping[int, int]) -> list[Gap]:
-    """What is missing between each partition's rows and the first that the topic has."""
+async def _gaps(settings: Settings, known: Mapping[int, int], ends: Mapping[int, int]) -> list[str]:
+    """The source offsets between each partition's rows and the first row that the topic has."""
     gaps = []
     for partition, end in sorted(ends.items()):
         async with aclosing(_scored(settings, [partition])) as fetches:
             records = await anext(fetches, None)
         first = min(end, _source_offset(records[0])) if records else end
         if known[partition] < first:
-            gaps.append(Gap(partition, known[partition], first - 1))
+            gaps.append(f"partition {partition}, {known[partition]} to {first - 1}")
     return gaps
 
 

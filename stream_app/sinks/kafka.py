@@ -9,18 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import (
-    IllegalOperation,
-    InvalidProducerEpoch,
-    InvalidProducerIdMapping,
-    InvalidTxnState,
-    KafkaConnectionError,
-    KafkaError,
-    KafkaTimeoutError,
-    OutOfOrderSequenceNumber,
-    ProducerFenced,
-)
+from aiokafka import AIOKafkaProducer, TopicPartition, errors
+from aiokafka.errors import IllegalOperation, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from infra.runtime.kafka import admin_client, client_options, committed_offsets
@@ -43,13 +33,13 @@ _RETRY_MS = 10
 # has to be taken over again, by the worker that the group gives it to.
 _LOST = (
     IllegalOperation,  # of a producer that was found fenced while it was being filled
-    KafkaConnectionError,
-    KafkaTimeoutError,
-    ProducerFenced,
-    InvalidProducerEpoch,
-    InvalidProducerIdMapping,
-    InvalidTxnState,
-    OutOfOrderSequenceNumber,
+    errors.KafkaConnectionError,
+    errors.KafkaTimeoutError,
+    errors.ProducerFenced,
+    errors.InvalidProducerEpoch,
+    errors.InvalidProducerIdMapping,
+    errors.InvalidTxnState,
+    errors.OutOfOrderSequenceNumber,
 )
 
 

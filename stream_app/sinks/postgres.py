@@ -202,8 +202,13 @@ async def _copy(connection: asyncpg.Connection, verdicts: Sequence[Verdict], adv
 
 
 async def _merge(connection: asyncpg.Connection, verdicts: Sequence[Verdict], advance: Advance) -> int:
-    rows = b"[" + b",".join([verdict.encoded()[0] for verdict in verdicts]) + b"]"
-    return int(await connection.fetchval(MERGE, *advance, rows.decode()))
+    rows = json_array([verdict.encoded()[0] for verdict in verdicts])
+    return int(await connection.fetchval(MERGE, *advance, rows))
+
+
+def json_array(rows: Sequence[bytes]) -> str:
+    """Rows in JSON as `MERGE` takes them."""
+    return f"[{b','.join(rows).decode()}]"
 
 
 async def _stream(verdicts: Iterable[Verdict]) -> AsyncIterator[bytes]:
