@@ -15,7 +15,7 @@ from stream_app.sinks.disabled import NoMirror, NoRows
 from stream_app.sinks.kafka import NOWHERE, TransactionalOutput, committed_positions
 from stream_app.sinks.postgres import PostgresRows
 from stream_app.sinks.redis_mirror import RedisMirror
-from stream_app.state.changelog import Bounds, restore
+from stream_app.state.changelog import restore
 from stream_app.state.store import WindowStore, is_damage
 
 log = logging.getLogger(__name__)
@@ -101,8 +101,8 @@ class TakeOver:
             self.rows.expect(partition, position.finished)
             # 4. Restore the windows to the changelog's end.
             resources.callback(self.store.close, partition)
-            bounds = Bounds(stored_up_to, -1 if position.changelog is None else position.changelog)
-            restored = await self._restore(partition, identity, bounds)
+            reached = -1 if position.changelog is None else position.changelog
+            restored = await self._restore(partition, identity, stored_up_to=stored_up_to, reached=reached)
             end_if_cancelled()
             publisher.resume(self.store.changelog_offset(partition))
             # 5. Process and mirror. The consumer goes to the committed offset once all partitions are open.
@@ -114,18 +114,18 @@ class TakeOver:
         log.info("partition %d: taken over, %d changes restored", partition, restored)
         return owned
 
-    async def _restore(self, partition: int, identity: str, bounds: Bounds) -> int:
+    async def _restore(self, partition: int, identity: str, **known: int) -> int:
         """Open the windows and bring them to the changelog's end, from its beginning if they are damaged."""
         try:
             self.store.open(partition, identity)
-            return await restore(self.store, partition, self.settings, bounds)
+            return await restore(self.store, partition, self.settings, **known)
         except Exception as error:
             if not is_damage(error):
                 raise
             log.warning("partition %d: restoring all windows, as they are damaged: %s", partition, error)
         self.store.discard(partition)
         self.store.open(partition, identity)
-        return await restore(self.store, partition, self.settings, bounds)
+        return await restore(self.store, partition, self.settings, **known)
 
     async def _follow(self, partition: int, owned: OwnedPartition) -> None:
         """Mirror the partition's windows; as each is read once, damage may be seen here first."""

@@ -6,7 +6,6 @@ owner's and aborts what that one left open, and a transaction of the fenced one 
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaProducer, TopicPartition, errors
@@ -41,7 +40,6 @@ _LOST = (
     errors.InvalidTxnState,
     errors.OutOfOrderSequenceNumber,
 )
-
 
 _NO_HEADERS: list[Header] = []
 
@@ -104,16 +102,11 @@ class TransactionalOutput:
         try:
             await self._producer.start()
         except BaseException:
-            await self._close()
+            await self.__aexit__()
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._close()
-
-    async def _close(self) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         """Stop in a bounded time: what hangs there is fenced by the next owner's producer."""
         try:
             await asyncio.wait_for(self._producer.stop(), _STOP_SECONDS)
@@ -125,7 +118,12 @@ class TransactionalOutput:
         self._reached = -1 if changelog_offset is None else changelog_offset
 
     async def commit(self, output: Output) -> int | None:
-        """Write the output and the source offset, all or nothing; returns the last change's offset."""
+        """Write the output and the source offset, all or nothing; returns the last change's offset.
+
+        Raises:
+            LostPartitionError: Another owner's producer may have ended the transaction.
+            KafkaMismatchError: The last change's offset is not past the one before.
+        """
         try:
             async with self._producer.transaction():
                 return await self._fill(output)
@@ -157,21 +155,15 @@ class TransactionalOutput:
         await self._producer.send_offsets_to_transaction({source: offset}, settings.app_id)
         # Wait for each batch: aiokafka commits a transaction also where one of its batches has failed.
         last = await _last_offset(submitted)
-        return self._reach(last) if output.changes else None
-
-    def _reach(self, offset: int) -> int:
-        """The changelog offset of the last change.
-
-        Raises:
-            KafkaMismatchError: It is not past the one before.
-        """
-        if offset <= self._reached:
+        if not output.changes:
+            return None
+        if last <= self._reached:
             raise KafkaMismatchError(
-                f"partition {self._partition}: a change came to offset {offset} of the changelog, which had "
+                f"partition {self._partition}: a change came to offset {last} of the changelog, which had "
                 f"{self._reached} before: it was recreated under this worker"
             )
-        self._reached = offset
-        return offset
+        self._reached = last
+        return last
 
     async def _submit(
         self, topic: str, messages: Iterable[Message], compression: int = LZ4
@@ -187,10 +179,8 @@ class TransactionalOutput:
 
     def _scored(self, verdicts: Sequence[Verdict]) -> Iterator[Message]:
         headers = self._headers
-        return (
-            (verdict.transaction.user_id.encode(), verdict.encoded()[0], headers(verdict.offset))
-            for verdict in verdicts
-        )
+        for verdict in verdicts:
+            yield verdict.transaction.user_id.encode(), verdict.encoded()[0], headers(verdict.offset)
 
     def _refused(self, refusal: Refusal) -> Message:
         record = refusal.record

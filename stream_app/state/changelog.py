@@ -5,8 +5,6 @@ marker and never delivered, and it reads what was aborted. Here only committed r
 end is where the consumer's position reaches the end offset.
 """
 
-from dataclasses import dataclass
-
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra.runtime.kafka import consumer_options, read_until
@@ -20,21 +18,12 @@ class KafkaMismatchError(Exception):
     """What is known here goes past what Kafka has: a topic was truncated or recreated."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How far a partition's topics are known to have reached once."""
-
-    source: int = 0
-    """The offset that Postgres has rows up to."""
-    changelog: int = -1
-    """The offset of a change that was committed."""
-
-
-_NO_BOUNDS = Bounds()
-
-
-async def restore(store: WindowStore, partition: int, settings: Settings, bounds: Bounds = _NO_BOUNDS) -> int:
+async def restore(
+    store: WindowStore, partition: int, settings: Settings, *, stored_up_to: int = 0, reached: int = -1
+) -> int:
     """Apply the changelog's records that the open database lacks; how many there were.
+
+    Postgres has rows of the source up to `stored_up_to`; the changelog once had a change at offset `reached`.
 
     Raises:
         KafkaMismatchError: The source or the changelog does not reach what it once did or what the database
@@ -51,16 +40,16 @@ async def restore(store: WindowStore, partition: int, settings: Settings, bounds
         consumer.assign([changelog])
         ends = await consumer.end_offsets([changelog, source])
         beginning = (await consumer.beginning_offsets([changelog]))[changelog]
-        if bounds.source > ends[source]:
+        if stored_up_to > ends[source]:
             raise KafkaMismatchError(
-                f"partition {partition}: Postgres has rows up to offset {bounds.source}, but "
+                f"partition {partition}: Postgres has rows up to offset {stored_up_to}, but "
                 f"{source.topic} ends at {ends[source]}: it was truncated or recreated. If that was meant, "
                 "delete the topic's rows of sink_offsets and use another TXNWATCH_APP_ID: these windows "
                 "and offsets are the former topic's."
             )
-        if bounds.changelog >= ends[changelog]:
+        if reached >= ends[changelog]:
             raise KafkaMismatchError(
-                f"partition {partition}: the changelog once had an offset {bounds.changelog} and ends at "
+                f"partition {partition}: the changelog once had an offset {reached} and ends at "
                 f"{ends[changelog]}: it was truncated or recreated, and windows are lost. To score again "
                 "from the source, use another TXNWATCH_APP_ID."
             )

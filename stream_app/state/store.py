@@ -10,17 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rocksdict import (
-    BlockBasedOptions,
-    Cache,
-    DBCompactionStyle,
-    DBCompressionType,
-    Options,
-    Rdict,
-    WriteBatch,
-    WriteBufferManager,
-    WriteOptions,
-)
+import rocksdict
+from rocksdict import Options, Rdict, WriteBatch, WriteOptions
 
 from schemas.money import amount_text
 from schemas.window_view import Stats
@@ -68,8 +59,8 @@ class WindowStore:
         self._databases: dict[int, Rdict] = {}
         self._recent: dict[int, RecentValues] = {}
         self._most_recent = recent_bytes // ENTRY_BYTES
-        self._cache = Cache(cache_bytes)
-        self._buffers = WriteBufferManager(buffer_bytes, allow_stall=False)
+        self._cache = rocksdict.Cache(cache_bytes)
+        self._buffers = rocksdict.WriteBufferManager(buffer_bytes, allow_stall=False)
 
     def open(self, partition: int, identity: str | None = None) -> None:
         """Open the partition's database, made if absent; it is locked against other processes.
@@ -193,9 +184,9 @@ class WindowStore:
         options.set_memtable_prefix_bloom_ratio(0.05)
         # Ids do not compress. Windows are written more often than read: universal compaction rewrites them
         # less often, in larger files.
-        options.set_compression_type(DBCompressionType.none())
-        options.set_compaction_style(DBCompactionStyle.universal())
-        table = BlockBasedOptions()
+        options.set_compression_type(rocksdict.DBCompressionType.none())
+        options.set_compaction_style(rocksdict.DBCompactionStyle.universal())
+        table = rocksdict.BlockBasedOptions()
         table.set_block_cache(self._cache)
         table.set_bloom_filter(10, block_based=False)
         options.set_block_based_table_factory(table)

@@ -14,7 +14,7 @@ from aiokafka.errors import GroupLoadInProgressError
 from stream_app.batch import Output
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import TransactionalOutput, committed_positions
-from stream_app.state.changelog import Bounds, KafkaMismatchError, restore
+from stream_app.state.changelog import KafkaMismatchError, restore
 from stream_app.state.store import WindowStore, WrongWindowsError, is_damage
 from stream_app.window import Window, encode_window
 from tests.support.coordinator import answer_as_loading
@@ -98,7 +98,7 @@ async def test_a_changelog_that_once_reached_further_is_not_gone_on_from(
     # Each group offset says where the changelog was before its own batch.
     assert await committed_positions(settings) == {PARTITION: (2, 49)}
     with pytest.raises(KafkaMismatchError, match=r"once had an offset 99 and ends at 55.*TXNWATCH_APP_ID"):
-        await restore(store, PARTITION, settings, Bounds(changelog=99))
+        await restore(store, PARTITION, settings, reached=99)
 
 
 async def test_the_first_batch_says_itself_how_far_the_changelog_reaches(
@@ -111,7 +111,7 @@ async def test_the_first_batch_says_itself_how_far_the_changelog_reaches(
     positions = await committed_positions(settings)
 
     assert positions == {PARTITION: (1, 49)}
-    await restore(store, PARTITION, settings, Bounds(changelog=49))
+    await restore(store, PARTITION, settings, reached=49)
     assert content(store).keys() == set(USERS)
 
 
@@ -153,7 +153,7 @@ async def test_rows_past_the_end_of_the_source_are_not_gone_on_from(
     settings: Settings, store: WindowStore
 ) -> None:
     with pytest.raises(KafkaMismatchError, match=r"rows up to offset 7.*ends at 0.*sink_offsets"):
-        await restore(store, PARTITION, settings, Bounds(source=7))
+        await restore(store, PARTITION, settings, stored_up_to=7)
 
 
 def test_another_installations_windows_are_refused_and_its_own_are_not(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def _known_ids() -> None:
 def _restoring() -> None:
     """Go on from whatever windows are there."""
 
-    async def restore_nothing(*_arguments: Any) -> int:
+    async def restore_nothing(*_arguments: Any, **_options: Any) -> int:
         return 0
 
     replace(takeover, "restore", restore_nothing)
@@ -140,12 +140,12 @@ def _reach() -> None:
 
 def _source_reach() -> None:
     """Believe a source that is shorter than it once was."""
-    make = vars(takeover)["Bounds"]
+    restore = vars(takeover)["restore"]
 
-    def bounds(_source: int, changelog: int) -> Any:
-        return make(0, changelog)
+    async def believe(*arguments: Any, **options: Any) -> int:
+        return int(await restore(*arguments, **{**options, "stored_up_to": 0}))
 
-    replace(takeover, "Bounds", bounds)
+    replace(takeover, "restore", believe)
 
 
 def _lost_rows() -> None:
