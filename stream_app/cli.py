@@ -30,17 +30,13 @@ def worker(loglevel: str, **overrides: Any) -> None:
     install()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    _check(settings, loop)
-    app = create_app(settings)
-    BoundedWorker(app, loop=loop, loglevel=loglevel, quiet=True).execute_from_commandline()
-
-
-def _check(settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
-    """End with one line where the worker, once started, would end with a stack trace."""
+    # End with one line where the worker, once started, would end with a stack trace.
     with ending_in_one_line(TopicsError, ValueError, KAFKA):
         detector_of(settings.detector)
         _check_port(settings)
         loop.run_until_complete(check_topics(settings, settings.topics))
+    app = create_app(settings)
+    BoundedWorker(app, loop=loop, loglevel=loglevel, quiet=True).execute_from_commandline()
 
 
 def _check_port(settings: Settings) -> None:

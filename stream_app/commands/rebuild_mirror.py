@@ -44,13 +44,11 @@ async def rebuild(settings: Settings) -> int:
     redis = Redis.from_url(settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
     async with redis:
         await redis.ping()
-        reading = aclosing(read_committed(settings, settings.changelog_topic))
-        target = RedisWindows(redis)
-        async with reading as changelog:
+        async with aclosing(read_committed(settings, settings.changelog_topic)) as changelog:
             async for records in changelog:
                 windows = _windows(records)
                 users |= windows.keys()
-                await target.write_all(windows.items())
+                await RedisWindows(redis).write_all(windows.items())
     return len(users)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
 
@@ -33,9 +34,6 @@ class SourceGapError(Exception):
 
 class BatchSchema(faust.Schema):  # type: ignore[misc]
     """Hands the batch on as it is: decoding is the pipeline's, where a bad record is refused alone."""
-
-    def loads_key(self, _app: Any, _message: Any, **_options: Any) -> None:
-        """Batches have no key."""
 
     def loads_value(self, _app: Any, message: Any, **_options: Any) -> Batch:
         """The batch."""
@@ -70,9 +68,7 @@ class GroupListener(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Have the assigned partitions taken over."""
-        generation = self._consumer.generation
-        self._consumer.app.consumer_generation_id = generation
-        await self._consumer.on_partitions_assigned(ensure_TPset(assigned), generation)
+        await self._consumer.on_assigned(ensure_TPset(assigned))
 
 
 class BatchConsumer(Consumer):  # type: ignore[misc]
@@ -141,14 +137,9 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         self._pumps.restart()
 
     async def _pump(self, tp: TP) -> NoReturn:
-        source = TopicPartition(*tp)
+        source, process = TopicPartition(*tp), partial(self._process, tp)
         try:
-            await pump(
-                self._kafka,
-                source,
-                batch_size=self.app.settings.batch_size,
-                process=partial(self._process, tp),
-            )
+            await pump(self._kafka, source, batch_size=self.app.settings.batch_size, process=process)
         except OffsetOutOfRangeError:
             raise self._gone(source, await self._beginning(source), "the group's offset is") from None
 
@@ -188,11 +179,10 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     async def wait_empty(self) -> None:
         """Give batches in flight a bounded time to finish; those cut off later are replayed."""
-        unfinished = [asyncio.create_task(message.finished.wait()) for message in self._unacked_messages]
-        if unfinished and not self.app.crashed:
-            await asyncio.wait(unfinished, timeout=self.app.conf.broker_rebalance_timeout / 3)
-        for task in unfinished:
-            task.cancel()
+        if not self.app.crashed:
+            finished = [message.finished.wait() for message in self._unacked_messages]
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.gather(*finished), self.app.conf.broker_rebalance_timeout / 3)
         self._unacked_messages.clear()
 
     async def commit(self, *_args: Any, **_kwargs: Any) -> bool:
@@ -226,10 +216,12 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         return beginning
 
     async def _unused(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        raise NotImplementedError("only Faust's own recovery and fetching call this, and they are replaced")
+        raise NotImplementedError(
+            "only Faust's fetching, recovery and making of topics call this: none is used"
+        )
 
     _commit = _getmany = _seek = seek_to_committed = seek_wait = position = _to_message = _unused
-    earliest_offsets = highwaters = highwater = key_partition = _unused
+    earliest_offsets = highwaters = highwater = key_partition = create_topic = _unused
 
     # --- the group
 
@@ -239,10 +231,10 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             raise ConsumerNotStarted("the consumer has not been started")
         return self._consumer
 
-    @property
-    def generation(self) -> int:
-        """The group's generation as this member knows it."""
-        return generation_of(self._kafka)
+    async def on_assigned(self, assigned: set[TP]) -> None:
+        """Have Faust take the partitions over, in the group's generation as this member knows it."""
+        self.app.consumer_generation_id = generation = generation_of(self._kafka)
+        await self.on_partitions_assigned(assigned, generation)
 
     def rejoin(self) -> None:
         """Request a rebalance, after which all partitions are taken over again."""
@@ -261,9 +253,6 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         """How many partitions a topic has."""
         partitions = self._kafka.partitions_for_topic(topic)
         return len(partitions) if partitions else None
-
-    async def create_topic(self, *args: Any, **kwargs: Any) -> None:
-        """Create nothing: topics are made by `txnwatch topics`, before the worker starts."""
 
 
 class BatchProducer(stock.Producer):  # type: ignore[misc]

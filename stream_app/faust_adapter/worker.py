@@ -30,13 +30,9 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]
         for handler in logger.handlers:
             handler.addFilter(RepeatFilter(lambda name: name.startswith("aiokafka")))
 
-    async def on_first_start(self) -> None:
-        """Keep the cycle collector off what a batch is made of."""
-        gc.set_threshold(*_GARBAGE_THRESHOLDS)
-        await super().on_first_start()
-
     async def on_startup_finished(self) -> None:
-        """Keep the cycle collector off what stays until the end."""
+        """Keep the cycle collector off what a batch is made of, and off what stays until the end."""
+        gc.set_threshold(*_GARBAGE_THRESHOLDS)
         gc.freeze()
         await super().on_startup_finished()
 

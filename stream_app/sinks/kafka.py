@@ -5,11 +5,14 @@ owner's and aborts what that one left open, and a transaction of the fenced one 
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaProducer, TopicPartition, errors
 from aiokafka.errors import IllegalOperation, KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
 from infra.runtime.kafka import admin_client, client_options, committed_offsets
@@ -19,7 +22,6 @@ from schemas.scored import Header, source_headers
 from stream_app.batch import LostPartitionError, Output, Refusal
 from stream_app.scoring import Verdict
 from stream_app.settings import Settings
-from stream_app.sinks.record_batch import LARGEST_BATCH, LZ4, UNCOMPRESSED, Message, batches
 from stream_app.state.changelog import KafkaMismatchError
 
 _STOP_SECONDS = 10
@@ -40,6 +42,13 @@ _LOST = (
     errors.InvalidTxnState,
     errors.OutOfOrderSequenceNumber,
 )
+
+_LARGEST_BATCH = 1 << 20
+# Attributes of a record batch, as Kafka numbers them.
+UNCOMPRESSED, LZ4 = 0, 3
+
+Message = tuple[bytes | None, bytes, list[Header]]
+"""Key, value and headers of a record to be written."""
 
 _NO_HEADERS: list[Header] = []
 
@@ -94,7 +103,7 @@ class TransactionalOutput:
         self._producer = AIOKafkaProducer(
             **client_options(settings, f"output-{partition}"),
             transactional_id=f"{settings.app_id}-{partition}",
-            max_request_size=2 * LARGEST_BATCH,
+            max_request_size=2 * _LARGEST_BATCH,
             retry_backoff_ms=_RETRY_MS,
         )
 
@@ -192,6 +201,34 @@ class TransactionalOutput:
             topic=self._settings.transactions_topic,
             source=Place(self._partition, record.offset),
         )
+
+
+class RecordBatch(BatchBuilder):  # type: ignore[misc]
+    """A batch for `send_batch` of a transactional producer, filled by the thousand."""
+
+    def __init__(self, compression: int) -> None:
+        super().__init__(_LARGEST_BATCH, compression, is_transactional=1)
+
+    def fill(self, messages: Sequence[Message], start: int) -> int:
+        """Append the messages from `start` on, at least one; the number of the first that did not fit."""
+        append, now_ms = self._builder.append, int(time.time() * 1000)
+        count = 0
+        for key, value, headers in islice(messages, start, None):
+            if append(count, now_ms, key, value, headers) is None:
+                break
+            count += 1
+        self._relative_offset = count
+        self.close()
+        return start + count
+
+
+def batches(messages: Sequence[Message], compression: int) -> Iterator[RecordBatch]:
+    """The messages in as few batches as they fit in."""
+    start = 0
+    while start < len(messages):
+        batch = RecordBatch(compression)
+        start = batch.fill(messages, start)
+        yield batch
 
 
 async def _last_offset(submitted: Iterable[tuple[_Sent, int]]) -> int:

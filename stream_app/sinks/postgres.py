@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TypeVar
 
 import asyncpg
@@ -88,6 +89,7 @@ class LostRowsError(Exception):
     """Postgres no longer has rows that it had: going on would leave a gap."""
 
 
+@dataclass(slots=True)
 class PostgresRows:
     """The row sink. Transient errors are retried with backoff, for at most `retry_seconds`.
 
@@ -95,24 +97,22 @@ class PostgresRows:
     is then merged, and so are the partition's next ones.
     """
 
-    def __init__(
-        self, pool: asyncpg.Pool, topic: str, *, retry_seconds: float, few_rows: int = _FEW_ROWS
-    ) -> None:
-        self._pool = pool
-        self._topic = topic
-        self._retry_seconds = retry_seconds
-        self._few_rows = few_rows
-        self._to_merge: Counter[int] = Counter()
-        self._reached: Counter[int] = Counter()
+    pool: asyncpg.Pool
+    topic: str
+    _: KW_ONLY
+    retry_seconds: float
+    few_rows: int = _FEW_ROWS
+    _to_merge: Counter[int] = field(default_factory=Counter, init=False)
+    _reached: Counter[int] = field(default_factory=Counter, init=False)
 
     async def take_over(self, partition: int) -> tuple[int, int]:
         """Raise the partition's epoch, which shuts its former owner out: (our epoch, its next offset)."""
 
         async def attempt() -> tuple[int, int]:
             try:
-                row = await self._pool.fetchrow(TAKE_OVER, self._topic, partition)
+                row = await self.pool.fetchrow(TAKE_OVER, self.topic, partition)
             except asyncpg.QueryCanceledError:  # the former owner still has the row locked
-                await self._pool.execute(_END_FROZEN)
+                await self.pool.execute(_END_FROZEN)
                 raise
             return row["epoch"], row["next_offset"]
 
@@ -134,7 +134,7 @@ class PostgresRows:
         """
 
         async def attempt() -> int:
-            if len(verdicts) > self._few_rows and self._to_merge[partition] == 0:
+            if len(verdicts) > self.few_rows and self._to_merge[partition] == 0:
                 try:
                     return await self._store(_copy, partition, epoch, verdicts, next_offset)
                 except asyncpg.UniqueViolationError:
@@ -150,13 +150,13 @@ class PostgresRows:
     async def _store(
         self, store: Store, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int
     ) -> int:
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self.pool.acquire() as connection, connection.transaction():
             stored_offset = await self._lock(connection, partition, epoch)
             fresh = [verdict for verdict in verdicts if verdict.offset >= stored_offset]
-            return await store(connection, fresh, (self._topic, partition, next_offset))
+            return await store(connection, fresh, (self.topic, partition, next_offset))
 
     async def _lock(self, connection: asyncpg.Connection, partition: int, epoch: int) -> int:
-        row = await connection.fetchrow(LOCK, self._topic, partition)
+        row = await connection.fetchrow(LOCK, self.topic, partition)
         if row is None or row["epoch"] != epoch:
             current = None if row is None else row["epoch"]
             raise LostPartitionError(f"partition {partition}: our epoch is {epoch}, Postgres has {current}")
@@ -173,7 +173,7 @@ class PostgresRows:
             )
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        return await retried(attempt, _is_transient, what="Postgres", within=self._retry_seconds)
+        return await retried(attempt, _is_transient, what="Postgres", within=self.retry_seconds)
 
 
 def connect(url: str) -> asyncpg.Pool:

@@ -15,7 +15,6 @@ from rocksdict import Options, Rdict, WriteBatch, WriteOptions
 
 from schemas.money import amount_text
 from schemas.window_view import Stats
-from stream_app.state.recent import ENTRY_BYTES, RecentValues
 from stream_app.window import Window, decode_window
 
 # No user's key starts with NUL.
@@ -23,6 +22,7 @@ _OFFSET_KEY = b"\0changelog-offset"
 _IDENTITY_KEY = b"\0changelog"
 _USER_KEY_BYTES = 36
 _PAGE_ENTRIES = 500
+_ENTRY_BYTES = 700  # a key, a window of 20 transactions, and their place in a dictionary
 
 
 def describe(user_id: str, window: Window) -> Stats:
@@ -48,6 +48,37 @@ class WrongWindowsError(Exception):
     """The local windows are not of this worker's changelog: scoring on them would be wrong."""
 
 
+class RecentValues:
+    """Values by key, a bounded number of them; those that have not been put for longest go first.
+
+    With it, users who come again are not looked up in RocksDB. Two generations in place of an order: when the
+    young one is full it becomes the old one, and the former old one is dropped as a whole.
+
+    >>> recent = RecentValues()
+    >>> recent.put([(b"a", b"1"), (b"b", b"2")], most=4)
+    >>> recent.put([(b"c", b"3"), (b"a", b"4")], most=4)
+    >>> recent.put([(b"d", b"")], most=4)
+    >>> recent.get([b"a", b"b", b"c", b"d"])
+    [b'4', None, b'3', b'']
+    """
+
+    def __init__(self) -> None:
+        self._young: dict[bytes, bytes] = {}
+        self._old: dict[bytes, bytes] = {}
+
+    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The value of each key, None where it is not here."""
+        old = self._old
+        values = [*map(self._young.get, keys)]
+        return [old.get(key) if value is None else value for key, value in zip(keys, values, strict=True)]
+
+    def put(self, items: Iterable[tuple[bytes, bytes]], most: int) -> None:
+        """Keep these, and of all some `most`."""
+        self._young.update(items)
+        if len(self._young) >= most / 2:
+            self._old, self._young = self._young, {}
+
+
 class WindowStore:
     """Windows by user id, in one RocksDB database a partition; the bytes given are for all of them together.
 
@@ -58,7 +89,7 @@ class WindowStore:
         self.folder = folder
         self._databases: dict[int, Rdict] = {}
         self._recent: dict[int, RecentValues] = {}
-        self._most_recent = recent_bytes // ENTRY_BYTES
+        self._most_recent = recent_bytes // _ENTRY_BYTES
         self._cache = rocksdict.Cache(cache_bytes)
         self._buffers = rocksdict.WriteBufferManager(buffer_bytes, allow_stall=False)
 
@@ -70,7 +101,9 @@ class WindowStore:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         database = Rdict(str(self._path(partition)), self._options())
-        database.set_write_options(_without_log())
+        without_log = WriteOptions()
+        without_log.disable_wal = True  # type: ignore[method-assign,assignment]  # a property, despite its stub
+        database.set_write_options(without_log)
         found: bytes | None = database.get(_IDENTITY_KEY)
         if identity is not None and found is None:
             database.put(_IDENTITY_KEY, identity.encode())
@@ -106,7 +139,10 @@ class WindowStore:
         keys = [user.encode() for user in users]
         values = self._recent[partition].get(keys)
         if None in values:
-            values = self._look_up(partition, keys, values)
+            missing = [key for key, value in zip(keys, values, strict=True) if value is None]
+            found: Any = self._databases[partition].get([*missing])
+            stored = iter(found)
+            values = [next(stored) if value is None else value for value in values]
         return {
             user: decode_window(value) if value else Window()
             for user, value in zip(users, values, strict=True)
@@ -148,15 +184,6 @@ class WindowStore:
         """The partitions that are open."""
         return sorted(self._databases)
 
-    def _look_up(
-        self, partition: int, keys: Sequence[bytes], values: Sequence[bytes | None]
-    ) -> list[bytes | None]:
-        """The values, those that are None from the database."""
-        missing = [key for key, value in zip(keys, values, strict=True) if value is None]
-        found: Any = self._databases[partition].get(list(missing))
-        stored = iter(found)
-        return [next(stored) if value is None else value for value in values]
-
     def _page(self, partition: int, after: bytes) -> list[tuple[bytes, bytes]]:
         """The next entries after a key."""
         page: list[tuple[bytes, bytes]] = []
@@ -191,9 +218,3 @@ class WindowStore:
         table.set_bloom_filter(10, block_based=False)
         options.set_block_based_table_factory(table)
         return options
-
-
-def _without_log() -> WriteOptions:
-    options = WriteOptions()
-    options.disable_wal = True  # type: ignore[method-assign,assignment]  # a property, despite its stub
-    return options

@@ -22,7 +22,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from infra.runtime import aiokafka_changes
 from infra.runtime.aiokafka_changes import as_fetched, install
-from stream_app.sinks.record_batch import LZ4, UNCOMPRESSED, batches
+from stream_app.sinks.kafka import LZ4, UNCOMPRESSED, batches
 
 Check = Callable[[AIOKafkaConnection], Awaitable[None]]
 

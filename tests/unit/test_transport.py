@@ -38,7 +38,6 @@ EXPECTED: dict[Callable[..., Any], list[str]] = {
     Recovery._wait: ["self", "coro", "timeout"],
     Recovery.on_rebalance: ["self", "assigned", "revoked", "newly_assigned", "generation_id"],
     faust.Schema.loads_value: ["self", "app", "message", "loads", "serializer"],
-    faust.Schema.loads_key: ["self", "app", "message", "loads", "serializer"],
     faust.Table._new_store: ["self"],
     faust.Worker._schedule_shutdown: ["self", "signal"],
 }

@@ -41,7 +41,7 @@ def _epoch() -> None:
 
     async def lock(self: Any, connection: asyncpg.Connection, partition: int, _epoch: int) -> int:
         statement = "SELECT next_offset FROM sink_offsets WHERE topic = $1 AND partition = $2 FOR UPDATE"
-        return int(await connection.fetchval(statement, self._topic, partition))
+        return int(await connection.fetchval(statement, self.topic, partition))
 
     replace(PostgresRows, "_lock", lock)
 
