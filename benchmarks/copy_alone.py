@@ -22,7 +22,7 @@ from benchmarks.bed import PARTITIONS
 from schemas.transaction import Decoder
 from stream_app.scoring import Verdict, identity_of
 from stream_app.sinks.copy_format import copy_chunks
-from stream_app.sinks.postgres import ADVANCE, LOCK, TAKE_OVER, connect
+from stream_app.sinks.postgres import LOCK, TAKE_OVER, connect
 
 BATCH_SIZE = 4_000  # the fastest of 1,000 to 16,000 here
 STAGING = """
@@ -32,6 +32,7 @@ CREATE TEMP TABLE IF NOT EXISTS staging (
 """
 STORE = "INSERT INTO transactions SELECT * FROM staging ON CONFLICT DO NOTHING"
 STORE_USERS = "INSERT INTO users (user_id) SELECT DISTINCT user_id FROM staging ON CONFLICT DO NOTHING"
+ADVANCE = "UPDATE sink_offsets SET next_offset = $3 WHERE topic = $1 AND partition = $2"
 
 
 @dataclass(frozen=True, slots=True)

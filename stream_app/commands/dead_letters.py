@@ -4,12 +4,11 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Coroutine
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -22,8 +21,6 @@ from infra.runtime.services import KAFKA
 from schemas.dead_letter import DeadLetter, Place
 from schemas.transaction import Decoder, Refused
 from stream_app.settings import Settings
-
-T = TypeVar("T")
 
 
 class NotSentError(Exception):
@@ -52,7 +49,8 @@ def dlq() -> None:
 @_REASON
 def list_command(reasons: tuple[str, ...]) -> None:
     """Count refused messages by reason, with the place of the newest of each."""
-    _run(_list(reasons))
+    with ending_in_one_line(KAFKA):
+        asyncio.run(_list(reasons))
 
 
 @dlq.command()
@@ -64,7 +62,8 @@ def show(places: tuple[Place, ...], reasons: tuple[str, ...], limit: int, *, raw
     """Show refused messages: the bytes, the reason, and where they came from."""
     if raw and len(places) != 1:
         raise click.UsageError("--raw is for one message: name its PARTITION:OFFSET")
-    _run(_show(set(places), reasons, limit, raw=raw))
+    with ending_in_one_line(KAFKA):
+        asyncio.run(_show(set(places), reasons, limit, raw=raw))
 
 
 @dlq.command()
@@ -100,7 +99,9 @@ def redrive(
         rekey=rekey or value is not None,
         decoder=None if unchecked else decoder,
     )
-    if not _run(_redrive(settings, set(places), reasons, mending, dry_run=dry_run)):
+    with ending_in_one_line(KAFKA):
+        all_sent = asyncio.run(_redrive(settings, set(places), reasons, mending, dry_run=dry_run))
+    if not all_sent:
         raise SystemExit(1)
 
 
@@ -218,9 +219,3 @@ async def _redrive(
     done = "would be sent" if dry_run else "sent"
     click.echo(f"{outcomes[True]} {done} to {topic}, {outcomes[False]} not")
     return not outcomes[False] and outcomes[True] >= len(places)
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's work; an error of Kafka's ends it with one line."""
-    with ending_in_one_line(KAFKA):
-        return asyncio.run(work)

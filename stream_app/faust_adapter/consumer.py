@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
@@ -55,20 +56,22 @@ class BatchMessage(ConsumerMessage):  # type: ignore[misc]
         self.finished = asyncio.Event()
 
 
+@dataclass(slots=True, eq=False)
 class GroupListener(ConsumerRebalanceListener):  # type: ignore[misc]
     """Passes the group's rebalances on to Faust."""
 
-    def __init__(self, consumer: "BatchConsumer") -> None:
-        self._consumer = consumer
+    consumer: "BatchConsumer"
+    kafka: AIOKafkaConsumer
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Give all partitions up, before the group is joined again."""
-        self._consumer.app.on_rebalance_start()
-        await self._consumer.on_partitions_revoked(ensure_TPset(revoked))
+        self.consumer.app.on_rebalance_start()
+        await self.consumer.on_partitions_revoked(ensure_TPset(revoked))
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Have the assigned partitions taken over."""
-        await self._consumer.on_assigned(ensure_TPset(assigned))
+        self.consumer.app.consumer_generation_id = generation = generation_of(self.kafka)
+        await self.consumer.on_partitions_assigned(ensure_TPset(assigned), generation)
 
 
 class BatchConsumer(Consumer):  # type: ignore[misc]
@@ -231,18 +234,13 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             raise ConsumerNotStarted("the consumer has not been started")
         return self._consumer
 
-    async def on_assigned(self, assigned: set[TP]) -> None:
-        """Have Faust take the partitions over, in the group's generation as this member knows it."""
-        self.app.consumer_generation_id = generation = generation_of(self._kafka)
-        await self.on_partitions_assigned(assigned, generation)
-
     def rejoin(self) -> None:
         """Request a rebalance, after which all partitions are taken over again."""
         request_rejoin(self._kafka)
 
     async def subscribe(self, topics: Iterable[str]) -> None:
         """Join the group for these topics."""
-        self._kafka.subscribe(topics=set(topics), listener=GroupListener(self))
+        self._kafka.subscribe(topics=set(topics), listener=GroupListener(self, self._kafka))
 
     def assignment(self) -> set[TP]:
         """The partitions that are ours."""

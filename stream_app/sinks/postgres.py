@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import asyncpg
@@ -42,44 +43,10 @@ SESSION = {
     "tcp_keepalives_count": "3",
 }
 
-TAKE_OVER = """
-INSERT INTO sink_offsets AS owned (topic, partition, epoch, next_offset) VALUES ($1, $2, 1, 0)
-ON CONFLICT (topic, partition) DO UPDATE SET epoch = owned.epoch + 1
-RETURNING epoch, next_offset
-"""
-# None of these timeouts ends a COPY whose worker is frozen in the middle of it.
-_END_FROZEN = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE application_name = 'txnwatch-worker' AND datname = current_database() AND usename = current_user
-    AND state = 'active' AND wait_event = 'ClientRead' AND xact_start < clock_timestamp() - interval '15 s'
-"""
+_SQL = {path.stem: path.read_text() for path in (Path(__file__).parent / "sql").glob("*.sql")}
+TAKE_OVER, MERGE = _SQL["take_over"], _SQL["merge"]
 LOCK = "SELECT epoch, next_offset FROM sink_offsets WHERE topic = $1 AND partition = $2 FOR UPDATE"
-ADVANCE = (
-    "UPDATE sink_offsets SET next_offset = greatest(next_offset, $3) WHERE topic = $1 AND partition = $2"
-)
 _COLUMNS = ("id", "user_id", "amount", "currency", "txn_date", "status", "meta_data")
-# After a COPY: the users who are new, and the offset.
-_LIST_USERS = f"""
-WITH advanced AS ({ADVANCE})
-INSERT INTO users (user_id) SELECT * FROM unnest(string_to_array($4, ' ')::uuid[]) AS given (user_id)
-WHERE NOT EXISTS (SELECT FROM users AS known WHERE known.user_id = given.user_id)
-"""  # noqa: S608 - made of constants, like the next
-# For few rows, or when some are stored already: one statement; the row that came first stays. Sorted by id,
-# so that two partitions with the same ids wait for each other instead of a deadlock.
-MERGE = f"""
-WITH given AS MATERIALIZED (
-    SELECT * FROM json_to_recordset($4::json) AS one (
-        id uuid, user_id uuid, amount numeric, currency text, txn_date timestamptz, status text,
-        meta_data jsonb
-    )
-), listed AS (
-    INSERT INTO users (user_id) SELECT DISTINCT user_id FROM given ORDER BY 1 ON CONFLICT DO NOTHING
-), stored AS (
-    INSERT INTO transactions ({", ".join(_COLUMNS)})
-    SELECT * FROM given ORDER BY id, txn_date ON CONFLICT DO NOTHING RETURNING 1
-), advanced AS ({ADVANCE})
-SELECT count(*) FROM stored
-"""  # noqa: S608
 _FEW_ROWS = 100
 # A duplicate fails a whole COPY, and seldom comes alone: a topic that is sent again is all duplicates.
 MERGED_AFTER_A_DUPLICATE = 50
@@ -112,7 +79,7 @@ class PostgresRows:
             try:
                 row = await self.pool.fetchrow(TAKE_OVER, self.topic, partition)
             except asyncpg.QueryCanceledError:  # the former owner still has the row locked
-                await self.pool.execute(_END_FROZEN)
+                await self.pool.execute(_SQL["end_frozen"])
                 raise
             return row["epoch"], row["next_offset"]
 
@@ -197,7 +164,7 @@ async def _copy(connection: asyncpg.Connection, verdicts: Sequence[Verdict], adv
         "transactions", source=_stream(verdicts), format="binary", columns=_COLUMNS
     )
     users = {verdict.transaction.user_id for verdict in verdicts}
-    await connection.execute(_LIST_USERS, *advance, " ".join(sorted(users)))
+    await connection.execute(_SQL["list_users"], *advance, " ".join(sorted(users)))
     return len(verdicts)
 
 
