@@ -52,7 +52,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
             cache_bytes=settings.block_cache_bytes,
             buffer_bytes=settings.write_buffer_bytes,
         )
-        self.tables.add(WindowTable(self, self.windows))
+        self.tables.add(WindowTable(self))
         self.ownership: Ownership
         self._resources = AsyncExitStack()
 

@@ -78,6 +78,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     """Faust's consumer over an aiokafka consumer on the same loop, by batch."""
 
     consumer_stopped_errors = stock.Consumer.consumer_stopped_errors
+    _new_topicpartition = staticmethod(TP)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -165,9 +166,6 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         beginnings: dict[TopicPartition, int] = await self._kafka.beginning_offsets([source])
         return beginnings[source]
 
-    def _new_topicpartition(self, topic: str, partition: int) -> TP:
-        return TP(topic, partition)
-
     def ack(self, message: BatchMessage) -> bool:
         """Mark a batch as finished, which lets its partition's pump fetch the next."""
         message.acked = True
@@ -249,8 +247,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     def topic_partitions(self, topic: str) -> int | None:
         """How many partitions a topic has."""
-        partitions = self._kafka.partitions_for_topic(topic)
-        return len(partitions) if partitions else None
+        return len(self._kafka.partitions_for_topic(topic) or ()) or None
 
 
 class BatchProducer(stock.Producer):  # type: ignore[misc]

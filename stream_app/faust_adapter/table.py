@@ -13,14 +13,13 @@ import faust
 import msgspec
 from faust.stores.base import Store
 
-from stream_app.state.store import WindowStore, describe
+from stream_app.state.store import describe
 
 
 class WindowTable(faust.Table):  # type: ignore[misc]
-    """A Faust table whose values are the readable windows of a `WindowStore`."""
+    """A Faust table whose values are the readable windows of the app's `WindowStore`."""
 
-    def __init__(self, app: faust.App, windows: WindowStore) -> None:
-        self._windows = windows
+    def __init__(self, app: faust.App) -> None:
         super().__init__(
             app,
             name="windows",
@@ -30,27 +29,23 @@ class WindowTable(faust.Table):  # type: ignore[misc]
         )
 
     def _new_store(self) -> "ReadableWindows":
-        return ReadableWindows("rocksdb://", self.app, self, windows=self._windows)
+        return ReadableWindows("rocksdb://", self.app, self)
 
 
 class ReadableWindows(Store):  # type: ignore[misc]
     """The windows open here as a read-only mapping from user id to readable window."""
 
-    def __init__(self, *args: Any, windows: WindowStore, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._windows = windows
-
     def __getitem__(self, user_id: str) -> dict[str, Any]:
-        window = self._windows.find(user_id)
+        window = self.app.windows.find(user_id)
         if window is None:
             raise KeyError(user_id)
         return msgspec.structs.asdict(describe(user_id, window))
 
     def __contains__(self, user_id: object) -> bool:
-        return self._windows.find(str(user_id)) is not None
+        return self.app.windows.find(str(user_id)) is not None
 
     def __iter__(self) -> Iterator[str]:
-        windows = self._windows
+        windows = self.app.windows
         return (user for partition in windows.partitions for user, _ in windows.windows(partition))
 
     def __len__(self) -> int:
@@ -66,4 +61,4 @@ class ReadableWindows(Store):  # type: ignore[misc]
 
     def reset_state(self) -> None:
         """Remove the local windows (`faust reset`); the next start restores them from the changelog."""
-        shutil.rmtree(self._windows.folder, ignore_errors=True)
+        shutil.rmtree(self.app.windows.folder, ignore_errors=True)
