@@ -11,6 +11,8 @@ from functools import partial
 from typing import Any
 
 import faust
+import msgspec
+from faust.web import Request, Response, View
 from mode import CrashingSupervisor
 from redis.asyncio import Redis
 from yarl import URL
@@ -22,7 +24,6 @@ from stream_app.detectors import detector_of, rule_of
 from stream_app.faust_adapter.consumer import BatchSchema, BatchTransport
 from stream_app.faust_adapter.recovery import PartitionTableManager
 from stream_app.faust_adapter.table import WindowTable
-from stream_app.faust_adapter.views import add_views
 from stream_app.faust_adapter.worker import BoundedWorker
 from stream_app.metrics import RecordCounts
 from stream_app.ownership import Ownership
@@ -78,7 +79,7 @@ def create_app(settings: Settings) -> ScoringApp:
     """A worker made of these settings, not yet connected to anything."""
     install()
     app = ScoringApp(settings)
-    add_views(app, app.counts.exposition, rule_of(app.detector))
+    _add_views(app)
     source = app.topic(settings.transactions_topic, schema=BatchSchema())
 
     @app.agent(source, name="score")  # type: ignore[untyped-decorator]
@@ -99,6 +100,19 @@ def create_app(settings: Settings) -> ScoringApp:
         await app.ownership.release()
 
     return app
+
+
+def _add_views(app: ScoringApp) -> None:
+    """Add to Faust's web views the counters for Prometheus, and which rule the worker runs."""
+    rule_json = msgspec.json.encode(rule_of(app.detector))
+
+    @app.page("/metrics/prometheus")  # type: ignore[untyped-decorator]
+    async def metrics(view: View, _request: Request, **_kwargs: Any) -> Response:
+        return view.bytes(app.counts.exposition(), content_type="text/plain; version=0.0.4")
+
+    @app.page("/detector/")  # type: ignore[untyped-decorator]
+    async def detector(view: View, _request: Request, **_kwargs: Any) -> Response:
+        return view.bytes(rule_json, content_type="application/json")
 
 
 async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:

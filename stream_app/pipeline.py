@@ -73,9 +73,8 @@ class Pipeline:
         self.count(_outcomes(intake, scores, stored))
 
     def _decode(self, batch: Batch) -> Intake:
-        intake = Intake()
         records = [record for record in batch.records if record.value is not None]
-        intake.tombstones = len(batch.records) - len(records)
+        intake = Intake(tombstones=len(batch.records) - len(records))
         found = self.decoder.decode_many(
             [record.value or b"" for record in records],
             [record.key for record in records],

@@ -216,6 +216,5 @@ async def _redrive(
                 headers = [("redriven-from", str(letter.place).encode())]
                 await producer.send_and_wait(topic, again.value, key=again.key, headers=headers)
             outcomes[True] += 1
-    done = "would be sent" if dry_run else "sent"
-    click.echo(f"{outcomes[True]} {done} to {topic}, {outcomes[False]} not")
+    click.echo(f"{outcomes[True]} {'would be sent' if dry_run else 'sent'} to {topic}, {outcomes[False]} not")
     return not outcomes[False] and outcomes[True] >= len(places)

@@ -12,11 +12,11 @@ import click
 from redis.asyncio import Redis
 
 from infra.runtime.cli_errors import ending_in_one_line
-from infra.runtime.kafka import Records, read_committed
+from infra.runtime.kafka import read_committed
 from infra.runtime.services import KAFKA, REDIS
 from stream_app.settings import Settings
 from stream_app.sinks.redis_windows import RedisWindows
-from stream_app.window import Window, decode_window
+from stream_app.window import decode_window
 
 
 @click.group()
@@ -46,13 +46,8 @@ async def rebuild(settings: Settings) -> int:
         await redis.ping()
         async with aclosing(read_committed(settings, settings.changelog_topic)) as changelog:
             async for records in changelog:
-                windows = _windows(records)
+                newest = {record.key: record.value for record in records if record.key and record.value}
+                windows = {key.decode(): decode_window(value) for key, value in newest.items()}
                 users |= windows.keys()
                 await RedisWindows(redis).write_all(windows.items())
     return len(users)
-
-
-def _windows(records: Records) -> dict[str, Window]:
-    """The newest window of each user among the records."""
-    newest = {record.key: record.value for record in records if record.key and record.value}
-    return {key.decode(): decode_window(value) for key, value in newest.items()}

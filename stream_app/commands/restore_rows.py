@@ -51,7 +51,7 @@ def restore_command(*, accept_gaps: bool) -> None:
 async def restore_rows(settings: Settings, *, accept_gaps: bool = False) -> int:
     """Bring each partition's rows up to what the group has finished; how many were new.
 
-    Workers may run meanwhile: those of partitions that lack rows end with an error.
+    Workers may run at the same time: those of partitions that lack rows end with an error.
 
     Raises:
         GapsError: Not all rows can be had, and that is not accepted. Nothing was stored.

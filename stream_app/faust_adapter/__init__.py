@@ -24,6 +24,4 @@ record is committed. Here the pipeline writes a batch's windows at once, after i
 table is a read-only view of them.
 
 `worker`, the process. Faust does not end on SIGTERM while an agent hangs. Here stopping has a bound.
-
-`views`, the worker's own web views, beside Faust's.
 """

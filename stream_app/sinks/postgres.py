@@ -14,8 +14,7 @@ from stream_app.scoring import Verdict
 from stream_app.sinks.copy_format import copy_chunks
 
 T = TypeVar("T")
-Advance = tuple[str, int, int]
-"""Topic, partition and the next offset that a batch brings it to."""
+Advance = tuple[str, int, int]  # topic, partition, and the next offset that a batch brings it to
 Store = Callable[[asyncpg.Connection, Sequence[Verdict], Advance], Awaitable[int]]
 """Store rows and advance the offset; how many rows were new."""
 

@@ -31,12 +31,10 @@ async def restore(
     """
     changelog = TopicPartition(settings.changelog_topic, partition)
     source = TopicPartition(settings.transactions_topic, partition)
-    consumer = AIOKafkaConsumer(
-        **consumer_options(settings, f"restore-{partition}"),
-        fetch_max_wait_ms=50,
-        max_partition_fetch_bytes=4 << 20,
-    )
-    async with consumer:
+    options = consumer_options(settings, f"restore-{partition}")
+    async with AIOKafkaConsumer(
+        **options, fetch_max_wait_ms=50, max_partition_fetch_bytes=4 << 20
+    ) as consumer:
         consumer.assign([changelog])
         ends = await consumer.end_offsets([changelog, source])
         beginning = (await consumer.beginning_offsets([changelog]))[changelog]
@@ -54,7 +52,12 @@ async def restore(
                 "from the source, use another TXNWATCH_APP_ID."
             )
         consumer.seek(changelog, _start(store, partition, beginning, ends[changelog]))
-        return await _apply(store, consumer, changelog, ends[changelog])
+        count = 0
+        async for records in read_until(consumer, changelog, ends[changelog], most=_MOST_RECORDS):
+            changes = [(record.key, record.value) for record in records]
+            store.write(partition, changes, records[-1].offset)
+            count += len(records)
+        return count
 
 
 def _start(store: WindowStore, partition: int, beginning: int, end: int) -> int:
@@ -74,12 +77,3 @@ def _start(store: WindowStore, partition: int, beginning: int, end: int) -> int:
             "folder."
         )
     return local + 1
-
-
-async def _apply(store: WindowStore, consumer: AIOKafkaConsumer, changelog: TopicPartition, end: int) -> int:
-    count = 0
-    async for records in read_until(consumer, changelog, end, most=_MOST_RECORDS):
-        changes = [(record.key, record.value) for record in records]
-        store.write(changelog.partition, changes, records[-1].offset)
-        count += len(records)
-    return count
