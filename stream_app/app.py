@@ -65,6 +65,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
     async def on_start(self) -> None:
         """Make what the pipelines write to, before anything is consumed."""
         self.ownership = await _ownership(self, self._resources)
+        self._resources.push_async_callback(self.ownership.release)
         await super().on_start()
 
     async def on_stop(self) -> None:
@@ -128,9 +129,7 @@ async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
         count=app.counts.count,
     )
     take_over = TakeOver(settings, app.windows, rows, mirror, make_pipeline, app.consumer.rejoin)
-    ownership = Ownership(settings, partial(check_topics, settings, settings.topics), take_over)
-    resources.push_async_callback(ownership.release)
-    return ownership
+    return Ownership(settings, partial(check_topics, settings, settings.topics), take_over)
 
 
 async def _rows(settings: Settings, resources: AsyncExitStack) -> PostgresRows | NoRows:

@@ -35,8 +35,7 @@ def worker(loglevel: str, **overrides: Any) -> None:
         detector_of(settings.detector)
         _check_port(settings)
         loop.run_until_complete(check_topics(settings, settings.topics))
-    app = create_app(settings)
-    BoundedWorker(app, loop=loop, loglevel=loglevel, quiet=True).execute_from_commandline()
+    BoundedWorker(create_app(settings), loop=loop, loglevel=loglevel, quiet=True).execute_from_commandline()
 
 
 def _check_port(settings: Settings) -> None:

@@ -138,9 +138,8 @@ class TransactionalOutput:
                 return await self._fill(output)
         except (KafkaError, IllegalOperation) as error:
             if any(map(_is_loss, causes(error))):
-                raise LostPartitionError(
-                    f"partition {self._partition}: the transaction failed: {error!r}"
-                ) from error
+                lost = f"partition {self._partition}: the transaction failed: {error!r}"
+                raise LostPartitionError(lost) from error
             raise
 
     async def _fill(self, output: Output) -> int | None:
