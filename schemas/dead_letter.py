@@ -75,7 +75,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, record: Consumed) -> Self:
         """The letter in a record of the topic, whoever wrote it."""
-        headers = {name: value.decode(errors="replace") for name, value in record.headers}
+        headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
         source, cut_from = source_of(record.headers), headers.get("cut-from", "")
         return cls(
             place=Place(record.partition, record.offset),

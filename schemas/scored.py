@@ -108,5 +108,5 @@ def source_of(headers: Iterable[Header]) -> tuple[int, int] | None:
     named = dict(headers)
     try:
         return int(named["source-partition"]), int(named["source-offset"])
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):  # a header may have no value
         return None

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 
 from infra.runtime.settings import (
     DataSettings,
@@ -12,6 +12,7 @@ from infra.runtime.settings import (
     TopicSettings,
     WindowSettings,
 )
+from stream_app.detectors import DETECTORS
 
 Sink = Literal["postgres", "redis"]
 
@@ -41,6 +42,13 @@ class RuleSettings(WindowSettings):
 
     detector: str = "rolling_mean"
     """The rule that scores."""
+
+    @field_validator("detector")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in DETECTORS:
+            raise ValueError(f"must be one of {', '.join(sorted(DETECTORS))}")
+        return name
 
 
 class Settings(

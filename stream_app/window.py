@@ -137,7 +137,7 @@ def decode_window(data: bytes) -> Window:
     Raises:
         ValueError: The bytes are no window, or one of a later version.
     """
-    if not data.startswith(_FIRST_BYTE):
+    if not (has_version := data.startswith(_FIRST_BYTE)):
         if not data.startswith(_FIRST_BYTES_BEFORE):
             raise ValueError(f"a window of version {data[:1].hex()}: this program reads {_FIRST_BYTE.hex()}")
         data = _FIRST_BYTE + data
@@ -146,7 +146,7 @@ def decode_window(data: bytes) -> Window:
     except struct.error:
         raise ValueError("a window's header is cut short") from None
     end = _HEADER_BYTES + (ID_BYTES + width) * count
-    if width not in (_NARROW, _WIDE) or len(data) < end:
+    if width not in (_NARROW, _WIDE) or len(data) < end or (len(data) > end and not has_version):
         raise ValueError(f"not a window of a known format: {len(data)} bytes, {width} an amount")
     window = Window(count, total, last_offset, updated_at, width, data[_HEADER_BYTES:end], data[end:])
     if width == _WIDE:

@@ -15,11 +15,10 @@ from infra.embedded import cluster
 from infra.embedded.processes import ServiceError
 from infra.embedded.state import free_port, is_free
 from infra.runtime.background import cancel_on
-from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
+from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.settings import Settings
 
 _START_SECONDS = 60
-_LATE = ServiceErrors("something did not start in time", (TimeoutError,))
 _API_PORT, _WEB_PORT = 8000, 6066
 
 
@@ -44,10 +43,9 @@ def demo(data: str | None, rate: float | None, datadir: Path | None) -> None:
 
     Ctrl-C stops it all; the data stays for the next time.
     """
-    settings = Settings.load()
-    folder = (datadir or settings.datadir / "demo").resolve()
+    folder = (datadir or Settings.load().datadir / "demo").resolve()
     with (
-        ending_in_one_line(ServiceError, ChildError, _LATE, OSError),
+        ending_in_one_line(ServiceError, ChildError, watch.NoAnswerError, OSError),
         suppress(asyncio.CancelledError, KeyboardInterrupt),
     ):
         asyncio.run(_demo(folder, _feed(data, rate)))

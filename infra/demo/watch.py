@@ -18,11 +18,22 @@ SHOW_SECONDS = 2
 AWAY = (aiohttp.ClientError, OSError, TimeoutError)
 
 
+class NoAnswerError(Exception):
+    """An address did not answer in time; the message names it."""
+
+
 async def until_answers(session: aiohttp.ClientSession, url: str, *, within: float) -> None:
-    """Wait until the address answers with 200; TimeoutError when it does not in so many seconds."""
-    async with asyncio.timeout(within):
-        while not await _answers(session, url):  # noqa: ASYNC110 - another process, which sets no event
-            await asyncio.sleep(0.1)
+    """Wait until the address answers with 200.
+
+    Raises:
+        NoAnswerError: It does not within so many seconds.
+    """
+    try:
+        async with asyncio.timeout(within):
+            while not await _answers(session, url):  # noqa: ASYNC110 - another process, which sets no event
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise NoAnswerError(f"{url} did not answer within {within:g} s") from None
 
 
 async def show_counts(session: aiohttp.ClientSession, metrics: str, say: Say) -> None:
@@ -41,13 +52,15 @@ async def show_counts(session: aiohttp.ClientSession, metrics: str, say: Say) ->
 async def show_flags(session: aiohttp.ClientSession, api: str, say: Say) -> None:
     """Say each flag of the API's live feed as it comes, in the words of its detector."""
     last_event_id, feed = "", f"{api}/sse/anomalies"
+    words: dict[str, Words] = {}
     while True:
         try:
-            words = await _words(session, f"{api}/dashboard/data/rule")
             headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
             async with session.get(feed, headers=headers, timeout=aiohttp.ClientTimeout(None)) as stream:
                 async for event_id, row in _rows(stream):
                     last_event_id = event_id
+                    if row["meta_data"].get("detector") not in words:
+                        words = await _words(session, f"{api}/dashboard/data/rule")
                     say(f"  flag: {sentence(row, words)} (user {row['user_id']})")
         except AWAY:
             await asyncio.sleep(SHOW_SECONDS)

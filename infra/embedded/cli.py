@@ -35,7 +35,7 @@ def services() -> None:
 @_ending_in_one_line
 def up(datadir: Path | None, env_file: Path | None) -> None:
     """Start them, return when all three answer, leave them running."""
-    values = cluster.up(Settings.load(datadir=datadir).datadir, report=_progress).as_env()
+    values = cluster.up(_folder(datadir), report=_progress).as_env()
     for name, value in values.items():
         click.echo(f"{name}={value}")
     if env_file is not None:
@@ -47,7 +47,7 @@ def up(datadir: Path | None, env_file: Path | None) -> None:
 @_ending_in_one_line
 def down(datadir: Path | None) -> None:
     """Stop them. Their data stays."""
-    cluster.down(Settings.load(datadir=datadir).datadir, report=_progress)
+    cluster.down(_folder(datadir), report=_progress)
 
 
 @services.command()
@@ -56,11 +56,16 @@ def down(datadir: Path | None) -> None:
 @_ending_in_one_line
 def status(context: click.Context, datadir: Path | None) -> None:
     """Show what runs; exit code 1 unless all three answer."""
-    found = cluster.status(Settings.load(datadir=datadir).datadir)
+    found = cluster.status(_folder(datadir))
     for name, service in found.items():
         click.echo(f"{name:<9} {_state(service)}")
     if not all(service.answers for service in found.values()):
         context.exit(1)
+
+
+def _folder(given: Path | None) -> Path:
+    """The folder given; then no setting is read, since a wrong one must not keep services from stopping."""
+    return given or Settings.load().datadir
 
 
 def _state(service: cluster.Status) -> str:

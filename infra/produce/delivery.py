@@ -140,22 +140,22 @@ async def open_sender(settings: Settings, stall_seconds: float = 30.0) -> AsyncI
         request_timeout_ms=int(stall_seconds * 1000),
     )
     try:
-        topic = settings.transactions_topic
-        partitions = await _connected(producer, topic, stall_seconds)
-        yield TopicSender(producer, topic, partitions, stall_seconds)
+        partitions = await _connected(producer, settings, stall_seconds)
+        yield TopicSender(producer, settings.transactions_topic, partitions, stall_seconds)
     finally:
         await _stop(producer)
 
 
-async def _connected(producer: AIOKafkaProducer, topic: str, seconds: float) -> list[int]:
-    """Start the producer; the topic's partitions."""
+async def _connected(producer: AIOKafkaProducer, settings: Settings, seconds: float) -> list[int]:
+    """Start the producer; the input topic's partitions."""
+    topic = settings.transactions_topic
     try:
         async with asyncio.timeout(seconds):
             await producer.start()
         # All topics are asked for: asking for one by name may create it, with any number of partitions.
         known = (await producer.client.fetch_all_metadata()).partitions_for_topic(topic)
     except (KafkaConnectionError, OSError, TimeoutError) as error:
-        raise DeliveryError("no broker answers") from error
+        raise DeliveryError(f"no broker answers at {settings.kafka}") from error
     except (KafkaError, ValueError) as error:  # ValueError: not an address
         raise DeliveryError(_text(error)) from error
     if not known:

@@ -96,6 +96,8 @@ def _unknown(known: Collection[str]) -> list[str]:
     if not unknown:
         return []
     of_all = {variable for settings in all_settings() for variable in settings.variables().values()}
+    if not of_all:
+        return ["txnwatch's code is newer than its installation: run `make install`, or install it again"]
     nearest = {name: difflib.get_close_matches(name, of_all, 1, cutoff=0)[0] for name in unknown - of_all}
     return [f"{name}: there is no such setting; did you mean {nearest[name]}?" for name in sorted(nearest)]
 

@@ -44,10 +44,11 @@ async def rebuild(settings: Settings) -> int:
     redis = Redis.from_url(settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
     async with redis:
         await redis.ping()
+        target = RedisWindows(redis)
         async with aclosing(read_committed(settings, settings.changelog_topic)) as changelog:
             async for records in changelog:
                 newest = {record.key: record.value for record in records if record.key and record.value}
                 windows = {key.decode(): decode_window(value) for key, value in newest.items()}
                 users |= windows.keys()
-                await RedisWindows(redis).write_all(windows.items())
+                await target.write_all(windows.items())
     return len(users)

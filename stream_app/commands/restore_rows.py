@@ -91,12 +91,19 @@ async def _gaps(settings: Settings, known: Mapping[int, int], ends: Mapping[int,
     """The source offsets between each partition's rows and the first row that the topic has."""
     gaps = []
     for partition, end in sorted(ends.items()):
-        async with aclosing(_scored(settings, [partition])) as fetches:
-            records = await anext(fetches, None)
-        first = min(end, _source_offset(records[0])) if records else end
+        first = min(end, await _first_row(settings, partition, otherwise=end))
         if known[partition] < first:
             gaps.append(f"partition {partition}, {known[partition]} to {first - 1}")
     return gaps
+
+
+async def _first_row(settings: Settings, partition: int, *, otherwise: int) -> int:
+    """The source offset of the first row that the topic has of a partition, foreign records passed over."""
+    async with aclosing(_scored(settings, [partition])) as fetches:
+        async for records in fetches:
+            if rows := [source for one in records if (source := source_of(one.headers))]:
+                return rows[0][1]
+    return otherwise
 
 
 async def _scored(settings: Settings, partitions: Collection[int]) -> AsyncGenerator[Records, None]:

@@ -27,11 +27,9 @@ def detector_of(name: str) -> Detector[Any]:
     """The detector of this name, with its settings as the environment has them.
 
     Raises:
-        ValueError: There is none of this name.
+        KeyError: There is none of this name.
         SettingsError: One of its settings cannot be used.
     """
-    if name not in DETECTORS:
-        raise ValueError(f"TXNWATCH_DETECTOR: {name!r} is none of {sorted(DETECTORS)}")
     detector: type[Detector[Any]] = resolve_name(DETECTORS[name])
     return detector(detector.SETTINGS.load())
 

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from tests.support.faults.topics import make_anew
@@ -72,6 +72,26 @@ async def test_what_the_topic_no_longer_has_is_said_and_accepted_by_who_says_so(
 
     assert await restore(installation, "--accept-gaps") == (0, "490 rows stored again\n")
     assert await restore(installation) == (0, "0 rows stored again\n")
+
+
+async def test_a_record_of_somebody_else_does_not_hide_what_is_gone(installation: Installation) -> None:
+    await scored(installation, 300)
+    topic = installation.environment["TXNWATCH_SCORED_TOPIC"]
+    end = 1 + max(one.offset for one in await installation.read_topic(topic) if one.partition == 0)
+    async with installation.administration() as admin:
+        await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=end)})
+    async with AIOKafkaProducer(
+        bootstrap_servers=installation.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    ) as other:
+        await other.send_and_wait(topic, b"{}", partition=0)
+    await scored(installation, 100, start=300)
+    await forget(installation)
+
+    code, said = await restore(installation)
+
+    assert code == 1
+    assert f"is on {topic}: partition 0, 0 to " in said
+    assert await installation.rows() == []
 
 
 async def test_without_a_scored_topic_all_is_a_gap(installation: Installation) -> None:

@@ -169,6 +169,14 @@ def test_a_window_comes_back_from_its_encoding(amounts: list[int], offset: int, 
     assert (read.last_offset, read.updated_at) == (offset, updated)
 
 
+def test_a_window_of_before_the_version_has_nothing_behind_its_entries() -> None:
+    before = encode_window(Window.of([1, 2]))[1:]
+
+    assert decode_window(before).amounts == [1, 2]
+    with pytest.raises(ValueError, match="not a window"):
+        decode_window(before + b"x")
+
+
 @given(st.binary(max_size=80))
 def test_bytes_that_are_no_window_are_refused(data: bytes) -> None:
     try:

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from infra.embedded.cli import services
 from infra.runtime.settings import Settings, SettingsError, SettingsGroup, all_settings
 from tests.support.settings_variables import known_variables
 
@@ -166,3 +168,25 @@ def test_an_error_of_the_settings_has_no_value_wherever_it_is_seen(monkeypatch: 
     with pytest.raises(ValueError, match="POSTGRES_URL") as raised:
         Settings()
     assert "s3cret" not in str(raised.value)
+
+
+def test_an_installation_older_than_the_code_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_installed(*, group: str) -> tuple[()]:
+        assert group == "txnwatch.settings"
+        return ()
+
+    monkeypatch.setattr("infra.runtime.settings.entry_points", none_installed)
+    monkeypatch.setenv("TXNWATCH_API_PORT", "8000")
+
+    with pytest.raises(SettingsError, match="run `make install`"):
+        Settings.load()
+
+
+def test_services_of_a_given_folder_are_stopped_whatever_the_settings_say(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TXNWATCH_PARTITIONS", "0")
+
+    stopped = CliRunner().invoke(services, ["down", "--datadir", str(tmp_path / "none")])
+
+    assert (stopped.exit_code, stopped.output) == (0, "nothing was running\n")

@@ -45,6 +45,7 @@ WRONG = [
     *((f"TXNWATCH_{name}_TOPIC", "txnwatch-windows-changelog") for name in TOPICS),
     ("TXNWATCH_SCORED_TOPIC", "transactions"),
     ("TXNWATCH_DLQ_TOPIC", "anomalies"),
+    ("TXNWATCH_DETECTOR", "s3cret"),
     ("TXNWATCH_PARTITIONS", "0"),
     ("TXNWATCH_REPLICATION", "-1"),
     ("TXNWATCH_WINDOW_SIZE", "201"),
