@@ -1,10 +1,8 @@
 """CONTRIBUTING.md's detector, added to a copy of the checkout as it is written there."""
 
 import json
-import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,51 +11,31 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.checkout import VENV, copied, environment
 from tests.support.documents import blocks, section
 from tests.support.services import embedded_datadir
-from tests.support.source import ROOT
 
 SECTION = section("CONTRIBUTING.md", "Your own detector in ten minutes")
 FILE, TEST = re.findall(r"`(\S+above_largest\.py)`", SECTION)[:2]
-VENV = Path(sys.executable).parents[1]
-LEFT_OUT = shutil.ignore_patterns(
-    ".git",
-    ".venv",
-    ".env",
-    ".txnwatch",
-    ".bench",
-    ".*_cache",
-    "__pycache__",
-    ".hypothesis",
-    "node_modules",
-    "*.egg-info",
-)
+THIS = "tests/integration/test_contributing.py"
 SECONDS = 120
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the project with the blocks of the section applied."""
-    folder = tmp_path / "txnwatch"
-    shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
-    (folder / ".venv").symlink_to(VENV)
+    """A copy of the project with the blocks of the section applied, as far as it has them not yet."""
+    folder = copied(tmp_path)
     for path, code in zip((FILE, TEST), blocks(SECTION, "python"), strict=True):
         (folder / path).write_text(code)
     [change] = blocks(SECTION, "diff")
+    before, line = change.splitlines(keepends=True)
+    assert (before[0], line[0]) == (" ", "+")
     registry = folder / re.findall(r"`(\S+__init__\.py)`", SECTION)[0]
-    before, after = (without(change, sign) for sign in "+-")
-    assert registry.read_text().count(before) == 1
-    registry.write_text(registry.read_text().replace(before, after))
+    text = registry.read_text()
+    assert text.count(before[1:]) == 1
+    if line[1:] not in text:
+        registry.write_text(text.replace(before[1:], before[1:] + line[1:]))
     return folder
-
-
-def without(change: str, sign: str) -> str:
-    """The text of a diff, less the lines with this sign."""
-    return "".join(line[1:] for line in change.splitlines(keepends=True) if not line.startswith(sign))
-
-
-def environment(checkout: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def commands(program: str) -> Iterator[str]:
@@ -78,12 +56,13 @@ def test_its_steps_work_as_they_are_written(checkout: Path) -> None:
 
 @pytest.mark.slow
 def test_every_other_test_and_the_types_hold_with_it(checkout: Path) -> None:
+    """So whoever has followed the section passes `make test`, of which this module's quick test is a part."""
     for command in commands("pytest"):
         subprocess.run(shlex.split(command), cwd=checkout, env=environment(checkout), check=True)
 
     for arguments in (
         ["mypy", "stream_app", "schemas", TEST],
-        ["pytest", "-q", "tests/unit", "tests/pipeline"],
+        ["pytest", "-q", "-m", "not slow", "tests/unit", "tests/pipeline", THIS],
     ):
         argv = [sys.executable, "-m", *arguments]
         subprocess.run(argv, cwd=checkout, env=environment(checkout), check=True)

@@ -1,4 +1,14 @@
-"""Every command that a document names is run, as it stands there but for its ports."""
+"""Every command that a document names is run, as it stands there but for its ports.
+
+Only looked at are
+- make's targets, by a dry run: they install, run all tests, measure for hours, or run until they are stopped
+  (tests/integration/test_demo.py runs the demo, and tests/integration/test_contributing.py `make demo`). What
+  they call has to be there, and pytest has to take their options;
+- pytest with folders or whole test modules, which would be this run within itself, or needs what is not ours
+  (the old web client): it collects one module with the same options.
+
+Measurements run with the least load and once; `docker compose` where there is Docker.
+"""
 
 import os
 import re
@@ -19,13 +29,13 @@ from typing import IO, Any
 import pytest
 
 from infra.embedded import cluster
+from tests.support.checkout import VENV, copied, environment
 from tests.support.documents import blocks, commands, section
 from tests.support.services import free_port
 from tests.support.source import ROOT
 
 SECONDS = 120
 POLL_SECONDS = 0.1
-VENV = Path(sys.executable).parents[1]
 EVERY = sorted({command.text for command in commands()})
 USING = [command.text for command in commands() if command.document == "using.md"]
 DETECTOR = blocks(section("CONTRIBUTING.md", "Your own detector in ten minutes"), "sh")[0]
@@ -35,7 +45,9 @@ GROUPS = {
         re.escape(line) for line in DETECTOR.splitlines()
     ),  # tests/integration/test_contributing.py
     "make": r"make .*",
+    "goldens": r"(?:\.venv/bin/)?pytest .* --update-goldens",
     "pytest": r"(?:\.venv/bin/)?pytest .*",
+    "report": r"(?:\.venv/bin/)?python -m benchmarks report",
     "benchmarks": r"(?:\.venv/bin/)?python -m benchmarks .*",
     "ledger": r"\.venv/bin/python -m tests\.support\.faults\.ledger .*",
     "docker": r"docker compose .*",
@@ -189,6 +201,24 @@ def test_pytest_takes_the_options(command: str) -> None:
     collected(command)
 
 
+SPOILT = {
+    "tests/unit/test_goldens.py": "tests/goldens/help.txt",
+    "tests/unit/test_settings_files.py": "docs/settings.md",
+}
+"""A file that the tests of a module write again."""
+
+
+@pytest.mark.parametrize("command", of("goldens"))
+def test_what_is_kept_is_written_again(command: str, tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    [kept] = [path for module, path in SPOILT.items() if module in command]
+    (folder / kept).write_text((ROOT / kept).read_text() + "spoilt\n")
+
+    subprocess.run(shlex.split(command), cwd=folder, env=environment(folder), check=True)
+
+    assert (folder / kept).read_text() == (ROOT / kept).read_text()
+
+
 def collected(command: str) -> None:
     """The same run with these options, which only collects the tests of one module."""
     _, *options = shlex.split(command)
@@ -219,16 +249,29 @@ def test_the_ledger_of_faults_is_written_into_its_document(command: str, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("command", of("report"))
+def test_the_page_of_measurements_is_written_with_its_plots(command: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    kept, docs = ROOT / "docs", tmp_path / "docs"
+    _, *arguments = shlex.split(command)
+    folders = ["--output", str(kept / "benchmarks"), "--docs", str(docs)]
+
+    subprocess.run([sys.executable, *arguments, *folders], cwd=ROOT, check=True)
+
+    assert names(docs / "benchmarks") == names(kept / "benchmarks")
+    assert all("</svg>" in path.read_text() for path in (docs / "benchmarks").glob("*.svg"))
+    assert (docs / "benchmarks.md").read_text() == (kept / "benchmarks.md").read_text()
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("command", of("benchmarks"))
 def test_what_is_measured_can_be_measured_again(command: str, tmp_path: Path) -> None:
-    options = ["--output", str(tmp_path)]
-    if "report" in command:
-        pytest.importorskip("matplotlib")
-        shutil.copytree(ROOT / "docs" / "benchmarks", tmp_path, dirs_exist_ok=True)
-        options += ["--docs", str(tmp_path / "docs")]
-    else:
-        options += ["--quick", "--rounds", "1"]
+    options = ["--output", str(tmp_path), "--quick", "--rounds", "1"]
     _, *arguments = shlex.split(command)
 
     subprocess.run([sys.executable, *arguments, *options], cwd=ROOT, check=True)
