@@ -13,8 +13,14 @@ import psutil
 import pytest
 
 from tests.support.services import embedded_datadir
+from tests.support.source import ROOT
 
 PATIENCE_SECONDS = 90
+COUNTS = r"[\d,]+ scored +[\d,]+/s"
+FLAG = (
+    r"flag: \w{3} [\d,.]+ is [\d.]+ times this user's mean of \w{3} [\d,.]+ over \d+ transactions "
+    r"\(user [0-9a-f]{8}-"
+)
 
 
 class Screen:
@@ -75,13 +81,11 @@ def test_the_demo_shows_flags_survives_a_killed_worker_and_leaves_nothing_runnin
                 screen = Screen(process)
                 screen.until(r"API +http://127\.0\.0\.1:\d+")
                 worker = int(screen.until(r"kill -9 (\d+)").group(1))
-                screen.until(r"[\d,]+ scored +[\d,]+/s")
-                screen.until(
-                    r"flag: \w{3} [\d,.]+ is [\d.]+ times this user's mean of \w{3} [\d,.]+ over \d+ trans"
-                )
+                screen.until(COUNTS)
+                screen.until(FLAG)
                 psutil.Process(worker).kill()
                 screen.until(r"worker ended \(killed by SIGKILL\): started again")
-                screen.until(r"[\d,]+ scored +[\d,]+/s")
+                screen.until(COUNTS)
                 process.send_signal(signal.SIGINT)
                 screen.until("everything has stopped")
                 assert process.wait(PATIENCE_SECONDS) == 0
@@ -89,6 +93,15 @@ def test_the_demo_shows_flags_survives_a_killed_worker_and_leaves_nothing_runnin
             finally:
                 process.kill()
         assert started_in(datadir) == []
+
+
+def test_the_readme_shows_what_the_demo_shows() -> None:
+    shown = re.findall(r"^ {4}(.*(?:scored|flag:).*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+
+    assert [bool(re.search(pattern, line)) for pattern, line in zip((COUNTS, FLAG), shown, strict=True)] == [
+        True,
+        True,
+    ]
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
