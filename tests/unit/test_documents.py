@@ -39,6 +39,13 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
+def test_decisions_are_numbered_in_their_order() -> None:
+    numbers = re.findall(r"^## (\d+)\. ", (ROOT / "docs" / "decisions.md").read_text(), re.MULTILINE)
+
+    assert len(numbers) > 40
+    assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
+
+
 def test_the_rates_in_the_readme_are_those_that_were_measured() -> None:
     table = (ROOT / "README.md").read_text()
     rates = re.findall(r"^\| [^|]+ \| (\d[\d,]+)", table, re.MULTILINE)
