@@ -10,17 +10,34 @@ from typing import Any, cast
 
 import faust
 import pytest
+from faust.stores.base import Store
 from faust.tables import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer, Fetcher
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 
-from stream_app.faust_adapter.consumer import BatchConsumer
+from stream_app.faust_adapter.consumer import BatchConsumer, BatchProducer, BatchSchema
 from stream_app.faust_adapter.pump import Pumps
-from stream_app.faust_adapter.recovery import PartitionRecovery
+from stream_app.faust_adapter.recovery import PartitionRecovery, PartitionTableManager
+from stream_app.faust_adapter.table import ReadableWindows, WindowTable
+from stream_app.faust_adapter.worker import BoundedWorker
 
+OURS = [
+    BatchConsumer,
+    BatchProducer,
+    BatchSchema,
+    PartitionRecovery,
+    PartitionTableManager,
+    WindowTable,
+    ReadableWindows,
+    BoundedWorker,
+]
 EXPECTED: dict[Callable[..., Any], list[str]] = {
+    Consumer.on_start: ["self"],
+    Consumer.on_stop: ["self"],
+    Consumer.close: ["self"],
+    Consumer._new_topicpartition: ["self", "topic", "partition"],
     Consumer._drain_messages: ["self", "fetcher"],
     Consumer.ack: ["self", "message"],
     Consumer.wait_empty: ["self"],
@@ -28,7 +45,34 @@ EXPECTED: dict[Callable[..., Any], list[str]] = {
     Consumer.perform_seek: ["self"],
     Consumer.on_partitions_revoked: ["self", "revoked"],
     Consumer.on_partitions_assigned: ["self", "assigned", "generation_id"],
+    Consumer.subscribe: ["self", "topics"],
+    Consumer.assignment: ["self"],
+    Consumer.topic_partitions: ["self", "topic"],
+    # These raise in ours.
+    Consumer._commit: ["self", "offsets"],
+    Consumer._getmany: ["self", "active_partitions", "timeout"],
+    Consumer._seek: ["self", "partition", "offset"],
     Consumer._to_message: ["self", "tp", "record"],
+    Consumer.seek_to_committed: ["self"],
+    Consumer.seek_wait: ["self", "partitions"],
+    Consumer.position: ["self", "tp"],
+    Consumer.earliest_offsets: ["self", "partitions"],
+    Consumer.highwaters: ["self", "partitions"],
+    Consumer.highwater: ["self", "tp"],
+    Consumer.key_partition: ["self", "topic", "key", "partition"],
+    Consumer.create_topic: [
+        "self",
+        "topic",
+        "partitions",
+        "replication",
+        "config",
+        "timeout",
+        "retention",
+        "compacting",
+        "deleting",
+        "ensure_created",
+    ],
+    # To here.
     Consumer._get_active_partitions: ["self"],
     Consumer.stop_flow: ["self"],
     Consumer.resume_flow: ["self"],
@@ -39,7 +83,15 @@ EXPECTED: dict[Callable[..., Any], list[str]] = {
     Recovery.on_rebalance: ["self", "assigned", "revoked", "newly_assigned", "generation_id"],
     faust.Schema.loads_value: ["self", "app", "message", "loads", "serializer"],
     faust.Table._new_store: ["self"],
+    Store.apply_changelog_batch: ["self", "batch", "to_key", "to_value"],
+    Store.backup_partition: ["self", "tp", "flush", "purge", "keep"],
+    Store.restore_backup: ["self", "tp", "latest", "backup_id"],
+    Store.persisted_offset: ["self", "tp"],
+    Store.reset_state: ["self"],
+    faust.Worker.on_setup_root_logger: ["self", "logger", "level"],
+    faust.Worker.on_startup_finished: ["self"],
     faust.Worker._schedule_shutdown: ["self", "signal"],
+    faust.Worker.on_stop: ["self"],
 }
 TASKS = [Recovery._restart_recovery, Recovery._slurp_changelogs, Recovery._publish_stats]
 
@@ -51,6 +103,14 @@ def test_faust_is_of_the_series_whose_methods_are_overridden() -> None:
 @pytest.mark.parametrize("method", EXPECTED, ids=lambda method: method.__qualname__)
 def test_an_overridden_or_called_method_takes_what_it_took(method: Callable[..., Any]) -> None:
     assert list(inspect.signature(method).parameters) == EXPECTED[method]
+
+
+@pytest.mark.parametrize("ours", OURS, ids=lambda ours: ours.__name__)
+def test_no_method_that_is_overridden_is_left_out(ours: type[Any]) -> None:
+    names = [name for name in vars(ours) if not name.startswith("__")]
+    overridden = {name: getattr(super(ours, ours), name, None) for name in names}
+
+    assert [name for name, one in overridden.items() if inspect.isfunction(one) and one not in EXPECTED] == []
 
 
 def test_the_recovery_tasks_that_are_replaced_are_still_there() -> None:
