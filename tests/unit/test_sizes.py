@@ -11,7 +11,7 @@ import pytest
 from tests.support.source import ROOT, parsed, production, short
 
 ENTRIES = {"stream_app": 16, "api": 12}
-MODULE_LINES = 320
+PRODUCTION_LINES, MODULE_LINES = 12_200, 320
 MEDIAN_FUNCTION, NINE_OF_TEN_FUNCTIONS, LONGEST_FUNCTION = 6, 15, 40
 SHARED_NAMES: dict[str, str] = {
     "Settings": "each program has its own, and none uses two",
@@ -41,6 +41,11 @@ def test_a_folder_can_be_taken_in_at_a_look(folder: str, most: int) -> None:
     entries = [path.name for path in (ROOT / folder).iterdir() if path.name != "__pycache__"]
 
     assert len(entries) <= most, sorted(entries)
+
+
+def test_all_that_is_installed_is_bounded() -> None:
+    """A new feature pays with what it makes unnecessary, or with this number and a reason."""
+    assert sum(len(path.read_text().splitlines()) for path in production()) <= PRODUCTION_LINES
 
 
 def test_modules_are_short() -> None:
