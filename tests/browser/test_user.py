@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from api.web.params import FROM
 from schemas.money import parse_amount
@@ -20,6 +20,7 @@ from tests.support.rows import FLAG, START, Made, Worker, made, user
 
 ALICE = user(1)
 EVER = "from_date=2018-01-01"
+MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -106,6 +107,23 @@ async def test_the_chart_marks_flags_and_draws_the_rule(pages: Site, visit: Visi
     assert len({blot.top for blot in diamonds}) == 1
     assert len(dashes) > 5
     assert max(blot.width for blot in await blots(chart, "ink")) > 100
+    dots = [dot.middle[0] for dot in await points(chart)]
+    assert len(dots) == 57
+    assert diamonds[0].middle[0] < dots[0] < dots[-1]
+    # One a minute, from the first to the last, and none where a flag is.
+    minute = (diamonds[1].middle[0] - diamonds[0].middle[0]) / 25
+    minutes = [round((left - diamonds[0].middle[0]) / minute) for left in dots]
+    assert minutes == [number for number in range(60) if number % 25]
+
+
+async def points(chart: Locator) -> list[Blot]:
+    """The amounts that are not flagged, which are drawn somewhat transparent, from the left."""
+    whole: list[Blot] = []
+    for blot in await blots(chart, "accent", opacity=0.75):
+        # A line across a point leaves two blots of it, one above the other.
+        is_cut = whole and blot.left < whole[-1].left + whole[-1].width
+        whole.append(whole.pop().joined(blot) if is_cut else blot)
+    return whole
 
 
 def by_size(found: list[Blot]) -> tuple[list[Blot], list[Blot]]:
@@ -382,10 +400,14 @@ async def test_a_time_of_a_day_outlives_changes_of_other_filters(pages: Site, vi
 
 
 async def test_the_address_leads_to_the_scale_and_back(pages: Site, visit: Visit) -> None:
-    await pages.store(*history(6))
-    await pages.mirror(ALICE, [100] * 6)
+    """Of 1, 10 and 100, the 10 is near the bottom by its amount, and in the middle by its logarithm."""
+    amounts = [100, 1_000, 10_000]
+    await pages.store(*(made(ALICE, at, hundredths=it, after=at * MINUTE) for at, it in enumerate(amounts)))
+    await pages.mirror(ALICE, amounts)
     page = await visit.open(pages.view(f"/users/{ALICE}?{EVER}"))
-    await expect(page.locator("#chart-amounts canvas")).to_be_visible()
+    chart = page.locator("#chart-amounts")
+    await expect(chart.locator("canvas")).to_be_visible()
+    assert height(await points(chart)) == pytest.approx(9 / 99, abs=0.02)
     drawn = "document.querySelector('#chart-amounts canvas').toDataURL()"
     linear = await page.evaluate(drawn)
     button = page.get_by_role("button", name="Log scale")
@@ -393,11 +415,19 @@ async def test_the_address_leads_to_the_scale_and_back(pages: Site, visit: Visit
     await page.evaluate("location.hash += '&scale=log'")
     await expect(button).to_have_attribute("aria-pressed", "true")
     await page.wait_for_function(f"linear => {drawn} !== linear", arg=linear)
+    assert height(await points(chart)) == pytest.approx(0.5, abs=0.02)
 
     await page.go_back()
     await expect(button).to_have_attribute("aria-pressed", "false")
     await page.wait_for_function(f"linear => {drawn} === linear", arg=linear)
-    await expect(page.locator("#rows .row")).to_have_count(6)
+    assert height(await points(chart)) == pytest.approx(9 / 99, abs=0.02)
+    await expect(page.locator("#rows .row")).to_have_count(3)
+
+
+def height(found: list[Blot]) -> float:
+    """Where the second of three points is, between the first, at 0, and the third, at 1."""
+    first, second, third = (blot.middle[1] for blot in found)
+    return (first - second) / (first - third)
 
 
 async def test_so_many_may_arrive_above_and_the_others_are_counted(site: Site, visit: Visit) -> None:

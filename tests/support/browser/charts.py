@@ -19,8 +19,15 @@ class Blot:
         """Where a pointer would meet it."""
         return self.left + self.width / 2, self.top + self.height / 2
 
+    def joined(self, other: "Blot") -> "Blot":
+        """The rectangle around both."""
+        left, top = min(self.left, other.left), min(self.top, other.top)
+        right = max(self.left + self.width, other.left + other.width)
+        bottom = max(self.top + self.height, other.top + other.height)
+        return Blot(left, top, right - left, bottom - top)
 
-_BLOTS = """(chart, name) => {
+
+_BLOTS = """(chart, [name, opacity]) => {
   const canvas = chart.querySelector("canvas");
   const { width, height } = canvas;
   const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
@@ -30,7 +37,7 @@ _BLOTS = """(chart, name) => {
   copy.fillRect(0, 0, 1, 1);
   const [red, green, blue] = copy.getImageData(0, 0, 1, 1).data;
   const near = (value, wanted) => Math.abs(value - wanted) < 32;
-  const isOf = (place) => seen[4 * place + 3] > 200
+  const isOf = (place) => seen[4 * place + 3] > 200 * opacity
     && near(seen[4 * place], red) && near(seen[4 * place + 1], green) && near(seen[4 * place + 2], blue);
   const left = new Set(Array.from({ length: width * height }, (_, place) => place).filter(isOf));
   const blots = [];
@@ -52,7 +59,7 @@ _BLOTS = """(chart, name) => {
 }"""
 
 
-async def blots(chart: Locator, colour: str) -> list[Blot]:
-    """All blots of a colour, by its name in style.css, from the left."""
-    found: list[dict[str, int]] = await chart.evaluate(_BLOTS, colour)
+async def blots(chart: Locator, colour: str, *, opacity: float = 1) -> list[Blot]:
+    """All blots of a colour, by its name in style.css, from the left; `opacity` is what it is drawn with."""
+    found: list[dict[str, int]] = await chart.evaluate(_BLOTS, [colour, opacity])
     return sorted((Blot(**one) for one in found), key=lambda blot: (blot.left, blot.top))
