@@ -175,7 +175,7 @@ async def test_more_exports_than_are_let_in_are_told_when_to_come_back(
             async with client.get("/transactions", params=query) as response:
                 assert response.status == 200
         async with asyncio.timeout(10):  # the client that left has given its place back
-            while len(of_lines(await _whatever(client, query, headers))) != 100_000:  # noqa: ASYNC110
+            while len(of_lines(await _whatever(client, query, headers))) != 100_000:  # noqa: ASYNC110 - the API's
                 await asyncio.sleep(0.05)
 
 

@@ -30,7 +30,7 @@ async def names(connection: asyncpg.Connection, statement: str) -> list[str]:
 async def until_there_are_months_ahead(connection: asyncpg.Connection) -> None:
     """Returns when there are this month and the two after it, and no others."""
     async with asyncio.timeout(PATIENCE):
-        while (  # noqa: ASYNC110  # it is on the other side of Postgres
+        while (  # noqa: ASYNC110 - it is on the other side of Postgres
             await names(connection, "SELECT name FROM transactions_months ORDER BY starts")
             != await names(connection, THIS_AND_TWO_MORE)
         ):

@@ -371,7 +371,7 @@ async def test_the_statement_of_a_page_is_prepared_once(database: str) -> None:
             after = (await reads.page(filters, after, 1)).last
             assert after == RowKey(one.txn.txn_date, one.txn.id)
         first, later = (page_statement(filters, at, 1)[0] for at in (None, after))
-        prepared = await reads._fetch(  # noqa: SLF001  # a session sees its own alone
+        prepared = await reads._fetch(  # noqa: SLF001 - a session sees its own alone
             "SELECT statement, generic_plans + custom_plans FROM pg_prepared_statements"
             " WHERE statement = ANY($1) ORDER BY prepare_time",
             [[first, later]],
@@ -429,4 +429,4 @@ async def test_the_api_cannot_write(database: str) -> None:
     reads = Database(settings_from({"POSTGRES_URL": database}, database_connections=1))
     async with reads:
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
-            await reads._fetch("DELETE FROM transactions", [])  # noqa: SLF001  # no method would try
+            await reads._fetch("DELETE FROM transactions", [])  # noqa: SLF001 - no method would try

@@ -11,7 +11,7 @@ from tests.support.detectors import mean_flag
 from tests.support.rows import Worker, made, user
 
 FLAG = mean_flag("1266.00", 20, 7.2986, "6330.00")
-SENTENCE = "₹9,240.00 is 7.3 × this user's mean of ₹1,266 over 20 transactions"  # noqa: RUF001
+SENTENCE = "₹9,240.00 is 7.3 × this user's mean of ₹1,266 over 20 transactions"  # noqa: RUF001 - as the page has it
 
 
 async def test_a_flag_says_why_it_was_raised_and_leads_to_its_user(site: Site, visit: Visit) -> None:

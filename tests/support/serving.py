@@ -58,5 +58,5 @@ async def counted(client: Client, name: str) -> float:
 async def until(client: Client, name: str, expected: float) -> None:
     """Returns when this number of /metrics is as expected."""
     async with asyncio.timeout(PATIENCE):
-        while await counted(client, name) != expected:  # noqa: ASYNC110  # it is on the other side of HTTP
+        while await counted(client, name) != expected:  # noqa: ASYNC110 - it is on the other side of HTTP
             await asyncio.sleep(0.02)

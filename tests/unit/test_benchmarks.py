@@ -245,7 +245,7 @@ def test_the_page_has_every_number_command_goal_and_version() -> None:
         "| ours | 12,346 |",
         "| a/b | - |",
         "| state | against theirs | 1.50 × | 1.00 × | 2.00 × | reached |",  # noqa: RUF001 - as the page has it
-        "- by the way: 3.00 ×",  # noqa: RUF001
+        "- by the way: 3.00 ×",  # noqa: RUF001 - as the page has it
         "```text\nits log\n```",
         "state (2026-01-02 03:04 UTC):",
         "| Kafka | 4 |",

@@ -543,7 +543,7 @@ def check(value: bytes) -> Transaction | None:
     try:
         txn = decode(value)
     except Refused as refused:
-        assert refused.reason in REASONS  # noqa: PT017
+        assert refused.reason in REASONS  # noqa: PT017 - None is as right
         return None
     row, meta = encode_scored(txn, None)
     read = json.loads(row, parse_constant=pytest.fail)

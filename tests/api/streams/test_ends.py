@@ -43,7 +43,7 @@ async def _connected(client: Client) -> socket.socket:
     """A client that asks for the stream and never reads of it, with little room to be sent to."""
     silent = socket.socket()
     silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    silent.setblocking(False)  # noqa: FBT003  # it takes no name
+    silent.setblocking(False)  # noqa: FBT003 - it takes no name
     loop = asyncio.get_running_loop()
     await loop.sock_connect(silent, (client.host, client.port))
     await loop.sock_sendall(silent, f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())

@@ -48,7 +48,7 @@ def _epoch() -> None:
 
 def _next_offset() -> None:
     """Store rows again that are at or below the partition's stored offset."""
-    locked = PostgresRows._lock  # noqa: SLF001
+    locked = PostgresRows._lock  # noqa: SLF001 - switched off from inside
 
     async def lock(self: Any, connection: asyncpg.Connection, partition: int, epoch: int) -> int:
         await locked(self, connection, partition, epoch)
@@ -79,7 +79,7 @@ def _committed_reads() -> None:
 
 def _rows_first() -> None:
     """Commit to Kafka before Postgres has the rows."""
-    store, commit = Pipeline._store_rows, kafka_sink.TransactionalOutput.commit  # noqa: SLF001
+    store, commit = Pipeline._store_rows, kafka_sink.TransactionalOutput.commit  # noqa: SLF001 - switched off from inside
     pending: dict[int, Any] = {}
 
     async def store_later(self: Any, output: Any) -> int:
@@ -97,7 +97,7 @@ def _rows_first() -> None:
 
 def _window_guard() -> None:
     """Score again what a window has learned from already."""
-    load = Pipeline._load  # noqa: SLF001
+    load = Pipeline._load  # noqa: SLF001 - switched off from inside
 
     def load_unguarded(self: Any, *arguments: Any) -> Any:
         windows = load(self, *arguments)
@@ -183,7 +183,7 @@ def _arrival() -> None:
 
 def _hearing_of_rebalances() -> None:
     """Not a protection of ours: let a member that lost its partitions hear of it only when it asks."""
-    beat, ask = GroupCoordinator._do_heartbeat, GroupCoordinator.request_rejoin  # noqa: SLF001
+    beat, ask = GroupCoordinator._do_heartbeat, GroupCoordinator.request_rejoin  # noqa: SLF001 - switched off from inside
     asked: list[bool] = []
 
     async def heartbeat(self: Any) -> bool:

@@ -177,7 +177,7 @@ class Rig(Installation):
         app_id = self.environment["TXNWATCH_APP_ID"]
         async with self.administration() as admin:
             coordinator = await admin.find_coordinator(app_id)
-            response = await admin._send_request(DeleteGroupsRequest([app_id]), coordinator)  # noqa: SLF001
+            response = await admin._send_request(DeleteGroupsRequest([app_id]), coordinator)  # noqa: SLF001 - no method does
         assert response.results == [(app_id, 0)], response.results
 
     async def flush_mirror(self) -> None:
