@@ -33,11 +33,11 @@ async def look_after_months(settings: Settings) -> None:
 
 async def months_looked_after(settings: Settings) -> bool:
     """Do what there is to do now; False when that was not possible, which is logged in a line."""
-    url = settings.postgres.get_secret_value()
+    url, seconds = settings.postgres.get_secret_value(), settings.dependency_seconds
     try:
         async with (
-            asyncio.timeout(settings.dependency_seconds * 10),
-            months.connected(url, application_name="txnwatch-api") as connection,
+            asyncio.timeout(seconds * 10),
+            months.connected(url, seconds=seconds, application_name="txnwatch-api") as connection,
         ):
             await _look_after(connection, settings)
     except POSTGRES.errors as error:

@@ -1,7 +1,8 @@
 """Make months ahead and drop old ones: the functions of infra/postgres/002_months.sql."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
@@ -11,13 +12,20 @@ LOCK_SECONDS = 2
 
 
 @asynccontextmanager
-async def connected(url: str, **options: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection whose dates are in UTC, with further settings of the session."""
-    connection = await asyncpg.connect(url, server_settings={"timezone": "UTC", **options})
+async def connected(url: str, *, seconds: float = 60.0, **options: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection whose dates are in UTC, with further settings of the session.
+
+    Connecting and closing take `seconds` each at the most: a server that is frozen answers neither.
+    """
+    settings = {"timezone": "UTC", **options}
+    connection = await asyncpg.connect(url, timeout=seconds, server_settings=settings)
     try:
         yield connection
     finally:
-        await connection.close()
+        # Not close(timeout=…), which waits without end for the answer to a query that was cancelled.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await connection.close()
 
 
 async def ensure(connection: asyncpg.Connection, ahead: int) -> list[str]:
@@ -31,6 +39,6 @@ async def drop(connection: asyncpg.Connection, keep: int) -> list[str]:
 
 
 async def _names(connection: asyncpg.Connection, call: str, months: int) -> list[str]:
-    async with connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-        return [record[0] for record in await connection.fetch(call, months)]
+    # In no transaction: to roll one back, asyncpg would wait without end for a server that is frozen.
+    await connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+    return [record[0] for record in await connection.fetch(call, months)]
