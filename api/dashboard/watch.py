@@ -24,6 +24,8 @@ from infra.runtime.background import OnDemand, background
 from infra.runtime.kafka import AWAY
 
 _EACH_SECONDS = 1.0
+_LONGEST_WAIT = 1.0
+"""Before the next attempt while Kafka is away: a page waits only `dependency_seconds` for it, 3."""
 _PAST_SECONDS = 300
 _PAST_STEP_SECONDS = 5
 _NEWEST_REFUSED = 10_000
@@ -47,7 +49,11 @@ class Watch:
         self._group = group
         self._settings = settings
         self._watching = OnDemand(
-            "dashboard", self._watch, transient=(Unavailable, *AWAY), linger_seconds=settings.linger_seconds
+            "dashboard",
+            self._watch,
+            transient=(Unavailable, *AWAY),
+            linger_seconds=settings.linger_seconds,
+            longest_wait=_LONGEST_WAIT,
         )
         self._looking = asyncio.Event()
         self._rates = Rates(samples=_PAST_SECONDS)

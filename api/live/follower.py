@@ -46,6 +46,7 @@ class Follower:
             self._follow,
             transient=(Unavailable, *AWAY),
             linger_seconds=settings.linger_seconds,
+            at_rest=self._forget_place,
         )
         self._live = asyncio.Event()
         self._moved = asyncio.Event()
@@ -80,9 +81,9 @@ class Follower:
     async def listening(self) -> AsyncIterator[None]:
         """Follow the topic while the block runs; Unavailable if Kafka does not answer."""
         with self._following.in_use():
-            await self._ends.answer()
             try:
                 async with asyncio.timeout(self._settings.dependency_seconds):
+                    await self._ends.answer()
                     await self._live.wait()
             except TimeoutError:
                 raise Unavailable("Kafka does not answer.") from None
@@ -126,10 +127,13 @@ class Follower:
                 await self._read(consumer, topic)
                 self._following.succeeded()
                 await asyncio.sleep(0)  # a full prefetch buffer would never let others run
-            self._live.clear()
-            self._known, self._offsets = None, {}
         finally:
             await consumer.stop()
+
+    def _forget_place(self) -> None:
+        """Start at the end next time: what comes until then is not live for who listens from then on."""
+        self._live.clear()
+        self._known, self._offsets = None, {}
 
     async def _find_place(self, topic: Topic) -> None:
         """Set where to read from: the end at first, else where it was, with a gap where that is gone."""

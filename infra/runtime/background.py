@@ -37,8 +37,9 @@ def cancel_on(*signals: signal.Signals) -> None:
 class OnDemand:
     """Work that runs while somebody uses what it brings, and for `linger_seconds` after the last use.
 
-    `work` returns once it is no longer `wanted`. Until then its errors start it again, with backoff: those of
-    `transient` kinds are expected and logged once an outage, others with their traceback.
+    `work` returns once it is no longer `wanted`. Until then its errors start it again, with backoff up to
+    `longest_wait` seconds: those of `transient` kinds are expected and logged once an outage, others with
+    their traceback. `at_rest` is called whenever it goes to rest, until somebody uses it again.
     """
 
     def __init__(
@@ -48,12 +49,15 @@ class OnDemand:
         *,
         transient: tuple[type[Exception], ...],
         linger_seconds: float,
+        longest_wait: float = 5.0,
+        at_rest: Callable[[], None] = lambda: None,
     ) -> None:
         self._name = name
         self._work = work
         self._transient = transient
         self._linger_seconds = linger_seconds
-        self._backoff = Backoff(_FIRST_WAIT)
+        self._at_rest = at_rest
+        self._backoff = Backoff(_FIRST_WAIT, longest_wait)
         self._failing = False
         self._wake = asyncio.Event()
         self._used_at = 0.0
@@ -85,16 +89,22 @@ class OnDemand:
         """Run the work whenever it is wanted, until cancelled."""
         while True:
             await self._wake.wait()
-            try:
-                await self._work()
-            except self._transient as error:
-                if not self._failing:
-                    log.warning("%s: %s; trying again until it works", self._name, type(error).__name__)
-            except Exception:
-                log.exception("%s failed, and starts again", self._name)
-            else:
-                if not self.wanted:
-                    self._wake.clear()
-                continue
-            self._failing = True
-            await self._backoff.wait()
+            if not await self._worked():
+                self._failing = True
+                await self._backoff.wait()
+            if not self.wanted:
+                self._wake.clear()
+                self._at_rest()
+
+    async def _worked(self) -> bool:
+        """Run the work once; False when it failed, which is logged."""
+        try:
+            await self._work()
+        except self._transient as error:
+            if not self._failing:
+                log.warning("%s: %s; trying again until it works", self._name, type(error).__name__)
+        except Exception:
+            log.exception("%s failed, and starts again", self._name)
+        else:
+            return True
+        return False

@@ -11,15 +11,25 @@ from infra.runtime.background import OnDemand, background
 class Work:
     """Fails so many times; then it runs while it is wanted, and notes when it does."""
 
-    def __init__(self, *errors: Exception, linger_seconds: float = 0.0) -> None:
+    def __init__(self, *errors: Exception, linger_seconds: float = 0.0, longest_wait: float = 5.0) -> None:
         self._errors = list(errors)
         self.begun = 0
         self.under_way = asyncio.Event()
         self.ended = asyncio.Event()
-        self.demand = OnDemand("work", self, transient=(OSError,), linger_seconds=linger_seconds)
+        self.tried = asyncio.Event()
+        self.rested = asyncio.Event()
+        self.demand = OnDemand(
+            "work",
+            self,
+            transient=(OSError,),
+            linger_seconds=linger_seconds,
+            longest_wait=longest_wait,
+            at_rest=self.rested.set,
+        )
 
     async def __call__(self) -> None:
         self.begun += 1
+        self.tried.set()
         if self._errors:
             raise self._errors.pop(0)
         self.demand.succeeded()
@@ -83,3 +93,36 @@ async def test_an_outage_is_logged_once_and_what_is_not_expected_with_its_traceb
         (logging.WARNING, False),
         (logging.ERROR, True),
     ]
+
+
+async def test_work_that_fails_rests_when_it_is_no_longer_wanted() -> None:
+    work = Work(*[OSError("away")] * 100)
+    async with asyncio.timeout(30), background(work.demand.run(), name="work"):
+        with work.demand.in_use():
+            await work.tried.wait()
+        await work.rested.wait()
+        assert work.begun == 1
+        for event in (work.tried, work.rested):
+            event.clear()
+        with work.demand.in_use():
+            await work.tried.wait()
+            assert not work.rested.is_set()
+        await work.rested.wait()
+        assert work.begun == 2
+
+
+async def test_work_rests_once_it_has_ended_and_nobody_came_since() -> None:
+    work = Work()
+    async with asyncio.timeout(30), background(work.demand.run(), name="work"):
+        with work.demand.in_use():
+            await work.under_way.wait()
+            assert not work.rested.is_set()
+        await work.rested.wait()
+        assert work.begun == 1
+
+
+async def test_no_wait_between_two_attempts_is_longer_than_the_longest() -> None:
+    work = Work(*[OSError("away")] * 12, longest_wait=0.01)
+    async with asyncio.timeout(5), background(work.demand.run(), name="work"):
+        with work.demand.in_use():
+            await work.under_way.wait()
