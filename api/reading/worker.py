@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import ClientError, ClientSession, ClientTimeout
@@ -33,7 +33,8 @@ class WorkerView:
 
     async def window(self, user_id: str) -> Stats | None:
         """The user's window, None if there is none."""
-        return await self._get(f"table/windows/{user_id}/", Stats)
+        # The view of a worker of a former version has no user_id.
+        return await self._get(f"table/windows/{user_id}/", Stats, user_id=user_id)
 
     async def rule(self) -> Rule:
         """The rule that the worker runs."""
@@ -41,8 +42,8 @@ class WorkerView:
             raise Unavailable("The worker is of a version that does not say which rule it runs.")
         return rule
 
-    async def _get(self, path: str, kind: type[T]) -> T | None:
-        """The view's JSON; None where it has none."""
+    async def _get(self, path: str, kind: type[T], **known: str) -> T | None:
+        """The view's JSON, with what is `known` where it lacks that; None where there is no view."""
         try:
             async with (
                 ClientSession(timeout=self._timeout, trust_env=False) as session,
@@ -51,7 +52,8 @@ class WorkerView:
                 if response.status == HTTPStatus.NOT_FOUND:
                     return None
                 response.raise_for_status()
-                return msgspec.json.decode(await response.read(), type=kind)
+                view = msgspec.json.decode(await response.read(), type=dict[str, Any])
+                return msgspec.convert(known | view, kind)
         except (ClientError, OSError, msgspec.MsgspecError) as error:
             raise Unavailable("No worker answers.") from error
 

@@ -88,14 +88,18 @@ async def test_stats_without_redis_say_when_to_come_back(pages_settings: Setting
         assert response.content_type == "application/problem+json"
 
 
-async def test_stats_without_redis_are_the_workers(pages_settings: Settings) -> None:
+@pytest.mark.parametrize("former", [False, True])
+async def test_stats_without_redis_are_the_workers(pages_settings: Settings, former: bool) -> None:  # noqa: FBT001 - a parameter of the test
     window: dict[str, Any] = {
         "user_id": ALICE, "count": 2, "sum": "14.50", "mean": "7.25", "amounts": ["2.50", "12.00"],
         "last_offset": 41, "updated_at": "2018-04-01T00:00:31+00:00",
     }  # fmt: skip
 
+    # Workers of a former version do not repeat the user's id.
+    shown = {name: value for name, value in window.items() if not (former and name == "user_id")}
+
     async def view(request: web.Request) -> web.Response:
-        known = {ALICE: web.json_response(window), user(2): web.Response(text="nonsense")}
+        known = {ALICE: web.json_response(shown), user(2): web.Response(text="nonsense")}
         return known.get(
             request.match_info["user_id"], web.json_response({"error": "key not found"}, status=404)
         )
