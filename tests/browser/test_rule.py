@@ -1,9 +1,12 @@
 """Flags and lines are those of the rule that a worker says it runs, whichever it is."""
 
+import asyncio
+from contextlib import closing
 from datetime import timedelta
 
+import msgspec
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from api.settings import Settings as ApiSettings
 from schemas.rule import Rule
@@ -11,9 +14,11 @@ from schemas.scored import Flag
 from stream_app.detectors import DETECTORS, rule_of
 from tests.support.browser.chromium import Visit
 from tests.support.browser.site import Site, serving
+from tests.support.detectors import rolling_mean
 from tests.support.largest import Evidence, Largest, Settings
 from tests.support.rows import FLAG, Made, made, user
 from tests.support.services import free_port
+from tests.support.serving import DEAD
 from tests.support.with_largest import LARGEST
 from tests.support.worker_view import worker_view
 
@@ -24,6 +29,19 @@ MARKS = """async (user) => {
   const series = new Series();
   await series.load(user, { from_date: "2018-01-01" }, AbortSignal.timeout(10_000));
   return series.figure({ log: false, held: 4 }).marks.map(({ kind, values }) => [kind, values]);
+}"""
+
+PAUSE = """async () => {
+  const { followRule } = await import(new URL("rule.js", document.scripts[0].src));
+  const later = window.setTimeout;
+  const paused = new Promise((resolve) => {
+    window.setTimeout = (step, milliseconds) => {
+      if (milliseconds >= 5000) resolve(milliseconds);
+      return later(step, milliseconds);
+    };
+  });
+  followRule(() => {});
+  return paused;
 }"""
 
 
@@ -102,9 +120,52 @@ async def test_while_no_worker_answers_no_line_is_drawn_and_it_comes_with_one(
         assert [kind for kind, _ in await page.evaluate(MARKS, ALICE)] == ["dots", "diamonds"]
 
         async with worker_view(port=port):
-            await expect(verdict).to_have_text("6.2 × the mean of ₹2", timeout=20_000)  # noqa: RUF001 - as it is shown
+            await expect(verdict).to_have_text("6.2 × the mean of ₹2", timeout=40_000)  # noqa: RUF001 - as it is shown
             await expect(aside).to_contain_text("above 5 times the mean of the user's last 20")
             await expect(page.locator("#legend li")).to_have_text(["rolling mean", "threshold"])
-        await expect(aside).to_contain_text("No worker answers.", timeout=20_000)
+        await expect(aside).to_contain_text("No worker answers.", timeout=40_000)
         await expect(verdict).to_have_text("6.2 × the mean of ₹2")  # noqa: RUF001 - as it is shown
         await page.close()
+
+
+async def test_a_view_is_shown_while_a_worker_hangs(pages: Site, visit: Visit) -> None:
+    visit.expected = ("503",)  # no topics, so no stream
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            await reader.read()
+            await asyncio.get_running_loop().create_future()
+
+    async with await asyncio.start_server(hang, "127.0.0.1") as worker:
+        url = "http://{}:{}".format(*worker.sockets[0].getsockname())
+        async with serving(pages.settings, worker_url=url, dependency_seconds=60) as site:
+            page = await visit.open(site.view("/users"))
+            await expect(page.locator("#users")).to_be_visible()
+            await page.close()
+
+
+async def test_while_no_worker_answers_it_is_asked_less_often(pages: Site, visit: Visit) -> None:
+    visit.expected = ("503",)
+    async with serving(pages.settings, worker_url=f"http://{DEAD}") as site:
+        page = await visit.open(site.view("/users"))
+        assert await page.evaluate(PAUSE) >= 10_000
+        await page.close()
+
+
+async def test_a_rule_that_looks_further_back_has_more_rows_loaded(pages: Site, visit: Visit) -> None:
+    visit.expected = ("503",)  # no topics, so no stream
+    sizes = [12, 30]
+
+    async def answer(route: Route) -> None:
+        rule = rule_of(rolling_mean(sizes[0]))
+        await route.fulfill(body=msgspec.json.encode(rule), content_type="application/json")
+
+    await pages.store(*(made(ALICE, number) for number in range(540)))
+    await pages.mirror(ALICE, SPENT)
+    await visit.context.route("**/dashboard/data/rule", answer)
+    page = await visit.open(pages.view(f"/users/{ALICE}?from_date=2018-01-01"))
+    await expect(page.locator("#amounts-aside")).to_contain_text("mean of the user's last 12")
+    async with page.expect_request(lambda request: "limit=530" in request.url):
+        sizes.pop(0)
+    await expect(page.locator("#amounts-aside")).to_contain_text("mean of the user's last 30")
+    await page.close()

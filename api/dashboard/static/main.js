@@ -82,4 +82,5 @@ $("skip").addEventListener("click", (event) => {
 });
 followRule((reworded) => {
   if (current) views[current].ruled(reworded);
-}).then(route);
+});
+route();

@@ -15,36 +15,28 @@ let problem = "";
 /** The rule, or null while no worker answers. */
 export const rule = () => running;
 
-/** Why no rule is known. */
+/** Why no rule is known; empty until the first answer. */
 export const ruleProblem = () => problem;
 
 /**
- * Asks for the rule until the page is left. Returns after the first answer.
- * @param {(reworded: boolean) => void} changed - called when another rule runs or none is known any more, with whether
- *   flags read otherwise now
+ * Asks for the rule until the page is left.
+ * @param {(reworded: boolean) => void} changed - called when another rule runs, or none is known or why has changed,
+ *   with whether flags read otherwise now
  */
-export async function followRule(changed) {
-  await look();
+export function followRule(changed) {
   poll(async (signal) => {
-    const before = JSON.stringify(running);
-    const reworded = await look(signal);
-    if (JSON.stringify(running) !== before) changed(reworded);
+    const before = JSON.stringify([running, problem]);
+    let reworded = false;
+    try {
+      /** @type {Rule} */
+      const answer = await ask("dashboard/data/rule", {}, { signal });
+      [running, problem] = [answer, ""];
+      reworded = learn(answer.words);
+    } catch (error) {
+      if (!wasAborted(error)) [running, problem] = [null, problemOf(error).message];
+      throw error; // so that the next request comes later
+    } finally {
+      if (JSON.stringify([running, problem]) !== before) changed(reworded);
+    }
   }, PAUSE);
-}
-
-/**
- * Asks once; whether flags read otherwise than before.
- * @param {AbortSignal} [signal]
- */
-async function look(signal) {
-  try {
-    /** @type {Rule} */
-    const answer = await ask("dashboard/data/rule", {}, { signal });
-    [running, problem] = [answer, ""];
-    return learn(answer.words);
-  } catch (error) {
-    if (wasAborted(error)) throw error;
-    [running, problem] = [null, problemOf(error).message];
-    return false;
-  }
 }

@@ -55,6 +55,11 @@ export class Series {
     }
   }
 
+  /** Whether it was loaded for a rule that looks less far back, so that the first shown rows have no lines. */
+  get tooShort() {
+    return !this.#all && (rule()?.window ?? 0) > this.#before;
+  }
+
   get count() {
     return this.#all ? this.#rows.length : Math.min(this.#rows.length, SHOWN);
   }

@@ -252,8 +252,12 @@ export class User {
       await series.load(this.#user, this.#filters, signal);
       if (this.#coming !== series) return;
       this.#series = series;
-      await this.#window(signal);
-      this.#draw();
+      // The rule became known, or changed, while this was loading.
+      if (series.tooShort) await this.#load();
+      else {
+        await this.#window(signal);
+        this.#draw();
+      }
     } catch (error) {
       this.#notice(error);
     }
@@ -265,7 +269,8 @@ export class User {
     if (!series) return;
     draw($("chart-amounts"), series.figure({ log: this.#log, held: this.#held }));
     const dates = this.#filters.from_date || this.#filters.to_date ? "in these dates" : "of the last 30 days";
-    const says = rule()?.sentence ?? `${ruleProblem()} So the rule is not known, and no line of it is drawn.`;
+    const unknown = ruleProblem() && `${ruleProblem()} So the rule is not known, and no line of it is drawn.`;
+    const says = rule()?.sentence ?? unknown;
     setText($("amounts-aside"), `The newest ${number(series.count)} ${dates}, whatever their amounts. ${says}`);
     const lines = rule()?.lines ?? [];
     $("legend").replaceChildren(
@@ -280,6 +285,7 @@ export class User {
   ruled(reworded) {
     if (!this.#user) return;
     if (reworded) this.#table.reword();
+    if (this.#series?.tooShort) this.#load();
     [this.#chartDue, this.#windowDue] = [true, true];
   }
 
