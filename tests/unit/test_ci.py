@@ -46,19 +46,20 @@ def project(tmp_path: Path) -> Path:
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
     (tmp_path / "Makefile").write_text(MAKEFILE.format(python=sys.executable))
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "chromium").touch(mode=0o755)
+    for tool in ("chromium", "npm"):
+        (tmp_path / "bin" / tool).touch(mode=0o755)
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -ra\n")
     return tmp_path
 
 
 def ran(project: Path, tests: str) -> tuple[int, list[str]]:
     (project / "test_few.py").write_text(tests)
+    return ci(project, PATH=f"{project / 'bin'}:{os.environ['PATH']}")
+
+
+def ci(project: Path, **environment: str) -> tuple[int, list[str]]:
     # With a Chromium to be found it installs none; without plugins pytest starts in a fraction of the time.
-    environment = {
-        **os.environ,
-        "PATH": f"{project / 'bin'}:{os.environ['PATH']}",
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-    }
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment}
     found = subprocess.run(
         [project / ".ci" / "run"],
         check=False,
@@ -101,6 +102,17 @@ def test_tests_that_cannot_be_read_fail(project: Path) -> None:
     code, _ = ran(project, "import there_is_no_such_module\n")
 
     assert code != 0
+
+
+def test_without_npm_nothing_is_run_and_it_fails(project: Path) -> None:
+    (project / "bin" / "npm").unlink()
+    for tool in ("bash", "dirname"):
+        (project / "bin" / tool).symlink_to(str(shutil.which(tool)))
+
+    code, lines = ci(project, PATH=str(project / "bin"))
+
+    assert code == 1
+    assert lines == ["npm is not installed: the dashboard's JavaScript could not be checked"]
 
 
 def test_the_hooks_of_pre_commit_run_what_make_lint_runs() -> None:
