@@ -60,14 +60,14 @@ async def test_stopping_ends_streams_promptly_and_whole(settings: Settings) -> N
 
 
 async def test_who_comes_while_the_process_stops_is_told_to_come_back_and_not_to_give_up() -> None:
-    streams = Connections(settings_from({}, retry_milliseconds=1000), Metrics())
+    connections = Connections(settings_from({}, retry_milliseconds=1000), Metrics())
 
-    async def stopped_meanwhile(_client: StreamClient) -> AsyncGenerator[bytes, None]:
-        await streams.close()
+    async def stopping(_client: StreamClient) -> AsyncGenerator[bytes, None]:
+        await connections.close()
         yield b": ready\n\n"
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await streams.send(request, stopped_meanwhile)
+        return await connections.send(request, stopping)
 
     app = web.Application()
     app.router.add_get("/", handle)

@@ -1,4 +1,4 @@
-"""Connections of what comes now."""
+"""Streams of what comes now."""
 
 import asyncio
 import re
