@@ -2,12 +2,13 @@
 
 import ast
 import sys
+from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-from tests.support.source import dependencies, imported, module_names, modules, parsed, short
+from tests.support.source import ROOT, dependencies, imported, module_names, modules, parsed, short
 
 # What each folder may import of ours, beside itself. tests and benchmarks may import anything.
 ALLOWED: dict[str, set[str]] = {
@@ -148,3 +149,13 @@ def test_imports_are_found_in_each_of_their_forms(source: str, expected: list[st
     module.write_text(source)
 
     assert list(imported(module, tmp_path)) == expected
+
+
+def test_test_modules_of_folders_that_are_no_packages_have_names_of_their_own() -> None:
+    """At the second of one name pytest ends the whole run."""
+    plain = [
+        path for path in (ROOT / "tests").rglob("test_*.py") if not path.with_name("__init__.py").exists()
+    ]
+    names = Counter(path.name for path in plain)
+
+    assert [name for name, count in names.items() if count > 1] == []
