@@ -81,9 +81,11 @@ class Follower:
     async def listening(self) -> AsyncIterator[None]:
         """Follow the topic while the block runs; Unavailable if Kafka does not answer."""
         with self._following.in_use():
+            seconds = self._settings.dependency_seconds
             try:
-                async with asyncio.timeout(self._settings.dependency_seconds):
+                async with asyncio.timeout(seconds):
                     await self._ends.answer()
+                async with asyncio.timeout(seconds):
                     await self._live.wait()
             except TimeoutError:
                 raise Unavailable("Kafka does not answer.") from None
