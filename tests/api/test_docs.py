@@ -30,7 +30,7 @@ ROUTES = {
 
 WITHOUT_SERVICES = {
     "/", "/docs", "/docs/{file}", "/openapi.json", "/health", "/metrics",
-    "/dashboard", "/dashboard/{file}", "/dashboard/data/rule",
+    "/dashboard", "/dashboard/{file}",
 }  # fmt: skip
 
 
@@ -136,6 +136,7 @@ async def test_every_parameter_has_an_example_that_is_accepted(
         for module in (dashboard, docs, live, rows, users)
         for one in vars(module).values()
         if isinstance(one, type) and is_dataclass(one) and one.__module__ == module.__name__
+        if not one.__name__.endswith("Routes")
         for parameter in declared(one)
     }
     seen = set()
