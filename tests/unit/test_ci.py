@@ -59,8 +59,9 @@ def ran(project: Path, tests: str) -> tuple[int, list[str]]:
 
 def ci(project: Path, **environment: str) -> tuple[int, list[str]]:
     # With a Chromium to be found it installs none; without plugins pytest starts in a fraction of the time.
-    # Under `make test` this is a make within a make, which would say so on its last line.
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    # Under `make test` this is a make within a make: it would say so on its last line, and take our ARGS.
+    outer = {"ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"}
+    own = {name: value for name, value in os.environ.items() if name not in outer}
     environment = {**own, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment}
     found = subprocess.run(
         [project / ".ci" / "run"],
