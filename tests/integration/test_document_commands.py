@@ -31,7 +31,7 @@ import pytest
 from infra.embedded import cluster
 from tests.support.checkout import VENV, copied, environment
 from tests.support.documents import blocks, commands, section
-from tests.support.services import free_port
+from tests.support.services import choose, free_port
 from tests.support.source import ROOT
 
 SECONDS = 120
@@ -280,8 +280,9 @@ def test_what_is_measured_can_be_measured_again(command: str, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("docker") is None, reason="no Docker")
 def test_compose_brings_everything_up() -> None:
+    if choose() != "containers":
+        pytest.skip("no Docker engine answers")
     try:
         for command in of("docker"):
             subprocess.run(shlex.split(command), cwd=ROOT, check=True)
