@@ -22,7 +22,7 @@ _HEADERS = {
     "X-Accel-Buffering": "no",  # a proxy must not hold frames back
 }
 _FULL_RETRIES = 5
-"""A client that is turned away comes back after so many times the usual wait."""
+"""Times the usual wait, after which a client that found every place taken comes back."""
 
 
 class Connections:

@@ -20,7 +20,7 @@ from api.metrics import Metrics
 from api.settings import Settings
 
 _FRAMES_AT_ONCE = 2000
-"""After so many writes, other tasks run."""
+"""After this many frames are written, other tasks run: a large batch would hold them up."""
 _AHEAD = timedelta(days=1)
 """How far ahead of now transactions are dated at most: the worker refuses later ones by default."""
 
