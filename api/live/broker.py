@@ -105,7 +105,8 @@ class Broker:
         if name not in cluster.topics:
             raise Unavailable(f"Kafka has no topic {name}: run `txnwatch topics`.")
         partitions = tuple(TopicPartition(name, number) for number in sorted(cluster.topics[name]))
-        self._topics[name] = topic = Topic(name, partitions, incarnation_of(cluster.id, name))
+        incarnation = incarnation_of(cluster.id, name, cluster.ids.get(name, ""))
+        self._topics[name] = topic = Topic(name, partitions, incarnation)
         return topic
 
     async def ends(self, name: str) -> dict[int, int]:

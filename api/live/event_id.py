@@ -1,8 +1,8 @@
 """Where a live feed stands: the next offset of every partition, as the `id:` of its events.
 
 The text is `incarnation.partition-offset.partition-offset…`, e.g. `1f0c9a3e.0-15.1-7.2-0.3-99`.
-The incarnation stands for this topic on this cluster: an id of a cluster that was replaced is not taken for
-a position in the new one.
+The incarnation stands for this topic on this cluster: an id of a cluster or a topic that was replaced is not
+taken for a position in the new one, which may have grown past it.
 """
 
 import hashlib
@@ -65,9 +65,9 @@ def parse(text: str) -> EventId:
     return EventId(match["incarnation"], offsets)
 
 
-def incarnation_of(cluster_id: str, topic: str) -> str:
-    """Eight hexadecimal digits that stand for this topic on this cluster."""
-    return hashlib.sha256(f"{cluster_id}/{topic}".encode()).hexdigest()[:8]
+def incarnation_of(cluster_id: str, topic: str, topic_id: str) -> str:
+    """Eight hexadecimal digits that stand for this topic on this cluster, and no later one of its name."""
+    return hashlib.sha256(f"{cluster_id}/{topic}/{topic_id}".encode()).hexdigest()[:8]
 
 
 def settle(

@@ -78,8 +78,8 @@ def request_rejoin(consumer: AIOKafkaConsumer) -> None:
     consumer._coordinator.request_rejoin()
 
 
-async def send_request(admin: AIOKafkaAdminClient, request: Any, node: int) -> Any:
-    """A broker's whole answer. aiokafka's own calls leave out the error of an answer as a whole."""
+async def send_request(admin: AIOKafkaAdminClient, request: Any, node: int | None = None) -> Any:
+    """The whole answer of a broker, or of any. aiokafka's own calls leave out the error of the whole."""
     return await admin._send_request(request, node)
 
 

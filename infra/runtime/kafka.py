@@ -12,6 +12,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from infra.runtime.aiokafka_changes import send_request
 from infra.runtime.retry import causes
+from infra.runtime.topic_metadata import AllTopics
 
 Records: TypeAlias = "list[ConsumerRecord[bytes, bytes]]"
 
@@ -41,6 +42,11 @@ class Cluster(NamedTuple):
     id: str
     topics: Mapping[str, Mapping[int, int]]
     """By name, each partition's leader; -1 for none."""
+    ids: Mapping[str, str]
+    """By name, the id of the topic: another one than that of a topic of this name that was deleted.
+
+    None of them is known of a broker before Kafka 2.8.
+    """
 
 
 def client_options(settings: ClientSettings, name: str) -> dict[str, Any]:
@@ -86,14 +92,14 @@ async def admin_client(settings: ClientSettings, name: str) -> AsyncIterator[AIO
 
 async def describe_cluster(admin: AIOKafkaAdminClient) -> Cluster:
     """The cluster with all of its topics: a question for one by name may create it."""
-    described = await admin.describe_topics()
-    cluster = await admin.describe_cluster()
-    topics = {
-        topic["topic"]: {one["partition"]: one["leader"] for one in topic["partitions"]}
-        for topic in described
-        if not topic["error_code"]
+    described = (await send_request(admin, AllTopics())).to_object()
+    topics = {topic["topic"]: topic for topic in described["topics"] if not topic["error_code"]}
+    leaders = {
+        name: {one["partition"]: one["leader"] for one in topic["partitions"]}
+        for name, topic in topics.items()
     }
-    return Cluster(str(cluster["cluster_id"]), topics)
+    ids = {name: topic["id"] for name, topic in topics.items() if "id" in topic}
+    return Cluster(str(described["cluster_id"]), leaders, ids)
 
 
 async def check_topics(settings: ClientSettings, topics: Sequence[str]) -> str:

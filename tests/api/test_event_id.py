@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,5 +60,6 @@ def test_behind_counts_no_partition_that_is_ahead() -> None:
     assert behind(EventId("aa", {0: 9, 1: 1}), EventId("aa", {0: 4, 1: 3})) == 2
 
 
-def test_topics_and_clusters_have_incarnations_of_their_own() -> None:
-    assert len({incarnation_of(cluster, topic) for cluster in "ab" for topic in "cd"}) == 4
+def test_topics_later_ones_of_their_names_and_clusters_have_incarnations_of_their_own() -> None:
+    incarnations = {incarnation_of(*one) for one in itertools.product("ab", "cd", "ef")}
+    assert len(incarnations) == 8

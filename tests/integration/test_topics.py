@@ -10,8 +10,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from click.testing import CliRunner
 
 from infra.embedded.cluster import Addresses
-from infra.runtime.kafka import TopicsError
+from infra.runtime.kafka import TopicsError, admin_client, describe_cluster
 from infra.runtime.settings import Settings
+from infra.runtime.topic_metadata import AllTopics
 from infra.topics import ensure_topics, topics_command
 from tests.support.services import delete_topics, unique_settings
 
@@ -69,6 +70,27 @@ async def test_what_workers_write_gets_its_time_from_the_broker(
     kinds = [await config(admin, topic, "message.timestamp.type") for topic in written]
     assert kinds == ["LogAppendTime"] * 4
     assert await config(admin, absent.transactions_topic, "message.timestamp.type") == "CreateTime"
+
+
+async def test_a_topic_made_anew_under_its_name_has_another_id(absent: Settings) -> None:
+    async with admin_client(absent, "test") as admin:
+        await ensure_topics(absent)
+        before = (await describe_cluster(admin)).ids
+        await admin.delete_topics([absent.dlq_topic])
+        async with asyncio.timeout(30):
+            while absent.dlq_topic in (await describe_cluster(admin)).topics:  # noqa: ASYNC110 - no news of it
+                await asyncio.sleep(0.02)
+        await ensure_topics(absent)
+        after = (await describe_cluster(admin)).ids
+
+    assert {name for name in absent.topics if before[name] != after[name]} == {absent.dlq_topic}
+    assert all(len(after[name]) == 22 for name in absent.topics)  # as Kafka's own tools name it
+
+
+async def test_a_broker_before_topics_had_ids_is_asked_without_them() -> None:
+    oldest, newest = (AllTopics().prepare({AllTopics.API_KEY: (0, most)}) for most in (8, 13))
+
+    assert (oldest.API_VERSION, newest.API_VERSION) == (5, 10)
 
 
 async def test_a_created_topic_takes_a_record_at_once(absent: Settings) -> None:
