@@ -4,10 +4,11 @@ A client that reads slowly holds its place here, and nothing in Postgres.
 """
 
 import asyncio
+import codecs
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 from aiohttp.hdrs import METH_HEAD
@@ -24,19 +25,32 @@ _PIECE_BYTES = 1 << 16
 Lines = Callable[[Shape], AsyncGenerator[bytes, None]]
 
 
+_HEADING = b"id,user_id,amount,currency,txn_date,status,meta_data\r\n"
+_LINES_MEDIA = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How rows look as lines of text; `shape` is the file's suffix, too."""
+    """How rows look as lines of text."""
 
     media: str
+    suffix: str
+    """Of the file that it is offered as."""
     shape: Shape
     heading: bytes = b""
 
+    def written(self, *, escape: bool, bom: bool) -> "Form":
+        """The form for a program in place of a spreadsheet, or for one that knows UTF-8 by its mark alone."""
+        if self.suffix != "csv":
+            return self
+        mark = codecs.BOM_UTF8 if bom else b""
+        return replace(self, shape="csv" if escape else "raw_csv", heading=mark + self.heading)
 
-_HEADING = b"id,user_id,amount,currency,txn_date,status,meta_data\r\n"
-FORMS = {
-    form.media: form for form in (Form("application/x-ndjson", "ndjson"), Form("text/csv", "csv", _HEADING))
-}
+
+FORMS = {media: Form(media, "ndjson", "ndjson") for media in _LINES_MEDIA}
+FORMS["text/csv"] = Form("text/csv", "csv", "csv", _HEADING)
+FORMATS = {"json": None, "ndjson": FORMS["application/x-ndjson"], "csv": FORMS["text/csv"]}
+"""What `format` may say; rows in JSON are pages, and no export."""
 
 
 class Exports:
@@ -94,7 +108,7 @@ async def _ahead(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, N
 def _headers(form: Form, name: str) -> dict[str, str]:
     return {
         "Content-Type": f"{form.media}; charset=utf-8",
-        "Content-Disposition": f'attachment; filename="{name}.{form.shape}"',
+        "Content-Disposition": f'attachment; filename="{name}.{form.suffix}"',
         "Cache-Control": "no-store",
         "Vary": "Accept",
     }
@@ -124,3 +138,12 @@ def _weights(accept: str) -> Iterator[tuple[str, float]]:
             yield media, min(max(float(weights[0]), 0.0), 1.0) if weights else 1.0
         except ValueError:
             yield media, 0.0
+
+
+def chosen(accept: str, named: str | None) -> Form | None:
+    """The form that is named, else the one that this Accept header weighs most; None for pages of JSON."""
+    if named is not None:
+        return FORMATS[named]
+    if accept == "*/*":
+        return None
+    return FORMS.get(preferred(accept, ("application/json", *FORMS)))

@@ -13,15 +13,13 @@ from aiohttp import hdrs, web
 from api.reading.cache import QueryCache
 from api.reading.cursors import Cursors, RowKey
 from api.reading.database import Database
-from api.reading.export import FORMS, Exports, preferred
+from api.reading.export import FORMATS, FORMS, Exports, chosen
 from api.reading.statements import Filters
-from api.web.params import AMOUNT, CURSOR, FLAG, FROM, TO, UUID, integer, query
+from api.web.params import AMOUNT, CURSOR, FLAG, FROM, TO, UUID, integer, one_of, query
 from api.web.problems import ParameterError
 from api.web.route import Route, json_response, next_page
 from schemas.scored import Scored
 
-_MEDIA = ("application/json", *FORMS)
-"""What rows can be had as; the first is what a client gets that does not say."""
 _PAGE_ROWS = 100
 _DEFAULT_RANGE = timedelta(days=30)
 _SETTLED = timedelta(minutes=1)
@@ -40,6 +38,12 @@ _CURSOR = (
     "empty: from the start."
 )
 _LIMIT = "How many at most. Default: 100 in JSON, all in the other forms."
+_FORMAT = "Whatever `Accept` says: a page of JSON, or an export as lines of JSON or as CSV."
+_ESCAPE = (
+    "In CSV, put an apostrophe before a status that a spreadsheet would run (one that begins with = + - @, a "
+    "tab or a line end). false: as it is, for a program."
+)
+_BOM = "In CSV, begin with the mark by which Excel knows UTF-8."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,9 @@ class Transactions:
     is_anomaly: bool | None = query(FLAG, "Only those flagged (true), or only the others (false).")
     limit: int | None = query(integer(1, 1000), _LIMIT)
     cursor: str | None = query(CURSOR, _CURSOR, blank=True)
+    format: str | None = query(one_of(*FORMATS), _FORMAT)
+    escape: bool = query(FLAG, _ESCAPE, default=True)
+    bom: bool = query(FLAG, _BOM, default=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +72,9 @@ class Anomalies:
     to_date: datetime | None = query(TO, _TO)
     limit: int | None = query(integer(1, 1000), _LIMIT)
     cursor: str | None = query(CURSOR, _CURSOR, blank=True)
+    format: str | None = query(one_of(*FORMATS), _FORMAT)
+    escape: bool = query(FLAG, _ESCAPE, default=True)
+    bom: bool = query(FLAG, _BOM, default=False)
 
 
 class TransactionsPage(msgspec.Struct, frozen=True):
@@ -77,7 +87,12 @@ class TransactionsPage(msgspec.Struct, frozen=True):
     cursor: str
 
 
-_ROWS: dict[str, Any] = {"body": TransactionsPage, "exports": tuple(FORMS), "pages": True, "depends": True}
+_ROWS: dict[str, Any] = {
+    "body": TransactionsPage,
+    "exports": tuple(FORMS),
+    "pages": True,
+    "depends": True,
+}
 """What both routes of rows have alike."""
 
 
@@ -87,6 +102,9 @@ def ranges_in_order(values: Mapping[str, Any]) -> Iterator[ParameterError]:
         start, end = values.get(low), values.get(high)
         if start is not None and end is not None and start > end:
             yield ParameterError(low, f"must not be above {high}")
+
+
+_NEXT = {"next_page": {"user_id": "$request.query.user_id", "cursor": "$response.body#/cursor"}}
 
 
 @dataclass(frozen=True)
@@ -107,7 +125,14 @@ class RowRoutes:
             except ValueError as refused:
                 yield ParameterError("cursor", str(refused))
 
-    @Route("/transactions", "pages_transactions", parameters=Transactions, check=_fits_together, **_ROWS)
+    @Route(
+        "/transactions",
+        "pages_transactions",
+        parameters=Transactions,
+        check=_fits_together,
+        links=_NEXT,
+        **_ROWS,
+    )
     async def transactions(self, request: web.Request, query: Transactions) -> web.StreamResponse:
         """A user's transactions, newest first."""
         start, end = self._range(query.from_date, query.to_date)
@@ -119,14 +144,14 @@ class RowRoutes:
             max_amount=query.max_amount,
             is_anomaly=query.is_anomaly,
         )
-        return await self._rows(request, filters, query.cursor, query.limit)
+        return await self._rows(request, filters, query)
 
     @Route("/anomalies", "pages_anomalies", parameters=Anomalies, check=_fits_together, **_ROWS)
     async def anomalies(self, request: web.Request, query: Anomalies) -> web.StreamResponse:
         """The flagged transactions of all users, newest first."""
         start, end = self._range(query.from_date, query.to_date)
         filters = Filters(user_id=query.user_id, from_date=start, to_date=end, is_anomaly=True)
-        return await self._rows(request, filters, query.cursor, query.limit)
+        return await self._rows(request, filters, query)
 
     def _range(self, start: datetime | None, end: datetime | None) -> tuple[datetime | None, datetime | None]:
         """The last 30 days by default.
@@ -141,14 +166,14 @@ class RowRoutes:
         return start, end
 
     async def _rows(
-        self, request: web.Request, filters: Filters, cursor: str | None, limit: int | None
+        self, request: web.Request, filters: Filters, query: Transactions | Anomalies
     ) -> web.StreamResponse:
         """A page, or an export of all: as the client accepts them."""
-        after = self.cursors.to_row(filters.user_id, cursor) if cursor else None
-        accept = request.headers.get(hdrs.ACCEPT, "*/*")
-        form = FORMS.get(preferred(accept, _MEDIA)) if accept != "*/*" else None
+        after = self.cursors.to_row(filters.user_id, query.cursor) if query.cursor else None
+        limit, form = query.limit, chosen(request.headers.get(hdrs.ACCEPT, "*/*"), query.format)
         if form is None:
             return await self._page(request, filters, after, limit or _PAGE_ROWS)
+        form = form.written(escape=query.escape, bom=query.bom)
         name = request.path.rpartition("/")[2]
         return await self.exports.send(
             request, form, name, lambda shape: self.database.export(shape, filters, after, limit)

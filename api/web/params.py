@@ -140,7 +140,7 @@ _INTEGER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _MOMENT = re.compile(
     r"(?P<date>\d{4}-\d{2}-\d{2})"
     r"(?P<clock>[Tt ](?P<minutes>\d{2}:\d{2})(?P<seconds>:\d{2})?"
-    r"([.,](?P<fraction>\d{1,9}))?(?P<offset>[Zz]|[-+ ]\d{2}:?\d{2})?)?",
+    r"([.,](?P<fraction>\d{1,9}))?(?P<offset>[Zz]|[-+ ]\d{2}(:?\d{2})?)?)?",
     re.ASCII,
 )
 _NO_MOMENT = "must be a date or an RFC 3339 time such as 2018-04-01T00:00:31Z"
@@ -200,13 +200,21 @@ def integer(minimum: int, maximum: int) -> Kind[int]:
     return Kind(parse, {"type": "integer", "minimum": minimum, "maximum": maximum, "examples": [100]})
 
 
+def one_of(*texts: str) -> Kind[str]:
+    """One of these texts."""
+    expected = f"must be {', '.join(texts[:-1])} or {texts[-1]}"
+    return Kind(
+        _matching("|".join(map(re.escape, texts)), expected, str.lower),
+        {"type": "string", "enum": list(texts), "examples": [texts[-1]]},
+    )
+
+
 def file_named(example: str) -> Kind[str]:
     """The name of a file, such as this one."""
     return Kind(str, {"type": "string", "examples": [example]})
 
 
 EXAMPLE_UUID = "0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c"
-EXAMPLE_CURSOR = "AAVoviljRcBvHC0-SltMbY5_gJGis8TVCmZ1M0vfk8eNkIjb3aEbSLIk"
 
 UUID = Kind(
     _matching(
@@ -225,15 +233,20 @@ MILLISECONDS = Kind(
     {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999, "examples": [1522540831000]},
 )
 AMOUNT = Kind(
-    _amount, {"type": "string", "pattern": r"^[0-9]{1,18}(\.[0-9]{1,2})?$", "examples": ["12.30", "100"]}
+    _amount,
+    {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,2})?$", "examples": ["12.30", "100"]},
 )
 FLAG = Kind(
-    _matching("true|false", "must be true or false", lambda text: text.lower() == "true"),
+    _matching(
+        "true|false|1|0|yes|no",
+        "must be true or false",
+        lambda text: text.lower() in {"true", "1", "yes"},
+    ),
     {"type": "boolean", "examples": [True]},
 )
 CURSOR = Kind(
-    _matching(r"[A-Za-z0-9_-]{1,200}", "is not one that this service gave out", str),
-    {"type": "string", "examples": [EXAMPLE_CURSOR]},
+    _matching(r"[A-Za-z0-9_-]{0,200}", "is not one that this service gave out", str),
+    {"type": "string", "pattern": "^[A-Za-z0-9_-]{0,200}$", "examples": [""]},  # no other is good everywhere
 )
 FROM = Kind(
     lambda text: _moment(text, day_ends=False),

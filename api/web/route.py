@@ -6,7 +6,7 @@ its parameters, openapi.py describes it.
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -44,6 +44,8 @@ class Route:
     status: int = 200
     pages: bool = False
     """Whether `Link` names the page after this one."""
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What an answer leads to, by name: the `operation`, unless it is the same, and its parameters."""
     depends: bool = False
     """On something that can be down: then 503 is among the answers."""
     finds: bool = False

@@ -38,8 +38,9 @@ async def refused(client: Client, path: str, raw_query: str) -> list[str]:
         ("min_amount=-0.01", "min_amount"), ("min_amount=1e400", "min_amount"),
         ("max_amount=0.001", "max_amount"),
         ("min_amount=1&min_amount=1", "min_amount"), ("min_amount=2&max_amount=1", "min_amount"),
-        ("is_anomaly=1", "is_anomaly"), ("is_anomaly=", "is_anomaly"),
+        ("is_anomaly=2", "is_anomaly"), ("is_anomaly=", "is_anomaly"),
         ("cursor=%27%3B--", "cursor"), ("cursor=%00", "cursor"), ("cursor=" + "A" * 7000, "cursor"),
+        ("format=xml", "format"), ("bom=", "bom"),
         ("color=red", "color"), ("%0d%0aX-Injected:1=1", "\r\nX-Injected:1"), ("LIMIT=5", "LIMIT"),
     ],
 )  # fmt: skip

@@ -108,6 +108,42 @@ async def test_an_export_is_all_of_the_range_unless_told_otherwise(client: Clien
     assert [row["amount"] for row in rest] == ["23.99", "23.98", "23.97"]
 
 
+FORMULAS = ("=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "''+1")
+TEXTS = ("paid", "", "'tis", "a=b", '"=1')
+
+
+async def test_no_spreadsheet_runs_a_text_and_a_program_has_it_back(client: Client, database: str) -> None:
+    await store(database, [made(ALICE, n, status=text) for n, text in enumerate((*FORMULAS, *TEXTS))])
+    given = {row["id"]: row["status"] for row in await in_pages(client, user_id=ALICE)}
+    assert sorted(given.values()) == sorted((*FORMULAS, *TEXTS))
+    safe = {row["id"]: row["status"] for row in of_csv(await exported(client, CSV, user_id=ALICE))}
+    assert safe == {one: f"'{text}" if text in FORMULAS else text for one, text in given.items()}
+    raw = of_csv(await exported(client, CSV, user_id=ALICE, escape="false"))
+    assert {row["id"]: row["status"] for row in raw} == given
+
+
+async def test_the_address_can_name_the_form_and_ask_for_excels_mark(client: Client, database: str) -> None:
+    await store(database, [made(ALICE, n) for n in range(3)])
+    query = {**EVER, "user_id": ALICE}
+    for name, media in (("csv", CSV), ("ndjson", LINES), ("json", JSON)):
+        for accept in ("*/*", JSON, CSV, "text/html"):
+            async with client.get(
+                "/transactions", params={**query, "format": name}, headers={"Accept": accept}
+            ) as response:
+                assert (response.status, response.content_type) == (200, media)
+    for bom, start in (("true", b"\xef\xbb\xbfid,"), ("false", b"id,")):
+        async with client.get("/transactions", params={**query, "format": "csv", "bom": bom}) as response:
+            assert (await response.read()).startswith(start)
+
+
+@pytest.mark.parametrize("media", ["application/ndjson", "application/jsonl", "application/x-jsonlines"])
+async def test_lines_of_json_are_known_by_their_other_names(
+    client: Client, database: str, media: str
+) -> None:
+    await store(database, [made(ALICE)])
+    assert of_lines(await exported(client, media, user_id=ALICE)) == [made(ALICE).shown]
+
+
 async def test_a_range_without_rows_is_an_export_without_lines(client: Client) -> None:
     assert of_lines(await exported(client, LINES, user_id=ALICE)) == []
     assert of_csv(await exported(client, CSV, user_id=ALICE)) == []

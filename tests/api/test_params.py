@@ -116,6 +116,8 @@ def test_a_check_sees_only_what_parsed() -> None:
         ("2018-04-01T05:30:00+05:30", datetime(2018, 4, 1, tzinfo=UTC)),
         ("2018-04-01T05:30:00 05:30", datetime(2018, 4, 1, tzinfo=UTC)),  # "+" as it arrives unescaped
         ("2018-03-31T20:00:00-0400", datetime(2018, 4, 1, tzinfo=UTC)),
+        ("2018-04-01 10:15:01+00", datetime(2018, 4, 1, 10, 15, 1, tzinfo=UTC)),  # Postgres's own
+        ("2018-04-01 10:15:01 05", datetime(2018, 4, 1, 5, 15, 1, tzinfo=UTC)),  # the same unescaped
         ("2018-04-01T10:15", datetime(2018, 4, 1, 10, 15, tzinfo=UTC)),  # <input type="datetime-local">
         ("2018-04-01 10:15:01", datetime(2018, 4, 1, 10, 15, 1, tzinfo=UTC)),
         ("2018-04-01T00:00:00.123456789Z", datetime(2018, 4, 1, 0, 0, 0, 123456, tzinfo=UTC)),
@@ -143,6 +145,11 @@ def test_other_times_are_refused(text: str) -> None:
 
 def test_the_last_day_ends_at_its_last_moment() -> None:
     assert TO.parse("9999-12-31") == datetime.max.replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize("spellings", [("true", "True", "1", "yes"), ("false", "FALSE", "0", "no")])
+def test_a_flag_is_read_in_the_usual_spellings(spellings: tuple[str, ...]) -> None:
+    assert {FLAG.parse(text) for text in spellings} == {spellings[0] == "true"}
 
 
 @pytest.mark.parametrize(
