@@ -33,6 +33,7 @@ from api.settings import Settings
 from api.web.docs import Docs
 from api.web.middleware import Cors, counting, problems
 from api.web.route import routes_of, serve
+from api.web.server import DRAINING, Draining
 from infra.runtime.background import background
 
 _REDIS_CONNECTIONS = 20
@@ -46,7 +47,7 @@ def _utc_now() -> datetime:
 def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) -> web.Application:
     """The application. It can be started whatever is down, and connects to what is up."""
     key = key_from(settings.cursor_key.get_secret_value(), settings.datadir)
-    metrics, cursors, docs = Metrics(), Cursors(key), Docs()
+    metrics, cursors, docs = Metrics(), Cursors(key), Docs(settings.root_path)
     database, redis, broker = Database(settings), _redis(settings), Broker(settings)
     worker = WorkerView(settings)
     windows = WindowReader(redis, worker, settings)
@@ -88,8 +89,9 @@ def _serving(settings: Settings, metrics: Metrics, docs: Docs, *resources: objec
     """An application that serves the documentation and these resources."""
     routes = routes_of(docs, *resources)
     docs.describe([route for route, _ in routes])
-    cors = Cors(settings.origins)
-    app = web.Application(middlewares=[counting(metrics), problems, cors.preflight])
+    cors, draining = Cors(settings.origins), Draining()
+    app = web.Application(middlewares=[draining.middleware, counting(metrics), problems, cors.preflight])
+    app[DRAINING] = draining
     app.on_response_prepare.append(cors.on_prepare)
     serve(app.router, routes)
     return app
@@ -109,9 +111,9 @@ def _while_running(*parts: Callable[[], AbstractAsyncContextManager[object]]) ->
 
 def _feeds(settings: Settings, broker: Broker, metrics: Metrics) -> tuple[LiveFeed, LiveFeed | None]:
     """The feeds of flags and of all scored transactions; None where that topic is switched off."""
-    feed = partial(LiveFeed, broker=broker, settings=settings, metrics=metrics)
-    anomalies = feed(settings.anomalies_topic, pages="/anomalies")
-    scored = feed(settings.scored_topic, pages="/transactions") if settings.scored_topic else None
+    feed, root = partial(LiveFeed, broker=broker, settings=settings, metrics=metrics), settings.root_path
+    anomalies = feed(settings.anomalies_topic, pages=f"{root}/anomalies")
+    scored = feed(settings.scored_topic, pages=f"{root}/transactions") if settings.scored_topic else None
     return anomalies, scored
 
 

@@ -15,6 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from api.app import create_app
 from api.settings import Settings
+from api.web.server import DRAINING, Runner
 from infra.runtime.aiokafka_changes import install
 from infra.runtime.logs import RepeatFilter
 
@@ -52,24 +53,29 @@ def _most_clients() -> int:
 
 
 async def _serve(settings: Settings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     clients = min(settings.stream_clients, _most_clients())
-    runner = web.AppRunner(
-        create_app(settings.model_copy(update={"stream_clients": clients})),
+    app = create_app(settings.model_copy(update={"stream_clients": clients}))
+    runner = Runner(
+        app,
         access_log=None,
         handler_cancellation=True,  # a client that leaves frees its stream and statements at once
         shutdown_timeout=_STOP_SECONDS,
         max_line_size=_LINE_BYTES,  # an overlong cursor is then a 422 that names it, not a bare 400
     )
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     try:
         await runner.setup()
         await _listen(runner, settings.host, settings.port)
         if clients < settings.stream_clients:
             log.warning("few files may be open here: at most %d live clients are served", clients)
         log.info("listening on %s", " ".join(_url(address) for address in runner.addresses))
-        await stop.wait()
+        if await signals.get() == signal.SIGTERM and settings.drain_seconds:
+            log.info("not ready any more; stopping in %g s, or at another signal", settings.drain_seconds)
+            app[DRAINING].begun = True
+            with suppress(TimeoutError):
+                await asyncio.wait_for(signals.get(), settings.drain_seconds)
         log.info("stopping")
     finally:
         await runner.cleanup()

@@ -18,6 +18,9 @@ class HttpSettings(SettingsGroup):
     """Where the API listens; it has no login."""
     port: int = Field(8000, alias="TXNWATCH_API_PORT", ge=0, le=65_535)
     """On which port it listens."""
+    root_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
+    """The path that a proxy serves the API under and leaves out of what it passes on, such as /txn; pages and
+    links work without it, it is for what names whole addresses: the OpenAPI document and `event: gap`."""
     cors_origins: str = "*"
     """The origins whose pages may call it, separated by commas; * for any."""
     cursor_key: SecretStr = SecretStr("")
@@ -25,6 +28,9 @@ class HttpSettings(SettingsGroup):
     worker_url: str = Field("http://127.0.0.1:6066", pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
     """Any worker's web views, which say what rule runs, and have the windows while Redis is away."""
 
+    drain_seconds: float = Field(5, alias="TXNWATCH_API_DRAIN_SECONDS", ge=0, le=3600)
+    """How long after SIGTERM it goes on serving while /ready says 503, in seconds; another signal ends it at
+    once, as Ctrl-C does."""
     query_cache_seconds: float = Field(2, ge=0, le=3600)
     """How long the answer to a query is kept, in seconds; 0 for not at all."""
     query_cache_closed_seconds: float = Field(30, ge=0, le=86_400)

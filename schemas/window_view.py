@@ -2,6 +2,8 @@
 
 import msgspec
 
+from schemas.text import Moment, Money, Uuid
+
 
 class Stats(msgspec.Struct, frozen=True):
     """The window that this user's next transaction is scored against.
@@ -10,10 +12,10 @@ class Stats(msgspec.Struct, frozen=True):
     newest of them.
     """
 
-    user_id: str
+    user_id: Uuid
     count: int
-    mean: str
-    sum: str
-    amounts: list[str]
+    mean: Money
+    sum: Money
+    amounts: list[Money]
     last_offset: int
-    updated_at: str
+    updated_at: Moment

@@ -16,6 +16,7 @@ from api.web.route import Route, json_response
 from api.web.static_files import StaticPage
 from infra.runtime.coalesced import Coalesced
 from schemas.rule import Rule
+from schemas.text import Uuid
 
 _KEPT_SECONDS = 1.0
 _SUGGESTED = 10
@@ -45,7 +46,7 @@ class Prefix:
 class UserIds(msgspec.Struct, frozen=True):
     """Users in the order of their ids."""
 
-    users: Sequence[str]
+    users: Sequence[Uuid]
 
 
 @dataclass

@@ -12,6 +12,7 @@ from api.metrics import Metrics
 from api.web.params import NoParameters
 from api.web.problems import Problem, Unavailable
 from api.web.route import Route, json_response
+from api.web.server import DRAINING
 
 _NEEDED = frozenset({"postgres", "kafka"})
 
@@ -54,11 +55,13 @@ class ServiceRoutes:
         return json_response(Health())
 
     @Route("/ready", "service_ready", body=Readiness, depends=True)
-    async def ready(self, _request: web.Request, _: NoParameters) -> web.Response:
+    async def ready(self, request: web.Request, _: NoParameters) -> web.Response:
         """Whether it can serve.
 
         Every dependency is asked at once, and the answer comes in good time whatever they do.
         """
+        if request.app[DRAINING].begun:
+            raise Unavailable("Stopping: whatever still comes is served, for a moment.")
         asked = {name: asyncio.create_task(_state(check)) for name, check in self.checks.items()}
         late = (await asyncio.wait(asked.values(), timeout=self.seconds))[1]
         for task in late:

@@ -13,7 +13,10 @@ from api.reading.worker import WindowReader
 from api.web.params import CURSOR, UUID, integer, path, query
 from api.web.problems import ParameterError, Problem
 from api.web.route import Route, json_response, next_page
+from schemas.text import Uuid
 from schemas.window_view import Stats
+
+_FIRST = "$response.body#/users/0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class User:
 class UsersPage(msgspec.Struct, frozen=True):
     """Users in the order of their ids; `cursor` is empty only when the page is."""
 
-    users: Sequence[str]
+    users: Sequence[Uuid]
     cursor: str
 
 
@@ -60,6 +63,11 @@ class UserRoutes:
         check=_cursor_opens,
         body=UsersPage,
         pages=True,
+        links={
+            "next_page": {"cursor": "$response.body#/cursor"},
+            "first_users_window": {"operation": "pages_stats", "user_id": _FIRST},
+            "first_users_rows": {"operation": "pages_transactions", "user_id": _FIRST},
+        },
         depends=True,
     )
     async def users(self, request: web.Request, query: Users) -> web.Response:

@@ -32,7 +32,8 @@ class DocsFile:
 class Docs:
     """The page, its files, and the document, which is set once all routes are known."""
 
-    def __init__(self) -> None:
+    def __init__(self, root_path: str) -> None:
+        self._root_path = root_path
         bundle = Path(str(swagger_ui_path))
         self._files = StaticPage(
             _STATIC / "docs.html",
@@ -43,12 +44,13 @@ class Docs:
 
     def describe(self, routes: Sequence[Route]) -> None:
         """Have /openapi.json describe these routes."""
-        self._document = json.dumps(document(routes), indent=1).encode()
+        self._document = json.dumps(document(routes, self._root_path), indent=1).encode()
 
     @Route("/", "docs_home", status=307, media="")
     async def home(self, _request: web.Request, _: NoParameters) -> web.Response:
         """To the documentation."""
-        return web.Response(status=307, headers={"Location": "/docs"})
+        # Relative, so that it stays behind the path that a proxy serves all of this under.
+        return web.Response(status=307, headers={"Location": "docs"})
 
     @Route("/docs", "docs_page", media="text/html")
     async def page(self, request: web.Request, _: NoParameters) -> web.StreamResponse:

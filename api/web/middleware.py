@@ -13,7 +13,7 @@ from api.web.problems import Problem
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_EXPOSED = f"{hdrs.CONTENT_DISPOSITION}, {hdrs.LINK}, {hdrs.RETRY_AFTER}"
+_EXPOSED = f"{hdrs.CONTENT_DISPOSITION}, {hdrs.ETAG}, {hdrs.LINK}, {hdrs.RETRY_AFTER}"
 _UNMATCHED = "unmatched"
 _LOGGED_PATH = 200
 _LOGGED_TEXT = 500
@@ -47,11 +47,11 @@ def _log(request: web.Request, problem: Problem) -> None:
     level = logging.WARNING if problem.status >= 500 else logging.INFO  # noqa: PLR2004 - servers' errors
     reasons = "; ".join(f"{error.parameter} {error.detail}" for error in problem.errors)
     path = request.raw_path[:_LOGGED_PATH]
-    line = _in_one_line(reasons or problem.detail)
+    line = in_one_line(reasons or problem.detail)
     log.log(level, "%s %s: %d %s", request.method, path, problem.status, line)
 
 
-def _in_one_line(text: str) -> str:
+def in_one_line(text: str) -> str:
     """Escape line ends and terminal codes: names of parameters are the caller's."""
     shown = (
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in text[:_LOGGED_TEXT]
@@ -77,18 +77,21 @@ def counting(metrics: Metrics) -> Any:
 
 
 class Cors:
-    """Lets web pages of these origins read the answers, errors and streams among them."""
+    """Lets web pages of these origins read the answers, errors and streams among them.
+
+    Pages of an origin that is named may send credentials, such as a proxy's cookie; those of `*` may not.
+    """
 
     def __init__(self, origins: frozenset[str]) -> None:
-        self._origins = origins
+        self._named, self._others = origins - {"*"}, "*" in origins
 
     def headers(self, origin: str | None) -> Mapping[str, str]:
         """The headers of an answer to a page of this origin."""
-        if "*" in self._origins:
-            return {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
-        if origin in self._origins and origin is not None:
-            return {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin, hdrs.VARY: "Origin"}
-        return {hdrs.VARY: "Origin"} if self._origins else {}
+        vary: dict[str, str] = {hdrs.VARY: "Origin"} if self._named else {}
+        if origin in self._named and origin is not None:
+            credentials = {str(hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS): "true"}
+            return {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin, **credentials, **vary}
+        return {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*", **vary} if self._others else vary
 
     async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add them to an answer that is about to be sent."""
@@ -112,7 +115,10 @@ class Cors:
             headers={
                 hdrs.ALLOW: allowed,
                 hdrs.ACCESS_CONTROL_ALLOW_METHODS: allowed,
-                hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Cache-Control, Content-Type, Last-Event-ID",
+                # `*` stands neither for Authorization nor, with credentials, for any other.
+                hdrs.ACCESS_CONTROL_ALLOW_HEADERS: request.headers.get(
+                    hdrs.ACCESS_CONTROL_REQUEST_HEADERS, "*"
+                ),
                 hdrs.ACCESS_CONTROL_MAX_AGE: "600",
             },
         )

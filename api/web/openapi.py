@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, made from the routes, the types of their answers, and an example of each type."""
 
+import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from inspect import cleandoc
@@ -8,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+import schemas
 from api.web.params import Parameter, declared
 from api.web.problems import CONTENT_TYPE as PROBLEM_TYPE
 from api.web.problems import ProblemDocument
@@ -28,16 +30,27 @@ _EVENTS_EXAMPLE = (
     ": txnwatch\nretry: 2741\nid: 1f0c9a3e.0-14.1-7.2-0.3-99\n\n"
     "id: 1f0c9a3e.0-15.1-7.2-0.3-99\ndata: {row}\n\n"
 )
-_REFERENCE = "#/components/schemas/{name}"
+_COMPONENTS = "#/components/schemas/"
+_REFERENCE = f"{_COMPONENTS}{{name}}"
+_TAGS = {
+    "pages": "Pages of the past: rows, users and their windows",
+    "feeds": "Streams of the present",
+    "service": "How the process is",
+    "docs": "This documentation",
+    "page": "The dashboard",
+    "data": "What the dashboard asks for",
+}
+"""By how operation ids begin."""
 _EXAMPLES: dict[str, Any] = msgspec.json.decode(Path(__file__).with_name("examples.json").read_bytes())
 """Of each answer, by its type's name."""
 
 
-def document(routes: Sequence[Route]) -> dict[str, Any]:
-    """The whole document; every route is in it."""
+def document(routes: Sequence[Route], root_path: str) -> dict[str, Any]:
+    """The whole document; every route is in it, under the path that a proxy serves them under."""
     types = dict.fromkeys([*(route.body for route in routes if route.body), ProblemDocument])
-    schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
-    schema_of = dict(zip(types, schemas, strict=True))
+    found, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    schema_of = dict(zip(types, found, strict=True))
+    components |= _rows()
     for name, component in components.items():
         # An indented line would be shown as code.
         component["description"] = cleandoc(component.get("description", ""))
@@ -51,15 +64,35 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
             "description": "Scored transactions: pages of the past, streams of the present.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": root_path or "/", "description": "Where this document is."}],
+        "security": [],  # it has no login
+        "tags": [{"name": name, "description": about} for name, about in _TAGS.items()],
         "paths": {route.path: {"get": _operation(route, schema_of)} for route in routes},
         "components": {"schemas": components},
     }
+
+
+def _rows() -> dict[str, Any]:
+    """The published schema of a row; with a flag's fields in `meta_data`, as few tools follow its `if`."""
+    text = (Path(schemas.__path__[0]) / "scored.schema.json").read_text()
+    published = json.loads(text.replace("#/$defs/", _COMPONENTS))
+    parts, meta_data = published.pop("$defs"), published["properties"]["meta_data"]
+    others = {"type": "object", "additionalProperties": True}  # the producer's own
+    flags = parts["flag"]["oneOf"]
+    parts["flag"] = (flags[0] if len(flags) == 1 else parts["flag"]) | others
+    meta_data |= others
+    for one in flags:
+        meta_data["properties"] |= one["properties"]
+    detectors = [one["properties"]["detector"]["const"] for one in flags]
+    meta_data["properties"]["detector"] = {"type": "string", "enum": detectors}
+    return {"Scored": {key: value for key, value in published.items() if key[0] != "$"}, **parts}
 
 
 def _operation(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         "summary": route.summary,
         "operationId": route.operation_id,
+        "tags": [route.operation_id.partition("_")[0]],
         "parameters": [_parameter(parameter) for parameter in declared(route.parameters)],
         "responses": dict(_responses(route, schema_of)),
     }
@@ -113,4 +146,15 @@ def _success(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
     if route.pages:
         link = {"description": 'The next page: `<?…>; rel="next"`.', "schema": {"type": "string"}}
         answer["headers"] = {"Link": link}
+    if route.links:
+        answer["links"] = {name: _link(route, name, **given) for name, given in route.links.items()}
     return answer
+
+
+def _link(route: Route, name: str, operation: str = "", **values: str) -> dict[str, Any]:
+    """A request that an answer leads to; without an operation, the same one."""
+    return {
+        "operationId": operation or route.operation_id,
+        "description": f"The {name.replace('_', ' ')}.",
+        "parameters": values,
+    }

@@ -238,6 +238,26 @@ async def test_named_origins_alone_may_read(settings: Settings) -> None:
                 assert response.headers["Vary"] == "Origin"
 
 
+async def test_a_page_of_a_named_origin_may_send_what_it_likes(settings: Settings) -> None:
+    sent = "authorization,if-none-match,last-event-id,traceparent"
+    asks = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": sent}
+    expected = {
+        "https://a.example": ("https://a.example", "true"),
+        "https://c.example": ("*", None),
+    }
+    async with serving(settings, cors_origins="https://a.example, *") as client:
+        for origin, allowed in expected.items():
+            for method in ("OPTIONS", "GET"):
+                async with client.request(
+                    method, "/sse/anomalies", headers={**asks, "Origin": origin}
+                ) as response:
+                    names = ("Access-Control-Allow-Origin", "Access-Control-Allow-Credentials")
+                    assert tuple(response.headers.get(name) for name in names) == allowed
+                    assert response.headers["Vary"] == "Origin"
+                    if method == "OPTIONS":
+                        assert response.headers["Access-Control-Allow-Headers"] == sent
+
+
 async def test_a_preflight_is_answered_where_there_is_a_page(client: Client) -> None:
     asks = {
         "Origin": "https://a.example",
@@ -248,7 +268,7 @@ async def test_a_preflight_is_answered_where_there_is_a_page(client: Client) -> 
         assert response.status == 204
         assert response.headers["Access-Control-Allow-Origin"] == "*"
         assert "GET" in response.headers["Access-Control-Allow-Methods"]
-        assert "Last-Event-ID" in response.headers["Access-Control-Allow-Headers"]
+        assert "last-event-id" in response.headers["Access-Control-Allow-Headers"]
     async with client.options("/nowhere", headers=asks) as response:
         assert response.status == 404
 

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import random
+import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from api.reading.cursors import RowKey
 from api.reading.database import Database
 from api.reading.statements import Filters, chunk_statement, page_statement, rows_statement
 from api.settings import Settings
-from tests.support.postgres import locked
+from tests.support.postgres import hanging, locked
 from tests.support.rows import FLAG, START, Made, made, store, user
 from tests.support.serving import PATIENCE, Client, serving, settings_from
 
@@ -422,6 +423,23 @@ async def _answered(client: Client) -> list[Any]:
     async with client.get("/transactions", params={"user_id": ALICE, **EVER}) as response:
         assert response.status in (200, 503), await response.text()
         return list((await response.json()).get("transactions", []))
+
+
+async def test_the_limit_of_a_query_holds_while_postgres_hangs(
+    pages_settings: Settings, database: str
+) -> None:
+    path = f"/transactions?user_id={ALICE}"
+    async with serving(pages_settings, query_seconds=1, query_cache_seconds=0) as client:
+        async with client.get(path) as response:  # a connection is open
+            assert response.status == 200
+        async with hanging(database, "txnwatch-api"):
+            began = time.monotonic()
+            async with client.get(path) as response:
+                assert (response.status, response.content_type) == (503, "application/problem+json")
+            assert time.monotonic() - began < 2
+        async with asyncio.timeout(PATIENCE):
+            while (await _answered(client)) != []:
+                pass
 
 
 async def test_the_api_cannot_write(database: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import re
 import resource
 import signal
@@ -44,6 +45,56 @@ async def test_it_serves_and_a_signal_ends_it_and_its_streams(
                     code, said = await ended(running.process)
             assert code == 0
             assert "Traceback" not in said
+
+
+async def test_it_is_not_ready_first_and_serves_on_until_its_time_or_another_signal(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    for seconds, again in (("1", False), ("60", True)):
+        slow = {**environment, "TXNWATCH_API_DRAIN_SECONDS": seconds}
+        async with listening(slow, tmp_path) as running, aiohttp.ClientSession(running.url) as session:
+            async with session.get("/sse/anomalies") as stream:
+                await stream.content.readuntil(b"\n\n")
+                running.process.send_signal(signal.SIGTERM)
+                async with asyncio.timeout(SECONDS):
+                    while (await _status(session, "/ready")) == (200, None):  # noqa: ASYNC110 - another process
+                        await asyncio.sleep(0.01)
+                assert await _status(session, "/ready") == (503, "close")
+                assert await _status(session, "/users") == (200, "close")
+                assert not stream.content.at_eof()
+                if again:
+                    running.process.send_signal(signal.SIGTERM)
+                async with asyncio.timeout(SECONDS):
+                    assert b": stopping\n" in await stream.content.read()
+            code, said = await ended(running.process)
+        assert code == 0
+        assert "Traceback" not in said
+
+
+async def _status(session: aiohttp.ClientSession, path: str) -> tuple[int, str | None]:
+    async with session.get(path) as response:
+        return response.status, response.headers.get("Connection")
+
+
+REFUSED = [
+    (b"GET /users HTTP/1.1\r\nHost: x\r\nCookie: " + b"y" * 12_000, 431),
+    (b"GET /users?cursor=" + b"A" * 100_000 + b" HTTP/1.1\r\nHost: x", 414),
+    (b"nonsense", 400),
+    (b"GET / HTTP/1.1\r\nHost: x\r\nX: \x00", 400),
+    (b"GET / HTTP/1.1\r\nHost: x\r\n: no name", 400),
+]
+
+
+async def test_what_the_parser_refuses_is_a_problem_too(environment: dict[str, str], tmp_path: Path) -> None:
+    async with listening(environment, tmp_path) as running:
+        for request, status in REFUSED:
+            answer = await _answer(running.url, request + b"\r\n\r\n", whole=True)
+            head, _, body = answer.partition(b"\r\n\r\n")
+            assert re.match(rb"HTTP/1\.[01] %d " % status, head), answer
+            assert b"\r\nContent-Type: application/problem+json" in head
+            problem = json.loads(body)
+            assert problem["status"] == status
+            assert problem["detail"].isprintable()
 
 
 def limited(limit: str) -> tuple[Path | str, ...]:

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+import psutil
+import pytest
 
 from tests.support.serving import PATIENCE
 
@@ -32,3 +34,28 @@ async def _lock(connection: asyncpg.Connection, tables: tuple[str, ...]) -> bool
         await connection.execute("ROLLBACK")
         return False
     return True
+
+
+@asynccontextmanager
+async def hanging(database: str, application: str) -> AsyncIterator[None]:
+    """The server's processes that serve this application's connections stand still, until the block ends."""
+    connection = await asyncpg.connect(database)
+    try:
+        rows = await connection.fetch(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1",
+            application,
+        )
+        processes = [psutil.Process(row["pid"]) for row in rows]
+        assert processes
+        assert {process.name() for process in processes} == {"postgres"}
+    except psutil.NoSuchProcess:
+        pytest.skip("Postgres runs on another machine, or in a container")
+    finally:
+        await connection.close()
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()

@@ -30,7 +30,7 @@ async def expire(settings: Settings, topic: str, number: int, before: int) -> No
 
 async def test_what_kafka_no_longer_holds_is_told_as_a_gap(settings: Settings, worker: Worker) -> None:
     number = partition_of(ALICE)
-    async with serving(settings) as client:
+    async with serving(settings, root_path="/txn") as client:
         async with listening(client, PATH) as stream:
             start = stream.last_id
         await worker.publish(*(made(ALICE, n) for n in range(5)))
@@ -42,7 +42,7 @@ async def test_what_kafka_no_longer_holds_is_told_as_a_gap(settings: Settings, w
             assert gap.data["topic"] == settings.scored_topic
             assert gap.data["missing"] == [missing]
             assert gap.data["fetch"].startswith(
-                f"/transactions?user_id={ALICE}&from_date=0001-01-01&to_date=2"
+                f"/txn/transactions?user_id={ALICE}&from_date=0001-01-01&to_date=2"
             )
             assert await stream.rows(3) == [made(ALICE, n).shown for n in range(2, 5)]
         async with listening(client, PATH, gap.id) as stream:
