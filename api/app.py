@@ -48,7 +48,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     """The application. It can be started whatever is down, and connects to what is up."""
     key = key_from(settings.cursor_key.get_secret_value(), settings.datadir)
     metrics, cursors, docs = Metrics(), Cursors(key), Docs(settings.root_path)
-    database, redis, broker = Database(settings), _redis(settings), Broker(settings)
+    database, redis, broker = Database(settings), redis_client(settings), Broker(settings)
     worker = WorkerView(settings)
     windows = WindowReader(redis, worker, settings)
     cache = QueryCache(redis, settings, key=key, count=metrics.count_cached)
@@ -117,7 +117,8 @@ def _feeds(settings: Settings, broker: Broker, metrics: Metrics) -> tuple[LiveFe
     return anomalies, scored
 
 
-def _redis(settings: Settings) -> Redis:
+def redis_client(settings: Settings) -> Redis:
+    """A client with a pool of its own, not yet connected."""
     pool = BlockingConnectionPool.from_url(
         settings.redis.get_secret_value(),
         max_connections=_REDIS_CONNECTIONS,

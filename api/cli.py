@@ -13,11 +13,14 @@ import uvloop
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from api.app import create_app
+from api.app import create_app, redis_client
 from api.settings import Settings
 from api.web.server import DRAINING, Runner
 from infra.runtime.aiokafka_changes import install
+from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.logs import RepeatFilter
+from infra.runtime.redis import ForeignMirrorError, check_owner
+from infra.runtime.services import REDIS
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +42,16 @@ def api(host: str | None, port: int | None) -> None:
     settings = Settings.load(host=host, port=port)
     _log_to_stderr()
     install()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with ending_in_one_line(ForeignMirrorError), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_check_mirror(settings))
         runner.run(_serve(settings))
+
+
+async def _check_mirror(settings: Settings) -> None:
+    """Refuse to show another app's windows; a Redis that does not answer is no reason not to start."""
+    async with redis_client(settings) as redis:
+        with suppress(*REDIS.errors):
+            await check_owner(redis, settings)
 
 
 def _most_clients() -> int:

@@ -24,6 +24,7 @@ from stream_app.scoring import Verdict, identity_of
 from stream_app.sinks.copy_format import copy_chunks
 from stream_app.sinks.postgres import LOCK, TAKE_OVER, connect
 
+_APP = "txnwatch"
 BATCH_SIZE = 4_000  # the fastest of 1,000 to 16,000 here
 STAGING = """
 CREATE TEMP TABLE IF NOT EXISTS staging (
@@ -32,7 +33,7 @@ CREATE TEMP TABLE IF NOT EXISTS staging (
 """
 STORE = "INSERT INTO transactions SELECT * FROM staging ON CONFLICT DO NOTHING"
 STORE_USERS = "INSERT INTO users (user_id) SELECT DISTINCT user_id FROM staging ON CONFLICT DO NOTHING"
-ADVANCE = "UPDATE sink_offsets SET next_offset = $3 WHERE topic = $1 AND partition = $2"
+ADVANCE = "UPDATE sink_offsets SET next_offset = $4 WHERE app_id = $1 AND topic = $2 AND partition = $3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ async def main() -> None:
     count = sum(partition[-1].next_offset for partition in batches)
     async with connect(url) as pool:
         for partition in range(PARTITIONS):
-            await pool.execute(TAKE_OVER, topic, partition)
+            await pool.execute(TAKE_OVER, _APP, topic, partition)
         connections = [await pool.acquire() for _ in batches]
         await asyncio.gather(*(connection.execute(STAGING) for connection in connections))
         began, cpu = time.perf_counter(), time.process_time()
@@ -70,11 +71,11 @@ async def _write(
 ) -> None:
     for batch in batches:
         async with connection.transaction():
-            await connection.fetchrow(LOCK, topic, partition)
+            await connection.fetchrow(LOCK, _APP, topic, partition)
             await connection.copy_to_table("staging", source=_stream(batch.chunks), format="binary")
             await connection.execute(STORE)
             await connection.execute(STORE_USERS)
-            await connection.execute(ADVANCE, topic, partition, batch.next_offset)
+            await connection.execute(ADVANCE, _APP, topic, partition, batch.next_offset)
 
 
 async def _stream(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:

@@ -136,15 +136,23 @@ async def _rows(settings: Settings, resources: AsyncExitStack) -> PostgresRows |
     if not settings.has_sink("postgres"):
         return NoRows()
     pool = await resources.enter_async_context(connect(settings.postgres.get_secret_value()))
-    return PostgresRows(pool, settings.transactions_topic, retry_seconds=settings.retry_seconds)
+    return PostgresRows(
+        pool,
+        settings.transactions_topic,
+        app_id=settings.app_id,
+        share_rows=settings.share_rows,
+        retry_seconds=settings.retry_seconds,
+    )
 
 
 async def _mirror(app: ScoringApp, resources: AsyncExitStack) -> RedisMirror | NoMirror:
     if not app.settings.has_sink("redis"):
         return NoMirror()
     redis = Redis.from_url(app.settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
-    windows = RedisWindows(await resources.enter_async_context(redis))
-    return await resources.enter_async_context(RedisMirror(windows, app.windows.load).running())
+    windows = RedisWindows(await resources.enter_async_context(redis), app.settings)
+    mirror = RedisMirror(windows, app.windows.load)
+    app.counts.show_waiting(lambda: mirror.waiting)
+    return await resources.enter_async_context(mirror.running())
 
 
 def _faust_options(settings: Settings) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The worker's counters, for Prometheus: GET /metrics/prometheus beside Faust's own web views."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 
 class RecordCounts:
@@ -17,6 +17,15 @@ class RecordCounts:
             ["outcome"],
             registry=self.registry,
         )
+        self._mirror_waiting = Gauge(
+            "txnwatch_mirror_waiting_users",
+            "Users whose newest window is not in Redis yet.",
+            registry=self.registry,
+        )
+
+    def show_waiting(self, waiting: Callable[[], int]) -> None:
+        """Have the number of users whose window waits for Redis asked for here."""
+        self._mirror_waiting.set_function(waiting)
 
     def count(self, outcomes: Mapping[str, int]) -> None:
         """Add to the counts by outcome."""

@@ -23,6 +23,10 @@ class SinkSettings(SettingsGroup):
     sinks: str = Field("postgres,redis", pattern=r"^((postgres|redis)(\s*,\s*(postgres|redis))*)?$")
     """Where rows go beside Kafka: postgres, redis, both separated by a comma, or empty for Kafka alone."""
 
+    share_rows: bool = False
+    """Whether rows may go where another app of another TXNWATCH_APP_ID stores its rows already: of a
+    transaction that both score, the row that comes first stays."""
+
     def has_sink(self, sink: Sink) -> bool:
         """Whether TXNWATCH_SINKS names this sink."""
         return sink in self.sinks

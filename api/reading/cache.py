@@ -17,6 +17,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from api.settings import Settings
+from infra.runtime.redis import Keys
 from infra.runtime.services import REDIS
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class QueryCache:
 
     def _name(self, question: Any) -> str:
         canonical = msgspec.json.encode([self._settings.app_id, question], order="deterministic")
-        return f"query:{hmac.digest(self.key, canonical, hashlib.sha256).hex()}"
+        return Keys(self._settings.redis_prefix).query(hmac.digest(self.key, canonical, hashlib.sha256).hex())
 
     @property
     def _up(self) -> bool:

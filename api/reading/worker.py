@@ -1,7 +1,7 @@
 """What the worker knows: a user's window, from its mirror in Redis or from its web views, and its rule."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from api.settings import Settings
 from api.web.problems import Unavailable
+from infra.runtime.redis import ForeignMirrorError, Keys, check_owner, foreign
 from infra.runtime.services import REDIS
 from schemas.rule import Rule
 from schemas.window_view import Stats
@@ -80,29 +81,37 @@ class WindowReader:
             raise
 
     async def check(self) -> None:
-        """Return when Redis answers; raise Unavailable if it does not."""
+        """Return when Redis answers; raise Unavailable if it does not, or has another app's windows."""
         async with self._asking():
-            await self._redis.ping()
+            await check_owner(self._redis, self._settings)
 
     async def _mirrored(self, user_id: str) -> Stats | None:
         """`user:{id}:window` and `user:{id}:txn_amounts` at one moment."""
-        async with self._asking(), self._redis.pipeline(transaction=True) as both:
-            both.hgetall(f"user:{user_id}:window")
-            both.lrange(f"user:{user_id}:txn_amounts", 0, -1)
-            window, amounts = await both.execute()
-        if not window:
-            return None
-        named = {name.decode(): value.decode() for name, value in window.items()}
-        shown = {**named, "user_id": user_id, "amounts": [amount.decode() for amount in amounts]}
-        try:
-            return msgspec.convert(shown, Stats, strict=False)  # Redis holds numbers as text
-        except msgspec.ValidationError as error:
-            raise Unavailable("The mirror in Redis cannot be read: run `txnwatch mirror rebuild`.") from error
+        keys = Keys(self._settings.redis_prefix)
+        async with self._asking(), self._redis.pipeline(transaction=True) as together:
+            together.hmget(keys.owner, "app_id", "format")
+            together.hgetall(keys.window(user_id))
+            together.lrange(keys.amounts(user_id), 0, -1)
+            owner, window, amounts = await together.execute()
+            if problem := foreign(self._settings, *owner):
+                raise problem
+        return _stats(user_id, window, amounts) if window else None
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._settings.dependency_seconds):
                 yield
+        except ForeignMirrorError as error:
+            raise Unavailable("The windows in Redis are not those of this app's worker.") from error
         except REDIS.errors as error:
             raise Unavailable("Redis does not answer.") from error
+
+
+def _stats(user_id: str, window: Mapping[bytes, bytes], amounts: Sequence[bytes]) -> Stats:
+    named = {name.decode(): value.decode() for name, value in window.items()}
+    shown = {**named, "user_id": user_id, "amounts": [amount.decode() for amount in amounts]}
+    try:
+        return msgspec.convert(shown, Stats, strict=False)  # Redis holds numbers as text
+    except msgspec.ValidationError as error:
+        raise Unavailable("The mirror in Redis cannot be read: run `txnwatch mirror rebuild`.") from error

@@ -140,6 +140,8 @@ class ServiceSettings(SettingsGroup):
         SecretStr("redis://localhost:6379/0"), alias="REDIS_URL"
     )
     """The mirror of the windows and the query cache."""
+    redis_prefix: str = Field("", pattern=r"^[A-Za-z0-9._:{}-]{0,100}$")
+    """What every key in Redis begins with, so that several installations can share one."""
 
     @property
     def servers(self) -> list[str]:

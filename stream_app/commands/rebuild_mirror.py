@@ -6,17 +6,24 @@ so it does not matter what workers write meanwhile.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
+from typing import Any
 
 import click
 from redis.asyncio import Redis
 
 from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.kafka import read_committed
+from infra.runtime.redis import ForeignMirrorError, check_owner, passes
+from infra.runtime.retry import retried
 from infra.runtime.services import KAFKA, REDIS
 from stream_app.settings import Settings
 from stream_app.sinks.redis_windows import RedisWindows
 from stream_app.window import decode_window
+
+_TRY_AGAIN: Callable[..., Awaitable[Any]] = partial(retried, is_transient=passes, what="Redis")
 
 
 @click.group()
@@ -28,7 +35,7 @@ def mirror() -> None:
 def rebuild_command() -> None:
     """Write every window to Redis again, from the changelog; workers may run meanwhile."""
     settings = Settings.load()
-    with ending_in_one_line(REDIS, KAFKA):
+    with ending_in_one_line(ForeignMirrorError, REDIS, KAFKA):
         count = asyncio.run(rebuild(settings))
     click.echo(f"{count} windows are in Redis as {settings.changelog_topic} has them, or newer")
 
@@ -38,13 +45,14 @@ async def rebuild(settings: Settings) -> int:
 
     Raises:
         KafkaError: The changelog cannot be read.
-        RedisError: Redis does not answer at the start; if it fails later, it is waited for.
+        RedisError: Redis does not answer at the start; if it fails later, it is waited for in a bounded time.
+        ForeignMirrorError: The mirror is another app's.
     """
     users: set[str] = set()
     redis = Redis.from_url(settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
     async with redis:
-        await redis.ping()
-        target = RedisWindows(redis)
+        await check_owner(redis, settings)
+        target = RedisWindows(redis, settings, attempt=partial(_TRY_AGAIN, within=settings.retry_seconds))
         async with aclosing(read_committed(settings, settings.changelog_topic)) as changelog:
             async for records in changelog:
                 newest = {record.key: record.value for record in records if record.key and record.value}

@@ -17,13 +17,14 @@ from infra.runtime.services import KAFKA, POSTGRES
 from schemas.scored import source_of
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import committed_positions
+from stream_app.sinks.owners import SharedRowsError, claim_rows
 from stream_app.sinks.postgres import MERGE, connect, json_array
 
 _MAKE_KNOWN = """
-INSERT INTO sink_offsets (topic, partition, epoch, next_offset) SELECT $1, number, 0, 0
-FROM unnest($2::int[]) AS one (number) ON CONFLICT DO NOTHING
+INSERT INTO sink_offsets (app_id, topic, partition, epoch, next_offset) SELECT $1, $2, number, 0, 0
+FROM unnest($3::int[]) AS one (number) ON CONFLICT DO NOTHING
 """
-_KNOWN = "SELECT partition, next_offset FROM sink_offsets WHERE topic = $1"
+_KNOWN = "SELECT partition, next_offset FROM sink_offsets WHERE app_id = $1 AND topic = $2"
 
 
 class GapsError(Exception):
@@ -43,7 +44,7 @@ def restore_command(*, accept_gaps: bool) -> None:
     All of them are there for as long as that topic keeps them, if it was switched on all the time.
     """
     settings = Settings.load()
-    with ending_in_one_line(POSTGRES, KAFKA, GapsError):
+    with ending_in_one_line(POSTGRES, KAFKA, GapsError, SharedRowsError):
         stored = asyncio.run(restore_rows(settings, accept_gaps=accept_gaps))
     click.echo(f"{stored} rows stored again")
 
@@ -55,14 +56,17 @@ async def restore_rows(settings: Settings, *, accept_gaps: bool = False) -> int:
 
     Raises:
         GapsError: Not all rows can be had, and that is not accepted. Nothing was stored.
+        SharedRowsError: The rows are another app's.
         KafkaError: The topic cannot be read.
         asyncpg.PostgresError: A row cannot be stored.
     """
-    topic, stored = settings.transactions_topic, 0
+    source, stored = (settings.app_id, settings.transactions_topic), 0
     positions = await committed_positions(settings)
     async with connect(settings.postgres.get_secret_value()) as pool:
-        await pool.execute(_MAKE_KNOWN, topic, sorted(positions))
-        known: dict[int, int] = dict(await pool.fetch(_KNOWN, topic))
+        async with pool.acquire() as connection:
+            await claim_rows(connection, *source, shared=settings.share_rows)
+        await pool.execute(_MAKE_KNOWN, *source, sorted(positions))
+        known: dict[int, int] = dict(await pool.fetch(_KNOWN, *source))
         ends = {
             partition: at.finished for partition, at in positions.items() if known[partition] < at.finished
         }
@@ -81,9 +85,9 @@ async def restore_rows(settings: Settings, *, accept_gaps: bool = False) -> int:
                     if known[partition] <= _source_offset(one) < ends[partition]
                 ]
                 if lost:
-                    stored += await pool.fetchval(MERGE, topic, partition, 0, json_array(lost))
+                    stored += await pool.fetchval(MERGE, *source, partition, 0, json_array(lost))
         for partition, end in ends.items():
-            await pool.fetchval(MERGE, topic, partition, end, "[]")
+            await pool.fetchval(MERGE, *source, partition, end, "[]")
     return stored
 
 

@@ -12,9 +12,10 @@ from infra.runtime.retry import retried
 from stream_app.batch import LostPartitionError
 from stream_app.scoring import Verdict
 from stream_app.sinks.copy_format import copy_chunks
+from stream_app.sinks.owners import claim_rows
 
 T = TypeVar("T")
-Advance = tuple[str, int, int]  # topic, partition, and the next offset that a batch brings it to
+Advance = tuple[str, str, int, int]  # app id, topic, partition, and the next offset that a batch brings it to
 Store = Callable[[asyncpg.Connection, Sequence[Verdict], Advance], Awaitable[int]]
 """Store rows and advance the offset; how many rows were new."""
 
@@ -43,8 +44,7 @@ SESSION = {
 }
 
 _SQL = {path.stem: path.read_text() for path in (Path(__file__).parent / "sql").glob("*.sql")}
-TAKE_OVER, MERGE = _SQL["take_over"], _SQL["merge"]
-LOCK = "SELECT epoch, next_offset FROM sink_offsets WHERE topic = $1 AND partition = $2 FOR UPDATE"
+TAKE_OVER, LOCK, MERGE = _SQL["take_over"], _SQL["lock"], _SQL["merge"]
 _COLUMNS = ("id", "user_id", "amount", "currency", "txn_date", "status", "meta_data")
 _FEW_ROWS = 100
 # A duplicate fails a whole COPY, and seldom comes alone: a topic that is sent again is all duplicates.
@@ -66,22 +66,29 @@ class PostgresRows:
     pool: asyncpg.Pool
     topic: str
     _: KW_ONLY
+    app_id: str
+    share_rows: bool = False
     retry_seconds: float
     few_rows: int = _FEW_ROWS
     _to_merge: Counter[int] = field(default_factory=Counter, init=False)
     _reached: Counter[int] = field(default_factory=Counter, init=False)
 
     async def take_over(self, partition: int) -> tuple[int, int]:
-        """Raise the partition's epoch, which shuts its former owner out: (our epoch, its next offset)."""
+        """Raise the partition's epoch, which shuts its former owner out: (our epoch, its next offset).
+
+        Raises:
+            SharedRowsError: The rows are another app's.
+        """
 
         async def attempt() -> tuple[int, int]:
             try:
-                row = await self.pool.fetchrow(TAKE_OVER, self.topic, partition)
+                row = await self.pool.fetchrow(TAKE_OVER, self.app_id, self.topic, partition)
             except asyncpg.QueryCanceledError:  # the former owner still has the row locked
                 await self.pool.execute(_SQL["end_frozen"])
                 raise
             return row["epoch"], row["next_offset"]
 
+        await self._retried(self._claim)
         self._reached[partition] = 0
         return await self._retried(attempt)
 
@@ -113,16 +120,20 @@ class PostgresRows:
         self._reached[partition] = max(next_offset, self._reached[partition])
         return stored
 
+    async def _claim(self) -> None:
+        async with self.pool.acquire() as connection:
+            await claim_rows(connection, self.app_id, self.topic, shared=self.share_rows)
+
     async def _store(
         self, store: Store, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int
     ) -> int:
         async with self.pool.acquire() as connection, connection.transaction():
             stored_offset = await self._lock(connection, partition, epoch)
             fresh = [verdict for verdict in verdicts if verdict.offset >= stored_offset]
-            return await store(connection, fresh, (self.topic, partition, next_offset))
+            return await store(connection, fresh, (self.app_id, self.topic, partition, next_offset))
 
     async def _lock(self, connection: asyncpg.Connection, partition: int, epoch: int) -> int:
-        row = await connection.fetchrow(LOCK, self.topic, partition)
+        row = await connection.fetchrow(LOCK, self.app_id, self.topic, partition)
         if row is None or row["epoch"] != epoch:
             current = None if row is None else row["epoch"]
             raise LostPartitionError(f"partition {partition}: our epoch is {epoch}, Postgres has {current}")

@@ -45,6 +45,14 @@ class RedisMirror:
         self._written.set()
         self._missed: defaultdict[int, asyncio.Future[int]] = defaultdict(asyncio.Future)
         self._behind_until = 0.0
+        self._in_flight = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many users' windows Redis lacks, those left out because they were too many not counted."""
+        if self._written.is_set():
+            return 0
+        return len(self._changed) + len(self._detached) + self._in_flight
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -130,6 +138,7 @@ class RedisMirror:
             users[self._changed.pop(user)].append(user)
         for partition, its in users.items():
             windows |= self._read(partition, its)
+        self._in_flight = len(windows)
         return windows
 
     def _read(self, partition: int, users: Iterable[str]) -> dict[str, Window]:

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from api.settings import Settings
+from infra.runtime.redis import Keys
 from tests.support.rows import made, store, user
 from tests.support.serving import DEAD, Client, serving
 
@@ -78,6 +79,41 @@ async def test_a_mirror_that_cannot_be_read_is_told_as_such(client: Client, redi
     async with client.get(f"/users/{ALICE}/stats") as response:
         assert response.status == 503
         assert "txnwatch mirror rebuild" in (await response.json())["detail"]
+
+
+async def test_another_apps_windows_are_not_shown(client: Client, redis_url: str) -> None:
+    window = {
+        "count": 1,
+        "sum": "2.50",
+        "mean": "2.50",
+        "last_offset": 41,
+        "updated_at": "2018-04-01T00:00:31Z",
+    }
+    await mirror(redis_url, ALICE, ["2.50"], **window)
+    async with Redis.from_url(redis_url) as redis:
+        await redis.hset(Keys().owner, "app_id", "theirs")
+    async with client.get(f"/users/{ALICE}/stats") as response:
+        assert response.status == 503
+    async with client.get("/ready") as response:
+        assert (await response.json())["dependencies"]["redis"]["state"] == "down"
+
+
+async def test_stats_are_those_under_the_prefix(pages_settings: Settings, redis_url: str) -> None:
+    window = {
+        "count": 1,
+        "sum": "2.50",
+        "mean": "2.50",
+        "last_offset": 41,
+        "updated_at": "2018-04-01T00:00:31Z",
+    }
+    await mirror(redis_url, ALICE, ["2.50"], **window)
+    async with Redis.from_url(redis_url) as redis:
+        for name in ("window", "txn_amounts"):
+            await redis.copy(f"user:{ALICE}:{name}", f"eu:user:{ALICE}:{name}")
+        await redis.hset(f"eu:user:{ALICE}:window", "last_offset", "7")
+    eu = serving(pages_settings, redis_prefix="eu:")
+    async with eu as client, client.get(f"/users/{ALICE}/stats") as response:
+        assert (await response.json())["last_offset"] == 7
 
 
 async def test_stats_without_redis_say_when_to_come_back(pages_settings: Settings) -> None:

@@ -1,7 +1,9 @@
 """What cannot be gone on from is a stop that says why and changes nothing; what it advises leads on."""
 
 import pytest
+from redis.asyncio import Redis
 
+from infra.runtime.redis import Keys
 from tests.support.faults.interrupted import MESSAGES, goes_on, interrupted, promoted, refuses
 from tests.support.faults.ledger import Ledger
 from tests.support.faults.oracle import Findings
@@ -20,8 +22,10 @@ def settle(ledger: Ledger, fault: str, findings: Findings) -> None:
 
 async def another_app(ground: Rig) -> Rig:
     """The installation under another id, with what it needs."""
-    app_id = f"{ground.environment['TXNWATCH_APP_ID']}-anew"
-    other = Rig({**ground.environment, "TXNWATCH_APP_ID": app_id}, ground.folder)
+    anew = {"TXNWATCH_APP_ID": f"{ground.environment['TXNWATCH_APP_ID']}-anew", "TXNWATCH_SHARE_ROWS": "true"}
+    async with Redis.from_url(ground.environment["REDIS_URL"]) as redis:
+        await redis.delete(Keys().owner)
+    other = Rig({**ground.environment, **anew}, ground.folder)
     code, said = await other.completed("txnwatch", "topics")
     assert code == 0, said
     return other

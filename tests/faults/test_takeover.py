@@ -73,7 +73,7 @@ async def owner(
     """A worker's ownership of partitions, without the group around it."""
     store = WindowStore(folder, cache_bytes=1 << 20, buffer_bytes=1 << 20)
     async with connect(settings.postgres.get_secret_value()) as pool:
-        rows = SlowRows(pool, settings.transactions_topic, retry_seconds=5)
+        rows = SlowRows(pool, settings.transactions_topic, app_id=settings.app_id, retry_seconds=5)
         rows.gate = before_epoch
 
         def make_pipeline(epoch: int, publisher: Publisher) -> Pipeline:
@@ -152,7 +152,9 @@ async def test_either_half_of_a_take_over_shuts_the_former_owner_out(
         if second == "epoch":
             pool: asyncpg.Pool
             async with connect(settings.postgres.get_secret_value()) as pool:
-                await PostgresRows(pool, settings.transactions_topic, retry_seconds=5).take_over(partition)
+                await PostgresRows(
+                    pool, settings.transactions_topic, app_id=settings.app_id, retry_seconds=5
+                ).take_over(partition)
         else:
             async with TransactionalOutput(partition, settings):
                 pass

@@ -3,10 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from infra.runtime.redis import MIRROR_FORMAT, Keys
+from stream_app.settings import Settings
 from stream_app.sinks.redis_mirror import MANY_USERS, MOST_CHANGED, RedisMirror
 from stream_app.sinks.redis_windows import CHUNK_USERS, RedisWindows
 from stream_app.window import Window, decode_window, encode_window
@@ -28,8 +32,8 @@ def window(offset: int, *amounts: int) -> Window:
 class Mirroring(RedisMirror):
     """A mirror of windows that are kept here."""
 
-    def __init__(self, redis: Redis) -> None:
-        self.redis = RedisWindows(redis)
+    def __init__(self, redis: Redis, prefix: str = "") -> None:
+        self.redis = RedisWindows(redis, Settings(app_id="ours", redis_prefix=prefix))
         self.windows: dict[str, Window] = {}
         super().__init__(self.redis, self.load)
 
@@ -128,6 +132,70 @@ async def test_a_key_that_redis_refuses_is_left_out_and_the_others_are_mirrored(
         assert mirror.redis.refused == 1
 
     assert len([key async for key in redis.scan_iter("user:*:txn_amounts")]) == 29
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A way to have Redis take no window, and how that ends."""
+
+    begin: tuple[str, ...]
+    end: tuple[str, ...]
+
+
+REFUSALS = {
+    "a failover": Refusal(("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+    "no memory": Refusal(("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+    "no replicas": Refusal(
+        ("CONFIG", "SET", "min-replicas-to-write", "3"), ("CONFIG", "SET", "min-replicas-to-write", "0")
+    ),
+    "no permission": Refusal(
+        ("ACL", "SETUSER", "default", "-evalsha"), ("ACL", "SETUSER", "default", "+@all")
+    ),
+    "another app": Refusal(("HSET", Keys().owner, "app_id", "theirs"), ("DEL", Keys().owner)),
+    "a newer format": Refusal(("HSET", Keys().owner, "format", "99"), ("DEL", Keys().owner)),
+}
+
+
+async def said(caplog: pytest.LogCaptureFixture, what: str) -> None:
+    """Wait until that is in the log."""
+    async with asyncio.timeout(10):
+        while what not in caplog.text:  # noqa: ASYNC110 - a log tells nobody
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+async def test_what_redis_does_not_take_for_a_while_waits_and_arrives(
+    redis: Redis, caplog: pytest.LogCaptureFixture, refusal: Refusal
+) -> None:
+    users = [f"{number:032d}" for number in range(30)]
+    async with Mirroring(redis).running() as mirror:
+        await command(redis, *refusal.begin)
+        try:
+            mirror.change({user: window(1, 5) for user in users})
+            await said(caplog, "trying again")
+            assert mirror.waiting == 30
+        finally:
+            await command(redis, *refusal.end)
+        await mirror.flush()
+        assert (mirror.waiting, mirror.redis.refused) == (0, 0)
+
+    await when_there_are(redis, 30, 1)
+
+
+async def command(redis: Redis, *words: str) -> Any:
+    return await redis.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+async def test_two_installations_share_a_redis_under_prefixes(redis: Redis) -> None:
+    async with Mirroring(redis, "eu:").running() as eu, Mirroring(redis, "us:").running() as us:
+        eu.change({USER: window(7, 100)})
+        us.change({USER: window(5, 200)})
+        await eu.flush()
+        await us.flush()
+
+    assert await redis.lrange(f"eu:user:{USER}:txn_amounts", 0, -1) == ["1.00"]
+    assert await redis.lrange(f"us:user:{USER}:txn_amounts", 0, -1) == ["2.00"]
+    assert await redis.hgetall("eu:txnwatch:mirror") == {"app_id": "ours", "format": str(MIRROR_FORMAT)}
 
 
 async def test_a_redis_that_never_answers_neither_raises_nor_waits_for_long() -> None:

@@ -27,7 +27,7 @@ from stream_app.sinks.postgres import (
 )
 from tests.support.detectors import mean_flag
 
-TOPIC = "transactions"
+APP, TOPIC = "txnwatch", "transactions"
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
 
 @pytest.fixture(params=[0, 100], ids=["copied", "merged"])
 def sink(pool: asyncpg.Pool, request: pytest.FixtureRequest) -> PostgresRows:
-    return PostgresRows(pool, TOPIC, retry_seconds=5, few_rows=request.param)
+    return PostgresRows(pool, TOPIC, app_id=APP, retry_seconds=5, few_rows=request.param)
 
 
 def row(offset: int, **changes: Any) -> Verdict:
@@ -169,7 +169,7 @@ async def test_partitions_with_the_same_ids_at_the_same_time_store_each_once(
 
 @pytest.mark.slow
 async def test_a_partition_is_taken_from_who_is_frozen_in_the_middle_of_a_copy(pool: asyncpg.Pool) -> None:
-    sink = PostgresRows(pool, TOPIC, retry_seconds=60)
+    sink = PostgresRows(pool, TOPIC, app_id=APP, retry_seconds=60)
     await sink.take_over(0)
     copying = asyncio.Event()
 
@@ -180,7 +180,7 @@ async def test_a_partition_is_taken_from_who_is_frozen_in_the_middle_of_a_copy(p
 
     async def former_owner() -> None:
         async with pool.acquire() as connection, connection.transaction():
-            await connection.fetchrow(LOCK, TOPIC, 0)
+            await connection.fetchrow(LOCK, APP, TOPIC, 0)
             await connection.copy_to_table("users", source=frozen(), format="binary", timeout=600)
 
     former = asyncio.create_task(former_owner())
@@ -209,7 +209,7 @@ async def test_what_is_copied_and_what_is_merged_is_the_same(pool: asyncpg.Pool)
     found = []
     for few_rows in (0, 100):
         await pool.execute("TRUNCATE transactions, users, sink_offsets")
-        sink = PostgresRows(pool, TOPIC, retry_seconds=5, few_rows=few_rows)
+        sink = PostgresRows(pool, TOPIC, app_id=APP, retry_seconds=5, few_rows=few_rows)
         epoch, _ = await sink.take_over(0)
         assert await sink.write(0, epoch, given, 4) == 4
         found.append(await pool.fetch("SELECT *, meta_data::text FROM transactions ORDER BY id"))
@@ -228,7 +228,7 @@ async def test_a_batch_without_rows_advances_the_offset(sink: PostgresRows) -> N
 async def test_after_a_duplicate_rows_are_stored_while_batches_are_merged_and_when_copied_again(
     pool: asyncpg.Pool,
 ) -> None:
-    sink = PostgresRows(pool, TOPIC, retry_seconds=5, few_rows=0)
+    sink = PostgresRows(pool, TOPIC, app_id=APP, retry_seconds=5, few_rows=0)
     epoch, _ = await sink.take_over(0)
     first = row(0)
 
@@ -315,7 +315,7 @@ async def test_a_server_that_stays_away_is_given_up_on_in_the_time_given() -> No
     started = datetime.now(UTC)
     async with connect("postgresql://nobody@127.0.0.1:1/none") as pool:
         with pytest.raises(OSError):  # noqa: PT011 - several errors in one, of every address tried
-            await PostgresRows(pool, TOPIC, retry_seconds=1).take_over(0)
+            await PostgresRows(pool, TOPIC, app_id=APP, retry_seconds=1).take_over(0)
     assert datetime.now(UTC) - started < timedelta(seconds=20)
 
 

@@ -112,7 +112,7 @@ async def test_rows_of_another_source_on_the_topic_bring_no_partition_past_the_g
     await scored(installation, 300)
     former = installation.environment["TXNWATCH_APP_ID"]
     await make_anew(installation, installation.transactions)
-    installation.environment["TXNWATCH_APP_ID"] = f"{former}-anew"
+    installation.environment |= {"TXNWATCH_APP_ID": f"{former}-anew", "TXNWATCH_REDIS_PREFIX": "anew:"}
     code, said = await installation.completed("txnwatch", "topics")
     assert code == 0, said
     await forget(installation)

@@ -1,7 +1,7 @@
 -- For few rows, or when some are stored already: one statement; the row that came first stays. Sorted by id,
 -- so that two partitions with the same ids wait for each other instead of a deadlock.
 WITH given AS MATERIALIZED (
-    SELECT * FROM json_to_recordset($4::json) AS one (
+    SELECT * FROM json_to_recordset($5::json) AS one (
         id uuid, user_id uuid, amount numeric, currency text, txn_date timestamptz, status text,
         meta_data jsonb
     )
@@ -11,6 +11,7 @@ WITH given AS MATERIALIZED (
     INSERT INTO transactions (id, user_id, amount, currency, txn_date, status, meta_data)
     SELECT * FROM given ORDER BY id, txn_date ON CONFLICT DO NOTHING RETURNING 1
 ), advanced AS (
-    UPDATE sink_offsets SET next_offset = greatest(next_offset, $3) WHERE topic = $1 AND partition = $2
+    UPDATE sink_offsets SET next_offset = greatest(next_offset, $4)
+    WHERE app_id = $1 AND topic = $2 AND partition = $3
 )
 SELECT count(*) FROM stored

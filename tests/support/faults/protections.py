@@ -20,7 +20,7 @@ from stream_app.faust_adapter import consumer
 from stream_app.ownership import Ownership
 from stream_app.pipeline import Pipeline
 from stream_app.sinks import kafka as kafka_sink
-from stream_app.sinks.postgres import PostgresRows
+from stream_app.sinks.postgres import LOCK, PostgresRows
 from stream_app.state import changelog
 from stream_app.window import Window
 
@@ -40,8 +40,7 @@ def _epoch() -> None:
     """Treat any epoch as ours."""
 
     async def lock(self: Any, connection: asyncpg.Connection, partition: int, _epoch: int) -> int:
-        statement = "SELECT next_offset FROM sink_offsets WHERE topic = $1 AND partition = $2 FOR UPDATE"
-        return int(await connection.fetchval(statement, self.topic, partition))
+        return int(await connection.fetchval(LOCK, self.app_id, self.topic, partition, column=1))
 
     replace(PostgresRows, "_lock", lock)
 
