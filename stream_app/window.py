@@ -13,9 +13,13 @@ _NARROW, _WIDE = 5, 16
 _NARROW_LIMIT = 1 << 8 * _NARROW
 _NARROW_ENTRY = ID_BYTES + _NARROW
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The first byte. Never 5 or 16: windows written before there was a version begin with the width.
+_AMOUNT_LIMIT = 10**20
+# The first byte. Windows from before there was a version begin with 1, 2, 4, 5, 8 or 16: the next one is not
+# among these, as bytes of one layout may be read in another.
 _VERSION = 1
-_FIRST_BYTE, _FIRST_BYTES_BEFORE = bytes([_VERSION]), (bytes([_NARROW]), bytes([_WIDE]))
+_FIRST_BYTE = bytes([_VERSION])
+_FORMER = struct.Struct("<BBqq")
+_FORMER_BYTES, _FORMER_WIDTHS = _FORMER.size, {1: 8, 2: 16, 4: 4, 8: 8, 16: 16}
 _HEADER = struct.Struct("<BBBqqq")
 _HEADER_BYTES, _PACK, _UNPACK = _HEADER.size, _HEADER.pack, _HEADER.unpack_from
 
@@ -132,23 +136,56 @@ def encode_window(window: Window) -> bytes:
 
 
 def decode_window(data: bytes) -> Window:
-    """The window of bytes that `encode_window` made, now or before windows had a version.
+    """The window of bytes that `encode_window` made, now or in any version before.
 
     Raises:
         ValueError: The bytes are no window, or one of a later version.
     """
-    if not (has_version := data.startswith(_FIRST_BYTE)):
-        if not data.startswith(_FIRST_BYTES_BEFORE):
-            raise ValueError(f"a window of version {data[:1].hex()}: this program reads {_FIRST_BYTE.hex()}")
-        data = _FIRST_BYTE + data
+    if not data.startswith(_FIRST_BYTE):
+        return _former(data)
     try:
         _, width, count, last_offset, updated_at, total = _UNPACK(data)
     except struct.error:
         raise ValueError("a window's header is cut short") from None
     end = _HEADER_BYTES + (ID_BYTES + width) * count
-    if width not in (_NARROW, _WIDE) or len(data) < end or (len(data) > end and not has_version):
-        raise ValueError(f"not a window of a known format: {len(data)} bytes, {width} an amount")
+    if width not in (_NARROW, _WIDE) or len(data) < end:
+        return _former(data)
     window = Window(count, total, last_offset, updated_at, width, data[_HEADER_BYTES:end], data[end:])
     if width == _WIDE:
         window.total = sum(window.amounts)
+    if window.state and not _is_sum(window.amounts, total, width):
+        return _former(data)
     return window
+
+
+def _former(data: bytes) -> Window:
+    """The window of bytes from before there was a version; of layouts of one length, the one that adds up.
+
+    All begin with a width, the count, offset and time. At first ids and amounts followed, in widths that were
+    numbered, then in bytes; then there was the sum before them, and at last each amount was beside its id.
+    """
+    form, count = [*data[:2], 0, 0][:2]
+    if form not in _FORMER_WIDTHS and form != _NARROW:
+        raise ValueError(f"a window of version {data[:1].hex()}: this program reads {_FIRST_BYTE.hex()}")
+    has_sum = form in (_NARROW, _WIDE) and len(data) == _FORMER_BYTES + 8 + (ID_BYTES + form) * count
+    width, start = (form, _FORMER_BYTES + 8) if has_sum else (_FORMER_WIDTHS.get(form, 0), _FORMER_BYTES)
+    step = ID_BYTES + width
+    if not width or len(data) != start + step * count:
+        raise ValueError(
+            f"not a window that this program reads: {len(data)} bytes that begin {data[:2].hex()}"
+        )
+    _, _, last_offset, updated_at = _FORMER.unpack_from(data)
+    total, split = int.from_bytes(data[_FORMER_BYTES:start], "little"), start + ID_BYTES * count
+    beside = [(at, at + ID_BYTES) for at in range(start, len(data), step)]
+    apart = [(start + ID_BYTES * one, split + width * one) for one in range(count)]
+    for places in (beside, apart) if has_sum else (apart,):
+        amounts = [int.from_bytes(data[at : at + width], "little") for _, at in places]
+        if _is_sum(amounts, total, form):
+            ids = [data[at : at + ID_BYTES] for at, _ in places]
+            return Window.of(amounts, ids, last_offset=last_offset, updated_at=updated_at)
+    raise ValueError("not a window: its amounts are not what their sum is")
+
+
+def _is_sum(amounts: Sequence[int], total: int, width: int) -> bool:
+    """Whether they can be the amounts of a sum, which is kept for narrow ones alone."""
+    return sum(amounts) == total if width == _NARROW else max(amounts, default=0) < _AMOUNT_LIMIT

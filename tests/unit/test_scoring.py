@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -183,7 +184,8 @@ def test_bytes_that_are_no_window_are_refused(data: bytes) -> None:
         window = decode_window(data)
     except ValueError:
         return
-    assert encode_window(window) in (data, b"\1" + data) or window.width == 16  # the sum is not kept there
+    assert window.count == len(window.amounts)
+    assert decode_window(encode_window(window)) == window
 
 
 NARROW = (
@@ -210,9 +212,34 @@ def test_a_window_has_the_bytes_that_changelogs_have_after_a_byte_for_the_versio
     assert decode_window(bytes.fromhex(data)) == window  # written before windows had a version
 
 
-def test_a_window_of_a_later_version_is_refused_by_its_number() -> None:
-    with pytest.raises(ValueError, match="a window of version 02: this program reads 01"):
-        decode_window(b"\2" + encode_window(Window())[1:])
+FORMER = [line.split() for line in (Path(__file__).parent / "former_windows.txt").read_text().splitlines()]
+THEIR_AMOUNTS = {
+    "three": [1230, 99, 450_000],
+    "five": [100, 200, 300, 400, 50_000],
+    "large": [1230, 5 * 10**19],
+}
+
+
+@pytest.mark.parametrize(("layout", "name", "data"), FORMER, ids=[f"{one[0]} {one[1]}" for one in FORMER])
+def test_windows_that_each_layout_before_wrote_are_read_as_they_were_meant(
+    layout: str, name: str, data: str
+) -> None:
+    window = decode_window(bytes.fromhex(data))
+
+    assert window.amounts == THEIR_AMOUNTS[name], layout
+    assert window.total == sum(THEIR_AMOUNTS[name])
+    assert (window.last_offset, window.updated_at) == (517, 1_522_540_800_123)
+    assert [one.hex() for one in window.ids[:2]] == [
+        "9d5c0ab4e1f24c0e8a017be91f4d66a1",
+        "9d5c0ab4e1f24c0e8a027be91f4d66a1",
+    ]
+
+
+@pytest.mark.parametrize("version", [0, 3, 6, 7, 9, 255])
+def test_a_window_of_a_later_version_is_refused_by_its_number(version: int) -> None:
+    first = bytes([version])
+    with pytest.raises(ValueError, match=f"a window of version {first.hex()}: this program reads 01"):
+        decode_window(first + encode_window(Window.of([1]))[1:])
 
 
 def test_a_window_is_described_newest_first_in_decimal_text() -> None:
