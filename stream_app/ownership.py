@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
-from infra.runtime.kafka import is_transient
+from infra.runtime.kafka import Cluster, is_transient
 from infra.runtime.retry import retried
 from stream_app.batch import Batch
 from stream_app.settings import Settings
@@ -20,9 +20,11 @@ T = TypeVar("T")
 
 
 class Ownership:
-    """The partitions of this worker. `check` gives the cluster's id once the topics are as they must be."""
+    """The partitions of this worker. `check` gives the cluster once the topics are as they must be."""
 
-    def __init__(self, settings: Settings, check: Callable[[], Awaitable[str]], take_over: TakeOver) -> None:
+    def __init__(
+        self, settings: Settings, check: Callable[[], Awaitable[Cluster]], take_over: TakeOver
+    ) -> None:
         self._settings = settings
         self._check = check
         self._take_over = take_over
@@ -68,7 +70,9 @@ class Ownership:
         await asyncio.gather(*(one.close() for one in owned.values()))
 
     async def _acquire(self, partitions: Iterable[int]) -> None:
-        identity = f"{await self._retried(self._check)}/{self._settings.changelog_topic}"
+        cluster, source = await self._retried(self._check), self._settings.transactions_topic
+        identity = f"{cluster.id}/{self._settings.changelog_topic}"
+        self._take_over.mirror.follow_topic(cluster.ids.get(source, source))
         end_if_cancelled()
         async with asyncio.TaskGroup() as group:
             for partition in partitions:

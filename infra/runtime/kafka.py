@@ -102,8 +102,8 @@ async def describe_cluster(admin: AIOKafkaAdminClient) -> Cluster:
     return Cluster(str(described["cluster_id"]), leaders, ids)
 
 
-async def check_topics(settings: ClientSettings, topics: Sequence[str]) -> str:
-    """The cluster's id, once it is known that the topics are there and fit together.
+async def check_topics(settings: ClientSettings, topics: Sequence[str]) -> Cluster:
+    """The cluster, once it is known that the topics are there and fit together.
 
     Raises:
         TopicsError: A topic is missing, or has another number of partitions than the first.
@@ -117,7 +117,7 @@ async def check_topics(settings: ClientSettings, topics: Sequence[str]) -> str:
     first = len(cluster.topics[topics[0]])
     if wrong := wrong_partitions(cluster, topics, first, f"{topics[0]} has"):
         raise TopicsError("\n".join(wrong))
-    return cluster.id
+    return cluster
 
 
 def wrong_partitions(cluster: Cluster, topics: Sequence[str], expected: int, why: str) -> list[str]:

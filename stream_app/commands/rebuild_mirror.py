@@ -2,26 +2,35 @@
 
 They come from the changelog's committed records: that is the one place which has all partitions' windows
 and can be read while workers have their databases locked. A window never overwrites one of a later offset,
-so it does not matter what workers write meanwhile.
+so it does not matter what workers write at the same time. What is there of a topic that is gone is removed.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from redis.asyncio import Redis
 
 from infra.runtime.cli_errors import ending_in_one_line
-from infra.runtime.kafka import read_committed
+from infra.runtime.kafka import Records, admin_client, describe_cluster, read_committed
 from infra.runtime.redis import ForeignMirrorError, check_owner, passes
 from infra.runtime.retry import retried
 from infra.runtime.services import KAFKA, REDIS
 from stream_app.settings import Settings
-from stream_app.sinks.redis_windows import RedisWindows
+from stream_app.sinks.redis_windows import Placed, RedisWindows
 from stream_app.window import decode_window
+
+
+class Rebuilt(NamedTuple):
+    """How many users have a window, and what was wrong in Redis: of other partitions or topics."""
+
+    users: int
+    overwritten: int
+    removed: int
+
 
 _TRY_AGAIN: Callable[..., Awaitable[Any]] = partial(retried, is_transient=passes, what="Redis")
 
@@ -35,28 +44,45 @@ def mirror() -> None:
 def rebuild_command() -> None:
     """Write every window to Redis again, from the changelog; workers may run meanwhile."""
     settings = Settings.load()
-    with ending_in_one_line(ForeignMirrorError, REDIS, KAFKA):
-        count = asyncio.run(rebuild(settings))
-    click.echo(f"{count} windows are in Redis as {settings.changelog_topic} has them, or newer")
+    with ending_in_one_line(ForeignMirrorError, ValueError, REDIS, KAFKA):
+        found = asyncio.run(rebuild(settings))
+    click.echo(f"{found.users} windows are in Redis as {settings.changelog_topic} has them, or newer")
+    if wrong := found.overwritten + found.removed:
+        click.echo(f"{wrong} were of another log: {found.overwritten} overwritten, {found.removed} removed")
 
 
-async def rebuild(settings: Settings) -> int:
-    """Mirror the newest committed window of every user; how many users there are.
+async def rebuild(settings: Settings) -> Rebuilt:
+    """Mirror the newest committed window of every user.
 
     Raises:
         KafkaError: The changelog cannot be read.
         RedisError: Redis does not answer at the start; if it fails later, it is waited for in a bounded time.
         ForeignMirrorError: The mirror is another app's.
+        ValueError: A window is of a later version than this program reads.
     """
     users: set[str] = set()
     redis = Redis.from_url(settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
     async with redis:
         await check_owner(redis, settings)
         target = RedisWindows(redis, settings, attempt=partial(_TRY_AGAIN, within=settings.retry_seconds))
+        target.topic_id = await _topic_id(settings)
         async with aclosing(read_committed(settings, settings.changelog_topic)) as changelog:
             async for records in changelog:
-                newest = {record.key: record.value for record in records if record.key and record.value}
-                windows = {key.decode(): decode_window(value) for key, value in newest.items()}
+                windows = _newest(records)
                 users |= windows.keys()
                 await target.write_all(windows.items())
-    return len(users)
+        return Rebuilt(len(users), target.of_other_logs, await target.remove_others())
+
+
+async def _topic_id(settings: Settings) -> str:
+    async with admin_client(settings, "topics") as admin:
+        ids = (await describe_cluster(admin)).ids
+    return ids.get(settings.transactions_topic, settings.transactions_topic)
+
+
+def _newest(records: Records) -> dict[str, Placed]:
+    """The last window of each user in one partition's records."""
+    newest = {record.key: record for record in records if record.key and record.value}
+    return {
+        key.decode(): (record.partition, decode_window(record.value or b"")) for key, record in newest.items()
+    }

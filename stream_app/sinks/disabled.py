@@ -24,6 +24,9 @@ class NoRows:
 class NoMirror:
     """In place of `RedisMirror`."""
 
+    def follow_topic(self, topic_id: str) -> None:
+        """Nothing is named after it."""
+
     def put(self, partition: int, windows: Mapping[str, Window]) -> None:
         """Nothing to note."""
 

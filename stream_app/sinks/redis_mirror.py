@@ -15,7 +15,7 @@ from itertools import islice
 from typing import NoReturn, Self
 
 from infra.runtime.background import background
-from stream_app.sinks.redis_windows import CHUNK_USERS, RedisWindows
+from stream_app.sinks.redis_windows import CHUNK_USERS, Placed, RedisWindows
 from stream_app.window import Window
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class RedisMirror:
         self._load = load
         self._changed: dict[str, int] = {}
         """The partition of each user whose window Redis lacks, those that have waited longest first."""
-        self._detached: dict[str, Window] = {}
+        self._detached: dict[str, Placed] = {}
         self._arrived = asyncio.Event()
         self._written = asyncio.Event()
         self._written.set()
@@ -63,6 +63,10 @@ class RedisMirror:
             finally:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.flush(), _LAST_WRITES_SECONDS)
+
+    def follow_topic(self, topic_id: str) -> None:
+        """Have windows named after the source topic of this id, whose offsets they have."""
+        self._redis.topic_id = topic_id
 
     def put(self, partition: int, windows: Mapping[str, Window]) -> None:
         """Note whose windows changed; of users beyond the bound, the lowest of their offsets."""
@@ -97,7 +101,9 @@ class RedisMirror:
             remaining = iter(windows())
             began = time.monotonic()
             while some := [*islice(remaining, CHUNK_USERS)]:
-                await self._redis.write({user: one for user, one in some if one.last_offset >= since})
+                await self._redis.write(
+                    {user: (partition, one) for user, one in some if one.last_offset >= since}
+                )
                 await self._rest(began)
                 began = time.monotonic()
             since = await missed
@@ -130,7 +136,7 @@ class RedisMirror:
         now = time.monotonic()
         await asyncio.sleep(max(0, min(_REST * (now - began), self._behind_until - now)))
 
-    def _take(self) -> dict[str, Window]:
+    def _take(self) -> dict[str, Placed]:
         """The windows to be written next."""
         windows, self._detached = self._detached, {}
         users: defaultdict[int, list[str]] = defaultdict(list)
@@ -141,10 +147,10 @@ class RedisMirror:
         self._in_flight = len(windows)
         return windows
 
-    def _read(self, partition: int, users: Iterable[str]) -> dict[str, Window]:
+    def _read(self, partition: int, users: Iterable[str]) -> dict[str, Placed]:
         """These users' windows; none where the database is damaged, or has been discarded because of that."""
         try:
-            return self._load(partition, users)
+            return {user: (partition, window) for user, window in self._load(partition, users).items()}
         except Exception as error:  # noqa: BLE001 - the pipeline meets the same, and mends it by a take-over
             log.warning("Redis mirror: partition %d left out, it cannot be read: %r", partition, error)
             return {}

@@ -34,6 +34,7 @@ class Mirroring(RedisMirror):
 
     def __init__(self, redis: Redis, prefix: str = "") -> None:
         self.redis = RedisWindows(redis, Settings(app_id="ours", redis_prefix=prefix))
+        self.redis.topic_id = "topic-1"
         self.windows: dict[str, Window] = {}
         super().__init__(self.redis, self.load)
 
@@ -57,6 +58,8 @@ async def test_a_window_is_mirrored_as_a_hash_and_a_list_newest_first(redis: Red
         "mean": "333333333333333334.50",
         "last_offset": "7",
         "updated_at": "1970-01-01T00:00:01+00:00",
+        "log": "topic-1/0",
+        "format": str(MIRROR_FORMAT),
     }
     assert await redis.lrange(f"user:{USER}:txn_amounts", 0, -1) == ["999999999999999999.99", "2.50", "1.00"]
 
@@ -70,6 +73,43 @@ async def test_an_older_window_does_not_overwrite_a_newer_one(redis: Redis) -> N
 
     assert await redis.hget(f"user:{USER}:window", "last_offset") == "7"
     assert await redis.lrange(f"user:{USER}:txn_amounts", 0, -1) == ["1.00"]
+
+
+async def placed(mirror: Mirroring, partition: int, last: Window) -> None:
+    mirror.change({USER: last}, partition)
+    await mirror.flush()
+
+
+async def test_a_window_of_a_topic_that_is_gone_is_overwritten_whatever_its_offset(redis: Redis) -> None:
+    async with Mirroring(redis).running() as mirror:
+        await placed(mirror, 0, window(999, 100))
+        mirror.follow_topic("topic-2")
+        await placed(mirror, 0, window(3, 200))
+        assert mirror.redis.of_other_logs == 1
+
+    assert await amounts_in(redis) == ["2.00"]
+    assert await redis.hmget(f"user:{USER}:window", "last_offset", "log") == ["3", "topic-2/0"]
+
+
+async def test_of_a_user_who_has_moved_to_another_partition_the_later_window_stays(redis: Redis) -> None:
+    """As after partitions were added: the former one's owner goes on mirroring what it has."""
+    before = Window.of([100], last_offset=500, updated_at=1_000)
+    async with Mirroring(redis).running() as mirror:
+        await placed(mirror, 0, before)
+        await placed(mirror, 4, Window.of([100, 200], last_offset=3, updated_at=1_001))
+        await placed(mirror, 0, before)
+
+    assert await amounts_in(redis) == ["2.00", "1.00"]
+
+
+@pytest.mark.parametrize("log", [{}, {"log": "topic-1/0"}, {"log": "topic-1/0", "format": "0"}])
+async def test_a_window_of_a_former_format_is_written_again(redis: Redis, log: dict[str, str]) -> None:
+    former: dict[Any, Any] = {"count": "1", "last_offset": "999", **log}
+    await redis.hset(f"user:{USER}:window", mapping=former)
+    async with Mirroring(redis).running() as mirror:
+        await placed(mirror, 0, window(3, 200))
+
+    assert await amounts_in(redis) == ["2.00"]
 
 
 @asynccontextmanager

@@ -1,5 +1,8 @@
 """`txnwatch mirror rebuild` while a worker runs."""
 
+from typing import Any
+from uuid import UUID
+
 import pytest
 from redis.asyncio import Redis
 
@@ -24,7 +27,8 @@ async def test_every_window_is_there_again_and_none_goes_back(installation: Inst
         user: [amount_text(amount) for amount in reversed(window)]
         for user, window in replay(transactions).windows.items()
     }
-    newer = next(iter(expected))
+    newer, another, *_ = expected
+    gone = str(UUID(int=0))
 
     async def mirrored() -> bool:
         return await installation.mirrored() == expected
@@ -34,11 +38,15 @@ async def test_every_window_is_there_again_and_none_goes_back(installation: Inst
         await until(installation.finished)
         await until(mirrored, within=15)
         async with Redis.from_url(installation.environment["REDIS_URL"]) as redis:
+            guard: Any = await redis.hgetall(f"user:{newer}:window")
             await redis.flushdb()
-            await redis.hset(f"user:{newer}:window", "last_offset", "99999999")
+            await redis.hset(f"user:{newer}:window", mapping=guard | {b"last_offset": "99999999"})
+            for user in (gone, another):
+                await redis.hset(f"user:{user}:window", mapping={"last_offset": "99999999", "log": "gone/0"})
 
         code, said = await rebuild(installation)
         assert (code, said.split(" are ")[0]) == (0, "40 windows")
+        assert said.endswith("2 were of another log: 1 overwritten, 1 removed\n")
 
         async with Redis.from_url(installation.environment["REDIS_URL"]) as redis:
             assert await redis.exists(f"user:{newer}:txn_amounts") == 0
