@@ -5,15 +5,21 @@ BIN := .venv/bin
 NPM := $(shell command -v npm)
 JS := tests/browser/lint
 
-.PHONY: install demo test test-all lint lint-js no-node format format-js bench clean
+.PHONY: install moved demo test test-all lint lint-js no-node format format-js bench clean
 
 install: .venv/.installed
 
-.venv/.installed: pyproject.toml constraints.txt
+# The scripts of an environment name the folder that it was made in: after a move it is made again.
+MOVED := $(shell test ! -e .venv/bin/pip || grep -qsF '$(realpath .venv)/' .venv/bin/pip || echo --clear)
+
+.venv/.installed: pyproject.toml constraints.txt $(if $(MOVED),moved)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "txnwatch needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(MOVED) .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+moved:
+	@echo "This checkout was moved: its environment is made again."
 
 demo: install
 	$(BIN)/txnwatch demo $(ARGS)

@@ -1,19 +1,22 @@
-"""The demo's own processes: started in order, started again when they end, stopped in reverse."""
+"""The demo's own processes: started in order, started again when they end, and ended with the demo."""
 
 import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_STOP_SECONDS = 40
-_RESTART_SECONDS = 1
+import psutil
+
+_SHORTEST_WAIT, _LONGEST_WAIT = 1.0, 8.0
+_TAIL_LINES = 15
 
 
 class ChildError(Exception):
-    """A command of txnwatch failed; the message has the end of its log."""
+    """A command of txnwatch failed, or cannot run here; the message has the end of its log."""
 
 
 @dataclass(slots=True)
@@ -22,71 +25,92 @@ class Child:
 
     arguments: Sequence[str]
     environment: Mapping[str, str]
+    group: int
     log: Path
     process: asyncio.subprocess.Process = field(init=False)
-    stopping: bool = False
+    began: float = field(init=False)
 
-    async def start(self) -> None:
-        """Start it, in a session of its own: Ctrl-C reaches the demo alone, which stops it in its turn."""
+    async def start(self, *, shown: bool = False) -> None:
+        """Start it, in the group; what it says beside its output is `shown`, or logged."""
         command = (str(Path(sys.executable).with_name("txnwatch")), *self.arguments)
-        environment = {**os.environ, **self.environment}
-        nothing = asyncio.subprocess.DEVNULL
+        self.began = time.monotonic()
         with self.log.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
-                *command, env=environment, stdin=nothing, stdout=output, stderr=output, start_new_session=True
+                *command,
+                env={**os.environ, **self.environment},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=None if shown else output,
+                process_group=self.group,
             )
 
-    async def stop(self) -> None:
-        """Stop it in order, or by force where that takes too long."""
-        self.stopping = True
-        if self.process.returncode is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(self.process.wait(), _STOP_SECONDS)
-            except TimeoutError:
-                self.process.kill()
-                await self.process.wait()
+    @property
+    def ending(self) -> str:
+        """How it ended: by a signal, or with the last line that it said."""
+        code = self.process.returncode or 0
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return f"exit code {code}: {' '.join(self.tail(1)).removeprefix('Error: ')}"
+
+    def tail(self, lines: int) -> list[str]:
+        """The last lines of its log."""
+        return self.log.read_text(errors="replace").splitlines()[-lines:]
+
+    def listens_on(self, port: int) -> bool:
+        """Whether it is this process that listens on a port of localhost, and not one of another program."""
+        try:
+            connections = psutil.Process(self.process.pid).net_connections("tcp")
+        except psutil.Error:
+            return False
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
 
 
 @dataclass(slots=True)
 class Children:
-    """All of them, with what they have in common."""
+    """All of them, with what they have in common; they end with their group."""
 
-    environment: Mapping[str, str]
+    group: int
+    """A process group that is not the terminal's: Ctrl-C reaches the demo alone."""
     logs: Path
     say: Callable[[str], None]
-    running: list[Child] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
 
-    async def run(self, *arguments: str) -> None:
+    async def run(self, *arguments: str, shown: bool = False) -> None:
         """Run a command to its end.
 
         Raises:
-            ChildError: It failed; with the end of its log.
+            ChildError: It failed; with the end of its log, unless that was shown.
         """
-        child = await self.start(*arguments)
+        child = await self.start(*arguments, shown=shown)
         if await child.process.wait():
-            command, log = " ".join(arguments), child.log
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-            raise ChildError(f"txnwatch {command} failed:\n{tail}\nIts whole log: {log}")
+            raise failure(child, 0 if shown else _TAIL_LINES)
 
-    async def start(self, *arguments: str) -> Child:
-        """Start a command; it is stopped with the others."""
-        child = Child(arguments, self.environment, self.logs / f"{arguments[0]}.log")
-        await child.start()
-        self.running.append(child)
+    async def start(self, *arguments: str, shown: bool = False) -> Child:
+        """Start a command."""
+        child = Child(arguments, self.environment, self.group, self.logs / f"{arguments[0]}.log")
+        await child.start(shown=shown)
         return child
 
     async def keep(self, child: Child) -> None:
-        """Start the child again whenever it ends or is killed, until it is stopped."""
-        while not child.stopping:
-            code = await child.process.wait()
-            if not child.stopping:
-                await asyncio.sleep(_RESTART_SECONDS)
-                await child.start()
-                ending = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-                self.say(f"{child.arguments[0]} ended ({ending}): started again, pid {child.process.pid}")
+        """Start the child again whenever it ends or is killed, later and later while it ends soon."""
+        wait = _SHORTEST_WAIT
+        while True:
+            await child.process.wait()
+            ending, ran = child.ending, time.monotonic() - child.began
+            wait = _SHORTEST_WAIT if ran > _LONGEST_WAIT else wait
+            await asyncio.sleep(wait)
+            await child.start()
+            wait = min(2 * wait, _LONGEST_WAIT)
+            self.say(f"{child.arguments[0]} ended ({ending}): started again, pid {child.process.pid}")
 
-    async def stop(self) -> None:
-        """Stop all, the last started first."""
-        while self.running:
-            await self.running.pop().stop()
+    async def watch(self, child: Child) -> None:
+        """Say how the child ended that is not started again."""
+        await child.process.wait()
+        self.say(f"{child.arguments[0]} ended ({child.ending}); its log: {child.log}")
+
+
+def failure(child: Child, lines: int = _TAIL_LINES) -> ChildError:
+    """An error with the last lines of what the child said, and the path of its log."""
+    tail = child.tail(lines) if lines else []
+    said = "\n".join([f"txnwatch {' '.join(child.arguments)} failed:", *tail])
+    return ChildError(f"{said}\nIts whole log: {child.log}")

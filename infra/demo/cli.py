@@ -2,16 +2,19 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import click
+from dotenv import dotenv_values
+from pydantic import SecretStr
 
 from infra.demo import watch
 from infra.demo.children import ChildError, Children
-from infra.embedded import cluster
+from infra.demo.group import guarded
+from infra.demo.numbers import show_numbers
 from infra.embedded.processes import ServiceError
 from infra.embedded.state import free_port, is_free
 from infra.runtime.background import cancel_on
@@ -45,9 +48,10 @@ def demo(data: str | None, rate: float | None, datadir: Path | None) -> None:
     """
     folder = (datadir or Settings.load().datadir / "demo").resolve()
     with (
-        ending_in_one_line(ServiceError, ChildError, watch.NoAnswerError, OSError),
+        ending_in_one_line(ServiceError, ChildError, OSError),
         suppress(asyncio.CancelledError, KeyboardInterrupt),
     ):
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
         asyncio.run(_demo(folder, _feed(data, rate)))
 
 
@@ -59,46 +63,48 @@ def _feed(data: str | None, rate: float | None) -> list[str]:
 
 async def _demo(folder: Path, feed: list[str]) -> None:
     cancel_on(signal.SIGTERM)
-    async with _everything(folder) as children, aiohttp.ClientSession() as session:
+    async with guarded(folder, click.echo) as group, aiohttp.ClientSession() as session:
+        children = Children(group, folder / "logs", click.echo)
+        services = await _prepare(children, folder)
         environment = children.environment
-        api = f"http://127.0.0.1:{environment['TXNWATCH_API_PORT']}"
-        web = f"http://127.0.0.1:{environment['TXNWATCH_WEB_PORT']}"
+        api_port, web_port = int(environment["TXNWATCH_API_PORT"]), int(environment["TXNWATCH_WEB_PORT"])
+        api, web = f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{web_port}"
         worker, service = await children.start("worker"), await children.start("api")
-        await watch.until_answers(session, f"{web}/table/", within=_START_SECONDS)
-        await watch.until_answers(session, f"{api}/ready", within=_START_SECONDS)
-        await children.start(*feed)
+        await watch.until_answers(session, worker, f"{web}/table/", web_port, within=_START_SECONDS)
+        await watch.until_answers(session, service, f"{api}/ready", api_port, within=_START_SECONDS)
+        feeding = await children.start(*feed)
         click.echo(_welcome(api, web, environment, folder, worker.process.pid))
-        async with asyncio.TaskGroup() as group:
+        settings = Settings.load(
+            kafka=environment["KAFKA_BOOTSTRAP_SERVERS"], postgres=SecretStr(environment["POSTGRES_URL"])
+        )
+        async with asyncio.TaskGroup() as tasks:
             for child in (worker, service):
-                group.create_task(children.keep(child))
-            group.create_task(watch.show_counts(session, f"{web}/metrics/prometheus", click.echo))
-            group.create_task(watch.show_flags(session, api, click.echo))
+                tasks.create_task(children.keep(child))
+            made_up = "--generate" in feed
+            tasks.create_task(children.keep(feeding) if made_up else children.watch(feeding))
+            tasks.create_task(watch.keep_services(folder, children, services))
+            tasks.create_task(watch.watch_disk(folder, click.echo))
+            tasks.create_task(watch.show_flags(session, service, api, api_port, click.echo))
+            tasks.create_task(show_numbers(settings, click.echo))
 
 
-@asynccontextmanager
-async def _everything(folder: Path) -> AsyncIterator[Children]:
-    """The services with topics and schema, and the children beside them, until the block is left."""
-    try:
-        addresses = await asyncio.to_thread(cluster.up, folder, click.echo)
-        web_port = str(_port(_WEB_PORT))
-        environment = {
-            **addresses.as_env(),
-            "TXNWATCH_DATADIR": str(folder / "worker"),
-            "TXNWATCH_API_PORT": str(_port(_API_PORT)),
-            "TXNWATCH_WEB_PORT": web_port,
-            "TXNWATCH_WORKER_URL": f"http://127.0.0.1:{web_port}",
-        }
-        children = Children(environment, folder / "logs", click.echo)
-        try:
-            await children.run("topics")
-            await children.run("migrate")
-            yield children
-        finally:
-            click.echo("\nstopping")
-            await children.stop()
-    finally:
-        await asyncio.to_thread(cluster.down, folder)
-        click.echo("everything has stopped")
+async def _prepare(children: Children, folder: Path) -> list[str]:
+    """Start the services, with topics and schema; the command that starts them."""
+    addresses = folder / "addresses.env"
+    services = ["services", "up", "--datadir", str(folder), "--env-file", str(addresses)]
+    await children.run(*services, shown=True)
+    web_port = _port(_WEB_PORT, "worker's web views")
+    children.environment.update(
+        {name: value or "" for name, value in dotenv_values(addresses).items()},
+        TXNWATCH_DATADIR=str(folder / "worker"),
+        TXNWATCH_API_PORT=str(_port(_API_PORT, "API")),
+        TXNWATCH_API_DRAIN_SECONDS="0",
+        TXNWATCH_WEB_PORT=str(web_port),
+        TXNWATCH_WORKER_URL=f"http://127.0.0.1:{web_port}",
+    )
+    await children.run("topics")
+    await children.run("migrate")
+    return services
 
 
 def _welcome(api: str, web: str, environment: Mapping[str, str], folder: Path, worker_pid: int) -> str:
@@ -117,6 +123,10 @@ def _welcome(api: str, web: str, environment: Mapping[str, str], folder: Path, w
     return f"\n{listed}\n\nCtrl-C stops it all. Try: kill -9 {worker_pid} (the worker)\n"
 
 
-def _port(preferred: int) -> int:
-    """The preferred port, or another one where that is taken."""
-    return preferred if is_free(preferred) else free_port()
+def _port(preferred: int, what: str) -> int:
+    """The preferred port, or another one where that is taken, which is said."""
+    if is_free(preferred):
+        return preferred
+    port = free_port()
+    click.echo(f"port {preferred} is taken by another program: the {what} listens on {port}")
+    return port

@@ -1,55 +1,44 @@
-"""What the demo shows: how many transactions are scored, and each flag with its reason."""
+"""What else the demo shows: each flag with its reason, and what is wrong with its services and disk."""
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
-from prometheus_client.parser import text_string_to_metric_families
 
+from infra.demo.children import Child, ChildError, Children, failure
+from infra.embedded import cluster
 from schemas.rule import Rule, Words, sentence
 
 Say = Callable[[str], None]
 
-SHOW_SECONDS = 2
-AWAY = (aiohttp.ClientError, OSError, TimeoutError)
+_AGAIN_SECONDS = 2.0
+_LOOK_SECONDS = 1.0
+_LITTLE_BYTES = 512 << 20
+_AWAY = (aiohttp.ClientError, OSError, TimeoutError)
 
 
-class NoAnswerError(Exception):
-    """An address did not answer in time; the message names it."""
-
-
-async def until_answers(session: aiohttp.ClientSession, url: str, *, within: float) -> None:
-    """Wait until the address answers with 200.
+async def until_answers(
+    session: aiohttp.ClientSession, child: Child, url: str, port: int, *, within: float
+) -> None:
+    """Wait until the child, and not another program that has its port, answers there with 200.
 
     Raises:
-        NoAnswerError: It does not within so many seconds.
+        ChildError: It ended, or does not answer within so many seconds; with the end of its log.
     """
-    try:
-        async with asyncio.timeout(within):
-            while not await _answers(session, url):  # noqa: ASYNC110 - another process, which sets no event
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        raise NoAnswerError(f"{url} did not answer within {within:g} s") from None
+    deadline = time.monotonic() + within
+    while not (child.listens_on(port) and await _answers(session, url)):
+        if child.process.returncode is not None or time.monotonic() > deadline:
+            raise failure(child)
+        await asyncio.sleep(0.1)
 
 
-async def show_counts(session: aiohttp.ClientSession, metrics: str, say: Say) -> None:
-    """Say every other second how many transactions the worker has scored; silent while nothing happens."""
-    before, at = 0, time.monotonic()
-    while True:
-        await asyncio.sleep(SHOW_SECONDS)
-        outcomes = await _outcomes(session, metrics)
-        scored, now = outcomes.get("scored", 0), time.monotonic()
-        if scored > before:
-            rate, flagged = (scored - before) / (now - at), outcomes.get("flagged", 0)
-            say(f"{time.strftime('%H:%M:%S')}  {scored:>9,} scored  {rate:>7,.0f}/s  {flagged:>6,} flagged")
-        before, at = scored, now
-
-
-async def show_flags(session: aiohttp.ClientSession, api: str, say: Say) -> None:
+async def show_flags(session: aiohttp.ClientSession, child: Child, api: str, port: int, say: Say) -> None:
     """Say each flag of the API's live feed as it comes, in the words of its detector."""
     last_event_id, feed = "", f"{api}/sse/anomalies"
     words: dict[str, Words] = {}
@@ -57,13 +46,43 @@ async def show_flags(session: aiohttp.ClientSession, api: str, say: Say) -> None
         try:
             headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
             async with session.get(feed, headers=headers, timeout=aiohttp.ClientTimeout(None)) as stream:
+                if not child.listens_on(port):  # another program's, in the place of one that ended
+                    await asyncio.sleep(_AGAIN_SECONDS)
+                    continue
                 async for event_id, row in _rows(stream):
                     last_event_id = event_id
                     if row["meta_data"].get("detector") not in words:
                         words = await _words(session, f"{api}/dashboard/data/rule")
                     say(f"  flag: {sentence(row, words)} (user {row['user_id']})")
-        except AWAY:
-            await asyncio.sleep(SHOW_SECONDS)
+        except _AWAY:
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def keep_services(folder: Path, children: Children, start: list[str]) -> None:
+    """Say which service ended, and start it again; say why that fails, and try again."""
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        ended = cluster.not_running(folder)
+        if not ended:
+            continue
+        names = ", ".join(ended)
+        children.say(f"{names} ended: starting again; logs are in {folder / 'logs'}")
+        try:
+            await children.run(*start, shown=True)
+        except ChildError:
+            children.say(f"{names} cannot be started: trying again")
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def watch_disk(folder: Path, say: Say) -> None:
+    """Say that the disk is nearly full, once each time."""
+    little = False
+    while True:
+        free = shutil.disk_usage(folder).free
+        if free < _LITTLE_BYTES and not little:
+            say(f"the disk of {folder} is nearly full: {free >> 20} MB are left; services end when none are")
+        little = free < _LITTLE_BYTES
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _words(session: aiohttp.ClientSession, url: str) -> dict[str, Words]:
@@ -85,23 +104,9 @@ async def _rows(stream: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, dict
         fields.clear()
 
 
-async def _outcomes(session: aiohttp.ClientSession, metrics: str) -> dict[str, int]:
-    try:
-        async with session.get(metrics) as response:
-            text = await response.text()
-    except AWAY:
-        return {}
-    return {
-        sample.labels["outcome"]: int(sample.value)
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == "txnwatch_records_total"
-    }
-
-
 async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
     try:
         async with session.get(url) as response:
             return response.ok
-    except AWAY:
+    except _AWAY:
         return False

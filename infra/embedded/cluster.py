@@ -1,9 +1,11 @@
 """The three services of a data folder: started, found running, stopped."""
 
+import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -66,16 +68,22 @@ def up(datadir: Path, report: Report = silent) -> Addresses:
     return Addresses(**{server.role: server.address for server in servers})
 
 
-def down(datadir: Path, report: Report = silent) -> None:
-    """Stop what runs of the three, within about 40 seconds."""
+def down(datadir: Path, report: Report = silent, *, patience: float = math.inf) -> None:
+    """Stop what runs of the three, within about 40 seconds; kill what takes longer than `patience`."""
     datadir = datadir.resolve()
     if not (datadir / STATE_FILE).exists():
         report("nothing was running")
         return
     with locked(datadir):
         state = State.load(datadir)
-        stopped = _stop(_servers(datadir, state), state)
+        stopped = _stop(_servers(datadir, state), state, patience)
     report("stopped " + ", ".join(stopped) if stopped else "nothing was running")
+
+
+def not_running(datadir: Path) -> list[str]:
+    """The names of the services that do not run."""
+    state = State.load(datadir.resolve())
+    return [one.name for one in _servers(datadir.resolve(), state) if _process(one, state) is None]
 
 
 def status(datadir: Path) -> dict[str, Status]:
@@ -128,20 +136,20 @@ def _check_that_it_starts(server: Server, state: State, waited: float) -> None:
         raise processes.failure(server.name, what, server.log)
 
 
-def _stop(servers: Sequence[Server], state: State) -> list[str]:
+def _stop(servers: Sequence[Server], state: State, patience: float = math.inf) -> list[str]:
     """Stop them at the same time; the names of those that ran."""
     running = [(server, process) for server in servers if (process := _process(server, state))]
     with ThreadPoolExecutor(len(_KINDS)) as pool:
-        list(pool.map(_end, running))
+        list(pool.map(partial(_end, patience), running))
     for server in servers:
         state.pids.pop(server.name, None)
     state.save()
     return [server.name for server, _process in running]
 
 
-def _end(running: tuple[Server, psutil.Process]) -> None:
+def _end(patience: float, running: tuple[Server, psutil.Process]) -> None:
     server, process = running
-    processes.stop(process, server.stop_signal, server.stop_seconds)
+    processes.stop(process, server.stop_signal, min(server.stop_seconds, patience))
     server.tidy()
 
 

@@ -1,9 +1,12 @@
 """The demo as a person runs it: it shows traffic and flags, survives a killed worker, leaves nothing."""
 
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty, Queue
@@ -11,12 +14,18 @@ from threading import Thread
 
 import psutil
 import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 
+from infra.demo.children import ChildError, Children
+from infra.demo.watch import until_answers
+from infra.embedded.state import State
 from tests.support.services import embedded_datadir
+from tests.support.serving import DEAD
 from tests.support.source import ROOT
 
 PATIENCE_SECONDS = 90
-COUNTS = r"[\d,]+ scored +[\d,]+/s"
+COUNTS = r"([\d,]+) scored +[\d,]+/s.* flagged +[\d,]+ waiting"
 FLAG = (
     r"flag: \w{3} [\d,.]+ is [\d.]+ times this user's mean of \w{3} [\d,.]+ over \d+ transactions "
     r"\(user [0-9a-f]{8}-"
@@ -74,25 +83,83 @@ def started_in(datadir: Path) -> list[str]:
     return found
 
 
-def test_the_demo_shows_flags_survives_a_killed_worker_and_leaves_nothing_running() -> None:
+def scored(screen: Screen) -> int:
+    """How many the next line of numbers has."""
+    return int(screen.until(COUNTS).group(1).replace(",", ""))
+
+
+def test_the_demo_survives_killed_parts_keeps_its_numbers_and_leaves_nothing_however_it_ends() -> None:
     with embedded_datadir() as datadir:
         with demo(datadir, "--rate", "300") as process:
             try:
                 screen = Screen(process)
                 screen.until(r"API +http://127\.0\.0\.1:\d+")
                 worker = int(screen.until(r"kill -9 (\d+)").group(1))
-                screen.until(COUNTS)
                 screen.until(FLAG)
+                before = scored(screen)
+                with demo(datadir) as another:
+                    output, _ = another.communicate(timeout=PATIENCE_SECONDS)
+                assert another.returncode == 1
+                assert "another demo runs in" in output
                 psutil.Process(worker).kill()
+                psutil.Process(State.load(datadir).pids["valkey"]).kill()
+                screen.until("valkey ended: starting again")
                 screen.until(r"worker ended \(killed by SIGKILL\): started again")
-                screen.until(COUNTS)
-                process.send_signal(signal.SIGINT)
-                screen.until("everything has stopped")
-                assert process.wait(PATIENCE_SECONDS) == 0
-                screen.close()
+                assert scored(screen) >= before
             finally:
                 process.kill()
+        everything_ends(datadir)
+        with demo(datadir) as process:
+            screen = Screen(process)
+            screen.until("starting kafka")
+            process.send_signal(signal.SIGINT)
+            screen.until("everything has stopped")
+            assert process.wait(PATIENCE_SECONDS) == 0
         assert started_in(datadir) == []
+
+
+def everything_ends(datadir: Path) -> None:
+    """Within a few seconds nothing runs any more that was started there."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while left := started_in(datadir):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+async def test_another_programs_answers_are_not_taken_for_the_apis(tmp_path: Path) -> None:
+    async def anything(_: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/ready", anything)
+    async with TestServer(app) as other, ClientSession() as session:
+        children = Children(os.getpgrp(), tmp_path, print, {"TXNWATCH_API_PORT": str(other.port)})
+        api = await children.start("api")
+        with pytest.raises(ChildError, match=rf"Port {other.port} on 127.0.0.1 is taken"):
+            await until_answers(session, api, str(other.make_url("/ready")), other.port or 0, within=60)
+
+
+async def test_how_the_sending_of_a_file_ended_is_said(tmp_path: Path) -> None:
+    said: list[str] = []
+    children = Children(os.getpgrp(), tmp_path, said.append, {"KAFKA_BOOTSTRAP_SERVERS": DEAD})
+    (tmp_path / "file.csv").write_text("id\n1\n")
+    await children.watch(await children.start("produce", str(tmp_path / "file.csv")))
+    assert said[0].startswith(
+        "produce ended (exit code 1: Kafka (KAFKA_BOOTSTRAP_SERVERS): no broker answers"
+    )
+
+
+def test_a_checkout_that_was_moved_is_noticed_and_installed_again(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/.installed").touch()
+    for place, made_again in ((tmp_path, False), (Path("/elsewhere"), True)):
+        (tmp_path / ".venv/bin/pip").write_text(f"#!{place}/.venv/bin/python3\n")
+        told = subprocess.run(
+            ["make", "--dry-run", "install"], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+        assert ("-m venv --clear .venv" in told) == made_again
 
 
 def test_the_readme_shows_what_the_demo_shows() -> None:
