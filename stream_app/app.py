@@ -23,6 +23,7 @@ from schemas.transaction import Decoder
 from stream_app.detectors import detector_of, rule_of
 from stream_app.faust_adapter.consumer import BatchSchema, BatchTransport
 from stream_app.faust_adapter.recovery import PartitionTableManager
+from stream_app.faust_adapter.router import WindowRouter
 from stream_app.faust_adapter.table import WindowTable
 from stream_app.faust_adapter.worker import BoundedWorker
 from stream_app.metrics import RecordCounts
@@ -34,6 +35,7 @@ from stream_app.sinks.disabled import NoMirror, NoRows
 from stream_app.sinks.postgres import PostgresRows, connect
 from stream_app.sinks.redis_mirror import RedisMirror
 from stream_app.sinks.redis_windows import RedisWindows
+from stream_app.state.placement import KeyPlacement
 from stream_app.state.store import WindowStore
 from stream_app.takeover import TakeOver
 
@@ -45,6 +47,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         super().__init__(**_faust_options(settings))
         self.settings = settings
         self.counts = RecordCounts()
+        self.placement = KeyPlacement(settings.partitioner, self.counts.misplaced.inc)
         self.detector = detector_of(settings.detector)
         self.transport = BatchTransport(_brokers(settings), self)
         self.windows = WindowStore(
@@ -91,6 +94,8 @@ def create_app(settings: Settings) -> ScoringApp:
                 group.create_task(finish(event))
 
     async def finish(event: Any) -> None:
+        partitions = app.consumer.topic_partitions(settings.transactions_topic) or 1
+        app.placement.look(event.value, partitions)
         if await app.ownership.process(event.value):
             event.ack()
         else:
@@ -104,7 +109,7 @@ def create_app(settings: Settings) -> ScoringApp:
 
 
 def _add_views(app: ScoringApp) -> None:
-    """Add to Faust's web views the counters for Prometheus, and which rule the worker runs."""
+    """Add to Faust's web views the counters for Prometheus, the rule that runs, and where users were seen."""
     rule_json = msgspec.json.encode(rule_of(app.detector))
 
     @app.page("/metrics/prometheus")  # type: ignore[untyped-decorator]
@@ -114,6 +119,10 @@ def _add_views(app: ScoringApp) -> None:
     @app.page("/detector/")  # type: ignore[untyped-decorator]
     async def detector(view: View, _request: Request, **_kwargs: Any) -> Response:
         return view.bytes(rule_json, content_type="application/json")
+
+    @app.page("/placement/")  # type: ignore[untyped-decorator]
+    async def placement(view: View, _request: Request, **_kwargs: Any) -> Response:
+        return view.bytes(msgspec.json.encode(app.placement.seen()), content_type="application/json")
 
 
 async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
@@ -163,6 +172,7 @@ def _faust_options(settings: Settings) -> dict[str, Any]:
         "datadir": settings.datadir,
         "Worker": BoundedWorker,
         "TableManager": PartitionTableManager,
+        "Router": WindowRouter,
         "agent_supervisor": CrashingSupervisor,
         "topic_allow_declare": False,
         "topic_disable_leader": True,

@@ -22,6 +22,11 @@ class RecordCounts:
             "Users whose newest window is not in Redis yet.",
             registry=self.registry,
         )
+        self.misplaced = Counter(
+            "txnwatch_misplaced_users",
+            "Users seen on a partition where TXNWATCH_PARTITIONER does not put them.",
+            registry=self.registry,
+        )
 
     def show_waiting(self, waiting: Callable[[], int]) -> None:
         """Have the number of users whose window waits for Redis asked for here."""

@@ -6,6 +6,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from infra.runtime.settings import (
     DataSettings,
+    KeySettings,
     MessageSettings,
     ServiceSettings,
     SettingsGroup,
@@ -56,7 +57,14 @@ class RuleSettings(WindowSettings):
 
 
 class Settings(
-    ServiceSettings, TopicSettings, SinkSettings, DataSettings, WebSettings, RuleSettings, MessageSettings
+    ServiceSettings,
+    TopicSettings,
+    KeySettings,
+    SinkSettings,
+    DataSettings,
+    WebSettings,
+    RuleSettings,
+    MessageSettings,
 ):
     """One worker's settings."""
 

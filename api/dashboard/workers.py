@@ -1,11 +1,13 @@
 """The workers as Kafka knows them: how far their group is, and who holds which partitions."""
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import msgspec
+from aiohttp import ClientError, ClientSession, ClientTimeout
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import GroupCoordinatorNotAvailableError
@@ -13,7 +15,9 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from api.live.broker import Broker
 from api.settings import Settings
 from infra.runtime.kafka import committed_offsets
+from schemas.placement import Placement
 
+_ANSWERING = ClientTimeout(total=1)
 _URL = re.compile(rb'"url":\s*"https?://([^"/]{1,200})')
 
 
@@ -33,6 +37,8 @@ class Workers(msgspec.Struct, frozen=True):
     state: str
     workers: Sequence[Worker]
     unassigned: Sequence[int]
+    placement: Placement
+    """Of all workers that answer."""
 
 
 class WorkerGroup:
@@ -73,6 +79,7 @@ class WorkerGroup:
             state="none" if state == "dead" else state,
             workers=sorted(members, key=lambda worker: (worker.address, worker.id)),
             unassigned=[partition for partition in partitions if partition not in held],
+            placement=await _placement(members),
         )
 
     def _worker(self, member: Sequence[Any]) -> Worker:
@@ -84,6 +91,25 @@ class WorkerGroup:
             address=address[1].decode(errors="replace") if address else "",
             partitions=_partitions(assignment, self._topic),
         )
+
+
+async def _placement(workers: Iterable[Worker]) -> Placement:
+    """What they have seen together."""
+    seen = await asyncio.gather(*(_placement_at(worker.address) for worker in workers))
+    return Placement(
+        next((one.partitioner for one in seen if one.partitioner), None), sum(one.misplaced for one in seen)
+    )
+
+
+async def _placement_at(address: str) -> Placement:
+    """What the worker at this address has seen; nothing where it does not answer."""
+    with suppress(ClientError, OSError, ValueError):  # ValueError: no URL, or no answer of ours
+        async with (
+            ClientSession(timeout=_ANSWERING, trust_env=False) as session,
+            session.get(f"http://{address}/placement/", raise_for_status=True) as response,
+        ):
+            return msgspec.json.decode(await response.read(), type=Placement)
+    return Placement(None, 0)
 
 
 def _partitions(assignment: bytes, topic: str) -> list[int]:

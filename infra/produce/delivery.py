@@ -4,21 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
-from aiokafka.partitioner import DefaultPartitioner
 
 from infra.produce.rows import ProducerRecord
 from infra.runtime.kafka import client_options
+from infra.runtime.partitioners import Partitioner, producers_partitioner
 from infra.runtime.settings import Settings
 
 _BATCH_BYTES = 128 * 1024
-_REMEMBERED_KEYS = 1 << 18
 _ABANDON_SECONDS = 3.0
-_PARTITIONER: Any = DefaultPartitioner()
 
 
 class DeliveryError(Exception):
@@ -35,17 +32,13 @@ class TopicSender:
 
     producer: AIOKafkaProducer
     topic: str
-    partitions: list[int]
+    partitioner: Partitioner
     stall_seconds: float
     delivered: int = field(default=0, init=False)
     """Records that all in-sync replicas have acknowledged."""
     _open: dict[int, Any] = field(default_factory=dict, init=False)
     _unanswered: set[asyncio.Future[Any]] = field(default_factory=set, init=False)
     _failure: DeliveryError | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        # aiokafka's murmur2 is plain Python: 10 microseconds a key.
-        self._partition = lru_cache(_REMEMBERED_KEYS)(self._choose)
 
     async def send(self, record: ProducerRecord) -> None:
         """Put a record into its partition's batch, and submit that when it is full.
@@ -54,7 +47,7 @@ class TopicSender:
             DeliveryError: This record or an earlier one was not delivered.
         """
         key = record.key
-        partition = self._choose(None) if key is None else self._partition(key)
+        partition = self.partitioner.of(key)
         batch = self._open.get(partition)
         if batch is not None:
             if batch.append(timestamp=None, key=key, value=record.value) is not None:
@@ -86,9 +79,6 @@ class TopicSender:
             if not answered:
                 self._fail(TimeoutError())
             self._raise_failure()
-
-    def _choose(self, key: bytes | None) -> int:
-        return int(_PARTITIONER(key, self.partitions, self.partitions))
 
     async def _submit(self, partition: int) -> None:
         self._raise_failure()
@@ -129,7 +119,8 @@ async def open_sender(settings: Settings, stall_seconds: float = 30.0) -> AsyncI
     """A connected sender for the input topic; what is not finished inside is given up.
 
     Raises:
-        DeliveryError: There is no broker, or no such topic.
+        DeliveryError: There is no broker.
+        TopicsError: There is no such topic, or its keys do not tell the partitioner.
     """
     producer = AIOKafkaProducer(
         **client_options(settings, "produce"),
@@ -140,27 +131,22 @@ async def open_sender(settings: Settings, stall_seconds: float = 30.0) -> AsyncI
         request_timeout_ms=int(stall_seconds * 1000),
     )
     try:
-        partitions = await _connected(producer, settings, stall_seconds)
-        yield TopicSender(producer, settings.transactions_topic, partitions, stall_seconds)
+        partitioner = await _connected(producer, settings, stall_seconds)
+        yield TopicSender(producer, settings.transactions_topic, partitioner, stall_seconds)
     finally:
         await _stop(producer)
 
 
-async def _connected(producer: AIOKafkaProducer, settings: Settings, seconds: float) -> list[int]:
-    """Start the producer; the input topic's partitions."""
-    topic = settings.transactions_topic
+async def _connected(producer: AIOKafkaProducer, settings: Settings, seconds: float) -> Partitioner:
+    """Start the producer; what chooses among the input topic's partitions."""
     try:
         async with asyncio.timeout(seconds):
             await producer.start()
-        # All topics are asked for: asking for one by name may create it, with any number of partitions.
-        known = (await producer.client.fetch_all_metadata()).partitions_for_topic(topic)
+        return await producers_partitioner(settings, producer, settings.transactions_topic)
     except (KafkaConnectionError, OSError, TimeoutError) as error:
         raise DeliveryError(f"no broker answers at {settings.kafka}") from error
     except (KafkaError, ValueError) as error:  # ValueError: not an address
         raise DeliveryError(_text(error)) from error
-    if not known:
-        raise DeliveryError(f"there is no topic {topic}: `txnwatch topics` creates it")
-    return sorted(known)
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

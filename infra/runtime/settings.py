@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import click
@@ -192,6 +192,14 @@ def _changelog_of(app_id: str) -> str:
     return f"{app_id}-windows-changelog"
 
 
+class KeySettings(SettingsGroup):
+    """How producers choose partitions."""
+
+    partitioner: Literal["murmur2", "crc32", "fnv1a", "auto"] = "murmur2"
+    """How producers choose a key's partition: murmur2 (Java's client and most others), crc32 (librdkafka's
+    default), fnv1a (sarama's default), or auto, which learns it from the keys (docs/producers.md)."""
+
+
 class DataSettings(SettingsGroup):
     """Where local data is."""
 
@@ -229,7 +237,7 @@ class MonthSettings(SettingsGroup):
     """How many whole months of rows are kept, older ones are dropped; 0 for all."""
 
 
-class Settings(ServiceSettings, TopicSettings, DataSettings, MessageSettings, MonthSettings):
+class Settings(ServiceSettings, TopicSettings, KeySettings, DataSettings, MessageSettings, MonthSettings):
     """What the commands of infra need: topics, migrate, partitions, produce, services and demo."""
 
     partitions: int = Field(4, ge=1, le=10_000)

@@ -16,7 +16,9 @@ from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
 
 from infra.runtime.cli_errors import ending_in_one_line
-from infra.runtime.kafka import client_options, read_committed
+from infra.runtime.external_sort import ExternalSort
+from infra.runtime.kafka import TopicsError, client_options, read_committed
+from infra.runtime.partitioners import Partitioner, producers_partitioner
 from infra.runtime.services import KAFKA
 from schemas.dead_letter import DeadLetter, Place
 from schemas.transaction import Decoder, Refused
@@ -99,7 +101,7 @@ def redrive(
         rekey=rekey or value is not None,
         decoder=None if unchecked else decoder,
     )
-    with ending_in_one_line(KAFKA):
+    with ending_in_one_line(KAFKA, TopicsError):
         all_sent = asyncio.run(_redrive(settings, set(places), reasons, mending, dry_run=dry_run))
     if not all_sent:
         raise SystemExit(1)
@@ -196,6 +198,39 @@ def _readable(data: bytes | None) -> str:
     return "none" if data is None else repr(data)[2:-1]
 
 
+class Redriven(msgspec.Struct, frozen=True):
+    """A message as it is sent again; `came`, in milliseconds, never falls along a partition."""
+
+    came: int
+    place: Place
+    partition: int
+    key: bytes | None
+    value: bytes
+
+
+class Destination:
+    """Where mended messages go: to the partition that the user's other messages are on, in their order."""
+
+    def __init__(self, topic: str, partitioner: Partitioner) -> None:
+        self._topic = topic
+        self._partitioner = partitioner
+        self._came: dict[int, int] = {}
+
+    def of(self, letter: DeadLetter, mended: DeadLetter) -> Redriven:
+        """A letter as it is to be sent.
+
+        With its key unchanged it goes where its own producer had put it, by whatever partitioner.
+        """
+        source = letter.source or letter.place
+        came = self._came[source.partition] = max(letter.refused_ms, self._came.get(source.partition, 0))
+        at_home = mended.key == letter.key and letter.source_topic == self._topic
+        if at_home and source.partition < self._partitioner.partitions:
+            partition = source.partition
+        else:
+            partition = self._partitioner.of(mended.key)
+        return Redriven(came, letter.place, partition, mended.key, mended.value)
+
+
 async def _redrive(
     settings: Settings, places: set[Place], reasons: Collection[str], mending: Mending, *, dry_run: bool
 ) -> bool:
@@ -205,16 +240,21 @@ async def _redrive(
         **client_options(settings, "redrive"), enable_idempotence=True, max_request_size=1 << 20
     )
     async with producer, aclosing(_letters(settings, places, reasons)) as letters:
-        async for letter in letters:
-            try:
-                again = mending.apply(letter)
-            except NotSentError as error:
-                click.echo(f"{letter.place}  not sent, {error}", err=True)
-                outcomes[False] += 1
-                continue
-            if not dry_run:
-                headers = [("redriven-from", str(letter.place).encode())]
-                await producer.send_and_wait(topic, again.value, key=again.key, headers=headers)
-            outcomes[True] += 1
+        destination = Destination(topic, await producers_partitioner(settings, producer, topic))
+        with ExternalSort(Redriven, lambda message: message.came) as messages:
+            async for letter in letters:
+                try:
+                    messages.add(destination.of(letter, mending.apply(letter)))
+                    outcomes[True] += 1
+                except NotSentError as error:
+                    click.echo(f"{letter.place}  not sent, {error}", err=True)
+                    outcomes[False] += 1
+            for message in () if dry_run else messages:
+                await _send(producer, topic, message)
     click.echo(f"{outcomes[True]} {'would be sent' if dry_run else 'sent'} to {topic}, {outcomes[False]} not")
     return not outcomes[False] and outcomes[True] >= len(places)
+
+
+async def _send(producer: AIOKafkaProducer, topic: str, message: Redriven) -> None:
+    headers = [("redriven-from", str(message.place).encode())]
+    await producer.send_and_wait(topic, message.value, message.key, message.partition, headers=headers)

@@ -19,6 +19,7 @@ from faust.types.tuples import ConsumerMessage
 
 from infra.runtime.aiokafka_changes import as_fetched, fetch_without_pause, generation_of, request_rejoin
 from infra.runtime.kafka import consumer_options
+from infra.runtime.partitioners import partition_of
 from stream_app.batch import Batch, Record
 from stream_app.faust_adapter.pump import Pumps, pump
 
@@ -254,9 +255,9 @@ class BatchProducer(stock.Producer):  # type: ignore[misc]
     """Faust's producer, which is left with finding a key's partition, to route web requests."""
 
     def key_partition(self, topic: str, key: bytes) -> TP:
-        """The partition of a key by the default partitioner, which producers use."""
-        every = list(range(self.app.consumer.topic_partitions(topic) or 1))
-        return TP(topic, stock.DefaultPartitioner()(key, every, every))
+        """The partition of a key by the producers' partitioner; Kafka's default while it is learned."""
+        partitions = self.app.consumer.topic_partitions(topic) or 1
+        return TP(topic, partition_of(self.app.placement.name or "murmur2", key, partitions))
 
 
 class BatchTransport(stock.Transport):  # type: ignore[misc]

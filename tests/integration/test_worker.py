@@ -140,7 +140,7 @@ async def test_two_workers_share_the_partitions_and_one_takes_over_from_the_othe
         await installation.send_transactions(first)
         await until(installation.finished)
         with installation.worker(**other) as two:
-            await until(lambda: _shared(installation, other["TXNWATCH_WEB_PORT"]))
+            await until(lambda: installation.shared(other["TXNWATCH_WEB_PORT"]))
             await installation.send_transactions(second)
             await until(installation.finished)
             user = first[0].user_id
@@ -165,15 +165,6 @@ def _renamed(transactions: Sequence[Sent], digit: str) -> list[Sent]:
         Sent(digit * 8 + sent.id[8:], sent.user_id, sent.amount, sent.currency, sent.txn_date, sent.status)
         for sent in transactions
     ]
-
-
-async def _shared(installation: Installation, other_port: str) -> bool:
-    """Whether the second worker's router knows of partitions at both workers."""
-    try:
-        status, text = await installation.get("/router/windows/", other_port)
-    except OSError:
-        return False
-    return status == 200 and len([url for url, topics in json.loads(text).items() if topics]) == 2
 
 
 async def test_fausts_own_command_runs_the_same_worker(installation: Installation) -> None:

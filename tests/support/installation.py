@@ -180,6 +180,14 @@ class Installation:
             store.close(partition)
         return found
 
+    async def shared(self, port: str) -> bool:
+        """Whether the router of the worker at this port knows of partitions at two workers."""
+        try:
+            status, text = await self.get("/router/windows/", port)
+        except OSError:
+            return False
+        return status == 200 and len([url for url, topics in json.loads(text).items() if topics]) == 2
+
     async def get(self, path: str, port: str | None = None) -> tuple[int, str]:
         """Status and text of a worker's web view."""
         url = f"http://127.0.0.1:{port or self.environment['TXNWATCH_WEB_PORT']}{path}"

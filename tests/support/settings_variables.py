@@ -12,7 +12,7 @@ from stream_app.detectors import all_settings as of_detectors
 
 SECTIONS: dict[str, tuple[type[SettingsGroup], ...]] = {
     "Services": (shared.ServiceSettings,),
-    "Topics": (shared.TopicSettings, shared.Settings),
+    "Topics": (shared.TopicSettings, shared.KeySettings, shared.Settings),
     "Worker": (
         of_worker.SinkSettings,
         shared.DataSettings,

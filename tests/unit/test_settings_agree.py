@@ -46,6 +46,7 @@ WRONG = [
     ("TXNWATCH_SCORED_TOPIC", "transactions"),
     ("TXNWATCH_DLQ_TOPIC", "anomalies"),
     ("TXNWATCH_DETECTOR", "s3cret"),
+    ("TXNWATCH_PARTITIONER", "murmur3"),
     ("TXNWATCH_PARTITIONS", "0"),
     ("TXNWATCH_REPLICATION", "-1"),
     ("TXNWATCH_WINDOW_SIZE", "201"),

@@ -74,7 +74,9 @@
 
 /** @typedef {{ id: string, host: string, address: string, partitions: number[] }} Worker */
 
-/** @typedef {{ group: string, state: string, workers: Worker[], unassigned: number[] }} Workers */
+/** @typedef {{ partitioner: ?string, misplaced: number }} Placement */
+
+/** @typedef {{ group: string, state: string, workers: Worker[], unassigned: number[], placement: Placement }} Workers */
 
 /**
  * @typedef {{

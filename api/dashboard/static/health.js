@@ -98,11 +98,14 @@ export class Health {
    * @param {Workers} group
    * @param {PulsePage} pulse
    */
-  #showWorkers({ group, state, workers, unassigned }, { partitions }) {
+  #showWorkers({ group, state, workers, unassigned, placement }, { partitions }) {
     /** @type {Record<string, string>} */
     const states = { stable: "", empty: "none is running", none: "none has ever run" };
     const doing = states[state] ?? "sharing out the partitions";
-    setText($("workers-aside"), [`group ${group}`, doing].filter(Boolean).join(": "));
+    const elsewhere =
+      placement.misplaced > 0 &&
+      `${plural(placement.misplaced, "user")} on partitions where ${placement.partitioner} does not put them (docs/producers.md)`;
+    setText($("workers-aside"), [`group ${group}`, doing, elsewhere].filter(Boolean).join(": "));
     $("workers").replaceChildren(
       ...workers.map(worker),
       ...(workers.length ? [] : [el("li", { class: "empty" }, "No worker is running: nothing is being scored.")]),
