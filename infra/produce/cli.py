@@ -5,8 +5,8 @@ import logging
 import random
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -16,14 +16,19 @@ from typing import Any
 import click
 from rich.console import Console
 
+from infra.produce.amounts import MARKS, AmountMarks
+from infra.produce.columns import FIELDS, Columns
 from infra.produce.delivery import DeliveryError, open_sender
-from infra.produce.files import Input, InputError, open_input
+from infra.produce.exported import is_export
+from infra.produce.files import STDIN, DamagedInputError, Input, InputError, first_lines, open_input
 from infra.produce.generator import MAX_USERS, Traffic, live_dates, past_dates
+from infra.produce.order import check_order, in_order
 from infra.produce.report import Outcomes, progress_bar
-from infra.produce.rows import FIELDS, Columns, RowReader, Source, read_unchanged
-from infra.produce.sending import DirectFeed, RateLimit, Sending, WaitingFeed
+from infra.produce.rows import Item, RowReader, Source, read_unchanged
+from infra.produce.sending import CheckedFeed, DirectFeed, RateLimit, Sending, WaitingFeed
 from infra.runtime.aiokafka_changes import install
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
+from infra.runtime.kafka import TopicsError
 from infra.runtime.services import KAFKA
 from infra.runtime.settings import Settings
 from schemas.transaction import Decoder
@@ -46,6 +51,10 @@ class Options:
     currency: str | None
     status: str | None
     assume_utc: bool
+    decimal: str | None
+    thousands: str | None
+    sort: bool
+    as_is: bool
     raw: bool
     strict: bool
 
@@ -58,6 +67,16 @@ class Options:
     def endless(self) -> bool:
         """Whether only Ctrl-C ends it."""
         return self.generate is not None and self.wanted is None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is sent: `waits` where the next item may take long, `check` what looks at the first items."""
+
+    source: Source
+    opened: Input | None = None
+    waits: bool = False
+    check: Callable[[Sequence[Item], bool], None] | None = None
 
 
 def _mapping(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -98,6 +117,10 @@ def _mapping(_context: click.Context, _option: click.Parameter, given: tuple[str
 @click.option("--currency", help="For rows that have none.")
 @click.option("--status", help="For rows that have none.")
 @click.option("--assume-utc", is_flag=True, help="Take dates without an offset as UTC.")
+@click.option("--decimal", type=click.Choice([".", ","]), help="The mark before the decimals of amounts.")
+@click.option("--thousands", type=click.Choice(MARKS), help="The mark between thousands: . , ' or a space.")
+@click.option("--sort", is_flag=True, help="Send by date: all is read first, in bounded memory.")
+@click.option("--as-is", is_flag=True, help="Send in the order of FILE, whatever that is.")
 @click.option(
     "--raw",
     is_flag=True,
@@ -109,7 +132,8 @@ def produce(context: click.Context, /, **options: object) -> None:
     """Put transactions on the input topic.
 
     FILE is CSV or JSON lines, also gzipped; - is standard input. Columns are found by their names, others are
-    left out. A row that the worker would refuse is not sent: it is counted, and listed at the end.
+    left out. A row that the worker would refuse is not sent: it is counted, and listed at the end. An export
+    of the API's is sent by date, without its verdicts.
     """
     given = Options(**options)  # type: ignore[arg-type]  # click has checked them
     _check(given)
@@ -117,10 +141,11 @@ def produce(context: click.Context, /, **options: object) -> None:
     settings = Settings.load()
     install()
     errors = ServiceErrors(KAFKA.name, (DeliveryError,)), ServiceErrors(str(given.file), (InputError,))
-    with ending_in_one_line(*errors), ExitStack() as stack:
+    with ending_in_one_line(*errors, TopicsError), ExitStack() as stack:
         opened = stack.enter_context(open_input(given.file)) if given.file else None
-        source = _rows(given, settings, opened.lines()) if opened else _traffic(given)
-        code = asyncio.run(_produce(source, opened, given, settings))
+        console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+        plan = _plan(given, settings, opened, console) if opened else Plan(_traffic(given))
+        code = asyncio.run(_produce(plan, given, settings, console))
     context.exit(code)
 
 
@@ -129,9 +154,13 @@ def _check(given: Options) -> None:
         raise click.UsageError("Give either FILE or --generate.")
     if given.endless and given.rate is None:
         raise click.UsageError("--generate without a number needs --rate or --limit.")
-    changing = (given.mapping, given.currency, given.status, given.assume_utc)
+    changing = (given.mapping, given.currency, given.status, given.assume_utc, given.sort)
     if given.raw and (given.file is None or any(changing)):
         raise click.UsageError("--raw sends the lines of FILE as they are: no option can change them.")
+    if given.sort and given.as_is:
+        raise click.UsageError("--sort and --as-is exclude each other.")
+    if given.decimal and given.decimal == given.thousands:
+        raise click.UsageError("--decimal and --thousands name the same mark.")
 
 
 def _traffic(given: Options) -> Source:
@@ -142,29 +171,44 @@ def _traffic(given: Options) -> Source:
     return Traffic(given.users, seed).records(dates)
 
 
-def _rows(given: Options, settings: Settings, lines: Iterator[bytes]) -> Source:
+def _plan(given: Options, settings: Settings, opened: Input, console: Console) -> Plan:
+    """What is sent of a file, and how."""
+    head, lines = first_lines(opened.lines())
     if given.raw:
-        return read_unchanged(lines)
+        return Plan(read_unchanged(lines), opened)
+    exported = is_export(head)
     defaults = {"currency": given.currency, "status": given.status}
     reader = RowReader(
         columns=Columns(given.mapping),
         defaults={name: value for name, value in defaults.items() if value is not None},
         assume_utc=given.assume_utc,
-        decoder=Decoder(max_bytes=settings.max_message_bytes),
+        decoder=Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours)),
+        marks=AmountMarks(given.decimal, given.thousands),
+        exported=exported,
+        say=console.print,
     )
-    return reader.read(lines)
+    rows = reader.read(lines)
+    if given.sort or (exported and not given.as_is):
+        if exported:
+            console.print("an export of txnwatch: sent by date, without the verdicts")
+        return Plan(in_order(rows), opened, waits=True)
+    if opened.path != STDIN and not opened.waits:  # else it cannot be read twice
+        with open_input(opened.path) as again, suppress(DamagedInputError):  # what can be read is sent
+            reader.check_amounts(again.lines())
+    return Plan(rows, opened, waits=opened.waits, check=None if given.as_is else check_order)
 
 
-async def _produce(source: Source, opened: Input | None, given: Options, settings: Settings) -> int:
+async def _produce(plan: Plan, given: Options, settings: Settings, console: Console) -> int:
     stop, outcomes = asyncio.Event(), Outcomes()
     asyncio.get_running_loop().set_exception_handler(_skip_connection_errors)
-    fraction = partial(_fraction, opened, given, outcomes)
+    fraction = partial(_fraction, plan.opened, given, outcomes)
     async with open_sender(settings) as sender:
         _stop_on_signals(stop)
-        feed = WaitingFeed(source) if opened and opened.waits else DirectFeed(source)
+        direct = WaitingFeed(plan.source) if plan.waits else DirectFeed(plan.source)
+        feed = CheckedFeed(direct, plan.check) if plan.check else direct
         started = time.monotonic()
         try:
-            with progress_bar(outcomes, fraction, Console(stderr=True)) as watch:
+            with progress_bar(outcomes, fraction, console) as watch:
                 await Sending(feed, sender, outcomes, RateLimit(given.rate), stop, given.wanted, watch).run()
         finally:  # after a failure too: what was delivered until then is on the topic
             click.echo(outcomes.summary(sender.delivered, sender.topic, time.monotonic() - started))

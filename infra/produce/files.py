@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,10 +24,15 @@ class InputError(Exception):
     """The file cannot be read to its end, or holds no transactions; the message says why."""
 
 
+class DamagedInputError(InputError):
+    """What follows cannot be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """A file that is open for reading."""
 
+    path: Path
     _size: int | None
     _raw: io.FileIO
     _stream: BinaryIO
@@ -44,7 +50,7 @@ class Input:
         """The lines with their ends; of a line that is longer only the first MAX_LINE bytes.
 
         Raises:
-            InputError: The file is damaged.
+            DamagedInputError: The file cannot be read to its end.
         """
         number = 0
         try:
@@ -54,7 +60,7 @@ class Input:
                 while is_cut(line):
                     line = self._stream.readline(MAX_LINE)
         except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"cannot be read after line {number}: {error}") from error
+            raise DamagedInputError(f"cannot be read after line {number}: {error}") from error
 
 
 @contextmanager
@@ -70,7 +76,18 @@ def open_input(path: Path) -> Iterator[Input]:
         raise InputError(error.strerror) from error
     # The buffered reader is not closed: a thread may still wait in a read of standard input.
     with closing(raw):
-        yield _input(raw)
+        yield _input(path, raw)
+
+
+def first_lines(lines: Iterator[bytes]) -> tuple[list[bytes], Iterator[bytes]]:
+    """The first two lines, and all lines from the first on.
+
+    Of JSON only the first: the second may be long in coming.
+    """
+    head = list(islice(lines, 1))
+    if head and not head[0].lstrip(b"\xef\xbb\xbf").startswith(b"{"):
+        head += islice(lines, 1)
+    return head, chain(head, lines)
 
 
 def is_cut(line: bytes) -> bool:
@@ -78,7 +95,7 @@ def is_cut(line: bytes) -> bool:
     return len(line) >= MAX_LINE and not line.endswith(b"\n")
 
 
-def _input(raw: io.FileIO) -> Input:
+def _input(path: Path, raw: io.FileIO) -> Input:
     buffered = io.BufferedReader(raw, _BUFFER)
     try:
         zipped = buffered.peek(len(_GZIP)).startswith(_GZIP)
@@ -86,6 +103,5 @@ def _input(raw: io.FileIO) -> Input:
         raise InputError(error.strerror) from error
     status = os.fstat(raw.fileno())
     size = status.st_size if stat.S_ISREG(status.st_mode) else None
-    return Input(
-        size, raw, io.BufferedReader(gzip.GzipFile(fileobj=buffered), _BUFFER) if zipped else buffered
-    )
+    stream = io.BufferedReader(gzip.GzipFile(fileobj=buffered), _BUFFER) if zipped else buffered
+    return Input(path, size, raw, stream)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from rich import progress
 from rich.console import Console
+from rich.text import Text
 
 from infra.produce.rows import RejectedRow
 
@@ -55,17 +56,26 @@ def progress_bar(
 
     `fraction` is how much of the work is done, from 0 to 1, or None where that cannot be known.
     """
+    started = time.monotonic()
     columns = (
-        *("{task.fields[sent]} sent", progress.BarColumn(), progress.TaskProgressColumn()),
-        *("{task.fields[rate]}", progress.TimeElapsedColumn(), "left", progress.TimeRemainingColumn()),
+        _Live(lambda: f"{outcomes.taken:,} sent"),
+        *(progress.BarColumn(), progress.TaskProgressColumn()),
+        _Live(lambda: f"{outcomes.taken / (time.monotonic() - started):,.0f}/s"),
+        *(progress.TimeElapsedColumn(), "left", progress.TimeRemainingColumn()),
     )
     shown = console.is_terminal
     with progress.Progress(*columns, console=console, transient=True, disable=not shown) as bar:
-        task = bar.add_task("", total=None if fraction() is None else 1.0, sent="", rate="")
-        started = time.monotonic()
+        task = bar.add_task("", total=None if fraction() is None else 1.0)
+        yield lambda: bar.update(task, completed=fraction() or 0.0)
 
-        def update() -> None:
-            rate = outcomes.taken / (time.monotonic() - started)
-            bar.update(task, completed=fraction() or 0.0, sent=f"{outcomes.taken:,}", rate=f"{rate:,.0f}/s")
 
-        yield update
+class _Live(progress.ProgressColumn):
+    """A text made whenever the bar is drawn, ten times a second, also while no more rows come."""
+
+    def __init__(self, text: Callable[[], str]) -> None:
+        super().__init__()
+        self._live = text
+
+    def render(self, _task: progress.Task) -> Text:
+        """The text as it is now."""
+        return Text(self._live())

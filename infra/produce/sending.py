@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +15,9 @@ from infra.produce.report import Outcomes
 from infra.produce.rows import Item, ProducerRecord, Source
 
 UNLIMITED = 1 << 62
+_FIRST_ROWS = 10_000
+_FIRST_BYTES = 16 << 20
+_QUIET_SECONDS = 0.3  # a pipe that has nothing for so long has given its first rows
 _AT_ONCE = 500
 _READ_AHEAD = 10_000
 _TICK = 0.01  # seconds: shorter sleeps cost more than what is sent in between
@@ -112,7 +115,50 @@ class WaitingFeed:
                 self._loop.call_soon_threadsafe(self._news.set)
 
 
-Feed: TypeAlias = DirectFeed | WaitingFeed
+class CheckedFeed:
+    """A feed whose first items are all looked at before one of them is taken.
+
+    Of a source that waits those count as the first that come without a pause.
+    """
+
+    def __init__(self, feed: DirectFeed | WaitingFeed, check: Callable[[Sequence[Item], bool], None]) -> None:
+        """`check` is given the first items and whether these are all; what it raises, `take` raises."""
+        self._feed = feed
+        self._check = check
+        self._first: deque[Item] = deque()
+        self._checked = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether `take` returns at once."""
+        return self._checked and (bool(self._first) or self._feed.ready)
+
+    async def take(self, most: int) -> list[Item]:
+        """Take the next items, none when the source has ended; cancelling it loses nothing."""
+        if not self._checked:
+            self._check(self._first, await self._look())
+            self._checked = True
+        if self._first:
+            return [self._first.popleft() for _ in range(min(most, len(self._first)))]
+        return await self._feed.take(most)
+
+    async def _look(self) -> bool:
+        """Fill `_first`; whether the source has ended."""
+        size = 0
+        while len(self._first) < _FIRST_ROWS and size < _FIRST_BYTES:
+            try:
+                async with asyncio.timeout(_QUIET_SECONDS if self._first else None):
+                    items = await self._feed.take(_AT_ONCE)
+            except TimeoutError:
+                return False
+            if not items:
+                return True
+            self._first += items
+            size += sum(len(item.value) for item in items if isinstance(item, ProducerRecord))
+        return False
+
+
+Feed: TypeAlias = DirectFeed | WaitingFeed | CheckedFeed
 
 
 class RateLimit:

@@ -89,7 +89,7 @@ class KeyPlacement:
         return (
             f"user {key.decode(errors='replace')} is on partition {partition}, but {self.name} "
             f"(TXNWATCH_PARTITIONER) puts it on {partition_of(self.name, key, partitions)}; {self.misplaced} "
-            "users are elsewhere so far. A user on two partitions has two windows, each judged by alone. "
+            "users are elsewhere so far. A user on two partitions has two windows, each of a part. "
             f"{self._advice(best_fit(self._newest, partitions))} (docs/producers.md)"
         )
 

@@ -64,6 +64,7 @@ def json_lines(given: Rows) -> bytes:
 def environment(topics: Settings) -> dict[str, str]:
     return {
         **os.environ,
+        "TXNWATCH_MAX_AHEAD_HOURS": "48",
         "KAFKA_BOOTSTRAP_SERVERS": topics.kafka,
         "TXNWATCH_TRANSACTIONS_TOPIC": topics.transactions_topic,
     }
@@ -187,8 +188,9 @@ async def test_rejected_rows_are_not_sent_but_listed_and_fail_only_where_that_wa
 ) -> None:
     given = rows(100)
     given[10][2] = "-1"
-    given[20][2] = "12.345"
+    given[20][2] = "12.3456"
     given[30][4] = "2018-04-01"
+    given[-1][4] = (datetime.now(UTC) + timedelta(hours=40)).isoformat()  # 24 unless set
     path = write_csv(tmp_path / "t.csv", given)
     done = await produce(topics, path)
     assert done.returncode == 0
@@ -243,6 +245,55 @@ async def test_made_up_traffic_is_the_same_for_the_same_seed(topics: Settings) -
     assert len(records) == 1000
     for ids in by_key(records).values():
         assert ids[: len(ids) // 2] == ids[len(ids) // 2 :]
+
+
+async def test_rows_that_are_newest_first_are_sent_by_date_or_as_they_are_once_that_is_said(
+    topics: Settings, tmp_path: Path
+) -> None:
+    """They were scored backwards without a word."""
+    given = rows(300, users=5)
+    path = write_csv(tmp_path / "t.csv", given[::-1])
+    zipped = gzip.compress(path.read_bytes())
+    refused = await produce(topics, "-", given=zipped)
+    assert (refused.returncode, refused.stdout[:7]) == (1, "0 sent ")
+    assert refused.stderr.startswith("Error: -: the newest row comes first: ")
+    assert "--sort" in refused.stderr
+    assert "--as-is" in refused.stderr
+
+    assert (await produce(topics, "-", "--sort", given=zipped)).returncode == 0
+    assert by_key(await on_topic(topics)) == by_user((row[0], row[1]) for row in given)
+    assert (await produce(topics, path, "--as-is")).returncode == 0
+    twice = by_user((row[0], row[1]) for row in (*given, *given[::-1]))
+    assert by_key(await on_topic(topics)) == twice
+
+
+async def test_an_export_is_sent_again_by_date_and_without_verdicts(topics: Settings, tmp_path: Path) -> None:
+    given = rows(300, users=5)
+    path = tmp_path / "export.csv"
+    with path.open("w", newline="") as file:
+        verdicts = ('{"is_anomaly": false, "shop": 7}', '{"is_anomaly": true, "mean": "1.00", "shop": 7}')
+        exported = [[*row, verdicts[number % 2]] for number, row in enumerate(given[::-1])]
+        csv.writer(file).writerows([[*HEADER, "meta_data"], *exported])
+    done = await produce(topics, path)
+
+    assert done.returncode == 0
+    assert done.stderr == "an export of txnwatch: sent by date, without the verdicts\n"
+    records = await on_topic(topics)
+    assert by_key(records) == by_user((row[0], row[1]) for row in given)
+    assert {json.dumps(json.loads(record.value or b"")["meta_data"]) for record in records} == {'{"shop": 7}'}
+
+
+async def test_amounts_that_can_be_read_in_two_ways_are_refused_before_anything_is_sent(
+    topics: Settings, tmp_path: Path
+) -> None:
+    """150.000 was sent as 150.00; larger ones were left out."""
+    given = rows(12_000)
+    given[-1][2] = "150.000"
+    path = write_csv(tmp_path / "t.csv", given)
+    done = await produce(topics, path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"Error: {path}: line 12001: the amount 150.000 can be read in two ways: ")
+    assert await on_topic(topics) == []
 
 
 async def test_of_a_number_and_a_limit_the_smaller_counts(topics: Settings) -> None:

@@ -24,6 +24,10 @@ from infra.runtime.settings import Settings, SettingsError
         (["--generate", "1", "--raw"], "--raw"),
         (["file.csv", "--raw", "--currency", "EUR"], "--raw"),
         (["file.csv", "--raw", "--map", "amount=Total"], "--raw"),
+        (["file.csv", "--raw", "--sort"], "--raw"),
+        (["file.csv", "--sort", "--as-is"], "exclude each other"),
+        (["file.csv", "--decimal", ",", "--thousands", ","], "the same mark"),
+        (["file.csv", "--decimal", "'"], "'--decimal'"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_by_name(arguments: list[str], complaint: str) -> None:

@@ -1,7 +1,13 @@
-"""The summary."""
+"""The progress bar and the summary."""
 
-from infra.produce.report import Outcomes
+import io
+import re
+
+from rich.console import Console
+
+from infra.produce.report import Outcomes, progress_bar
 from infra.produce.rows import RejectedRow
+from tests.support.installation import until
 
 
 def test_without_rejected_rows_it_is_one_line() -> None:
@@ -22,3 +28,16 @@ def test_rejected_rows_are_listed_by_reason_with_their_first_lines() -> None:
         "  amount             7  lines 2, 3, 4, 5, 6, ...; the first: detail 2",
         "  id                 1  line 4; the first: 'x' is not a UUID",
     ]
+
+
+async def test_the_bar_goes_on_counting_while_nothing_calls_it() -> None:
+    """While standard input paused, the rate was that of before the pause."""
+    outcomes, screen = Outcomes(taken=7), io.StringIO()
+    with progress_bar(outcomes, lambda: None, Console(file=screen, force_terminal=True, width=100)):
+        outcomes.taken = 1_000_000
+
+        async def falls() -> bool:
+            rates = [int(rate.replace(",", "")) for rate in re.findall(r"([\d,]+)/s", screen.getvalue())]
+            return "1,000,000 sent" in screen.getvalue() and len(rates) > 2 and rates[-1] < max(rates)
+
+        await until(falls, within=20)

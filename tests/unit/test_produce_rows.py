@@ -3,15 +3,18 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from infra.produce.amounts import AmountMarks
+from infra.produce.columns import Columns
 from infra.produce.files import MAX_LINE, InputError
-from infra.produce.rows import Columns, Item, ProducerRecord, RejectedRow, RowReader, read_unchanged
+from infra.produce.rows import Item, ProducerRecord, RejectedRow, RowReader, read_unchanged
 from schemas.transaction import Decoder, Transaction
 
 ID = "f06a72cf-e094-50a7-b663-8929e421dd6f"
@@ -28,6 +31,8 @@ def reader(
     *,
     assume_utc: bool = False,
     decoder: Decoder | None = None,
+    marks: AmountMarks | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> RowReader:
     return RowReader(
         columns=Columns(columns),
@@ -35,6 +40,8 @@ def reader(
         assume_utc=assume_utc,
         decoder=decoder or Decoder(),
         now_ms=lambda: NOW_MS,
+        marks=marks or AmountMarks(),
+        say=say,
     )
 
 
@@ -126,7 +133,7 @@ def test_the_digits_of_a_number_in_json_are_kept() -> None:
 
 
 def test_columns_are_found_by_other_names_and_the_rest_is_left_out() -> None:
-    names = ["TransactionID", "label", "CUSTOMER_ID", "amt", "Currency", "timestamp", "state"]
+    names = ["TransactionID", "label", "CUSTOMER_ID", "amt", "Currency", "timestamp", "Status"]
     row = [ID, "1", USER, "57.16", "EUR", "2018-04-01T00:00:31Z", "paid"]
     from_csv = read(lines(",".join(names), ",".join(row)))
     from_json = read(lines(json.dumps(dict(zip(names, row, strict=True)))))
@@ -202,6 +209,84 @@ def test_a_user_in_upper_case_is_keyed_in_lower_case() -> None:
         assert isinstance(item, ProducerRecord)
         assert item.key == USER.encode()
         assert decoded(item).user_id == USER
+
+
+@pytest.mark.parametrize(
+    "date", ["2024-05-01 10:00:00+00", "2024-05-01 12:30:00.5+02", "2024-05-01T10:00:00+00"]
+)
+def test_dates_as_postgres_writes_them_are_read(date: str) -> None:
+    for rows in (
+        lines(HEADER, ROW.replace("2018-04-01T00:00:31Z", date)),
+        lines(json.dumps({**FIELDS, "txn_date": date})),
+    ):
+        [item] = read(rows, reader(decoder=Decoder(max_ahead=timedelta(days=10_000))))
+        assert isinstance(item, ProducerRecord)
+        assert item.date == datetime.fromisoformat(date)
+
+
+@pytest.mark.parametrize("nothing", ["NULL", "null", "nan", "NaN", "None", "N/A", "<NA>", r"\N"])
+def test_what_programs_write_for_nothing_is_empty(nothing: str) -> None:
+    """A status "nan" was sent, in place of the default."""
+    by = reader(defaults={"currency": "INR", "status": "new"})
+    row = f"{ID},{USER},1,{nothing},2018-04-01T00:00:31Z,{nothing},{nothing}"
+    given = {**FIELDS, "currency": nothing, "status": nothing, "meta_data": nothing}
+    for rows in (lines(HEADER + ",meta_data", row), lines(json.dumps(given))):
+        txn = decoded(read(rows, by)[0])
+        assert (txn.currency, txn.status, txn.meta_data) == ("INR", "new", None)
+
+
+def test_a_state_is_no_status_and_what_is_taken_and_left_out_is_said() -> None:
+    said: list[str] = []
+    by = reader(defaults={"status": "paid"}, say=said.append)
+    names = ["trans_num", "user_id", "amt", "currency", "trans_date", "state", "\x1b[2Jcity"]
+    row = [ID, USER, "57.16", "EUR", "2018-04-01T00:00:31Z", "NC", "Moravian Falls"]
+    for rows in (
+        lines(",".join(names), ",".join(row), ",".join(row)),
+        lines(*[json.dumps(dict(zip(names, row, strict=True)))] * 2),
+    ):
+        assert {decoded(item).status for item in read(rows, by)} == {"paid"}
+    expected = (
+        "columns: id from trans_num, amount from amt, txn_date from trans_date; left out: state, ?[2Jcity"
+    )
+    assert said == [expected, expected]
+
+    said.clear()
+    read(lines(HEADER, ROW), by)
+    read(lines(json.dumps(FIELDS)), by)
+    assert said == []
+
+
+def test_an_amount_that_can_be_read_in_two_ways_stops_the_file_with_its_line() -> None:
+    """150.000 was sent as 150.00, and 1.234.567 left out."""
+    for amount in ("150.000", "1.234.567"):
+        bad = json.dumps({**FIELDS, "amount": amount})
+        for rows in (lines(HEADER, ROW, ROW.replace("57.16", amount)), lines(json.dumps(FIELDS), bad)):
+            line = 3 if rows[0].startswith(b"id") else 2
+            with pytest.raises(InputError, match=f"^line {line}: the amount .*--thousands"):
+                read(rows)
+            with pytest.raises(InputError, match=f"^line {line}: the amount .*--thousands"):
+                reader().check_amounts(rows)
+            reader(marks=AmountMarks(thousands=".")).check_amounts(rows)
+    # A number in JSON has a point before the decimals.
+    [item] = read(lines(json.dumps(FIELDS).replace('"57.16"', "150.000")))
+    assert decoded(item).amount == 15_000
+
+
+def test_amounts_are_read_with_the_marks_that_are_named() -> None:
+    by = reader(marks=AmountMarks(decimal=","))
+    row = ROW.replace("57.16", '"1.234,50"')
+    for rows in (
+        lines(HEADER, row, ROW),
+        lines(*(json.dumps({**FIELDS, "amount": amount}) for amount in ("1.234,50", "57.16"))),
+    ):
+        items = read(rows, by)
+        assert decoded(items[0]).amount == 123_450
+        assert [reason for _, reason in rejected(items)] == ["amount"]
+
+
+def test_the_amounts_of_files_of_any_kind_can_be_looked_at() -> None:
+    for rows in ([], lines(HEADER), lines("a,b", "1,2"), lines(HEADER, "1,2"), lines("{}"), lines("{", "x")):
+        reader().check_amounts(rows)
 
 
 def test_meta_data_in_csv_is_json() -> None:
@@ -355,4 +440,4 @@ def test_whatever_the_bytes_are_rows_are_sent_or_rejected(data: bytes) -> None:
             if isinstance(item, ProducerRecord):
                 decoded(item)
     except InputError:
-        assert not data.startswith(HEADER.encode())
+        assert not data.startswith(HEADER.encode()) or b"." in data or b"," in data

@@ -1,0 +1,82 @@
+"""The API's own exports, sent again."""
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from infra.produce.exported import is_export
+from infra.produce.rows import Item, ProducerRecord, RowReader
+from tests.support.messages import DATE, ID, USER
+
+HEADING = b"id,user_id,amount,currency,txn_date,status,meta_data\r\n"
+FLAG = (
+    '{"is_anomaly": true, "detector": "rolling_mean", "mean": "1.00", "window": 20, "ratio": 9.5, '
+    '"threshold": "5.00"'
+)
+
+
+def cells(meta_data: str, status: str = "paid") -> bytes:
+    quoted = [f'"{cell}"' for cell in ("EUR", status.replace('"', '""'), meta_data.replace('"', '""'))]
+    return f"{ID},{USER},9.50,{quoted[0]},{DATE},{quoted[1]},{quoted[2]}\r\n".encode()
+
+
+def line(meta_data: str) -> bytes:
+    return (
+        f'{{"id":"{ID}","user_id":"{USER}","amount":"9.50","currency":"EUR","txn_date":"{DATE}",'
+        f'"status":"paid","meta_data":{meta_data}}}\n'
+    ).encode()
+
+
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+def test_an_export_is_known_by_its_fields_and_verdicts(bom: bytes) -> None:
+    assert is_export([bom + HEADING, cells('{"is_anomaly": false}')])
+    assert is_export([bom + line('{"is_anomaly": true}')])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        [],
+        [HEADING],
+        [HEADING, cells('{"shop": 7}')],
+        [HEADING, cells("")],
+        [HEADING, b"\xff\r\n"],
+        [HEADING, b'"\r\n'],
+        [HEADING.replace(b",amount", b""), cells('{"is_anomaly": false}')],
+        [line('{"shop": 7}')],
+        [line("null")],
+        [line('{"is_anomaly": "false"}')],
+        [b"{}\n"],
+        [b"{\n"],
+        [b"[1]\n"],
+    ],
+)
+def test_anything_else_is_none(head: list[bytes]) -> None:
+    assert not is_export(head)
+
+
+def message(item: Item) -> object:
+    assert isinstance(item, ProducerRecord), item
+    return json.loads(item.value, parse_float=Decimal)
+
+
+def test_verdicts_are_left_out_and_the_producers_own_stays() -> None:
+    reader = RowReader(exported=True)
+    own = '"shop": 12345678901234567.89'
+    flagged, normal = f'{FLAG}, "revision": 2, {own}}}', f'{{"is_anomaly": false, {own}}}'
+    expected = {
+        "id": ID, "user_id": USER, "amount": "9.50", "currency": "EUR", "txn_date": DATE, "status": "paid",
+        "meta_data": {"shop": Decimal("12345678901234567.89")},
+    }  # fmt: skip
+    for lines in ([HEADING, cells(flagged), cells(normal)], [line(flagged), line(normal)]):
+        assert [message(item) for item in reader.read(lines)] == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    ("cell", "status"), [("'=1+1", "=1+1"), ("''=x", "'=x"), ("'tis", "'tis"), ("paid", "paid")]
+)
+def test_the_apostrophe_of_an_export_is_taken_away(cell: str, status: str) -> None:
+    [item] = RowReader(exported=True).read([HEADING, cells('{"is_anomaly": false}', cell)])
+    assert isinstance(item, ProducerRecord)
+    assert json.loads(item.value)["status"] == status
