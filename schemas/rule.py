@@ -55,6 +55,8 @@ class Rule(msgspec.Struct, frozen=True):
     lines: Sequence[Line]
     words: dict[str, Words]
     """By detector."""
+    rule: str = ""
+    """Eight hexadecimal digits that stand for detector, version and settings: each verdict names them."""
 
 
 def sentence(row: Mapping[str, Any], words: Mapping[str, Words]) -> str:
@@ -69,7 +71,9 @@ def sentence(row: Mapping[str, Any], words: Mapping[str, Words]) -> str:
     """
     flag, amount = row["meta_data"], _READ["money"](row["amount"], row["currency"])
     if (its := words.get(flag["detector"])) is None:
-        facts = {name: value for name, value in flag.items() if name not in ("is_anomaly", "detector")}
+        facts = {
+            name: value for name, value in flag.items() if name not in ("is_anomaly", "detector", "rule")
+        }
         return f"{amount} was flagged by {flag['detector']}: {json.dumps(facts)}"
     shown = {name: _READ[reading](flag[name], row["currency"]) for name, reading in its.fields.items()}
     return re.sub(r"{(\w+)}", lambda field: {**shown, "amount": amount}[field[1]], its.flag)

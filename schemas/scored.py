@@ -19,6 +19,8 @@ class Flag(msgspec.Struct, frozen=True):
     detector: str
     evidence: msgspec.Struct
     """What the detector saw; its fields stand beside `detector` in the row."""
+    rule: str = ""
+    """The rule's version, as `schemas.rule` has it."""
 
 
 class Scored(msgspec.Struct):
@@ -84,19 +86,25 @@ def encode_scored(txn: Transaction, flag: Flag | None) -> tuple[bytes, bytes]:
 
 def _meta(given: dict[str, Any] | None, flag: Flag | None) -> bytes:
     if flag is not None:
-        verdict = {"is_anomaly": True, "detector": flag.detector, **msgspec.structs.asdict(flag.evidence)}
+        rule = {"rule": flag.rule} if flag.rule else {}
+        verdict = {
+            "is_anomaly": True,
+            "detector": flag.detector,
+            **rule,
+            **msgspec.structs.asdict(flag.evidence),
+        }
         return _ENCODE({**(given or {}), **verdict})
     return _ENCODE({**given, "is_anomaly": False}) if given else _NORMAL
 
 
-def source_headers(partition: int) -> Callable[[int], list[Header]]:
-    """A function from a source offset of this partition to the headers that name both.
+def source_headers(partition: int, *others: Header) -> Callable[[int], list[Header]]:
+    """A function from a source offset of this partition to the headers that name both, and others.
 
-    >>> source_headers(3)(17)
-    [('source-partition', b'3'), ('source-offset', b'17')]
+    >>> source_headers(3, ("rule", b"0a1b2c3d"))(17)
+    [('source-partition', b'3'), ('source-offset', b'17'), ('rule', b'0a1b2c3d')]
     """
     of_partition = ("source-partition", b"%d" % partition)
-    return lambda offset: [of_partition, ("source-offset", b"%d" % offset)]
+    return lambda offset: [of_partition, ("source-offset", b"%d" % offset), *others]
 
 
 def source_of(headers: Iterable[Header]) -> tuple[int, int] | None:

@@ -137,7 +137,8 @@ async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
         mirror=mirror,
         count=app.counts.count,
     )
-    take_over = TakeOver(settings, app.windows, rows, mirror, make_pipeline, app.consumer.rejoin)
+    made_of = (app.windows, rows, mirror, rule_of(app.detector), make_pipeline, app.consumer.rejoin)
+    take_over = TakeOver(settings, *made_of)
     return Ownership(settings, partial(check_topics, settings, settings.topics), take_over)
 
 

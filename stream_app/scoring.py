@@ -8,6 +8,8 @@ window of the user's last transactions is the core's, whatever the detector.
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
 from typing import Any, ClassVar, Generic, TypeVar
 from zlib import crc32
 
@@ -51,6 +53,13 @@ class Detector(Generic[S]):
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
+
+    @cached_property
+    def rule(self) -> str:
+        """Eight hexadecimal digits that stand for the detector, its version and its settings."""
+        settings = self.settings.model_dump(mode="json")
+        known = msgspec.json.encode([self.NAME, self.VERSION, settings], order="deterministic")
+        return sha256(known).hexdigest()[:8]
 
     def sentence(self) -> str:
         """What is flagged, in one sentence."""
@@ -157,7 +166,7 @@ class Scorer:
             state = states[transaction.user_id]
             evidence = detector.score_one(window, state, transaction)
             states[transaction.user_id] = detector.learn_one(window, state, transaction)
-        return None if evidence is None else Flag(detector.NAME, evidence)
+        return None if evidence is None else Flag(detector.NAME, evidence, detector.rule)
 
     def _state(self, window: Window) -> Any:
         assert self._format is not None  # noqa: S101 - asked for only where there is one

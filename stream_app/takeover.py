@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from schemas.rule import Rule
 from stream_app.batch import Batch, LostPartitionError
 from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
@@ -79,6 +80,7 @@ class TakeOver:
     store: WindowStore
     rows: PostgresRows | NoRows
     mirror: RedisMirror | NoMirror
+    rule: Rule
     make_pipeline: Callable[[int, Publisher], Pipeline]
     rejoin: Callable[[], None]
 
@@ -94,7 +96,8 @@ class TakeOver:
             epoch, stored_up_to = await self.rows.take_over(partition)
             # 2. Start the transactional producer, which fences the former owner and aborts what it left open:
             #    from here on nobody else commits, so the offsets and the changelog stand still.
-            publisher = await resources.enter_async_context(TransactionalOutput(partition, self.settings))
+            output = TransactionalOutput(partition, self.settings, self.rule.rule)
+            publisher = await resources.enter_async_context(output)
             # 3. See how far batches were finished; Postgres has to have their rows.
             position = (await committed_positions(self.settings)).get(partition, NOWHERE)
             end_if_cancelled()

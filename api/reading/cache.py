@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 Outcome = Literal["hit", "miss", "down"]
 _ANSWER_SECONDS = 0.25
 _REST_SECONDS = 5.0
+_FORMAT = 1  # counts up when answers change: kept ones of a former version are then not found
 _MOST_BYTES = 1 << 20
 """Several pages of 1,000 rows of usual length. Larger answers are not kept, to spare Redis's memory."""
 
@@ -68,7 +69,7 @@ class QueryCache:
         return fresh
 
     def _name(self, question: Any) -> str:
-        canonical = msgspec.json.encode([self._settings.app_id, question], order="deterministic")
+        canonical = msgspec.json.encode([_FORMAT, self._settings.app_id, question], order="deterministic")
         return Keys(self._settings.redis_prefix).query(hmac.digest(self.key, canonical, hashlib.sha256).hex())
 
     @property

@@ -60,24 +60,30 @@ async def rebuild(settings: Settings) -> Rebuilt:
         ForeignMirrorError: The mirror is another app's.
         ValueError: A window is of a later version than this program reads.
     """
-    users: set[str] = set()
     redis = Redis.from_url(settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
     async with redis:
         await check_owner(redis, settings)
         target = RedisWindows(redis, settings, attempt=partial(_TRY_AGAIN, within=settings.retry_seconds))
         target.topic_id = await _topic_id(settings)
-        async with aclosing(read_committed(settings, settings.changelog_topic)) as changelog:
-            async for records in changelog:
-                windows = _newest(records)
-                users |= windows.keys()
-                await target.write_all(windows.items())
-        return Rebuilt(len(users), target.of_other_logs, await target.remove_others())
+        users = await _write_changelog(settings, target)
+        return Rebuilt(users, target.of_other_logs, await target.remove_others())
 
 
 async def _topic_id(settings: Settings) -> str:
     async with admin_client(settings, "topics") as admin:
         ids = (await describe_cluster(admin)).ids
     return ids.get(settings.transactions_topic, settings.transactions_topic)
+
+
+async def _write_changelog(settings: Settings, target: RedisWindows) -> int:
+    """Write every window, and the later ones of the same users after them; how many users there are."""
+    users: set[str] = set()
+    async with aclosing(read_committed(settings, settings.changelog_topic)) as changelog:
+        async for records in changelog:
+            windows = _newest(records)
+            users |= windows.keys()
+            await target.write_all(windows.items())
+    return len(users)
 
 
 def _newest(records: Records) -> dict[str, Placed]:

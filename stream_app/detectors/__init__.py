@@ -44,4 +44,5 @@ def rule_of(detector: Detector[Any]) -> Rule:
         sentence=detector.sentence(),
         lines=detector.lines(),
         words={one.NAME: one.WORDS for one in known()},
+        rule=detector.rule,
     )

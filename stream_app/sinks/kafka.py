@@ -95,11 +95,11 @@ async def committed_positions(settings: Settings) -> dict[int, CommittedPosition
 class TransactionalOutput:
     """One partition's producer: entering the context fences the former owner's."""
 
-    def __init__(self, partition: int, settings: Settings) -> None:
+    def __init__(self, partition: int, settings: Settings, rule: str = "") -> None:
         self._partition = partition
         self._settings = settings
         self._reached = -1
-        self._headers = source_headers(partition)
+        self._headers = source_headers(partition, *[("rule", rule.encode())] if rule else ())
         self._producer = AIOKafkaProducer(
             **client_options(settings, f"output-{partition}"),
             transactional_id=f"{settings.app_id}-{partition}",

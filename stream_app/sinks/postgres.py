@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -79,18 +80,9 @@ class PostgresRows:
         Raises:
             SharedRowsError: The rows are another app's.
         """
-
-        async def attempt() -> tuple[int, int]:
-            try:
-                row = await self.pool.fetchrow(TAKE_OVER, self.app_id, self.topic, partition)
-            except asyncpg.QueryCanceledError:  # the former owner still has the row locked
-                await self.pool.execute(_SQL["end_frozen"])
-                raise
-            return row["epoch"], row["next_offset"]
-
         await self._retried(self._claim)
         self._reached[partition] = 0
-        return await self._retried(attempt)
+        return await self._retried(partial(self._raise_epoch, partition))
 
     def expect(self, partition: int, finished: int) -> None:
         """Note up to which offset batches were finished: the next one checks that Postgres has their rows."""
@@ -119,6 +111,14 @@ class PostgresRows:
         stored = await self._retried(attempt)
         self._reached[partition] = max(next_offset, self._reached[partition])
         return stored
+
+    async def _raise_epoch(self, partition: int) -> tuple[int, int]:
+        try:
+            row = await self.pool.fetchrow(TAKE_OVER, self.app_id, self.topic, partition)
+        except asyncpg.QueryCanceledError:  # the former owner still has the row locked
+            await self.pool.execute(_SQL["end_frozen"])
+            raise
+        return row["epoch"], row["next_offset"]
 
     async def _claim(self) -> None:
         async with self.pool.acquire() as connection:

@@ -104,8 +104,7 @@ class RedisWindows:
         """Write some.
 
         Raises:
-            ForeignMirrorError: The mirror is another app's.
-            RedisError: Redis takes none, and `attempt` gave up.
+            ForeignMirrorError, RedisError: Redis takes none, and `attempt` gave up.
         """
         if not windows:
             return

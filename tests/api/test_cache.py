@@ -51,6 +51,15 @@ async def test_an_answer_is_kept_for_the_same_question(redis: "Redis") -> None:
     assert 0 < await redis.pttl(name) <= 60_000
 
 
+async def test_an_answer_of_another_format_is_not_found(
+    redis: "Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = cache_of(redis, Counter())
+    await cache.answer(["q"], answering(b"former"))
+    monkeypatch.setattr("api.reading.cache._FORMAT", 0)
+    assert await cache.answer(["q"], answering(b"present")) == b"present"
+
+
 async def test_another_question_installation_or_key_has_another_answer(redis: "Redis") -> None:
     counts: Counter[str] = Counter()
     await cache_of(redis, counts).answer(["q", 1], answering(b"one"))

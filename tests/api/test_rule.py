@@ -1,12 +1,15 @@
 """`GET /dashboard/data/rule`: what a worker says of its rule, and nothing that the API thinks by itself."""
 
+import asyncio
+
 import msgspec
 import pytest
 
 from schemas.rule import Rule
 from stream_app.detectors import rule_of
 from tests.support.detectors import rolling_mean
-from tests.support.serving import DEAD, serving, settings_from
+from tests.support.services import free_port
+from tests.support.serving import DEAD, Client, serving, settings_from
 from tests.support.worker_view import worker_view
 
 SERVICES = {
@@ -36,6 +39,22 @@ async def test_the_rule_is_the_workers_whatever_the_apis_own_environment_says(
         ("rolling mean", 1.0, 12, 3),
         ("threshold", 5.0, 12, 3),
     ]
+
+
+async def test_a_worker_that_comes_back_with_other_settings_is_asked_again() -> None:
+    port, now = free_port(), rule_of(rolling_mean(size=12, minimum=3))
+    settings = settings_from(SERVICES, TXNWATCH_WORKER_URL=f"http://127.0.0.1:{port}")
+    async with serving(settings) as client:
+        async with worker_view(port=port):
+            assert (await rule_shown(client)).rule == rolling_mean().rule
+        async with worker_view(now, port=port), asyncio.timeout(5):
+            while (await rule_shown(client)).rule != now.rule:  # noqa: ASYNC110 - it is on the other side of HTTP
+                await asyncio.sleep(0.05)
+
+
+async def rule_shown(client: Client) -> Rule:
+    response = await client.get("/dashboard/data/rule")
+    return msgspec.json.decode(await response.read(), type=Rule)
 
 
 async def test_while_no_worker_answers_there_is_no_rule() -> None:

@@ -13,6 +13,7 @@ import pytest
 from infra.runtime.kafka import check_topics
 from schemas.transaction import Decoder
 from stream_app.batch import Batch, Output
+from stream_app.detectors import rule_of
 from stream_app.ownership import Ownership
 from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
@@ -21,7 +22,7 @@ from stream_app.sinks.kafka import TransactionalOutput
 from stream_app.sinks.postgres import PostgresRows, connect
 from stream_app.state.store import WindowStore
 from stream_app.takeover import TakeOver
-from tests.support.detectors import rolling_scorer
+from tests.support.detectors import rolling_mean, rolling_scorer
 from tests.support.faults.oracle import replay
 from tests.support.faults.rig import Rig
 from tests.support.installation import until
@@ -93,6 +94,7 @@ async def owner(
             store=store,
             rows=rows,
             mirror=NoMirror(),
+            rule=rule_of(rolling_mean()),
             make_pipeline=make_pipeline,
             rejoin=lambda: None,
         )

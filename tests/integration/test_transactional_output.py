@@ -65,7 +65,7 @@ async def test_everything_is_on_the_partition_of_the_same_number(
 ) -> None:
     refused = Refusal(FakeRecord(9, b"key", b"\xff"), "json", "not UTF-8")
 
-    async with TransactionalOutput(PARTITION, settings) as publisher:
+    async with TransactionalOutput(PARTITION, settings, "0a1b2c3d") as publisher:
         last = await publisher.commit(output(5, flagged=2, refusals=[refused]))
 
     scored = await installation.read("TXNWATCH_SCORED_TOPIC")
@@ -74,6 +74,7 @@ async def test_everything_is_on_the_partition_of_the_same_number(
     assert (len(scored), len(anomalies)) == (5, 2)
     assert {record.partition for record in [*scored, *anomalies, letter]} == {PARTITION}
     assert [dict(record.headers)["source-offset"] for record in scored] == [b"%d" % at for at in range(5)]
+    assert {dict(record.headers)["rule"] for record in [*scored, *anomalies]} == {b"0a1b2c3d"}
     assert (letter.key, letter.value) == (b"key", b"\xff")
     assert dict(letter.headers) == {
         "reason": b"json",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from schemas.money import amount_text
+from tests.support.detectors import rolling_mean
 from tests.support.installation import Installation, ended, json_of, twice_or_more, until
 from tests.support.oracle import Expected, replay
 from tests.support.services import free_port
@@ -70,10 +71,11 @@ async def test_each_transaction_ends_in_every_place_it_belongs_in(installation: 
     assert all(
         (record.key or b"").decode() == json.loads(record.value or b"")["user_id"]
         and dict(record.headers)["source-partition"] == str(record.partition).encode()
+        and dict(record.headers)["rule"] == rolling_mean().rule.encode()
         for record in scored
     )
     assert set(rows[next(iter(expected.flagged))]["meta_data"]) == {
-        "is_anomaly", "detector", "mean", "window", "ratio", "threshold",
+        "is_anomaly", "detector", "rule", "mean", "window", "ratio", "threshold",
     }  # fmt: skip
 
 

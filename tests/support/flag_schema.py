@@ -7,6 +7,12 @@ import msgspec
 
 from stream_app.scoring import Detector
 
+_RULE = {
+    "description": "Which rule flagged it: a detector, its version and its settings.",
+    "type": "string",
+    "pattern": "^[0-9a-f]{8}$",
+}
+
 
 def flags_of(detectors: Iterable[type[Detector[Any]]]) -> dict[str, Any]:
     """One alternative a detector, told by `detector`."""
@@ -20,5 +26,5 @@ def evidence_of(detector: type[Detector[Any]]) -> dict[str, Any]:
     evidence = parts[detector.EVIDENCE.__name__]
     return {
         "required": ["detector", *evidence["required"]],
-        "properties": {"detector": name, **evidence["properties"]},
+        "properties": {"detector": name, "rule": _RULE, **evidence["properties"]},
     }

@@ -90,6 +90,11 @@ def test_the_schema_says_of_the_default_rule_what_it_said_when_it_was_written_by
         "required": ["detector", "mean", "window", "ratio", "threshold"],
         "properties": {
             "detector": {"description": "Which detector flagged it.", "const": "rolling_mean"},
+            "rule": {
+                "description": "Which rule flagged it: a detector, its version and its settings.",
+                "type": "string",
+                "pattern": "^[0-9a-f]{8}$",
+            },
             "mean": {"description": "Of the amounts in the user's window.", **decimal},
             "window": {
                 "description": "How many amounts the window held.",
@@ -118,7 +123,7 @@ def test_the_example_of_a_scored_transaction_is_what_the_code_writes() -> None:
         status=example["status"],
         meta_data={"shop": meta["shop"]},
     )
-    flag = Flag(meta["detector"], msgspec.convert(meta, RollingMean.EVIDENCE))
+    flag = Flag(meta["detector"], msgspec.convert(meta, RollingMean.EVIDENCE), meta["rule"])
     assert json.loads(encode_scored(txn, flag)[0]) == example
 
 

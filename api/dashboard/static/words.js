@@ -123,7 +123,7 @@ const filled = (template, texts) => template.replace(/\{(\w+)\}/g, (_, name) => 
  */
 function facts({ meta_data: flag }) {
   const plain = Object.entries(flag).filter(([, value]) => typeof value === "number" || typeof value === "string");
-  const named = plain.filter(([name]) => name !== "detector").map(([name, value]) => `${name} ${value}`);
+  const named = plain.filter(([name]) => name !== "detector" && name !== "rule").map(([name, value]) => `${name} ${value}`);
   const short = named.filter((fact) => fact.length < 60).slice(0, 8);
   return short.length ? `: ${short.join(", ")}` : "";
 }

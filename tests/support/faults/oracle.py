@@ -16,7 +16,10 @@ from uuid import UUID
 
 from aiokafka import ConsumerRecord
 
+from tests.support.detectors import rolling_mean
+
 SIZE, MINIMUM, FACTOR = 20, 10, 5
+RULE = rolling_mean(SIZE, MINIMUM, Fraction(FACTOR)).rule
 LETTER_BYTES, KEY_BYTES = 1_000_000, 36
 
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
@@ -98,6 +101,7 @@ def _verdict(amounts: list[int], amount: int) -> dict[str, Any]:
     return {
         "is_anomaly": True,
         "detector": "rolling_mean",
+        "rule": RULE,
         "mean": _text(round(mean)),
         "window": len(amounts),
         "ratio": round(float(amount / mean), 4),

@@ -1,0 +1,37 @@
+"""A rule's version: eight digits that change with the detector, its version and each of its settings."""
+
+from fractions import Fraction
+
+import pytest
+
+from stream_app.detectors import rule_of
+from stream_app.detectors.rolling_mean import RollingMean
+from tests.support.detectors import rolling_mean
+
+
+class Later(RollingMean):
+    """The same detector in a later version."""
+
+    VERSION = RollingMean.VERSION + 1
+
+
+DEFAULT = rolling_mean()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        rolling_mean(size=21),
+        rolling_mean(minimum=9),
+        rolling_mean(factor=Fraction(11, 2)),
+        Later(DEFAULT.settings),
+    ],
+)
+def test_every_change_of_a_rule_is_another_version(other: RollingMean) -> None:
+    assert other.rule != DEFAULT.rule
+
+
+def test_the_same_rule_has_the_same_version_wherever_it_runs() -> None:
+    assert rolling_mean(factor=Fraction(10, 2)).rule == DEFAULT.rule
+    assert rule_of(DEFAULT).rule == DEFAULT.rule
+    assert len(DEFAULT.rule) == 8
