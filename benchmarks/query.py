@@ -372,7 +372,9 @@ async def _executed(url: str) -> dict[str, float]:
 
 async def _statements(connection: asyncpg.Connection) -> dict[str, tuple[str, list[Any]]]:
     """The first page and the one in the middle: ours as JSON, ours as rows, the old way's rows."""
-    everything, values = rows_statement("t.txn_date, t.id::text", FILTERS, None, ROWS // USERS // 2)
+    everything, values = rows_statement(
+        "t.txn_date, t.id::text, t.user_id::text", FILTERS, None, ROWS // USERS // 2
+    )
     middle = RowKey(*(await connection.fetch(everything, *values))[-1])
     return {
         f"{name} {what}": statement

@@ -34,10 +34,11 @@ _KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class RowKey:
-    """The place of one row in the order newest first, ties by id."""
+    """The place of one row in the order newest first, ties by id and then by user."""
 
     txn_date: datetime
     id: str
+    user_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Cursors:
         """The cursor after this row, for the pages of this user (None: of all users)."""
         micros = (position.txn_date - _EPOCH) // _MICROSECOND
         packed = micros.to_bytes(8, "big", signed=True) + uuid.UUID(position.id).bytes
+        if user_id is None:  # two zero bytes make the whole a multiple of three
+            packed += uuid.UUID(position.user_id).bytes + b"\0\0"
         return self._seal(_rows_of(user_id), packed)
 
     def to_row(self, user_id: str | None, cursor: str) -> RowKey:
@@ -58,9 +61,10 @@ class Cursors:
         Raises:
             ValueError: It is not a cursor of ours for this user.
         """
-        packed = self._open(_rows_of(user_id), cursor, 24)
+        packed = self._open(_rows_of(user_id), cursor, 24 if user_id else 42)
         micros = int.from_bytes(packed[:8], "big", signed=True)
-        return RowKey(_EPOCH + micros * _MICROSECOND, str(uuid.UUID(bytes=packed[8:])))
+        row_id, owner = str(uuid.UUID(bytes=packed[8:24])), user_id or str(uuid.UUID(bytes=packed[24:40]))
+        return RowKey(_EPOCH + micros * _MICROSECOND, row_id, owner)
 
     def of_user(self, user_id: str) -> str:
         """The cursor after this user in the list of users."""

@@ -118,9 +118,9 @@ class Database:
         self._pool.terminate()  # statements that still run are only reads
 
     async def page(self, filters: Filters, after: RowKey | None, limit: int) -> RowsPage:
-        """At most `limit` rows after the position, newest first, ties by id."""
-        [[rows, count, txn_date, row_id]] = await self._fetch(*page_statement(filters, after, limit))
-        return RowsPage(rows, count, RowKey(txn_date, row_id)) if count else RowsPage("", 0, None)
+        """At most `limit` rows after the position, newest first, ties by id and user."""
+        [[rows, count, *last]] = await self._fetch(*page_statement(filters, after, limit))
+        return RowsPage(rows, count, RowKey(*last)) if count else RowsPage("", 0, None)
 
     async def export(
         self, shape: Shape, filters: Filters, after: RowKey | None, limit: int | None
@@ -153,8 +153,8 @@ class Database:
 
     async def _chunk(self, statement: str, values: Sequence[Any]) -> Chunk | None:
         """None after the last row."""
-        [[text, lines, seen, txn_date, row_id]] = await self._fetch(statement, values)
-        return Chunk(text or b"", lines, seen, RowKey(txn_date, row_id)) if seen else None
+        [[text, lines, seen, *last]] = await self._fetch(statement, values)
+        return Chunk(text or b"", lines, seen, RowKey(*last)) if seen else None
 
     async def users(
         self, limit: int, *, after: str | None = None, first: str | None = None, last: str | None = None

@@ -43,22 +43,23 @@ _ROWS = """
 SELECT {columns}
 FROM transactions AS t
 WHERE {where}
-ORDER BY t.txn_date DESC, t.id
+ORDER BY t.txn_date DESC, t.id, t.user_id
 LIMIT {limit}"""
 
 # The rows come in order, newest first, so the last one's date is the earliest.
-_PAGE = f"string_agg({_JSON}, ','), count(*), min(t.txn_date), (array_agg(t.id::text))[count(*)]"
+_PAGE = f"""string_agg({_JSON}, ','), count(*), min(t.txn_date), (array_agg(t.id::text))[count(*)],
+    (array_agg(t.user_id::text))[count(*)]"""
 
 # A row that the filters exclude has no line: it is looked at, and the next chunk starts after it. Whether a
 # row is taken depends on the bytes before it, so at least one is.
 _CHUNK = """
 SELECT convert_to(string_agg(line, ''), 'UTF8'), count(line), count(*), min(txn_date),
-       (array_agg(id))[count(*)]::text
+       (array_agg(id))[count(*)]::text, (array_agg(user_id))[count(*)]::text
 FROM (
-    SELECT line, txn_date, id, coalesce(sum(octet_length(line)) OVER before, 0) AS bytes,
+    SELECT line, txn_date, id, user_id, coalesce(sum(octet_length(line)) OVER before, 0) AS bytes,
            count(line) OVER before AS lines
     FROM ({rows}) AS t
-    WINDOW before AS (ORDER BY txn_date DESC, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+    WINDOW before AS (ORDER BY {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ) AS t
 WHERE {bounds}"""
 
@@ -124,12 +125,14 @@ def chunk_statement(
     """
     values = _Values()
     wanted = " AND ".join(_others(filters, values)) or "true"
-    columns = f"t.txn_date, t.id, CASE WHEN {wanted} THEN {_LINES[shape]} END AS line"
+    columns = f"t.txn_date, t.id, t.user_id, CASE WHEN {wanted} THEN {_LINES[shape]} END AS line"
     looked_at = _rows(columns, _range(filters, after, values), rows, values)
     bounds = f"bytes < {values.bind(most_bytes)}"
     if limit is not None:
         bounds += f" AND lines < {values.bind(limit)}"
-    return _CHUNK.format(rows=looked_at, bounds=bounds), values
+    # Of one user's rows Postgres does not see here that they are in the whole order: it would sort them.
+    order = "txn_date DESC, id" if filters.user_id else "txn_date DESC, id, user_id"
+    return _CHUNK.format(rows=looked_at, order=order, bounds=bounds), values
 
 
 def _rows(columns: str, conditions: Iterable[str], limit: int, values: _Values) -> str:
@@ -148,10 +151,10 @@ def _range(filters: Filters, after: RowKey | None, values: _Values) -> Iterator[
     if filters.to_date is not None:
         yield f"t.txn_date <= {values.bind(filters.to_date)}"
     if after is not None:
-        when, last = values.bind(after.txn_date), values.bind(after.id)
-        # The order is descending in one column and ascending in the other, which no row comparison expresses.
+        when, last = values.bind(after.txn_date), f"({values.bind(after.id)}, {values.bind(after.user_id)})"
+        # The order is descending in the date and ascending in the rest, which no row comparison expresses.
         # The first condition follows from the second; it is there because an index scan can start at it.
-        yield f"t.txn_date <= {when} AND (t.txn_date < {when} OR t.id > {last})"
+        yield f"t.txn_date <= {when} AND (t.txn_date < {when} OR (t.id, t.user_id) > {last})"
 
 
 def _others(filters: Filters, values: _Values) -> Iterator[str]:

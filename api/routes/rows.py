@@ -78,7 +78,7 @@ class Anomalies:
 
 
 class TransactionsPage(msgspec.Struct, frozen=True):
-    """Rows newest first, ties by id; `cursor` is empty only when the page is.
+    """Rows newest first, ties by id and user; `cursor` is empty only when the page is.
 
     Describes the text that Postgres makes of a page.
     """

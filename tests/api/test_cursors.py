@@ -13,13 +13,13 @@ from tests.support.rows import user
 
 CURSORS = Cursors(b"k" * 32)
 WHEN = datetime(2018, 4, 1, 0, 0, 31, 5, tzinfo=UTC)
-ROW_KEY = RowKey(WHEN, user(9))
+ROW_KEY = RowKey(WHEN, user(9), user(1))
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
-@given(st.datetimes(timezones=st.just(UTC)), st.uuids(), st.none() | st.uuids())
-def test_a_cursor_brings_its_position_back(when: datetime, row: object, owner: object) -> None:
-    position, bound_to = RowKey(when, str(row)), str(owner) if owner else None
+@given(st.datetimes(timezones=st.just(UTC)), st.uuids(), st.uuids(), st.booleans())
+def test_a_cursor_brings_its_position_back(when: datetime, row: object, owner: object, bound: bool) -> None:  # noqa: FBT001 - of hypothesis
+    position, bound_to = RowKey(when, str(row), str(owner)), str(owner) if bound else None
     assert CURSORS.to_row(bound_to, CURSORS.of_row(bound_to, position)) == position
 
 

@@ -309,7 +309,7 @@ async def test_a_stretch_of_long_rows_is_no_larger_than_another(database: str) -
 def test_the_next_stretch_looks_at_what_should_fit_and_at_less_where_rows_come_slowly(
     text: bytes, seen: int, seconds: float, following: int
 ) -> None:
-    chunk = Chunk(text, seen, seen, RowKey(datetime(2018, 4, 1, tzinfo=UTC), ALICE))
+    chunk = Chunk(text, seen, seen, RowKey(datetime(2018, 4, 1, tzinfo=UTC), ALICE, ALICE))
     assert _next_rows(chunk, 1000, seconds) == following
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 from yarl import URL
 
 from api.reading.cursors import RowKey
 from api.reading.database import Database
 from api.reading.statements import Filters, chunk_statement, page_statement, rows_statement
 from api.settings import Settings
+from schemas.scored import encode_scored
 from tests.support.postgres import hanging, locked
 from tests.support.rows import FLAG, START, Made, made, store, user
 from tests.support.serving import PATIENCE, Client, serving, settings_from
@@ -74,6 +76,22 @@ async def test_pages_over_ties_bring_every_row_once(client: Client, database: st
     got = [rows async for rows in pages(client, user_id=ALICE, limit=7)]
     assert [len(rows) for rows in got] == [7, 7, 7, 7, 7, 7, 5]
     assert [row["id"] for rows in got for row in rows] == newest_first(many)
+
+
+@pytest.mark.parametrize("media", ["application/json", "application/x-ndjson"])
+async def test_users_who_share_an_id_and_a_date_have_a_row_each(
+    client: Client, database: str, media: str
+) -> None:
+    """A page that ends between the two legs of a transfer repeats neither, and leaves neither out."""
+    legs = [replace(made(one, flag=FLAG).txn, id=user(99)) for one in map(user, range(7))]
+    await store(database, [Made(leg, *encode_scored(leg, FLAG)) for leg in legs])
+    got: list[str] = []
+    async for rows in pages(client, "/anomalies", limit=2):
+        got += [row["user_id"] for row in rows]
+    async with client.get("/anomalies", params=EVER, headers={"Accept": media}) as response:
+        text = await response.text()
+    assert got == sorted(leg.user_id for leg in legs)
+    assert sorted(got, key=text.index) == got
 
 
 async def test_rows_inserted_meanwhile_neither_repeat_nor_hide_others(client: Client, database: str) -> None:
@@ -281,8 +299,8 @@ async def many_rows(database: str) -> AsyncIterator[asyncpg.Connection]:
     [
         (Filters(user_id=SEVENTH), "user_id_txn_date_id_idx"),
         (Filters(user_id=SEVENTH, **SOME_DAYS), "user_id_txn_date_id_idx"),
-        (Filters(is_anomaly=True), "txn_date_id_idx"),
-        (Filters(is_anomaly=True, **SOME_DAYS), "txn_date_id_idx"),
+        (Filters(is_anomaly=True), "txn_date_id_user_id_idx"),
+        (Filters(is_anomaly=True, **SOME_DAYS), "txn_date_id_user_id_idx"),
     ],
 )
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
@@ -316,9 +334,9 @@ async def _index_scans(
     many_rows: asyncpg.Connection, filters: Filters, mode: str, *, after: bool
 ) -> tuple[list[dict[str, Any]], str]:
     """The scans of a page, which are all of indexes and need no sort, and its plan."""
-    everything, values = rows_statement("t.id::text, t.txn_date", filters, None, 40)
+    everything, values = rows_statement("t.txn_date, t.id::text, t.user_id::text", filters, None, 40)
     rows = await many_rows.fetch(everything, *values)
-    position = RowKey(rows[20]["txn_date"], rows[20]["id"]) if after else None
+    position = RowKey(*rows[20]) if after else None
     statement, values = page_statement(filters, position, 10)
     plan = await _plan(many_rows, mode, statement, values)
     nodes = list(_nodes(json.loads(plan)[0]["Plan"]))
@@ -370,7 +388,7 @@ async def test_the_statement_of_a_page_is_prepared_once(database: str) -> None:
     async with Database(settings_from({"POSTGRES_URL": database}, database_connections=1)) as reads:
         for one in reversed(many):
             after = (await reads.page(filters, after, 1)).last
-            assert after == RowKey(one.txn.txn_date, one.txn.id)
+            assert after == RowKey(one.txn.txn_date, one.txn.id, ALICE)
         first, later = (page_statement(filters, at, 1)[0] for at in (None, after))
         prepared = await reads._fetch(  # noqa: SLF001 - a session sees its own alone
             "SELECT statement, generic_plans + custom_plans FROM pg_prepared_statements"

@@ -226,7 +226,7 @@ async def test_bad_input_is_named_and_leaves_one_line_each(
 
 def _bad_targets(query: str, cursor: str) -> Iterator[tuple[str, str]]:
     """What to ask for, and the parameter that is wrong with it; `query` and `cursor` are good ones."""
-    position = RowKey(made(USER).txn.txn_date, made(USER).txn.id)
+    position = RowKey(made(USER).txn.txn_date, made(USER).txn.id, USER)
     raw = bytearray(base64.urlsafe_b64decode(cursor))
     raw[5] ^= 1
     cursors = {

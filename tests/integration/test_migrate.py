@@ -36,6 +36,15 @@ async def fetch(url: str, query: str) -> list[asyncpg.Record]:
         await connection.close()
 
 
+async def execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
 async def tables(url: str) -> set[str]:
     return {
         row["tablename"]
@@ -146,3 +155,41 @@ def test_the_command_does_not_print_the_password_of_a_server_that_does_not_answe
     assert result.exit_code == 1
     assert "Error: Postgres (POSTGRES_URL): " in result.output
     assert "s3cret" not in result.output
+
+
+async def test_rows_that_were_known_by_id_and_date_are_kept_when_the_user_joins_the_key(
+    blank: str, tmp_path: Path
+) -> None:
+    """Months, a draining that was cut short, and a key that was built beforehand are there."""
+    before = [path for path in sorted(FOLDER.glob("*.sql")) if path.name < "005"]
+    for path in before:
+        (tmp_path / path.name).write_text(path.read_text())
+    await migrate(blank, tmp_path)
+    draining = FOLDER.parent / "partitions" / "draining" / "begin.sql"
+    await fetch(blank, "SELECT make_transactions_months(1)")
+    await execute(
+        blank,
+        """
+        INSERT INTO transactions
+        SELECT gen_random_uuid(), gen_random_uuid(), 1, 'INR', date, 'paid', '{"is_anomaly": true}'
+        FROM unnest(ARRAY['2018-04-01Z'::timestamptz, now()]) AS date
+        """,
+        draining.read_text(),
+        "CREATE UNIQUE INDEX transactions_default_id_date_user"
+        " ON transactions_default (id, txn_date, user_id)",
+    )
+
+    applied = await migrate(blank)
+
+    assert applied[0] == "005_user_in_key.sql"
+    keys = await fetch(
+        blank,
+        "SELECT count(*), min(pg_get_constraintdef(oid)), max(pg_get_constraintdef(oid)) FROM pg_constraint"
+        " WHERE contype = 'p' AND conrelid::regclass::text LIKE 'transactions%'",
+    )
+    whole = "PRIMARY KEY (id, txn_date, user_id)"
+    assert [tuple(key) for key in keys] == [(4, whole, whole)]  # the table's, two months', the default's
+    assert not [name for name in await tables(blank) if "draining" in name or "rest" in name]
+    other = "INSERT INTO transactions SELECT id, gen_random_uuid(), 2, 'INR', txn_date, status, meta_data"
+    await execute(blank, f"{other} FROM transactions", "SELECT make_transactions_months(3)")
+    assert [row[0] for row in await fetch(blank, "SELECT count(*) FROM transactions")] == [4]

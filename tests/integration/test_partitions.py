@@ -241,6 +241,10 @@ async def test_rows_are_not_removed_unseen_by_an_older_transaction(
 async def test_copies_follow_what_happens_to_the_rows(connection: asyncpg.Connection, database: str) -> None:
     """Whoever writes needs no rights on the copies, and whoever drains is not whose they are."""
     await fill(connection, "2018-04-01Z", 1000, "1 minute")
+    await connection.execute(  # other legs of two that are deleted: the same id and date, and another user
+        "INSERT INTO transactions SELECT id, gen_random_uuid(), 1, 'INR', txn_date, 'leg', meta_data"
+        " FROM transactions WHERE txn_date IN ('2018-04-01 01:42Z', '2018-04-01 01:49Z')"
+    )
     role, owner = f"writer_{uuid4().hex}", f"owner_{uuid4().hex}"
     await connection.execute(
         f"""
@@ -269,13 +273,14 @@ async def test_copies_follow_what_happens_to_the_rows(connection: asyncpg.Connec
                     )  # fmt: skip
                     await writer.execute(
                         "DELETE FROM transactions"
-                        " WHERE txn_date = $1::text::timestamptz + interval '2 minutes'", date
+                        " WHERE txn_date = $1::text::timestamptz + interval '2 minutes'"
+                        " AND status <> 'leg'", date
                     )  # fmt: skip
             before = sorted(await connection.fetch("SELECT * FROM transactions"))
             [_ async for _ in batches]
         assert sorted(await connection.fetch("SELECT * FROM transactions")) == before
         assert [row["status"] for row in before].count("changed") == 4
-        assert len(before) == 1000 + 2 - 4
+        assert len(before) == 1000 + 2 + 2 - 4
         assert not (await by_partition(connection)).get("transactions_default")
         owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE tablename LIKE 'transactions%'"
         assert [row[0] for row in await connection.fetch(owners)] == [owner]

@@ -111,7 +111,7 @@ async def test_rows_below_the_next_offset_are_dropped(pool: asyncpg.Pool, sink: 
 async def test_the_same_transaction_again_leaves_the_first(pool: asyncpg.Pool, sink: PostgresRows) -> None:
     epoch, _ = await sink.take_over(0)
     first = row(0, status="first")
-    again = row(1, id=first.transaction.id, status="again")
+    again = row(1, id=first.transaction.id, user_id=first.transaction.user_id, status="again")
 
     assert await sink.write(0, epoch, [first], 1) == 1
     assert await sink.write(0, epoch, [again], 2) == 0
@@ -123,7 +123,7 @@ async def test_of_one_id_in_a_batch_the_first_stays_and_the_others_are_stored(
     pool: asyncpg.Pool, sink: PostgresRows
 ) -> None:
     epoch, _ = await sink.take_over(0)
-    first = row(0, status="first")
+    first = row(0, status="first", user_id=str(UUID(int=0)))
     again = row(1, id=first.transaction.id, user_id=str(UUID(int=0)), status="again")
 
     assert await sink.write(0, epoch, [first, again, row(2)], 3) == 2
@@ -132,6 +132,18 @@ async def test_of_one_id_in_a_batch_the_first_stays_and_the_others_are_stored(
     statuses = await pool.fetch("SELECT status FROM transactions ORDER BY status")
     assert [record["status"] for record in statuses] == ["first", "paid", "paid", "paid"]
     assert await sink.take_over(0) == (epoch + 1, 5)
+
+
+async def test_a_debit_and_its_credit_are_a_row_each(pool: asyncpg.Pool, sink: PostgresRows) -> None:
+    """They have one id and one date, and two users."""
+    epoch, _ = await sink.take_over(0)
+    debit = row(0)
+    credit = row(1, id=debit.transaction.id)
+
+    assert await sink.write(0, epoch, [debit, credit], 2) == 2
+
+    stored = await pool.fetch("SELECT user_id::text FROM transactions")
+    assert {record["user_id"] for record in stored} == {debit.transaction.user_id, credit.transaction.user_id}
 
 
 async def test_a_duplicate_early_in_a_long_copy_costs_no_other_row(
@@ -233,7 +245,8 @@ async def test_after_a_duplicate_rows_are_stored_while_batches_are_merged_and_wh
     first = row(0)
 
     await sink.write(0, epoch, [first], 1)
-    assert await sink.write(0, epoch, [row(1, id=first.transaction.id)], 2) == 0
+    again = row(1, id=first.transaction.id, user_id=first.transaction.user_id)
+    assert await sink.write(0, epoch, [again], 2) == 0
     for offset in range(2, MERGED_AFTER_A_DUPLICATE + 4):
         assert await sink.write(0, epoch, [row(offset)], offset + 1) == 1
 

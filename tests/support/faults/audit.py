@@ -52,7 +52,7 @@ async def written(installation: Installation) -> dict[str, dict[Any, Any]]:
         name: {(one.partition, one.offset): (one.key, one.value) for one in records}
         for name, records in topics.items()
     }
-    found["rows"] = {(row["id"], row["txn_date"]): row for row in await installation.rows()}
+    found["rows"] = {(row["id"], row["txn_date"], row["user_id"]): row for row in await installation.rows()}
     async with installation.postgres() as connection:
         found["sink_offsets"] = dict(await connection.fetch(NEXT_OFFSETS))
     return found
@@ -79,7 +79,9 @@ async def _topics(installation: Installation, expected: Expected, findings: Find
 
 async def _postgres(installation: Installation, expected: Expected, findings: Findings) -> None:
     rows = await installation.rows()
-    findings.compare("rows", expected.rows, (((row["id"], row["txn_date"]), row) for row in rows))
+    findings.compare(
+        "rows", expected.rows, (((row["id"], row["txn_date"], row["user_id"]), row) for row in rows)
+    )
     async with installation.postgres() as connection:
         users = await connection.fetch("SELECT user_id::text, true FROM users")
         offsets = await connection.fetch(NEXT_OFFSETS)

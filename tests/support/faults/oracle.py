@@ -42,8 +42,8 @@ class UserWindow:
 class Expected:
     """All that must be in the places that the worker writes to, once it has finished the input topic."""
 
-    rows: dict[tuple[str, str], Row] = field(default_factory=dict)
-    """By id and date: the first transaction of an id and date stays."""
+    rows: dict[tuple[str, str, str], Row] = field(default_factory=dict)
+    """By id, date and user: the first transaction of them stays."""
     scored: dict[Place, Row] = field(default_factory=dict)
     letters: dict[Place, tuple[str, bytes | None, bytes]] = field(default_factory=dict)
     """Reason, key and value of each refused message."""
@@ -88,7 +88,7 @@ def _score(expected: Expected, record: Record) -> None:
     amount = _hundredths(row["amount"])
     row["meta_data"] |= _verdict(window.amounts, amount)
     expected.scored[record.partition, record.offset] = row
-    expected.rows.setdefault((row["id"], row["txn_date"]), row)
+    expected.rows.setdefault((row["id"], row["txn_date"], row["user_id"]), row)
     window.amounts = [*window.amounts, amount][-SIZE:]
     window.ids = [*window.ids, row["id"]][-SIZE:]
     window.last_offset, window.updated_at = record.offset, record.timestamp
