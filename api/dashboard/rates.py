@@ -1,8 +1,8 @@
 """From offsets and flags to rates and lag: arithmetic alone."""
 
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import msgspec
 
@@ -11,20 +11,23 @@ class Produced(msgspec.Struct, frozen=True):
     """When the producer wrote a flagged transaction, by its record's timestamp."""
 
     id: str
+    txn_date: str
+    user_id: str
     at: int
 
 
 class Sample(msgspec.Struct, frozen=True):
     """What happened per second from the sample before this one until `at`.
 
-    `arrived` and `scored` count transactions by the source topic's offsets; `scored` is None for
-    the time before this process looked. `produced` is of one flag of that time, if there was one.
+    `arrived` and `scored` count messages by the source topic's offsets; `scored` is None for the
+    time before this process looked. `produced` is of one flag of that time, if there was one.
     """
 
     at: int
     arrived: float
     scored: float | None
     flagged: float
+    refused: float
     produced: Produced | None = None
 
 
@@ -53,11 +56,18 @@ class Rates:
         self._before: tuple[int, int, int | None] | None = None
 
     def note(
-        self, at: int, arrived: int, scored: int | None, *, flagged: int, produced: Produced | None = None
+        self,
+        at: int,
+        arrived: int,
+        scored: int | None,
+        *,
+        flagged: int,
+        refused: int = 0,
+        produced: Produced | None = None,
     ) -> None:
         """Take note of the totals so far; the first are what later ones are compared with.
 
-        `arrived` and `scored` are sums of offsets, `flagged` is how many flags came since the last look.
+        `arrived` and `scored` are sums of offsets, `flagged` and `refused` how many came since the last look.
         """
         before, self._before = self._before, (at, arrived, scored)
         if before is None or at <= before[0]:
@@ -69,6 +79,7 @@ class Rates:
                 arrived=_rate(before[1], arrived, seconds),
                 scored=None if scored is None or before[2] is None else _rate(before[2], scored, seconds),
                 flagged=round(flagged / seconds, 2),
+                refused=round(refused / seconds, 2),
                 produced=produced,
             )
         )
@@ -88,6 +99,7 @@ def per_step(timestamps: Counter[int], times: Sequence[int]) -> list[int]:
     >>> per_step(Counter([1, 4, 5, 5, 9, 11]), [0, 5, 10])
     [4, 1]
     """
-    return [
-        sum(count for at, count in timestamps.items() if start < at <= end) for start, end in pairwise(times)
-    ]
+    counts = [0] * (len(times) + 1)
+    for at, count in timestamps.items():
+        counts[bisect_left(times, at)] += count
+    return counts[1 : len(times)]

@@ -1,8 +1,9 @@
-"""What single records tell: when a flagged transaction was produced, and why messages were refused."""
+"""What single records tell: when a flag was produced, when messages arrived, and why some were refused."""
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -40,6 +41,8 @@ class RefusedPage(msgspec.Struct, frozen=True):
 
 class _Identified(msgspec.Struct):
     id: str
+    txn_date: str
+    user_id: str
 
 
 async def produced(flag: ConsumerRecord, source: AIOKafkaConsumer, topic: str) -> Produced | None:
@@ -61,7 +64,26 @@ async def produced(flag: ConsumerRecord, source: AIOKafkaConsumer, topic: str) -
         return None
     finally:
         source.pause(partition)
-    return Produced(identified.id, record.timestamp) if record.offset == offset else None
+    if record.offset != offset:
+        return None
+    return Produced(identified.id, identified.txn_date, identified.user_id, record.timestamp)
+
+
+async def arrived_by(source: AIOKafkaConsumer, times: Sequence[int], *, seconds: float) -> list[int]:
+    """The sum of the source's offsets at each of these times; of the first ones alone if that takes longer.
+
+    For one time Kafka takes 0.3 s in a compressed batch of 100,000 messages, which it reads for that. It is
+    asked for one after the other: what is given up holds back this consumer's next question and no more.
+    """
+    found: list[int] = []
+    with suppress(KafkaError, TimeoutError):
+        async with asyncio.timeout(seconds):
+            ends = await source.end_offsets(source.assignment())
+            for at in times:
+                answer = await source.offsets_for_times(dict.fromkeys(ends, at))
+                offsets = {one: found_at.offset for one, found_at in answer.items() if found_at}
+                found.append(sum((ends | offsets).values()))
+    return found
 
 
 class Refusals:

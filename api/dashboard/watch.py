@@ -10,12 +10,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from itertools import chain
+from typing import TypeAlias
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from api.dashboard.rates import Lag, Rates, Sample, lags, per_step
-from api.dashboard.records import Refusals, RefusedPage, produced
+from api.dashboard.records import Refusals, RefusedPage, arrived_by, produced
 from api.dashboard.workers import WorkerGroup
 from api.live.broker import Broker
 from api.settings import Settings
@@ -31,6 +33,8 @@ _PAST_STEP_SECONDS = 5
 _NEWEST_REFUSED = 10_000
 _POLL_MILLISECONDS = 100
 _LOOK_UP_MILLISECONDS = 50
+_Read: TypeAlias = tuple[list[ConsumerRecord], list[ConsumerRecord]]
+"""Flags, and refused messages."""
 
 
 class PulsePage(msgspec.Struct, frozen=True):
@@ -89,16 +93,23 @@ class Watch:
             stack.push_async_callback(source.stop)
             consumer = await self._reader()
             stack.push_async_callback(consumer.stop)
-            await self._remember(consumer)
+            await self._remember(consumer, source)
             await self._locate()
             stack.callback(self._looking.clear)
             self._looking.set()
             while self._watching.wanted:
                 self._watching.succeeded()
-                flags = await self._read_for(consumer, _EACH_SECONDS)
+                flags, refused = await self._read_for(consumer, _EACH_SECONDS)
                 newest = await produced(flags[-1], source, topic.name) if flags else None
                 arrived, scored = await self._locate()
-                self._rates.note(_milliseconds(), arrived, scored, flagged=len(flags), produced=newest)
+                self._rates.note(
+                    _milliseconds(),
+                    arrived,
+                    scored,
+                    flagged=len(flags),
+                    refused=len(refused),
+                    produced=newest,
+                )
 
     async def _reader(self) -> AIOKafkaConsumer:
         """A consumer at the flags of the last minutes and at the newest refused messages."""
@@ -117,36 +128,37 @@ class Watch:
         }
         return await self._broker.reader(positions, wait_milliseconds=500)
 
-    async def _remember(self, consumer: AIOKafkaConsumer) -> None:
-        """Begin the rates with the last minutes: arrivals by the broker's index of times, and flags."""
+    async def _remember(self, consumer: AIOKafkaConsumer, source: AIOKafkaConsumer) -> None:
+        """Begin the rates with the last minutes: arrivals by their timestamps, flags and refusals."""
         now = _milliseconds()
-        times = list(range(now - _PAST_SECONDS * 1000, now + 1, _PAST_STEP_SECONDS * 1000))
-        found = await asyncio.gather(
-            *(self._broker.at(self._settings.transactions_topic, at) for at in times)
-        )
-        totals = [sum(offsets.values()) for offsets in found]
-        flags = await self._up_to_date(consumer)
-        flagged = per_step(Counter(record.timestamp for record in flags), times)
+        newest_first = range(now, now - _PAST_SECONDS * 1000 - 1, -_PAST_STEP_SECONDS * 1000)
+        seconds = self._settings.dependency_seconds / 3  # in all, the first answer has to come in that time
+        totals = await arrived_by(source, newest_first, seconds=seconds)
+        times = newest_first[: len(totals)][::-1]
+        flagged, refused = [
+            [0, *per_step(Counter(record.timestamp for record in records), times)][: len(times)]
+            for records in await self._up_to_date(consumer)
+        ]
         self._rates = Rates(samples=_PAST_SECONDS)
-        for at, arrived, count in zip(times, totals, [0, *flagged], strict=True):
-            self._rates.note(at, arrived, None, flagged=count)
+        for at, arrived, flags, refusals in zip(times, reversed(totals), flagged, refused, strict=True):
+            self._rates.note(at, arrived, None, flagged=flags, refused=refusals)
 
-    async def _up_to_date(self, consumer: AIOKafkaConsumer) -> list[ConsumerRecord]:
-        """Read to the ends of now; the flags among it."""
+    async def _up_to_date(self, consumer: AIOKafkaConsumer) -> _Read:
+        """Read to the ends of now."""
         ends = await consumer.end_offsets(consumer.assignment())
-        flags: list[ConsumerRecord] = []
+        read: _Read = [], []
         while any([await consumer.position(partition) < end for partition, end in ends.items()]):
-            flags += self._take(await consumer.getmany(timeout_ms=_POLL_MILLISECONDS))
-        return flags
+            self._take(await consumer.getmany(timeout_ms=_POLL_MILLISECONDS), read)
+        return read
 
-    async def _read_for(self, consumer: AIOKafkaConsumer, seconds: float) -> list[ConsumerRecord]:
-        """The flags that come in this time."""
+    async def _read_for(self, consumer: AIOKafkaConsumer, seconds: float) -> _Read:
+        """What comes in this time."""
         until = time.monotonic() + seconds
-        flags: list[ConsumerRecord] = []
+        read: _Read = [], []
         while (left := until - time.monotonic()) > 0:
-            flags += self._take(await consumer.getmany(timeout_ms=int(left * 1000)))
+            self._take(await consumer.getmany(timeout_ms=int(left * 1000)), read)
             await asyncio.sleep(0)  # a full prefetch buffer would never let others run
-        return flags
+        return read
 
     async def _locate(self) -> tuple[int, int]:
         """Note where each partition is; the sums of the offsets that arrived and that were finished."""
@@ -154,16 +166,15 @@ class Watch:
         self._lags = lags(ends, await self._group.committed(), beginnings)
         return sum(ends.values()), sum(lag.committed for lag in self._lags)
 
-    def _take(self, batches: Mapping[object, Iterable[ConsumerRecord]]) -> list[ConsumerRecord]:
-        """Count the refused messages; the others are flags."""
-        flags = []
-        for records in batches.values():
-            for record in records:
-                if record.topic == self._settings.dlq_topic:
-                    self._refusals.add(record)
-                elif record.value is not None:
-                    flags.append(record)
-        return flags
+    def _take(self, batches: Mapping[object, Iterable[ConsumerRecord]], read: _Read) -> None:
+        """Add what was read, and count the refused messages by reason."""
+        flags, refused = read
+        for record in chain.from_iterable(batches.values()):
+            if record.topic == self._settings.dlq_topic:
+                self._refusals.add(record)
+                refused.append(record)
+            elif record.value is not None:
+                flags.append(record)
 
 
 def _milliseconds() -> int:

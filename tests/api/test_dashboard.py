@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -117,6 +118,23 @@ async def test_an_unchanged_file_is_not_sent_again_and_the_connection_stays_good
         assert await response.text() == text
 
 
+async def test_the_page_does_not_wait_for_a_past_that_kafka_is_slow_to_look_up(settings: Settings) -> None:
+    """For each time Kafka reads a whole batch: here it takes about 0.2 s, and there are 61 times."""
+    topic, began, count = settings.transactions_topic, time.time_ns() // 1_000_000 - 300_000, 120_000
+    async with AIOKafkaProducer(
+        bootstrap_servers=settings.kafka, compression_type="gzip", max_batch_size=1 << 25
+    ) as producer:
+        batch = producer.create_batch()
+        for number in range(count):
+            batch.append(key=b"k", value=b"v" * 180, timestamp=began + number * 300_000 // count)
+        await (await producer.send_batch(batch, topic, partition=0))
+
+    async with serving(settings, dependency_seconds=4) as client:
+        pulse = await get(client, "/dashboard/data/pulse")
+
+    assert [one["lag"] for one in pulse["partitions"]] == [count, 0, 0, 0]
+
+
 async def test_a_flags_way_through_is_told_from_its_source_records_timestamp(settings: Settings) -> None:
     async with AIOKafkaProducer(bootstrap_servers=settings.kafka) as producer:
         sent = await producer.send_and_wait(settings.transactions_topic, b"{}", partition=2)
@@ -129,7 +147,8 @@ async def test_a_flags_way_through_is_told_from_its_source_records_timestamp(set
         async def told() -> bool:
             return expected in [sample["produced"] for sample in await samples(client)]
 
-        expected = {"id": one.txn.id, "at": sent.timestamp}
+        known = {name: one.shown[name] for name in ("id", "txn_date", "user_id")}
+        expected = {**known, "at": sent.timestamp}
         await until(told, within=PATIENCE)
 
 
@@ -141,6 +160,22 @@ async def publish_with_origin(settings: Settings, one: Made, partition: int, off
 async def samples(client: Client) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = (await get(client, "/dashboard/data/pulse"))["samples"]
     return found
+
+
+async def test_refused_messages_have_a_rate(settings: Settings) -> None:
+    for _ in range(3):
+        await send(settings, settings.dlq_topic, b"{", headers=[("reason", b"json")])
+
+    async with serving(settings) as client:
+        past = await samples(client)
+        await send(settings, settings.dlq_topic, b"{", headers=[("reason", b"json")])
+
+        async def counted() -> bool:
+            return len([one for one in await samples(client) if one["refused"]]) > before
+
+        before = len([one for one in past if one["refused"]])
+        assert before
+        await until(counted, within=PATIENCE)
 
 
 async def test_flags_are_counted_and_not_the_markers_of_their_transactions(settings: Settings) -> None:

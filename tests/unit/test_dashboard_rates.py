@@ -2,16 +2,19 @@
 
 from api.dashboard.rates import Lag, Produced, Rates, lags
 
+PRODUCED = Produced("a", "2018-04-01T00:00:00Z", "u", 900)
+
 
 def test_a_rate_is_what_came_divided_by_the_time_that_it_took() -> None:
     rates = Rates(samples=10)
     rates.note(1000, 100, 90, flagged=0)
-    rates.note(3000, 120, 95, flagged=3, produced=Produced("a", 900))
+    rates.note(3000, 120, 95, flagged=3, refused=4, produced=PRODUCED)
 
     [sample] = rates.after(0)
 
-    assert (sample.at, sample.arrived, sample.scored, sample.flagged) == (3000, 10.0, 2.5, 1.5)
-    assert sample.produced == Produced("a", 900)
+    assert (sample.at, sample.arrived, sample.scored) == (3000, 10.0, 2.5)
+    assert (sample.flagged, sample.refused) == (1.5, 2.0)
+    assert sample.produced == PRODUCED
 
 
 def test_what_was_scored_is_not_made_up_for_the_time_before_anybody_looked() -> None:
