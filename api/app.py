@@ -10,7 +10,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from api.dashboard.page import dashboard_page
+from api.dashboard.page import dashboard_page, lost
 from api.dashboard.watch import Watch
 from api.dashboard.workers import WorkerGroup
 from api.live.broker import Broker
@@ -90,7 +90,8 @@ def _serving(settings: Settings, metrics: Metrics, docs: Docs, *resources: objec
     routes = routes_of(docs, *resources)
     docs.describe([route for route, _ in routes])
     cors, draining = Cors(settings.origins), Draining()
-    app = web.Application(middlewares=[draining.middleware, counting(metrics), problems, cors.preflight])
+    layers = [draining.middleware, counting(metrics), lost, problems, cors.preflight]
+    app = web.Application(middlewares=layers)
     app[DRAINING] = draining
     app.on_response_prepare.append(cors.on_prepare)
     serve(app.router, routes)
