@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from playwright.async_api import Route, expect
 
-from tests.support.browser.chromium import Visit
+from tests.support.browser.chromium import Visit, unshared
 from tests.support.browser.site import Site
 from tests.support.installation import until
 from tests.support.rows import FLAG, Worker, made, user
@@ -50,6 +50,7 @@ async def test_a_stream_that_a_browser_gives_up_for_good_is_opened_anew(site: Si
         refused += 1
         await (route.fulfill(status=503, body="") if refused <= 2 else route.continue_())
 
+    await unshared(visit.context)
     await visit.context.route("**/sse/anomalies*", refuse_twice)
     page = await visit.open(site.view())
 

@@ -39,7 +39,7 @@ export class Live {
       state: (state) => {
         this.#report(state);
         if (state === "asleep") this.#delays.restart();
-        if (state === "open") this.#feed.load();
+        if (state === "open" || state === "crowded") this.#feed.load();
       },
     });
   }

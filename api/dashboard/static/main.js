@@ -17,6 +17,7 @@ const STATES = {
   connecting: "Connecting",
   open: "Live",
   reconnecting: "Reconnecting…",
+  crowded: "Every 5 seconds",
   asleep: "Asleep while hidden",
   none: "",
 };

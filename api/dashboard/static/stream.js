@@ -1,9 +1,10 @@
 // @ts-check
-// A live stream that reconnects. A browser retries an EventSource that lost its connection, but closes one that was
-// answered with anything but 200: then a new one is made here. Before the first event there is no position to go on
-// from, so the listener reads the database at each "open".
+// A tab's end of a live stream, which its browser's tabs share (hub.js). A tab that is not seen listens to none; when it
+// is seen again it does not go on from where it was, which may be hours ago: the listener reads the database at each
+// "open", and now and then while "crowded", when other tabs have all the streams that there may be.
 
-/** @typedef {"connecting" | "open" | "reconnecting" | "asleep" | "none"} State */
+/** @import { Message, Told } from "./hub.js" */
+/** @typedef {"connecting" | "open" | "reconnecting" | "crowded" | "asleep" | "none"} State */
 
 /**
  * @typedef {object} Listener
@@ -12,96 +13,92 @@
  * @property {(state: State) => void} state
  */
 
-const FIRST_DELAY = 1000;
-const LONGEST_DELAY = 30_000;
-const UNSEEN_FOR = 30_000;
-const LOOK = 5_000;
+import { Hub } from "./hub.js";
+
+const ALIVE = 5_000;
+const PROTOCOL = "1"; // of the messages: tabs of another version of this page have a worker of their own
+
+/** @type {MessagePort | null} */
+let port = null;
+/** @type {(message: Message) => void} */
+let receive = () => {};
+
+let canShare = typeof SharedWorker !== "undefined";
+
+function connected() {
+  const made = canShare ? shared() : alone();
+  made.onmessage = ({ data }) => receive(data);
+  return made;
+}
+
+// As on phones, which show one tab at a time, and where a worker may have no modules.
+function alone() {
+  const { port1, port2 } = new MessageChannel();
+  new Hub().add(port2);
+  return port1;
+}
+
+function shared() {
+  const made = new SharedWorker(address(), { type: "module", name: PROTOCOL });
+  made.onerror = () => {
+    [canShare, port] = [false, null]; // it could not be loaded: the next word is for one of this tab's own
+  };
+  return made.port;
+}
+
+// The one address that may be run, as the page's policy wants it said.
+function address() {
+  const url = new URL("shared.js", import.meta.url).href;
+  const { trustedTypes } = /** @type {any} */ (globalThis);
+  return trustedTypes ? trustedTypes.createPolicy("shared", { createScriptURL: () => url }).createScriptURL("") : url;
+}
 
 export class Stream {
-  #path;
+  #url;
   #listener;
-  /** @type {EventSource | null} */
-  #source = null;
-  #lastId = "";
-  #failures = 0;
-  #opened = false;
-  #retry = 0;
-  #watch = 0;
-  #seenAt = Date.now(); // when the page was last visible
   #ended = new AbortController();
+  #alive = 0;
+  #opened = false;
 
   /**
    * @param {string} path
    * @param {Listener} listener
    */
   constructor(path, listener) {
-    this.#path = path;
+    this.#url = new URL(path, document.baseURI).href;
     this.#listener = listener;
-    document.addEventListener("visibilitychange", () => this.#turned(), { signal: this.#ended.signal });
-    this.#watch = setInterval(() => this.#look(), LOOK);
-    this.#connect();
+    receive = ({ url, told }) => url === this.#url && !document.hidden && this.#hear(told);
+    const { signal } = this.#ended;
+    document.addEventListener("visibilitychange", () => this.#turned(), { signal });
+    addEventListener("pagehide", () => this.#say(""), { signal });
+    addEventListener("pageshow", ({ persisted }) => persisted && this.#turned(), { signal });
+    this.#alive = setInterval(() => document.hidden || this.#say(this.#url), ALIVE);
+    this.#turned();
   }
 
   close() {
     this.#ended.abort();
-    clearTimeout(this.#retry);
-    clearInterval(this.#watch);
-    this.#source?.close();
+    clearInterval(this.#alive);
+    receive = () => {};
+    this.#say("");
   }
 
-  #connect() {
-    clearTimeout(this.#retry);
-    const query = this.#lastId ? `?last_event_id=${encodeURIComponent(this.#lastId)}` : "";
-    this.#listener.state(this.#opened ? "reconnecting" : "connecting");
-    const source = new EventSource(this.#path + query);
-    this.#source = source;
-    source.onopen = () => this.#open();
-    source.onmessage = (event) => {
-      this.#lastId = event.lastEventId;
-      this.#listener.row(event.data);
-    };
-    source.addEventListener("gap", (event) => {
-      this.#lastId = event.lastEventId;
-      this.#listener.gap();
-    });
-    source.onerror = () => this.#failed(source);
-  }
-
-  #open() {
-    this.#opened = true;
-    this.#failures = 0;
-    this.#listener.state("open");
-  }
-
-  /** @param {EventSource} source */
-  #failed(source) {
-    if (this.#ended.signal.aborted || source !== this.#source) return;
-    this.#listener.state("reconnecting");
-    if (source.readyState !== EventSource.CLOSED) return;
-    const delay = Math.min(FIRST_DELAY * 2 ** this.#failures, LONGEST_DELAY) * (0.75 + Math.random() / 2);
-    this.#failures += 1;
-    this.#retry = setTimeout(() => this.#connect(), delay);
+  /** @param {string} listen */
+  #say(listen) {
+    port ??= connected();
+    port.postMessage({ listen });
   }
 
   #turned() {
-    this.#look();
-    if (!document.hidden && this.#source?.readyState === EventSource.CLOSED) this.#connect();
+    this.#say(document.hidden ? "" : this.#url);
+    this.#listener.state(document.hidden ? "asleep" : "connecting");
   }
 
-  // Browsers open few connections to one host (six over HTTP/1.1), so a hidden tab closes its own. Neither it nor a
-  // machine that slept goes on from where it was, which may be hours ago: the listener reads the database.
-  #look() {
-    if (this.#source && Date.now() - this.#seenAt > UNSEEN_FOR) this.#sleep();
-    if (document.hidden) return;
-    this.#seenAt = Date.now();
-    if (!this.#source) this.#connect();
-  }
-
-  #sleep() {
-    clearTimeout(this.#retry);
-    this.#source?.close();
-    this.#source = null;
-    this.#lastId = "";
-    this.#listener.state("asleep");
+  /** @param {Told} told */
+  #hear(told) {
+    if ("row" in told) this.#listener.row(told.row);
+    else if ("gap" in told) this.#listener.gap();
+    else this.#listener.state(told.state === "connecting" && this.#opened ? "reconnecting" : told.state);
+    this.#opened ||= "state" in told && told.state === "open";
   }
 }

@@ -94,7 +94,7 @@ export class User {
       },
       state: (state) => {
         this.#report(state);
-        if (state === "open") this.#mend();
+        if (state === "open" || state === "crowded") this.#mend();
         else this.#table.lost();
       },
     });

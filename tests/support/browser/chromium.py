@@ -80,6 +80,11 @@ async def see(page: Page, state: Literal["hidden", "visible"]) -> None:
     )
 
 
+async def unshared(context: BrowserContext) -> None:
+    """Have tabs hold their streams themselves: requests and clock of a shared worker cannot be changed."""
+    await context.add_init_script("delete window.SharedWorker")
+
+
 @asynccontextmanager
 async def visiting(browser: Browser, **options: Any) -> AsyncIterator[Visit]:
     """A visitor with a profile of its own; fails at the end if a page did what it must not."""
