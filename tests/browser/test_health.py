@@ -34,7 +34,7 @@ async def test_it_shows_refused_messages_by_reason_and_the_last_of_them(site: Si
 
     page = await visit.open(site.view("/health"))
 
-    await expect(page.locator("#refused-aside")).to_have_text("3 messages")
+    await expect(page.locator("#refused-aside")).to_have_text("3 messages, 3 of them in the last minute")
     await expect(page.locator("#reasons li")).to_have_text(["amount2", "json1"])
     await expect(page.locator("#refused-last li")).to_have_count(3)
     second = page.locator("#refused-last details").nth(1)

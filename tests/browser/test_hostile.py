@@ -22,7 +22,7 @@ HOSTILE: dict[str, Any] = {
 
 async def test_hostile_meta_data_is_shown_as_text_and_nothing_runs(site: Site, visit: Visit) -> None:
     stored = made(user(), 1, meta_data=HOSTILE)
-    flagged = made(user(), 2, meta_data=HOSTILE, flag=FLAG)
+    flagged = made(user(), 2, meta_data=HOSTILE, flag=FLAG, status="\u202epaid\u2066")
     await site.store(stored)
     await site.mirror(user(), [1230])
     page = await visit.open(site.view(f"/users/{user()}?from_date=2018-01-01"))
@@ -36,6 +36,9 @@ async def test_hostile_meta_data_is_shown_as_text_and_nothing_runs(site: Site, v
         await expect(page.locator("#details pre")).to_contain_text("window.ran=1")
         await page.keyboard.press("Escape")
 
+    await expect(page.locator("#details pre")).to_contain_text(r"\u202egnp.exe")
+    await expect(page.locator("#details dd bdi").nth(1)).to_have_text(r"\u202epaid\u2066")
+    await expect(page.locator("#rows .status bdi").first).to_have_text(r"\u202epaid\u2066")
     assert await page.evaluate("window.ran ?? ({}).ran ?? null") is None
     assert await page.locator("main img, main iframe, main script, dialog img, dialog iframe").count() == 0
 

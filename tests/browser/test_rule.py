@@ -1,6 +1,7 @@
 """Flags and lines are those of the rule that a worker says it runs, whichever it is."""
 
 import asyncio
+import re
 from contextlib import closing
 from datetime import timedelta
 
@@ -15,6 +16,7 @@ from stream_app.detectors import DETECTORS, rule_of
 from tests.support.browser.chromium import Visit
 from tests.support.browser.site import Site, serving
 from tests.support.detectors import rolling_mean
+from tests.support.installation import until
 from tests.support.largest import Evidence, Largest, Settings
 from tests.support.rows import FLAG, Made, made, user
 from tests.support.services import free_port
@@ -31,6 +33,10 @@ MARKS = """async (user) => {
   return series.figure({ log: false, held: 4 }).marks.map(({ kind, values }) => [kind, values]);
 }"""
 
+KNOWN = """async () => {
+  const { rule } = await import(new URL("rule.js", document.scripts[0].src));
+  return rule() !== null;
+}"""
 PAUSE = """async () => {
   const { followRule } = await import(new URL("rule.js", document.scripts[0].src));
   const later = window.setTimeout;
@@ -152,6 +158,28 @@ async def test_while_no_worker_answers_it_is_asked_less_often(pages: Site, visit
         await page.close()
 
 
+async def test_rows_are_loaded_once_though_the_rule_becomes_known_late(pages: Site, visit: Visit) -> None:
+    visit.expected = ("503",)  # no topics, so no stream
+    known, asked = asyncio.Event(), list[str]()
+
+    async def answer(route: Route) -> None:
+        await known.wait()
+        await route.continue_()
+
+    await pages.store(*(made(ALICE, number) for number in range(540)))
+    await pages.mirror(ALICE, SPENT)
+    await visit.context.route("**/dashboard/data/rule", answer)
+    visit.context.on("request", lambda request: asked.append(request.url))
+    page = await visit.open(pages.view(f"/users/{ALICE}?from_date=2018-01-01"))
+    await expect(page.locator("#chart-amounts")).to_have_attribute("aria-label", re.compile("^500 amounts"))
+
+    known.set()
+
+    await expect(page.locator("#legend li")).to_have_count(2)
+    await expect(page.locator("#window-facts")).to_contain_text("flagged above")
+    assert len([url for url in asked if "/transactions?" in url and "limit=100&" not in url]) == 1
+
+
 async def test_a_rule_that_looks_further_back_has_more_rows_loaded(pages: Site, visit: Visit) -> None:
     visit.expected = ("503",)  # no topics, so no stream
     sizes = [12, 30]
@@ -163,7 +191,9 @@ async def test_a_rule_that_looks_further_back_has_more_rows_loaded(pages: Site, 
     await pages.store(*(made(ALICE, number) for number in range(540)))
     await pages.mirror(ALICE, SPENT)
     await visit.context.route("**/dashboard/data/rule", answer)
-    page = await visit.open(pages.view(f"/users/{ALICE}?from_date=2018-01-01"))
+    page = await visit.open(pages.view("/users"))
+    await until(lambda: page.evaluate(KNOWN))
+    await page.goto(pages.view(f"/users/{ALICE}?from_date=2018-01-01"))
     await expect(page.locator("#amounts-aside")).to_contain_text("mean of the user's last 12")
     async with page.expect_request(lambda request: "limit=530" in request.url):
         sizes.pop(0)

@@ -40,12 +40,13 @@ def made(
     hundredths: int = 1230,
     after: timedelta = timedelta(),
     flag: Flag | None = None,
+    currency: str = "INR",
     status: str = "paid",
     meta_data: dict[str, Any] | None = None,
 ) -> Made:
     """A transaction of this user, `after` the start; equal arguments make equal ones."""
     row_id = str(uuid.uuid5(uuid.UUID(user_id), str(number)))
-    txn = Transaction(row_id, user_id, hundredths, "INR", START + after, status, meta_data)
+    txn = Transaction(row_id, user_id, hundredths, currency, START + after, status, meta_data)
     return Made(txn, *encode_scored(txn, flag))
 
 
@@ -61,7 +62,7 @@ async def store(database: str, many: Iterable[Made]) -> None:
             one.txn.id,
             one.txn.user_id,
             one.shown["amount"],
-            "INR",
+            one.txn.currency,
             one.txn.txn_date,
             one.txn.status,
             one.meta_data.decode(),

@@ -1,11 +1,27 @@
 // @ts-check
 // The view and its filters, in the address after the "#", so that a view can be shared:
-// #/live  #/users  #/users/<id>?from_date=2024-01-01&is_anomaly=true  #/health
+// #/live  #/users  #/users/<id>?from_date=2024-01-01&is_anomaly=true  #/users/<id>?txn=<id>&at=<time>  #/health
+
+/** @import { Row } from "./answers.js" */
 
 /** @typedef {"from_date" | "to_date" | "min_amount" | "max_amount" | "is_anomaly"} FilterName */
 /** @typedef {Partial<Record<FilterName, string>>} Filters */
 /** @typedef {"live" | "users" | "health"} ViewName */
-/** @typedef {{ view: ViewName, user: string, filters: Filters, log: boolean }} Place */
+
+/**
+ * Of a user's transactions the one that is looked for, by its id and time.
+ * @typedef {{ id: string, at: string }} Mark
+ */
+
+/**
+ * @typedef {object} Place
+ * @property {ViewName} view
+ * @property {string} user
+ * @property {Filters} filters
+ * @property {boolean} log
+ * @property {Mark | null} mark
+ * @property {string} wrong - what of the address means nothing here, in a sentence
+ */
 
 /** @type {FilterName[]} */
 export const FILTERS = ["from_date", "to_date", "min_amount", "max_amount", "is_anomaly"];
@@ -19,14 +35,29 @@ export const isUser = (text) => UUID.test(text);
 /** @returns {Place} */
 export function read(hash = location.hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
-  const [view, user = ""] = path.split("/");
-  const given = new URLSearchParams(query);
-  const filters = Object.fromEntries(FILTERS.filter((name) => given.get(name)).map((name) => [name, given.get(name)]));
+  const [name = "", given = "", ...rest] = path.split("/");
+  const view = VIEWS.find((one) => one === name);
+  const user = view === "users" && isUser(given) ? given.toLowerCase() : "";
+  const parameters = new URLSearchParams(query);
+  const filters = Object.fromEntries(
+    FILTERS.filter((one) => parameters.get(one)).map((one) => [one, parameters.get(one)]),
+  );
+  const [id, at] = [parameters.get("txn") ?? "", parameters.get("at") ?? ""];
+  const mark = isUser(id) && !Number.isNaN(Date.parse(at)) ? { id: id.toLowerCase(), at } : null;
+  const known = new Set(user ? [...FILTERS, "scale", ...(mark ? ["txn", "at"] : [])] : []);
+  const unknown = [...parameters.keys()].filter((one) => !known.has(one));
+  const sentences = [
+    (name && !view) || rest.length || (given && view !== "users") ? `There is no page “${path}” here.` : "",
+    given && view === "users" && !user ? `“${given}” is no user's id.` : "",
+    unknown.length ? `The address says “${[...new Set(unknown)].join("”, “")}”, which means nothing here.` : "",
+  ];
   return {
-    view: VIEWS.find((name) => name === view) ?? "live",
-    user: view === "users" && isUser(user) ? user.toLowerCase() : "",
+    view: view ?? "live",
+    user,
     filters,
-    log: given.get("scale") === "log",
+    log: parameters.get("scale") === "log",
+    mark,
+    wrong: sentences.filter(Boolean).join(" ").slice(0, 300),
   };
 }
 
@@ -34,12 +65,26 @@ export function read(hash = location.hash) {
  * A user's address.
  * @param {string} user
  * @param {Filters} filters
+ * @param {boolean} log
+ * @param {Mark | null} mark
  */
-export function ofUser(user, filters = {}, log = false) {
+export function ofUser(user, filters = {}, log = false, mark = null) {
   const query = new URLSearchParams(FILTERS.map((name) => [name, filters[name] ?? ""]).filter(([, value]) => value));
   if (log) query.set("scale", "log");
+  if (mark)
+    for (const [name, value] of [
+      ["txn", mark.id],
+      ["at", mark.at],
+    ])
+      query.set(name, value);
   return `#/users/${user}${query.size ? `?${query}` : ""}`;
 }
+
+/**
+ * The address of a transaction among its user's.
+ * @param {Row} row
+ */
+export const ofRow = ({ id, txn_date, user_id }) => ofUser(user_id, {}, false, { id, at: txn_date });
 
 /**
  * Changes the address without a step in the history: filters change at every letter.

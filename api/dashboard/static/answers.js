@@ -15,7 +15,7 @@
 
 /**
  * What the producer said, and the verdict; a flag also has its detector's evidence.
- * @typedef {{ is_anomaly?: boolean, detector?: string, [key: string]: unknown }} Meta
+ * @typedef {{ is_anomaly?: boolean, detector?: string, revision?: unknown, [key: string]: unknown }} Meta
  */
 
 /** @typedef {{ transactions: Row[], cursor: string }} Page */
@@ -60,7 +60,8 @@
  *   arrived: number,
  *   scored: number | null,
  *   flagged: number,
- *   produced?: { id: string, at: number } | null,
+ *   refused: number,
+ *   produced?: { id: string, txn_date: string, user_id: string, at: number } | null,
  * }} Sample
  */
 

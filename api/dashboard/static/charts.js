@@ -56,7 +56,7 @@ class Chart {
     this.#element.setAttribute("aria-label", figure.label);
     if (typeof uPlot === "undefined") return setText(this.#element, "The charts could not be loaded.");
     if (!this.#element.clientWidth) return; // in a view that is not shown: drawn when it is
-    const style = JSON.stringify([figure.log, figure.marks.map(({ values, ...rest }) => rest)]);
+    const style = JSON.stringify([figure.log, figure.currency, figure.marks.map(({ values, ...rest }) => rest)]);
     if (style === this.#style) this.#plot?.setData(data(figure));
     else this.#build(style);
     this.#point();
@@ -138,11 +138,12 @@ class Chart {
 /** @param {HTMLElement} element */
 const size = (element) => ({ width: element.clientWidth, height: element.clientHeight });
 
-// --- The theme may change
+// --- The colours may change: by the theme, by the system, on paper
 
 function repaint() {
   for (const chart of charts.values()) chart.repaint();
 }
 
 new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)", "print"])
+  matchMedia(query).addEventListener("change", repaint);

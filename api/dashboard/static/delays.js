@@ -4,6 +4,7 @@
 /** @import { Sample } from "./answers.js" */
 
 import { $, setText } from "./dom.js";
+import { keyOf } from "./rows.js";
 import { duration } from "./words.js";
 
 const COUNTED = 20; // flags
@@ -11,9 +12,9 @@ const REMEMBERED = 500; // flags that are produced and not yet seen, or the othe
 
 export class Delays {
   /** @type {Map<string, number>} */
-  #produced = new Map(); // id -> when, by the server's clock
+  #produced = new Map(); // key -> when, by the server's clock
   /** @type {Map<string, { at: number, since: number }>} */
-  #seen = new Map(); // id -> when it was on the screen, and `#since` at that time
+  #seen = new Map(); // key -> when it was on the screen, and `#since` at that time
   #since = 0; // since when nothing but the system itself has delayed flags
   /** @type {number[]} */
   #newest = []; // milliseconds
@@ -25,11 +26,11 @@ export class Delays {
 
   /**
    * Notes flags that are on the screen now.
-   * @param {string[]} ids
+   * @param {string[]} keys
    */
-  seen(ids) {
+  seen(keys) {
     const seen = { at: Date.now(), since: this.#since };
-    for (const id of ids) this.#seen.set(id, seen);
+    for (const key of keys) this.#seen.set(key, seen);
     forgetOldest(this.#seen, REMEMBERED);
   }
 
@@ -39,11 +40,11 @@ export class Delays {
    * @param {number} skew - milliseconds that the server's clock is ahead
    */
   show(samples, skew) {
-    for (const { produced } of samples) if (produced) this.#produced.set(produced.id, produced.at);
-    for (const [id, at] of this.#produced) {
-      const seen = this.#seen.get(id);
+    for (const { produced } of samples) if (produced) this.#produced.set(keyOf(produced), produced.at);
+    for (const [key, at] of this.#produced) {
+      const seen = this.#seen.get(key);
       if (!seen) continue; // not painted yet: it counts once it is, however late
-      this.#produced.delete(id);
+      this.#produced.delete(key);
       const produced = at - skew;
       if (produced < seen.since) continue;
       this.#newest = [...this.#newest, Math.max(seen.at - produced, 0)].slice(-COUNTED);

@@ -3,25 +3,31 @@
 
 /** @import { Row } from "./answers.js" */
 
-import { ofUser } from "./address.js";
-import { $, el } from "./dom.js";
-import { isFlagged, moment, money, sentence } from "./words.js";
+import { ofRow, ofUser } from "./address.js";
+import { $, copyable, el, foreign } from "./dom.js";
+import { revisionOf } from "./rows.js";
+import { isFlagged, money, sentence, stamp, visible } from "./words.js";
 
 /** @param {Row} row */
 export function details(row) {
-  const facts = {
-    Amount: money(row.amount, row.currency),
-    Time: `${moment(row.txn_date)} UTC`,
-    Status: row.status,
-    Id: row.id,
-    User: el("a", { href: ofUser(row.user_id) }, row.user_id),
-  };
-  const list = Object.entries(facts).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
+  /** @type {[string, Node | string | (Node | string)[]][]} */
+  const facts = [
+    ["Amount", money(row.amount, row.currency)],
+    ["Currency", foreign(row.currency)],
+    ["Time", stamp(row.txn_date)],
+    ["Status", foreign(row.status)],
+    ["Id", copyable(row.id)],
+    ["User", copyable(row.user_id, el("a", { href: ofUser(row.user_id) }, row.user_id))],
+    ["Address", [el("a", { href: ofRow(row) }, "this transaction among the user's")]],
+  ];
+  const revision = revisionOf(row);
+  if (revision > 1) facts.push(["Revision", `${revision}: said ${revision} times, the newest is shown`]);
+  const list = facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, ...[value].flat())]);
   $("details-body").replaceChildren(
     ...(isFlagged(row) ? [el("p", { class: "why" }, sentence(row))] : []),
     el("dl", { class: "facts wide" }, ...list),
     el("h3", {}, "meta_data"),
-    el("pre", { tabindex: "0" }, JSON.stringify(row.meta_data, null, 2)),
+    el("pre", { tabindex: "0" }, visible(JSON.stringify(row.meta_data, null, 2))),
   );
   $("details", HTMLDialogElement).showModal();
 }

@@ -3,13 +3,13 @@
 
 /** @import { Page, Row } from "./answers.js" */
 
-import { ofUser } from "./address.js";
+import { ofRow } from "./address.js";
 import { announce, notice } from "./announce.js";
 import { forgetOldest } from "./delays.js";
-import { $, el, setPressed, setText, show } from "./dom.js";
+import { $, breakable, el, foreign, leads, setPressed, setText, show } from "./dom.js";
 import { ask, problemOf, wasAborted } from "./http.js";
-import { newestFirst } from "./rows.js";
-import { badge, moment, plural, reason, sentence } from "./words.js";
+import { formerOf, keyOf, newestFirst, revisionOf } from "./rows.js";
+import { badge, plural, reason, sentence, stamp } from "./words.js";
 
 const SHOWN = 60;
 const PAINT = 250; // milliseconds between two paintings
@@ -20,7 +20,7 @@ const EVER = "1970-01-01";
 export class Feed {
   #delays;
   /** @type {Map<string, Row>} */
-  #flags = new Map(); // by id, in the order in which they came
+  #flags = new Map(); // by key, in the order in which they came
   /** @type {Map<string, Row>} */
   #waiting = new Map(); // those that are not shown yet
   #count = 0; // of those that came since the last painting; not all of them are kept
@@ -73,8 +73,12 @@ export class Feed {
    * @param {Row} row
    */
   add(row) {
-    if (this.#flags.has(row.id) || this.#waiting.has(row.id)) return false;
-    this.#waiting.set(row.id, row);
+    const key = keyOf(row);
+    const known = this.#flags.get(key) ?? this.#waiting.get(key);
+    if (known && revisionOf(known) >= revisionOf(row)) return false;
+    const former = formerOf(this.#waiting.values(), row);
+    if (former) this.#waiting.delete(keyOf(former));
+    this.#waiting.set(key, row);
     this.#count += 1;
     if (this.#waiting.size > 4 * SHOWN) forgetOldest(this.#waiting, 2 * SHOWN); // no more than SHOWN are ever shown
     this.#schedule();
@@ -130,7 +134,7 @@ export class Feed {
 
   /** @param {Row[]} rows */
   #noteSeen(rows) {
-    this.#delays.seen(rows.map((row) => row.id).filter((id) => this.#flags.has(id)));
+    this.#delays.seen(rows.map(keyOf).filter((key) => this.#flags.has(key)));
   }
 
   /**
@@ -141,21 +145,25 @@ export class Feed {
    * @param {boolean} arriving
    */
   #insert(rows, reloaded, arriving) {
+    for (const row of rows) {
+      const former = formerOf(this.#flags.values(), row);
+      if (former) this.#flags.delete(keyOf(former));
+    }
     const all = [...this.#flags.values(), ...rows];
     if (reloaded) all.reverse().sort(newestFirst).reverse();
-    this.#flags = new Map(all.slice(-SHOWN).map((row) => [row.id, row]));
+    this.#flags = new Map(all.slice(-SHOWN).map((row) => [keyOf(row), row]));
     const list = $("feed");
-    for (const element of [...list.children]) if (!this.#flags.has(idOf(element))) element.remove();
+    for (const element of [...list.children]) if (!this.#flags.has(keyOn(element))) element.remove();
     for (const [place, row] of [...this.#flags.values()].reverse().sort(newestFirst).entries()) {
       const there = list.children[place] ?? null;
-      if (!there || idOf(there) !== row.id) list.insertBefore(item(row, arriving), there);
+      if (!there || keyOn(there) !== keyOf(row)) list.insertBefore(item(row, arriving), there);
     }
     show($("feed-empty"), !this.#flags.size);
   }
 }
 
 /** @param {Element} element */
-const idOf = (element) => element.getAttribute("data-id") ?? "";
+const keyOn = (element) => element.getAttribute("data-key") ?? "";
 
 // Whether the list is being read, so that nothing may move in it: by mouse, by keyboard, or scrolled into it.
 function isRead() {
@@ -170,15 +178,18 @@ function isRead() {
  */
 function item(row, arriving) {
   const { before, amount, rest } = reason(row);
-  return el(
-    "li",
-    { class: arriving ? "arriving" : "", "data-id": row.id },
-    el("span", { class: "ratio", "aria-hidden": "true" }, badge(row)),
+  const revision = revisionOf(row);
+  const link = el("a", { class: "cover", href: ofRow(row) }, before, el("strong", {}, ...breakable(amount)), rest);
+  /** @type {(Node | string)[]} */
+  const about = [`${stamp(row.txn_date)} · user ${row.user_id.slice(0, 8)} · `, foreign(row.status)];
+  if (revision > 1) about.push(` · revision ${revision}`);
+  return leads(
     el(
-      "div",
-      {},
-      el("p", {}, el("a", { class: "cover", href: ofUser(row.user_id) }, before, el("strong", {}, amount), rest)),
-      el("p", { class: "aside" }, `${moment(row.txn_date)} UTC · user ${row.user_id.slice(0, 8)} · ${row.status}`),
+      "li",
+      { class: arriving ? "arriving" : "", "data-id": row.id, "data-key": keyOf(row) },
+      el("span", { class: "ratio", "aria-hidden": "true" }, badge(row)),
+      el("div", {}, el("p", {}, link), el("p", { class: "aside" }, ...about)),
     ),
+    link,
   );
 }

@@ -6,6 +6,8 @@
 
 import { FILTERS } from "./address.js";
 import { $, setText, show } from "./dom.js";
+import { flagOf } from "./rows.js";
+import { typeable, typedNumber } from "./words.js";
 
 /** @type {Record<string, string>} */
 const LABELS = { from_date: "From", to_date: "To", min_amount: "At least", max_amount: "At most" };
@@ -32,7 +34,8 @@ export function readFields(present) {
   const given = new FormData($("filters", HTMLFormElement));
   const exact = FILTERS.map((name) => {
     const text = String(given.get(name) ?? "").trim();
-    return [name, text === inField(name, present) ? present[name] : text];
+    if (text === inField(name, present)) return [name, present[name]];
+    return [name, name.endsWith("_amount") ? typedNumber(text) : text];
   });
   return Object.fromEntries(exact.filter(([, value]) => value));
 }
@@ -78,6 +81,6 @@ function fieldOf(name) {
  * @param {Filters} filters
  */
 function inField(name, { [name]: value = "" }) {
-  if (name === "is_anomaly") return value.toLowerCase() === "true" ? "true" : "";
-  return name.endsWith("_date") ? value.slice(0, 10) : value;
+  if (name === "is_anomaly") return flagOf(value) ? "true" : "";
+  return name.endsWith("_date") ? value.slice(0, 10) : name.endsWith("_amount") ? typeable(value) : value;
 }

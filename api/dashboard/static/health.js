@@ -1,13 +1,13 @@
 // @ts-check
 // Whether the services are there, which worker has which partitions, and what was refused.
 
-/** @import { Dependency, PulsePage, Readiness, Refused, RefusedPage, Worker, Workers } from "./answers.js" */
+/** @import { Dependency, PulsePage, Readiness, Refused, RefusedPage, Sample, Worker, Workers } from "./answers.js" */
 /** @import { State } from "./stream.js" */
 
 import { lagShare, showBars, showUnknown } from "./bars.js";
-import { $, el, setText, show } from "./dom.js";
+import { $, el, foreign, setText, show } from "./dom.js";
 import { ask, poll, problemOf, wasAborted } from "./http.js";
-import { instant, number, plural } from "./words.js";
+import { number, plural, stamp, visible } from "./words.js";
 
 /** @type {Record<string, string[]>} */
 const SERVICES = {
@@ -16,10 +16,13 @@ const SERVICES = {
   redis: ["Redis", "mirrors the windows"],
 };
 
+const MINUTE = 60_000;
+
 export class Health {
   #report;
   #stop = () => {};
   #refusedShown = "";
+  #refusedRate = 0; // how many were refused in the last minute
 
   /** @param {(state: State) => void} report */
   constructor(report) {
@@ -58,7 +61,7 @@ export class Health {
         .catch((error) => wasAborted(error) || this.#showAway(problemOf(error))),
       Promise.all([
         ask("dashboard/data/workers", {}, { signal }),
-        ask("dashboard/data/pulse", { after: Date.now() }, { signal }),
+        ask("dashboard/data/pulse", { after: Date.now() - MINUTE }, { signal }),
       ])
         .then(([workers, pulse]) => this.#showWorkers(workers, pulse))
         .catch((error) => wasAborted(error) || this.#showUnknown(problemOf(error))),
@@ -98,7 +101,8 @@ export class Health {
    * @param {Workers} group
    * @param {PulsePage} pulse
    */
-  #showWorkers({ group, state, workers, unassigned, placement }, { partitions }) {
+  #showWorkers({ group, state, workers, unassigned, placement }, { partitions, samples }) {
+    this.#refusedRate = refusedIn(samples);
     /** @type {Record<string, string>} */
     const states = { stable: "", empty: "none is running", none: "none has ever run" };
     const doing = states[state] ?? "sharing out the partitions";
@@ -133,17 +137,18 @@ export class Health {
 
   /** @param {RefusedPage} page */
   #showRefused({ total, complete, reasons, last }) {
+    const rate = this.#refusedRate ? `, ${number(this.#refusedRate)} of them in the last minute` : "";
     setText(
       $("refused-aside"),
       total
-        ? `${plural(total, "message")}${complete ? "" : ", the newest alone"}`
+        ? `${plural(total, "message")}${complete ? "" : ", the newest alone"}${rate}`
         : "none: every message was a transaction",
     );
     const most = Math.max(...Object.values(reasons), 1);
     showBars(
       $("reasons"),
       Object.entries(reasons).map(([reason, count]) => ({
-        name: reason,
+        name: visible(reason),
         value: number(count),
         share: count / most,
         warn: true,
@@ -159,6 +164,15 @@ export class Health {
   }
 }
 
+/**
+ * How many were refused from the first of these samples to the last.
+ * @param {Sample[]} samples
+ */
+function refusedIn(samples) {
+  const each = samples.slice(1).map((one, index) => ((one.at - samples[index].at) / 1000) * one.refused);
+  return Math.round(each.reduce((sum, one) => sum + one, 0));
+}
+
 /** @param {Worker} one */
 function worker(one) {
   const partitions = one.partitions.length
@@ -167,7 +181,7 @@ function worker(one) {
   return el(
     "li",
     {},
-    el("div", {}, el("strong", {}, one.address || one.host), el("p", { class: "aside" }, one.id)),
+    el("div", {}, el("strong", {}, foreign(one.address || one.host)), el("p", { class: "aside" }, foreign(one.id))),
     el("ul", { class: "chips", "aria-label": `Partitions of ${one.address || one.host}` }, ...partitions),
   );
 }
@@ -186,16 +200,17 @@ function refused(message) {
       el(
         "summary",
         {},
-        el("strong", {}, message.reason),
-        el("span", { class: "what" }, message.detail),
-        el("time", { class: "aside" }, `${instant(message.at)} UTC`),
+        el("strong", {}, foreign(message.reason)),
+        el("span", { class: "what" }, foreign(message.detail)),
+        el("time", { class: "aside" }, stamp(new Date(message.at).toISOString())),
       ),
       el(
         "p",
         { class: "aside" },
-        `partition ${message.partition}, offset ${number(message.offset)}, key ${message.key || "none"}`,
+        `partition ${message.partition}, offset ${number(message.offset)}, key `,
+        foreign(message.key || "none"),
       ),
-      el("pre", { tabindex: "0" }, message.value || "(empty)"),
+      el("pre", { tabindex: "0" }, visible(message.value) || "(empty)"),
     ),
   );
 }

@@ -4,6 +4,7 @@
 /** @import { State } from "./stream.js" */
 
 import { read } from "./address.js";
+import { notice } from "./announce.js";
 import { prepare as prepareDetails } from "./details.js";
 import { $, setText, show } from "./dom.js";
 import { Health } from "./health.js";
@@ -11,6 +12,7 @@ import { Live } from "./live.js";
 import { followRule } from "./rule.js";
 import { prepare as prepareSearch } from "./search.js";
 import { User } from "./user.js";
+import { typeable, ZONE } from "./words.js";
 
 /** @type {Record<State, string>} */
 const STATES = {
@@ -48,6 +50,7 @@ function route() {
     $("main").focus({ preventScroll: true });
   }
   [current, shownUser] = [place.view, place.user];
+  if (place.wrong) notice(place.wrong, 60_000);
   if (changed || place.view === "users") views[place.view].open(place);
 }
 
@@ -63,17 +66,44 @@ function theme() {
     const next = THEMES[(THEMES.indexOf(now()) + 1) % THEMES.length];
     if (next === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = next;
-    try {
-      localStorage.setItem("txnwatch-theme", next);
-    } catch {
-      // Storage is switched off: the choice holds until the page is left.
-    }
+    remember("theme", next);
     label();
   });
   label();
 }
 
+/**
+ * @param {string} name
+ * @param {string} chosen
+ */
+function remember(name, chosen) {
+  try {
+    localStorage.setItem(`txnwatch-${name}`, chosen);
+  } catch {
+    // Storage is switched off: the choice holds until the page is left.
+  }
+}
+
+// --- Times: UTC, unless those of here are chosen; filters are by days in UTC, as the API's
+
+function times() {
+  const [button, isLocal] = [$("times"), ZONE !== "UTC" || document.documentElement.dataset.times === "local"];
+  button.dataset.short = isLocal ? "Local" : "UTC";
+  setText(button, `Times: ${isLocal ? "local" : "UTC"}`);
+  button.addEventListener("click", () => {
+    remember("times", isLocal ? "utc" : "local");
+    location.reload();
+  });
+  setText($("time-head"), `Time (${ZONE})`);
+  if (isLocal) for (const label of document.querySelectorAll("[data-day]")) label.prepend("UTC day: ");
+}
+
 theme();
+times();
+for (const name of ["min_amount", "max_amount"]) {
+  const field = $("filters", HTMLFormElement).elements.namedItem(name);
+  if (field instanceof HTMLInputElement) field.placeholder = typeable(field.placeholder);
+}
 prepareDetails();
 prepareSearch();
 addEventListener("hashchange", route);

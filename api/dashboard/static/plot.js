@@ -1,12 +1,12 @@
 // @ts-check
 // What a chart shows, and how uPlot draws it on a canvas, in the page's own colours.
 
-import { instant, number } from "./words.js";
+import { besideAxis, instant, ZONE } from "./words.js";
 
 /**
  * One value for each of the figure's times, and how they are drawn.
  * @typedef {object} Mark
- * @property {"line" | "dots" | "diamonds" | "bars"} kind
+ * @property {"line" | "dots" | "diamonds" | "rings" | "bars"} kind
  * @property {(number | null)[]} values - null where there is none
  * @property {string} colour - the name of a colour in style.css
  * @property {number} size - a line's width or a point's diameter in pixels, a bar's width in milliseconds
@@ -21,6 +21,7 @@ import { instant, number } from "./words.js";
  * @property {number[]} times - milliseconds since 1970, ascending
  * @property {Mark[]} marks - the last is drawn on top
  * @property {(index: number) => string} tip - of one of the times
+ * @property {string} [currency] - of the values
  * @property {[number, number]} [range] - from and to when; by default, all of the times
  * @property {boolean} [log] - whether amounts are on a logarithmic scale
  * @property {(index: number) => void} [pick] - a point was clicked
@@ -42,20 +43,20 @@ export const data = ({ times, marks }) => [times, ...marks.map(({ values }) => v
  * @param {Figure} figure
  * @param {() => Figure} now - the figure that is shown, later on
  */
-export function options({ log = false, range, marks }, now) {
+export function options({ log = false, range, marks, currency = "" }, now) {
   const palette = colours();
   const font = `${Math.round(0.74 * palette.rem)}px ${getComputedStyle(document.body).fontFamily}`;
   const axis = { stroke: palette.soft, font, ticks: { show: false } };
   return {
     ms: /** @type {const} */ (1),
-    tzDate: (/** @type {number} */ at) => uPlot.tzDate(new Date(at), "UTC"),
+    tzDate: (/** @type {number} */ at) => uPlot.tzDate(new Date(at), ZONE),
     legend: { show: false },
     cursor: { show: false },
     padding: /** @type {uPlot.Padding} */ ([8, 10, 0, 0]),
     scales: {
       x: {
         range: (/** @type {uPlot} */ _, /** @type {number} */ low, /** @type {number} */ high) =>
-          now().range ?? widened(low, high),
+          now().range ?? widened(low ?? Date.now() - DAY, high ?? Date.now()),
       },
       y: { distr: log ? 3 : 1, range: log ? logRange : fromZero },
     },
@@ -65,14 +66,18 @@ export function options({ log = false, range, marks }, now) {
         space: (range ? 3 : 5) * palette.rem,
         size: (range ? 1.5 : 2.6) * palette.rem,
         grid: { show: false },
+        label: ZONE,
+        labelFont: font,
+        labelSize: 1.1 * palette.rem,
+        labelGap: 0,
         ...(range ? { values: clock, incrs: [MINUTE, 5 * MINUTE] } : { values: dates }),
       },
       {
         ...axis,
         space: atMost(7, 1.7 * palette.rem),
-        size: 3.8 * palette.rem,
+        size: wideEnough,
         grid: { stroke: palette.line, width: 1 },
-        values: amounts,
+        values: (/** @type {uPlot} */ _, /** @type {number[]} */ splits) => besideAxis(splits, currency),
         ...(log ? LOG : {}),
       },
     ],
@@ -102,6 +107,7 @@ function series({ kind, colour, size, dash, fill }, palette) {
   if (kind === "bars") return { ...noPoints, fill: own, paths: bars(size) };
   const points = { show: true, size, width: 0, fill: own };
   if (kind === "dots") return { paths: () => null, points, alpha: 0.75 };
+  if (kind === "rings") return { paths: () => null, points: { ...points, width: 2, stroke: own, fill: "transparent" } };
   return { paths: () => null, points: { ...points, paths: diamonds(size) } };
 }
 
@@ -196,12 +202,18 @@ const LOG = { splits: logSplits, filter: (_plot, splits) => splits };
  */
 const atMost = (count, pixels) => (_plot, _axis, _low, _high, length) => Math.max(pixels, length / count);
 
-/** @type {uPlot.Axis.DynamicValues} */
-const amounts = (_plot, splits) => splits.map((value) => (value < 1_000_000 ? number(value, 4) : short(value)));
-
-/** @param {number} value */
-const short = (value) =>
-  new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 2 }).format(value);
+/**
+ * As wide as what stands beside the axis, however large the numbers are.
+ * @param {uPlot} plot
+ * @param {string[] | null} values
+ * @param {number} index - of the axis
+ */
+function wideEnough(plot, values, index) {
+  const axis = plot.axes[index];
+  plot.ctx.font = String(axis.font?.[0] ?? axis.font);
+  const widths = (values ?? []).map((value) => plot.ctx.measureText(value).width / devicePixelRatio);
+  return Math.ceil(Math.max(...widths, 0)) + 2 * (axis.gap ?? 5);
+}
 
 /** @type {uPlot.Axis.DynamicValues} */
 const clock = (_plot, splits) => splits.map((at) => instant(at).slice(11, 16));

@@ -47,7 +47,7 @@ export class Rates {
   /** @param {Error} error */
   #showAway(error) {
     for (const name of ["arrived", "lag", "flagged"]) setText($(name), "–");
-    for (const name of ["scored", "share"]) setText($(name), "");
+    for (const name of ["scored", "share", "refused"]) setText($(name), "");
     setText($("lag-aside"), error.message);
     showUnknown($("lags"));
     this.#drawRates(Date.now() + this.#skew.value); // time goes on, the lines do not
@@ -68,35 +68,46 @@ export class Rates {
     const recent = this.#samples.slice(-5);
     const arrived = mean(recent.map((sample) => sample.arrived));
     setText($("arrived"), number(arrived, arrived < 10 ? 1 : 0));
-    const known = recent.map((sample) => sample.scored).filter((rate) => rate !== null);
-    const scored = mean(known);
-    setText($("scored"), known.length ? `${number(scored, scored < 10 ? 1 : 0)} scored a second` : "");
-    const [flags, all] = this.#lastMinute();
-    setText($("flagged"), number(flags, flags < 10 ? 1 : 0));
-    setText($("share"), all ? `${number((flags / all) * 100, 2)}% of transactions` : "");
+    const scored = this.#scored();
+    setText($("scored"), scored === null ? "" : `${number(scored, scored < 10 ? 1 : 0)} scored a second`);
+    const minute = this.#lastMinute();
+    setText($("flagged"), number(minute.flags, minute.flags < 10 ? 1 : 0));
+    setText($("share"), minute.scored ? `${number((minute.known / minute.scored) * 100, 2)}% of what was scored` : "");
+    const { refused } = minute;
+    setText($("refused"), refused ? `${number(refused, refused < 10 ? 1 : 0)} refused a minute` : "");
   }
 
+  /** How many were scored a second, over the last five seconds, as offsets are committed in batches; null: not known. */
+  #scored() {
+    const known = this.#samples.slice(-5).flatMap(({ scored }) => (scored === null ? [] : [scored]));
+    return known.length ? mean(known) : null;
+  }
+
+  /** What came in the last minute, and the flags of the time of which it is known how many were scored. */
   #lastMinute() {
     const since = (this.#samples.at(-1)?.at ?? 0) - 60_000;
-    let [flags, all] = [0, 0];
+    const sums = { flags: 0, refused: 0, known: 0, scored: 0 };
     this.#samples.forEach((sample, index) => {
       if (sample.at <= since || !index) return;
       const seconds = (sample.at - this.#samples[index - 1].at) / 1000;
-      flags += sample.flagged * seconds;
-      all += sample.arrived * seconds;
+      sums.flags += sample.flagged * seconds;
+      sums.refused += sample.refused * seconds;
+      if (sample.scored === null) return;
+      sums.known += sample.flagged * seconds;
+      sums.scored += sample.scored * seconds;
     });
-    return [flags, all];
+    return sums;
   }
 
   /** @param {Lag[]} partitions */
   #showLag(partitions) {
     const lag = partitions.reduce((sum, partition) => sum + partition.lag, 0);
     setText($("lag"), number(lag));
-    const scored = this.#samples.at(-1)?.scored ?? 0;
-    const seconds = scored > 0 ? lag / scored : Infinity;
+    const scored = this.#scored();
+    const seconds = lag / (scored ?? 1);
     const about = seconds < 1 ? "less than a second of work" : `about ${number(seconds)} s of work`;
-    const away = Number.isFinite(seconds) ? about : "nothing is being scored";
-    setText($("lag-aside"), lag === 0 ? "all caught up" : away);
+    const work = scored === 0 ? "nothing is being scored" : about;
+    setText($("lag-aside"), lag === 0 ? "all caught up" : scored === null ? "" : work);
     showBars(
       $("lags"),
       partitions.map(({ partition, lag: behind }) => ({

@@ -3,11 +3,11 @@
 
 /** @import { Page, Row } from "./answers.js" */
 
-import { ofUser } from "./address.js";
+import { ofRow } from "./address.js";
 import { notice } from "./announce.js";
-import { $, el, show } from "./dom.js";
+import { $, el, leads, show } from "./dom.js";
 import { ask, problemOf } from "./http.js";
-import { sentence } from "./words.js";
+import { sentence, stamp } from "./words.js";
 
 const EVER = "1970-01-01";
 const SHOWN = 24;
@@ -29,6 +29,6 @@ export async function showRecent() {
 
 /** @param {Row} row */
 function item(row) {
-  const link = el("a", { class: "cover", href: ofUser(row.user_id) }, row.user_id);
-  return el("li", {}, link, el("p", { class: "aside" }, sentence(row)));
+  const link = el("a", { class: "cover", href: ofRow(row) }, row.user_id);
+  return leads(el("li", {}, link, el("p", { class: "aside" }, `${sentence(row)} · ${stamp(row.txn_date)}`)), link);
 }

@@ -46,7 +46,41 @@ export function newestFirst(one, other) {
  * @param {Row} one
  * @param {Row} other
  */
-export const compare = (one, other) => newestFirst(one, other) || Number(one.id > other.id) - Number(one.id < other.id);
+export const compare = (one, other) =>
+  newestFirst(one, other) || byText(one.id, other.id) || byText(one.user_id, other.user_id);
+
+/**
+ * @param {string} one
+ * @param {string} other
+ */
+const byText = (one, other) => Number(one > other) - Number(one < other);
+
+/**
+ * What a transaction is known by: two may share an id, as the two legs of a transfer do.
+ * @param {Pick<Row, "id" | "txn_date" | "user_id">} row
+ */
+export const keyOf = ({ id, txn_date, user_id }) => `${id} ${sortable(txn_date)} ${user_id}`;
+
+/**
+ * How often a transaction was said, with other content each time.
+ * @param {Row} row
+ */
+export function revisionOf({ meta_data }) {
+  return typeof meta_data?.revision === "number" ? meta_data.revision : 1;
+}
+
+/**
+ * The row that this one is a later revision of; its date may have been another.
+ * @param {Iterable<Row>} rows
+ * @param {Row} row
+ */
+export function formerOf(rows, row) {
+  const revision = revisionOf(row);
+  if (revision < 2) return null;
+  for (const one of rows)
+    if (one.id === row.id && one.user_id === row.user_id && revisionOf(one) < revision) return one;
+  return null;
+}
 
 const MOST = `${"9".repeat(18)}.99`;
 
@@ -56,7 +90,7 @@ const MOST = `${"9".repeat(18)}.99`;
  * @param {Filters} filters
  */
 export function matches(row, { from_date, to_date, min_amount = "0", max_amount = MOST, is_anomaly = "" }) {
-  const [time, amount, flagged] = [sortable(row.txn_date), hundredths(row.amount), String(isFlagged(row))];
+  const [time, amount] = [sortable(row.txn_date), hundredths(row.amount)];
   const latest = to_date ? moment(to_date, "23:59:59.999999") : "9999-99";
   const earliest = from_date
     ? moment(from_date, "00:00:00.000000")
@@ -64,10 +98,16 @@ export function matches(row, { from_date, to_date, min_amount = "0", max_amount 
   const [low, high] = [hundredths(min_amount), hundredths(max_amount)];
   if (amount === null || earliest === null || latest === null || low === null || high === null) return false;
   const inside = earliest <= time && time <= latest && low <= amount && amount <= high;
-  return inside && (!is_anomaly || is_anomaly.toLowerCase() === flagged);
+  return inside && (!is_anomaly || flagOf(is_anomaly) === isFlagged(row));
 }
 
-const MOMENT = /^((?!0000)\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9}))?(Z|[-+ ]\d\d:?\d\d)?)?$/i;
+/**
+ * Whether flagged rows are asked for, in any of the API's spellings.
+ * @param {string} text
+ */
+export const flagOf = (text) => ["true", "1", "yes"].includes(text.toLowerCase());
+
+const MOMENT = /^((?!0000)\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9}))?(Z|[-+ ]\d\d(?::?\d\d)?)?)?$/i;
 
 /**
  * A date, or a time of a day, as it sorts.
@@ -81,7 +121,7 @@ function moment(text, rest) {
   const zone = offset
     .toUpperCase()
     .replace(" ", "+")
-    .replace(/(\d\d):?(\d\d)$/, "$1:$2");
+    .replace(/^([-+]\d\d):?(\d\d)?$/, (_, hours, past = "00") => `${hours}:${past}`);
   const at = Date.parse(`${day}T${minutes}${seconds}${zone}`);
   return Number.isNaN(at) ? null : sortable(`${utc(at)}.${fraction.slice(0, 6)}`);
 }
@@ -93,14 +133,16 @@ const thisMinute = () => `${utc(Date.now()).slice(0, 16)}:00.000000`;
 const monthBefore = (time) => utc(Date.parse(`${time.slice(0, 19)}Z`) - 30 * 86_400_000) + time.slice(19);
 
 /**
- * A line of the rule over amounts in hundredths; null where they are too few.
+ * A line of the rule over amounts in hundredths, in millionths of these: exact, however large they are. Null where they
+ * are too few.
  * @param {bigint[]} amounts - oldest first
  * @param {Line} line
  */
 export function level(amounts, { of, minimum, factor }) {
   if (amounts.length < Math.max(minimum, 1)) return null;
-  if (of === "largest") return Math.max(...amounts.map(Number)) * factor;
-  return (Number(amounts.reduce((sum, amount) => sum + amount)) * factor) / amounts.length;
+  const millionths = BigInt(Math.round(factor * 1e6));
+  if (of === "largest") return amounts.toSorted((one, other) => (one < other ? 1 : -1))[0] * millionths;
+  return (amounts.reduce((sum, amount) => sum + amount) * millionths) / BigInt(amounts.length);
 }
 
 /**
@@ -114,6 +156,6 @@ export function levels(rows, line, whole) {
   return amounts.map((_, index) => {
     if (!whole && (!line.window || index < line.window)) return null;
     const found = level(amounts.slice(line.window ? Math.max(index - line.window, 0) : 0, index), line);
-    return found === null ? null : found / 100;
+    return found === null ? null : Number(found) / 1e8;
   });
 }

@@ -1,15 +1,15 @@
 // @ts-check
 // A user's newest amounts with the rule's lines over them: what the chart of amounts is drawn from.
 
-/** @import { Filters } from "./address.js" */
+/** @import { Filters, Mark as Sought } from "./address.js" */
 /** @import { Line, Page, Row } from "./answers.js" */
 /** @import { Figure, Mark } from "./plot.js" */
 
 import { details } from "./details.js";
 import { ask } from "./http.js";
-import { compare, levels } from "./rows.js";
+import { compare, formerOf, keyOf, levels } from "./rows.js";
 import { rule } from "./rule.js";
-import { isFlagged, moment, money, plural, sentence } from "./words.js";
+import { isFlagged, moment, money, plural, sentence, stamp } from "./words.js";
 
 const SHOWN = 500;
 const THRESHOLD = { colour: "flag", size: 1.5, dash: [6, 3] };
@@ -19,9 +19,9 @@ export class Series {
   /** @type {Row[]} */
   #rows = []; // oldest first
   /** @type {Set<string>} */
-  #ids = new Set();
+  #keys = new Set();
   #all = false; // whether nothing older is in the range
-  #before = rule()?.window ?? 0; // with how many rows before it the first shown row is compared
+  #before = before();
 
   /**
    * Loads the newest amounts of these dates; those added before stay.
@@ -36,20 +36,25 @@ export class Series {
     const page = await ask("transactions", { user_id: user, limit, ...dates }, { signal, fresh: true });
     const arrived = this.#rows; // while it was loading
     this.#rows = page.transactions.reverse();
-    this.#ids = new Set(this.#rows.map((row) => row.id));
+    this.#keys = new Set(this.#rows.map(keyOf));
     this.#all = page.transactions.length < limit;
     for (const row of arrived) this.add(row);
   }
 
   /** @param {Row} row */
   add(row) {
-    if (this.#ids.has(row.id)) return;
-    this.#ids.add(row.id);
+    const former = formerOf(this.#rows, row);
+    if (former) {
+      this.#rows.splice(this.#rows.indexOf(former), 1);
+      this.#keys.delete(keyOf(former));
+    }
+    if (this.#keys.has(keyOf(row))) return;
+    this.#keys.add(keyOf(row));
     let place = this.#rows.length;
     while (place > 0 && compare(this.#rows[place - 1], row) < 0) place -= 1;
     this.#rows.splice(place, 0, row);
     if (this.#rows.length > SHOWN + this.#before) {
-      this.#ids.delete(this.#rows[0].id);
+      this.#keys.delete(keyOf(this.#rows[0]));
       this.#rows.shift();
       this.#all = false;
     }
@@ -57,33 +62,55 @@ export class Series {
 
   /** Whether it was loaded for a rule that looks less far back, so that the first shown rows have no lines. */
   get tooShort() {
-    return !this.#all && (rule()?.window ?? 0) > this.#before;
+    return !this.#all && rule() !== null && before() > this.#before;
   }
 
   get count() {
-    return this.#all ? this.#rows.length : Math.min(this.#rows.length, SHOWN);
+    return Math.min(this.#rows.length, SHOWN);
+  }
+
+  /** The currencies of the shown rows, the newest row's first. */
+  get currencies() {
+    const shown = this.#rows.slice(this.#rows.length - this.count).reverse();
+    return [...new Set(shown.map(({ currency }) => currency))];
   }
 
   /**
-   * What charts.draw takes.
-   * @param {{ log: boolean, held: number | null }} options - `held` is how many amounts the worker's window has now, if
-   *   known: when it is not full, these rows are all that there ever were
+   * The currency of the row that is looked for.
+   * @param {Sought | null} sought
+   */
+  currencyOf(sought) {
+    return this.#rows.find((row) => isSought(row, sought))?.currency;
+  }
+
+  /**
+   * What charts.draw takes, of the amounts in one currency.
+   * @param {{ log: boolean, held: number | null, currency?: string, sought?: Sought | null }} options - `held` is how
+   *   many amounts the worker's window has now, if known: when it is not full, these rows are all that there ever were
    * @returns {Figure}
    */
-  figure({ log, held }) {
+  figure({ log, held, currency = this.currencies[0], sought = null }) {
     const { window = 0, lines = [] } = rule() ?? {};
     const whole = this.#all && held !== null && held < window;
-    const from = this.#all ? 0 : this.#rows.length - this.count;
-    const rows = this.#rows.slice(from);
-    const valuesOf = (/** @type {Line} */ one) => levels(this.#rows, one, whole).slice(from);
+    const all = this.#rows.filter((row) => row.currency === currency);
+    const shown = new Set(this.#rows.slice(this.#rows.length - this.count));
+    const from = Math.max(
+      all.findIndex((row) => shown.has(row)),
+      0,
+    );
+    const rows = all.slice(from);
+    const valuesOf = (/** @type {Line} */ one) => levels(all, one, whole).slice(from);
+    const found = rows.filter((row) => isSought(row, sought));
     return {
       label: label(rows),
+      currency,
       times: rows.map((row) => Date.parse(row.txn_date)),
       marks: [
         ...lines.filter(({ threshold }) => threshold).map((one) => line(valuesOf(one), THRESHOLD)),
         points("dots", rows, (row) => !isFlagged(row), { colour: "accent", size: 5 }),
         ...lines.filter(({ threshold }) => !threshold).map((one) => line(valuesOf(one), OTHER_LINE)),
         points("diamonds", rows, isFlagged, { colour: "flag", size: 11 }),
+        ...(found.length ? [points("rings", rows, (row) => found.includes(row), { colour: "ink", size: 24 })] : []),
       ],
       log,
       tip: (index) => tip(rows[index]),
@@ -91,6 +118,9 @@ export class Series {
     };
   }
 }
+
+/** With how many rows before it the first shown row is compared; as many as may be while no rule is known. */
+const before = () => Math.min(rule()?.window ?? SHOWN, SHOWN);
 
 /**
  * @param {(number | null)[]} values
@@ -100,7 +130,7 @@ export class Series {
 const line = (values, style) => ({ kind: "line", values, ...style });
 
 /**
- * @param {"dots" | "diamonds"} kind
+ * @param {"dots" | "diamonds" | "rings"} kind
  * @param {Row[]} rows
  * @param {(row: Row) => boolean} isShown
  * @param {Pick<Mark, "colour" | "size">} style
@@ -113,14 +143,20 @@ function points(kind, rows, isShown, style) {
 /** @param {Row} row */
 function tip(row) {
   const text = isFlagged(row) ? sentence(row).replace(" over", "\nover") : money(row.amount, row.currency);
-  return `${text}\n${moment(row.txn_date)} UTC`;
+  return `${text}\n${stamp(row.txn_date)}`;
 }
+
+/**
+ * @param {Row} row
+ * @param {Sought | null} sought
+ */
+const isSought = (row, sought) => sought?.id === row.id && Date.parse(sought.at) === Date.parse(row.txn_date);
 
 /** @param {Row[]} rows */
 function label(rows) {
   if (!rows.length) return "No amounts in these dates.";
   const flagged = rows.filter(isFlagged).length;
-  return `${plural(rows.length, "amount")} from ${moment(rows[0].txn_date)} to ${moment(rows[rows.length - 1].txn_date)}, ${number(flagged)} flagged. The table below lists them.`;
+  return `${plural(rows.length, "amount")} from ${moment(rows[0].txn_date)} to ${stamp(rows[rows.length - 1].txn_date)}, ${number(flagged)} flagged. The table below lists them.`;
 }
 
 /** @param {number} count */

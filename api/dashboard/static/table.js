@@ -1,19 +1,20 @@
 // @ts-check
 // An endless table: older rows come page by page as one scrolls, new ones arrive on top, no row is there twice.
 
-/** @import { Filters } from "./address.js" */
+/** @import { Filters, Mark } from "./address.js" */
 /** @import { Page, Row } from "./answers.js" */
 
 import { announce } from "./announce.js";
-import { $, el, setText, show } from "./dom.js";
+import { $, breakable, el, foreign, selects, setText, show } from "./dom.js";
 import { ask, problemOf, wasAborted } from "./http.js";
-import { compare, matches } from "./rows.js";
+import { compare, formerOf, keyOf, matches, revisionOf } from "./rows.js";
 import { isFlagged, moment, money, number, sentence, verdict } from "./words.js";
 
 const PAGE = 100;
 const KEPT = 10_000; // rows; beyond that, the oldest pages are removed, and loaded again by scrolling
 const MOST_ABOVE = 1_000; // rows that arrive above what is being read; more are counted, and loaded at the top
 const MENDED_PAGES = 5;
+const SEARCHED_PAGES = 10;
 const FLUSH = 200;
 
 export class EndlessTable {
@@ -21,12 +22,13 @@ export class EndlessTable {
   /** @type {Row[]} */
   #rows = []; // as shown: newest first
   /** @type {Map<string, HTMLElement>} */
-  #elements = new Map(); // by id
+  #elements = new Map(); // by key
   /** @type {{ cursor: string, last: Row }[]} */
   #pages = []; // the cursor after each page, and the page's last row
   #cursor = "";
   #done = false;
-  #loading = false;
+  /** @type {Promise<void> | null} */
+  #loading = null; // settles with the page that is being loaded
   #user = "";
   /** @type {Filters} */
   #filters = {};
@@ -39,7 +41,9 @@ export class EndlessTable {
   /** @type {Promise<void> | null} */
   #first = null; // settles with the first page
   /** @type {Set<string> | null} */
-  #before = null; // ids that were here when the connection was lost
+  #before = null; // keys that were here when the connection was lost
+  /** @type {Mark | null} */
+  #mark = null;
   #pick;
   #counted;
   #observer;
@@ -72,11 +76,12 @@ export class EndlessTable {
    * Starts over for this user and these filters.
    * @param {string} user
    * @param {Filters} filters
+   * @param {Mark | null} mark - the row that is looked for
    */
-  async open(user, filters) {
+  async open(user, filters, mark = this.#mark) {
     this.close();
     this.#abort = new AbortController();
-    [this.#user, this.#filters] = [user, filters];
+    [this.#user, this.#filters, this.#mark] = [user, filters, mark];
     this.#first = this.more();
     await this.#first;
   }
@@ -89,17 +94,21 @@ export class EndlessTable {
     [this.#rows, this.#pages, this.#arrived] = [[], [], []];
     this.#elements.clear();
     [this.#cursor, this.#timer, this.#before] = ["", 0, null];
-    [this.#done, this.#loading, this.#beyond] = [false, false, false];
+    [this.#done, this.#loading, this.#beyond] = [false, null, false];
     this.#countAbove(0);
     show($("more-button"), false);
     setText($("more-text"), "");
     setText($("rows-aside"), "");
   }
 
-  /** Loads the next page, if there is one. */
+  /** Loads the next page, if there is one; one at a time. */
   async more() {
-    if (this.#loading || this.#done) return;
-    this.#loading = true;
+    if (this.#done) return;
+    this.#loading ??= this.#loadPage();
+    await this.#loading;
+  }
+
+  async #loadPage() {
     const { signal } = this.#abort;
     show($("more-button"), false);
     setText($("more-text"), "Loading…");
@@ -121,11 +130,25 @@ export class EndlessTable {
       if (problem.status === 422) throw error;
       return;
     } finally {
-      if (!signal.aborted) this.#loading = false;
+      if (!signal.aborted) this.#loading = null;
     }
     // The observer reports changes only: start it again, since the end may still be in sight.
     this.#observer.disconnect();
     if (!this.#done) this.#observer.observe($("more"));
+  }
+
+  /** Loads pages until the row that is looked for is among them, or so many, and shows it; whether it is there. */
+  async find() {
+    const { signal } = this.#abort;
+    for (let pages = 1; pages < SEARCHED_PAGES && !this.#marked() && !this.#done && !signal.aborted; pages += 1)
+      await this.more();
+    this.#marked()?.scrollIntoView({ block: "center" });
+    return signal.aborted || this.#marked() !== null;
+  }
+
+  /** @returns {HTMLElement | null} */
+  #marked() {
+    return this.#body.querySelector(".marked");
   }
 
   /** From here on rows may be missed, until `mend`. */
@@ -143,7 +166,7 @@ export class EndlessTable {
       const page = await this.#page(cursor, signal);
       if (this.#merge(page.transactions).length) this.#changed();
       cursor = page.cursor;
-      if (!cursor || before.has(page.transactions[page.transactions.length - 1].id)) {
+      if (!cursor || before.has(keyOf(page.transactions[page.transactions.length - 1]))) {
         this.#before = null;
         return;
       }
@@ -154,7 +177,7 @@ export class EndlessTable {
   /** Writes the verdicts again: the words of flags have changed. */
   reword() {
     for (const row of this.#rows.filter(isFlagged)) {
-      const cell = this.#elements.get(row.id)?.querySelector(".verdict");
+      const cell = this.#elementOf(row)?.querySelector(".verdict");
       if (cell) setText(cell, verdict(row));
     }
   }
@@ -164,13 +187,17 @@ export class EndlessTable {
    * @param {Row} row
    */
   live(row) {
+    const former = formerOf(this.#arrived, row);
+    if (former) this.#arrived.splice(this.#arrived.indexOf(former), 1);
     this.#arrived.push(row);
     this.#timer ||= setTimeout(() => this.#flush(), FLUSH);
   }
 
   #flush() {
     this.#timer = 0;
-    const rows = this.#arrived.splice(0).filter((row) => matches(row, this.#filters) && this.#belongs(row));
+    const arrived = this.#arrived.splice(0);
+    if (this.#removeFormer(arrived)) this.#changed(); // whether or not the filters let the revisions through
+    const rows = arrived.filter((row) => matches(row, this.#filters) && this.#belongs(row));
     this.#beyond ||= rows.length > 0 && !this.#atTop() && this.#above >= MOST_ABOVE;
     const fresh = this.#beyond ? rows : this.#merge(rows, true);
     if (!fresh.length) return;
@@ -208,7 +235,8 @@ export class EndlessTable {
    * @param {Row[]} rows
    */
   #merge(rows, arriving = false) {
-    const fresh = rows.filter((row) => !this.#elements.has(row.id));
+    this.#removeFormer(rows);
+    const fresh = rows.filter((row) => !this.#elementOf(row));
     fresh.sort(compare);
     const fixed = fresh.length && !this.#atTop() ? this.#onScreen() : null;
     const before = fixed?.getBoundingClientRect().top ?? 0;
@@ -217,13 +245,39 @@ export class EndlessTable {
       place = this.#placeOf(row, place);
       const element = this.#element(row, arriving);
       const following = this.#rows[place];
-      this.#body.insertBefore(element, (following && this.#elements.get(following.id)) ?? null);
+      this.#body.insertBefore(element, (following && this.#elementOf(following)) ?? null);
       this.#rows.splice(place, 0, row);
-      this.#elements.set(row.id, element);
+      this.#elements.set(keyOf(row), element);
     }
     // Browsers' own anchoring is switched off (style.css): not all have it, and it misses some insertions.
     if (fixed) scrollBy({ top: fixed.getBoundingClientRect().top - before, behavior: "instant" });
     return fresh;
+  }
+
+  /** @param {Row} row */
+  #elementOf(row) {
+    return this.#elements.get(keyOf(row));
+  }
+
+  /**
+   * Removes what these are revisions of; whether anything was.
+   * @param {Row[]} rows
+   */
+  #removeFormer(rows) {
+    const former = rows.map((row) => formerOf(this.#rows, row)).filter((row) => row !== null);
+    for (const row of former) this.#remove(this.#rows.indexOf(row), 1);
+    return former.length > 0;
+  }
+
+  /**
+   * @param {number} place
+   * @param {number} count
+   */
+  #remove(place, count) {
+    for (const row of this.#rows.splice(place, count)) {
+      this.#elementOf(row)?.remove();
+      this.#elements.delete(keyOf(row));
+    }
   }
 
   /** The first row that can be seen, found by halving: asking 10,000 rows for their places takes too long. */
@@ -231,11 +285,11 @@ export class EndlessTable {
     let [low, high] = [0, this.#rows.length - 1];
     while (low < high) {
       const middle = (low + high) >> 1;
-      const element = this.#elements.get(this.#rows[middle].id);
+      const element = this.#elementOf(this.#rows[middle]);
       if (element && element.getBoundingClientRect().bottom < 0) low = middle + 1;
       else high = middle;
     }
-    return this.#elements.get(this.#rows[low]?.id) ?? null;
+    return (this.#rows[low] && this.#elementOf(this.#rows[low])) ?? null;
   }
 
   /**
@@ -259,10 +313,7 @@ export class EndlessTable {
       this.#pages.pop();
       const { cursor, last } = this.#pages[this.#pages.length - 1];
       const kept = this.#rows.findLastIndex((row) => compare(last, row) >= 0) + 1;
-      for (const { id } of this.#rows.splice(kept)) {
-        this.#elements.get(id)?.remove();
-        this.#elements.delete(id);
-      }
+      this.#remove(kept, this.#rows.length);
       [this.#cursor, this.#done] = [cursor, false];
       this.#observer.observe($("more"));
     }
@@ -297,12 +348,20 @@ export class EndlessTable {
     const flagged = isFlagged(row);
     const amount = money(row.amount, row.currency);
     const details = el("button", { type: "button", class: "quiet", "aria-label": `Details of ${amount}` }, "Details");
+    const marked = this.#mark?.id === row.id && Date.parse(this.#mark.at) === Date.parse(row.txn_date);
+    const classes = Object.entries({ row: true, flagged, arriving, marked }).filter(([, holds]) => holds);
+    const revision = revisionOf(row);
     const element = el(
       "div",
-      { role: "row", class: `row${flagged ? " flagged" : ""}${arriving ? " arriving" : ""}`, "data-id": row.id },
+      {
+        role: "row",
+        class: classes.map(([name]) => name).join(" "),
+        "data-id": row.id,
+        "aria-current": marked && "true",
+      },
       el("span", { role: "cell", class: "time" }, moment(row.txn_date)),
-      el("span", { role: "cell", class: "number" }, amount),
-      el("span", { role: "cell", class: "status" }, row.status),
+      el("span", { role: "cell", class: "number" }, ...breakable(amount)),
+      el("span", { role: "cell", class: "status" }, foreign(row.status), revision > 1 ? ` · revision ${revision}` : ""),
       el(
         "span",
         { role: "cell", class: "verdict" },
@@ -310,7 +369,7 @@ export class EndlessTable {
       ),
       el("span", { role: "cell", class: "open" }, details),
     );
-    element.addEventListener("click", () => this.#pick(row));
+    element.addEventListener("click", (event) => selects(event) || this.#pick(row));
     return element;
   }
 }

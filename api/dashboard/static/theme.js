@@ -1,12 +1,13 @@
 // @ts-check
-// Runs before the first paint, so that the other theme does not flash by.
+// Runs before the first paint, so that the other theme does not flash by: what was chosen of theme and times.
 
 (() => {
-  let chosen = null;
+  let [theme, times] = ["", ""];
   try {
-    chosen = localStorage.getItem("txnwatch-theme");
+    [theme, times] = ["theme", "times"].map((name) => localStorage.getItem(`txnwatch-${name}`) ?? "");
   } catch {
-    // Storage is switched off: the system's theme it is.
+    // Storage is switched off: the system's theme, and UTC.
   }
-  if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
+  if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
+  if (times === "local") document.documentElement.dataset.times = times;
 })();

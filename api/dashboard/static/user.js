@@ -1,28 +1,29 @@
 // @ts-check
 // One user: amounts over time, the window as the worker has it, and every transaction.
 
-/** @import { Filters, Place } from "./address.js" */
-/** @import { Row, Stats } from "./answers.js" */
+/** @import { Filters, Mark, Place } from "./address.js" */
+/** @import { Page, Row, Stats } from "./answers.js" */
 /** @import { State } from "./stream.js" */
 
 import { ofUser, replace } from "./address.js";
+import { drawAmounts } from "./amounts.js";
 import { notice } from "./announce.js";
-import { draw, forget } from "./charts.js";
+import { forget } from "./charts.js";
 import { details } from "./details.js";
-import { $, el, setPressed, setText, show } from "./dom.js";
+import { $, copyable, el, setPressed, setText, show } from "./dom.js";
 import { clearProblem, fillFields, readFields, restOfDates, showProblem } from "./filters.js";
 import { ask, csv, poll, problemOf, wasAborted } from "./http.js";
 import { showRecent } from "./recent.js";
 import { matches } from "./rows.js";
-import { rule, ruleProblem } from "./rule.js";
 import { Series } from "./series.js";
 import { Stream } from "./stream.js";
 import { EndlessTable } from "./table.js";
 import { showNoWindow, showWindow } from "./window.js";
-import { number, plural } from "./words.js";
+import { day, plural } from "./words.js";
 
 const EVER = "1970-01-01";
 const PAUSE = 300;
+const MONTH = 30 * 86_400_000;
 
 export class User {
   #report;
@@ -31,13 +32,16 @@ export class User {
   /** @type {Filters} */
   #filters = {};
   #log = false;
+  /** @type {Mark | null} */
+  #mark = null; // the transaction that was asked for
   /** @type {Series | null} */
   #series = null;
   /** @type {Series | null} */
   #coming = null; // the series that is being loaded
   /** @type {number | null} */
   #held = null; // how many amounts the worker's window has
-  #currency = "";
+  #currency = ""; // of the window
+  #chosen = ""; // of the chart
   /** @type {Stream | null} */
   #stream = null;
   #stop = () => {};
@@ -61,15 +65,21 @@ export class User {
     });
     $("scale").addEventListener("click", () => {
       this.#scale(!this.#log);
-      replace(ofUser(this.#user, this.#filters, this.#log));
+      this.#tellAddress();
+    });
+    const currencies = $("currency", HTMLSelectElement);
+    currencies.addEventListener("change", () => {
+      this.#chosen = currencies.value;
+      this.#draw();
     });
     $("export").addEventListener("click", () => this.#export());
     $("more-button").addEventListener("click", () => this.#offersAll && this.#everything());
   }
 
   /** @param {Place} place */
-  async open({ user, filters, log }) {
-    if (user && user === this.#user) return this.#change(filters, log);
+  async open({ user, filters, log, mark }) {
+    const isSame = user === this.#user && JSON.stringify(mark) === JSON.stringify(this.#mark);
+    if (user && isSame) return this.#change(filters, log);
     this.close();
     document.title = user ? `User ${user.slice(0, 8)} · txnwatch` : "Users · txnwatch";
     show($("user-none"), !user);
@@ -77,12 +87,17 @@ export class User {
     if (!user) {
       this.#report("none");
       setText($("user-title"), "Users");
+      $("user-copy").replaceChildren();
       return showRecent();
     }
-    [this.#user, this.#filters, this.#held, this.#currency] = [user, filters, null, ""];
+    [this.#user, this.#mark, this.#held, this.#currency] = [user, mark, null, ""];
+    this.#filters = mark ? around(mark, filters) : filters;
     this.#abort = new AbortController();
-    $("user-title").replaceChildren("User ", el("code", {}, user));
-    fillFields(filters);
+    const [shown, ...copy] = copyable(user, el("code", {}, user));
+    $("user-title").replaceChildren("User ", shown);
+    $("user-copy").replaceChildren(...copy);
+    fillFields(this.#filters);
+    this.#tellAddress();
     this.#scale(log);
     this.#stream = new Stream(`sse/transactions/${user}`, {
       row: (text) => this.#arrives(JSON.parse(text)),
@@ -99,7 +114,7 @@ export class User {
       },
     });
     this.#stop = poll((signal) => this.#refresh(signal), 1000);
-    await Promise.all([this.#open(), this.#load()]);
+    await Promise.all([this.#open().then(() => mark && this.#find(mark)), this.#load()]);
     if (!this.#currency) this.#windowDue = true; // the window came before any row said which money it is
   }
 
@@ -112,6 +127,11 @@ export class User {
     this.#table.close();
     forget($("chart-amounts"));
     [this.#user, this.#series, this.#coming, this.#chartDue, this.#windowDue] = ["", null, null, false, false];
+    [this.#mark, this.#chosen] = [null, ""];
+  }
+
+  #tellAddress() {
+    replace(ofUser(this.#user, this.#filters, this.#log, this.#mark));
   }
 
   // --- The table and its filters
@@ -142,14 +162,14 @@ export class User {
     if (JSON.stringify(filters) === JSON.stringify(this.#filters)) return;
     const dates = filters.from_date !== this.#filters.from_date || filters.to_date !== this.#filters.to_date;
     this.#filters = filters;
-    replace(ofUser(this.#user, filters, this.#log));
+    this.#tellAddress();
     await Promise.all([this.#open(), dates ? this.#load() : null]);
   }
 
   async #open() {
     clearProblem();
     try {
-      await this.#table.open(this.#user, this.#filters);
+      await this.#table.open(this.#user, this.#filters, this.#mark);
     } catch (error) {
       const problem = problemOf(error);
       if (problem.status !== 422) throw error;
@@ -159,6 +179,17 @@ export class User {
     }
   }
 
+  /**
+   * Shows the row that was asked for; where too many newer ones are before it, the rows that end with it.
+   * @param {Mark} mark
+   */
+  async #find(mark) {
+    if (await this.#table.find()) return;
+    await this.#apply({ from_date: dayOf(Date.parse(mark.at) - MONTH), to_date: mark.at });
+    fillFields(this.#filters);
+    if (!(await this.#table.find())) notice("The transaction of this address is not among the user's.");
+  }
+
   #showRows() {
     const { rows, whole } = this.#table;
     const count = rows.length;
@@ -166,22 +197,40 @@ export class User {
       $("rows-aside"),
       count ? `${plural(count, "row")}${whole ? "" : " so far"}${restOfDates(this.#filters)}` : "",
     );
+    this.#offersAll = false;
     if (!whole) return;
-    const none = Object.keys(this.#filters).length
-      ? "No transaction is like that."
-      : "There is none in the last 30 days.";
-    setText($("more-text"), count ? `That is all: ${plural(count, "transaction")}.` : none);
-    setText($("more-button"), "Look at all dates");
-    show($("more-button"), this.#offersAll);
+    show($("more-button"), false);
+    if (count) setText($("more-text"), `That is all: ${plural(count, "transaction")}.`);
+    else this.#showNone();
   }
 
-  // Whether the table's button leads to all dates.
-  get #offersAll() {
-    return this.#table.whole && !this.#table.rows.length && !this.#filters.from_date;
+  /** Says that there are no rows, and where the newest is that would be one but for its date. */
+  async #showNone() {
+    const { from_date, to_date, ...others } = this.#filters;
+    const isDated = Boolean(from_date || to_date);
+    const { signal } = this.#abort;
+    try {
+      /** @type {Page} */
+      const page = await ask("transactions", { user_id: this.#user, limit: 1, from_date: EVER, ...others }, { signal });
+      if (!this.#table.whole || this.#table.rows.length) return;
+      const [newest] = page.transactions;
+      if (newest && !this.#currency) [this.#currency, this.#windowDue] = [newest.currency, true];
+      const none = `Nothing in ${isDated ? "these dates" : "the last 30 days"}`;
+      const never = Object.keys(others).length ? "No transaction is like that." : "This user has no transactions.";
+      setText($("more-text"), newest ? `${none}; the newest is of ${day(newest.txn_date)}.` : never);
+      setText($("more-button"), "Look at all dates");
+      this.#offersAll = Boolean(newest);
+      show($("more-button"), this.#offersAll);
+    } catch (error) {
+      this.#notice(error);
+    }
   }
+
+  #offersAll = false; // whether the table's button leads to all dates
 
   #everything() {
-    this.#apply({ ...this.#filters, from_date: EVER });
+    const { to_date, ...others } = this.#filters;
+    this.#apply({ ...others, from_date: EVER });
     fillFields(this.#filters);
   }
 
@@ -267,15 +316,13 @@ export class User {
     this.#chartDue = false;
     const series = this.#series;
     if (!series) return;
-    draw($("chart-amounts"), series.figure({ log: this.#log, held: this.#held }));
-    const dates = this.#filters.from_date || this.#filters.to_date ? "in these dates" : "of the last 30 days";
-    const unknown = ruleProblem() && `${ruleProblem()} So the rule is not known, and no line of it is drawn.`;
-    const says = rule()?.sentence ?? unknown;
-    setText($("amounts-aside"), `The newest ${number(series.count)} ${dates}, whatever their amounts. ${says}`);
-    const lines = rule()?.lines ?? [];
-    $("legend").replaceChildren(
-      ...lines.map(({ name, threshold }) => el("li", { class: threshold ? "l-threshold" : "l-mean" }, name)),
-    );
+    drawAmounts(series, {
+      log: this.#log,
+      chosen: this.#chosen,
+      mark: this.#mark,
+      window: { currency: this.#currency, held: this.#held },
+      dates: this.#filters.from_date || this.#filters.to_date ? "in these dates" : "of the last 30 days",
+    });
   }
 
   /**
@@ -283,7 +330,7 @@ export class User {
    * @param {boolean} reworded - flags read otherwise now
    */
   ruled(reworded) {
-    if (!this.#user) return;
+    if (!this.#user) return reworded && showRecent();
     if (reworded) this.#table.reword();
     if (this.#series?.tooShort) this.#load();
     [this.#chartDue, this.#windowDue] = [true, true];
@@ -312,3 +359,18 @@ export class User {
     }
   }
 }
+
+/**
+ * The dates of a transaction's address that says none: by default the last 30 days, and those before an older one.
+ * @param {Mark} mark
+ * @param {Filters} filters
+ * @returns {Filters}
+ */
+function around({ at }, filters) {
+  const time = Date.parse(at);
+  if (filters.from_date || filters.to_date || Date.now() - time < MONTH) return filters;
+  return { ...filters, from_date: dayOf(time - MONTH), to_date: dayOf(time) };
+}
+
+/** @param {number} milliseconds */
+const dayOf = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 10);

@@ -3,10 +3,10 @@
 
 /** @import { Stats } from "./answers.js" */
 
-import { $, el, setText, show } from "./dom.js";
+import { $, breakable, el, setText, show } from "./dom.js";
 import { hundredths, level } from "./rows.js";
 import { rule } from "./rule.js";
-import { instant, money, number } from "./words.js";
+import { money, number, stamp } from "./words.js";
 
 /**
  * Shows the window.
@@ -21,10 +21,10 @@ export function showWindow(stats, currency) {
     ["Mean", shown(stats.mean)],
     ["Transactions", number(stats.count)],
     ["Finished offset", number(stats.last_offset)],
-    ["As of", `${instant(Date.parse(stats.updated_at))} UTC`],
+    ["As of", stamp(new Date(stats.updated_at).toISOString())],
   ];
   $("window-facts").replaceChildren(
-    ...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+    ...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, ...breakable(value)))),
   );
   const highest = Math.max(...stats.amounts.map(Number), 0.01);
   $("window-amounts").replaceChildren(
@@ -53,8 +53,9 @@ function thresholds(stats, shown) {
   const known = lines.filter((line) => line.threshold && (line.window || stats.count < window));
   return known.map((line) => {
     const amounts = stats.amounts.slice(0, line.window || window).map((amount) => hundredths(amount) ?? 0n);
-    const above = Math.floor(level(amounts, line) ?? 0); // hundredths: the mean is rounded, the amounts are not
-    return above > 0 ? shown((above / 100).toFixed(2)) : `(from ${line.minimum} transactions on)`;
+    const above = (level(amounts, line) ?? 0n) / 1_000_000n; // hundredths: the mean is rounded, the amounts are not
+    const text = String(above).padStart(3, "0");
+    return above > 0n ? shown(`${text.slice(0, -2)}.${text.slice(-2)}`) : `(from ${line.minimum} transactions on)`;
   });
 }
 

@@ -19,24 +19,34 @@ function format(key, make) {
 
 /**
  * @param {string} currency
- * @param {number} digits
+ * @param {Intl.NumberFormatOptions} options
  */
-function currencyFormat(currency, digits) {
-  const options = { minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return format(`${currency} ${digits}`, () => {
+function currencyFormat(currency, options) {
+  return format(`${currency} ${JSON.stringify(options)}`, () => {
     try {
       return new Intl.NumberFormat(undefined, { style: "currency", currency, ...options });
     } catch {
-      return new Intl.NumberFormat(undefined, options); // not three letters: the number alone
+      return new Intl.NumberFormat(undefined, options); // no currency, as on an axis without one
     }
   });
 }
 
 /**
+ * @param {string} currency
+ * @param {number} digits
+ */
+const withDigits = (currency, digits) =>
+  currencyFormat(currency, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
+/**
+ * An amount in full, in its own currency: "₹1,266.00", and "¥1,700", as yen have no hundredths.
  * @param {string} amount
  * @param {string} currency
  */
-export const money = (amount, currency) => currencyFormat(currency, 2).format(decimal(amount));
+export function money(amount, currency) {
+  const own = currencyFormat(currency, {}).resolvedOptions().maximumFractionDigits ?? 2;
+  return withDigits(currency, /\.00$/.test(amount) ? Math.min(own, 2) : 2).format(decimal(amount));
+}
 
 /**
  * A mean, as exact as one reads it: "₹1,266", "₹43.50".
@@ -45,8 +55,45 @@ export const money = (amount, currency) => currencyFormat(currency, 2).format(de
  */
 function roughly(amount, currency) {
   const whole = Math.abs(Number(amount)) >= 1000 || /\.0*$/.test(amount);
-  return currencyFormat(currency, whole ? 0 : 2).format(decimal(amount));
+  return withDigits(currency, whole ? 0 : 2).format(decimal(amount));
 }
+
+/**
+ * Numbers beside an axis: in full, or all of them short: "₹4.5M".
+ * @param {number[]} values
+ * @param {string} currency - empty for mere numbers
+ */
+export function besideAxis(values, currency) {
+  const long = Math.max(...values) >= 1_000_000;
+  const options = long
+    ? { notation: /** @type {const} */ ("compact"), maximumFractionDigits: 2 }
+    : { maximumFractionDigits: 4 };
+  const written = currencyFormat(currency, { minimumFractionDigits: 0, ...options });
+  return values.map((value) => written.format(value));
+}
+
+/** The character between units and hundredths, as this reader's language has it. */
+export const MARK = new Intl.NumberFormat().formatToParts(0.5).find(({ type }) => type === "decimal")?.value ?? ".";
+
+/**
+ * A number as somebody types it in this reader's language, as the API takes it: "1.234,50" is 1234.50 in German. What
+ * is no such number is left as it is, for the API to refuse.
+ * @param {string} typed
+ */
+export function typedNumber(typed) {
+  const [units, ...rest] = typed.split(MARK);
+  const grouped = new RegExp(`^[0-9]{1,3}(${GROUPS}[0-9]{2,3})*${GROUPS}[0-9]{3}$`);
+  const fits = rest.length <= 1 && /^[0-9]*$/.test(rest.join("")) && (grouped.test(units) || /^[0-9]+$/.test(units));
+  return fits ? [units.replace(/[^0-9]/g, ""), ...rest].join(".") : typed;
+}
+
+const GROUPS = MARK === "," ? "[. \u00a0\u202f'’]" : "[, \u00a0\u202f'’]";
+
+/**
+ * A number of the API's as this reader would type it.
+ * @param {string} text
+ */
+export const typeable = (text) => text.replace(".", MARK);
 
 /**
  * Decimal text as `Intl.NumberFormat` takes it, which reads text exactly.
@@ -55,7 +102,6 @@ function roughly(amount, currency) {
 const decimal = (amount) => /** @type {Intl.StringNumericLiteral} */ (amount);
 
 /** @param {number} value */
-
 export function number(value, digits = 0) {
   const make = () => new Intl.NumberFormat(undefined, { maximumFractionDigits: digits });
   return format(`number ${digits}`, make).format(value);
@@ -64,9 +110,26 @@ export function number(value, digits = 0) {
 /** @param {number} value */
 function ratio(value) {
   const digits = value < 100 ? 1 : 0;
-  const options = { minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return `${format(`ratio ${digits}`, () => new Intl.NumberFormat(undefined, options)).format(value)} ×`;
+  const notation = /** @type {"standard" | "compact"} */ (value < 100_000 ? "standard" : "compact"); // a narrow column
+  const options = { minimumFractionDigits: digits, maximumFractionDigits: digits, notation };
+  return `${format(JSON.stringify(options), () => new Intl.NumberFormat(undefined, options)).format(value)} ×`;
 }
+
+// What would turn the text around it, break its line or not be seen: written as JSON writes it.
+const UNSEEN = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]/gu;
+
+/**
+ * A text of a message with what cannot be seen in it made visible; line ends and tabs stay.
+ * @param {string} text
+ */
+export const visible = (text) =>
+  text.replace(UNSEEN, (one) => (/[\n\t]/.test(one) ? one : `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`));
+
+/**
+ * The same within a sentence of ours, which keeps its direction.
+ * @param {string} text
+ */
+const apart = (text) => (/^[ -~]*$/.test(text) ? text : `\u2068${visible(text)}\u2069`);
 
 /** @param {Row} row */
 export function isFlagged(row) {
@@ -123,8 +186,13 @@ const filled = (template, texts) => template.replace(/\{(\w+)\}/g, (_, name) => 
  */
 function facts({ meta_data: flag }) {
   const plain = Object.entries(flag).filter(([, value]) => typeof value === "number" || typeof value === "string");
-  const named = plain.filter(([name]) => name !== "detector" && name !== "rule").map(([name, value]) => `${name} ${value}`);
-  const short = named.filter((fact) => fact.length < 60).slice(0, 8);
+  const named = plain
+    .filter(([name]) => !["detector", "rule"].includes(name))
+    .map(([name, value]) => `${name} ${value}`);
+  const short = named
+    .filter((fact) => fact.length < 60)
+    .slice(0, 8)
+    .map(apart);
   return short.length ? `: ${short.join(", ")}` : "";
 }
 
@@ -135,7 +203,7 @@ function facts({ meta_data: flag }) {
 export function reason(row) {
   const amount = money(row.amount, row.currency);
   const texts = readFields(row);
-  if (!texts) return { before: "", amount, rest: ` was flagged by ${row.meta_data.detector}${facts(row)}` };
+  if (!texts) return { before: "", amount, rest: ` was ${flaggedBy(row)}${facts(row)}` };
   const [before, ...rest] = wordsOf(row).flag.split("{amount}");
   return { before: filled(before, texts), amount, rest: filled(rest.join(amount), texts) };
 }
@@ -152,8 +220,11 @@ export function sentence(row) {
  */
 export function verdict(row) {
   const texts = readFields(row);
-  return texts ? filled(wordsOf(row).cell, texts) : `flagged by ${row.meta_data.detector}`;
+  return texts ? filled(wordsOf(row).cell, texts) : flaggedBy(row);
 }
+
+/** @param {Row} row */
+const flaggedBy = ({ meta_data: { detector } }) => (detector ? `flagged by ${apart(String(detector))}` : "flagged");
 
 /**
  * How far a flagged amount stands out, as short as it gets: "7.3 ×".
@@ -164,14 +235,37 @@ export function badge(row) {
   return (name && READINGS.times(row.meta_data[name], row.currency)) || "!";
 }
 
+/** Whose times are shown: UTC, as the filters' dates are, or the reader's. */
+export const ZONE =
+  document.documentElement.dataset.times === "local" ? new Intl.DateTimeFormat().resolvedOptions().timeZone : "UTC";
+
 /**
- * "2018-04-01T00:00:31.5Z" as "2018-04-01 00:00:31"; all times are shown in UTC, as filters take them.
+ * "2018-04-01T00:00:31.5Z" as "2018-04-01 00:00:31", or what a clock of the reader's showed.
  * @param {string} text
  */
-export const moment = (text) => text.slice(0, 19).replace("T", " ");
+export const moment = (text) => (ZONE === "UTC" ? written(text) : instant(Date.parse(text)));
+
+/** @param {string} text */
+const written = (text) => text.slice(0, 19).replace("T", " ");
 
 /** @param {number} milliseconds */
-export const instant = (milliseconds) => moment(new Date(milliseconds).toISOString());
+export function instant(milliseconds) {
+  const ahead = ZONE === "UTC" ? 0 : -new Date(milliseconds).getTimezoneOffset() * 60_000;
+  return written(new Date(milliseconds + ahead).toISOString());
+}
+
+/**
+ * A time with its zone.
+ * @param {string} text
+ */
+export const stamp = (text) => `${moment(text)} ${ZONE}`;
+
+/**
+ * "21 April 2018" in the reader's language, of a time in UTC.
+ * @param {string} text
+ */
+export const day = (text) =>
+  new Intl.DateTimeFormat(undefined, { dateStyle: "long", timeZone: ZONE }).format(Date.parse(text));
 
 /** @param {number} milliseconds */
 export const duration = (milliseconds) =>

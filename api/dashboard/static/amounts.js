@@ -1,0 +1,52 @@
+// @ts-check
+// The chart of a user's amounts, in one currency, with what stands around it.
+
+/** @import { Mark } from "./address.js" */
+/** @import { Series } from "./series.js" */
+
+import { draw } from "./charts.js";
+import { $, el, setText, show } from "./dom.js";
+import { rule, ruleProblem } from "./rule.js";
+import { number } from "./words.js";
+
+/**
+ * @typedef {object} Shown
+ * @property {boolean} log
+ * @property {string} chosen - a currency; empty until one is
+ * @property {Mark | null} mark - the transaction that is looked for
+ * @property {{ currency: string, held: number | null }} window - of the worker's
+ * @property {string} dates - which these are, in words
+ */
+
+/**
+ * @param {Series} series
+ * @param {Shown} shown
+ */
+export function drawAmounts(series, { log, chosen, mark, window, dates }) {
+  const { currencies } = series;
+  const wanted = [chosen, series.currencyOf(mark)].find((one) => one && currencies.includes(one));
+  const currency = wanted ?? currencies[0] ?? "";
+  offer(currencies, currency);
+  const held = currency === window.currency ? window.held : null;
+  draw($("chart-amounts"), series.figure({ log, held, currency, sought: mark }));
+  const unknown = ruleProblem() && `${ruleProblem()} So the rule is not known, and no line of it is drawn.`;
+  const says = rule()?.sentence ?? unknown;
+  setText($("amounts-aside"), `The newest ${number(series.count)} ${dates}, whatever their amounts. ${says}`);
+  const lines = rule()?.lines ?? [];
+  $("legend").replaceChildren(
+    ...lines.map(({ name, threshold }) => el("li", { class: threshold ? "l-threshold" : "l-mean" }, name)),
+  );
+}
+
+/**
+ * Offers the currencies of the chart, where there are several.
+ * @param {string[]} currencies
+ * @param {string} shown
+ */
+function offer(currencies, shown) {
+  const select = $("currency", HTMLSelectElement);
+  show(select, currencies.length > 1);
+  if ([...select.options].map(({ value }) => value).join() !== currencies.join())
+    select.replaceChildren(...currencies.map((value) => el("option", { value }, value)));
+  select.value = shown;
+}
