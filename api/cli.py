@@ -18,7 +18,7 @@ from api.settings import Settings
 from api.web.server import DRAINING, Runner
 from infra.runtime.aiokafka_changes import install
 from infra.runtime.cli_errors import ending_in_one_line
-from infra.runtime.logs import RepeatFilter
+from infra.runtime.logs import start_logging
 from infra.runtime.redis import ForeignMirrorError, check_owner
 from infra.runtime.services import REDIS
 
@@ -40,7 +40,7 @@ _OTHER_FILES = 256
 def api(host: str | None, port: int | None) -> None:
     """Serve pages of the past, streams of the present, and their documentation."""
     settings = Settings.load(host=host, port=port)
-    _log_to_stderr()
+    start_logging(_without_callers_tracebacks)
     install()
     with ending_in_one_line(ForeignMirrorError), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_check_mirror(settings))
@@ -113,12 +113,3 @@ def _without_callers_tracebacks(record: logging.LogRecord) -> bool:
     if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
         record.exc_info = None
     return True
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handler.addFilter(_without_callers_tracebacks)
-    handler.addFilter(RepeatFilter(lambda name: not name.startswith(("api.", "infra."))))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)

@@ -8,15 +8,17 @@ from dotenv import set_key
 
 
 def write_env_file(path: Path, values: Mapping[str, str]) -> None:
-    """Set these keys in the file, made if absent; its other lines and its permissions stay as they are.
+    """Set these keys in the file; its other lines and its permissions stay as they are.
 
-    A reader sees the old file or the new one, never half.
+    A reader sees the old file or the new one, never half. A new file is for its owner alone, as it may
+    be given passwords. Where the path is a symbolic link, the file that it leads to is written.
     """
+    path = path.resolve()
     draft = path.with_name(f".{path.name}.new")
     if path.exists():
         shutil.copy(path, draft)
     else:
-        draft.write_text("")
+        draft.touch(mode=0o600)
     for name, value in values.items():
         set_key(draft, name, value, quote_mode="never")
     draft.replace(path)

@@ -10,6 +10,7 @@ import asyncpg
 import click
 
 from infra.runtime.cli_errors import ending_in_one_line
+from infra.runtime.postgres import SESSION, check_session
 from infra.runtime.services import POSTGRES
 from infra.runtime.settings import Settings
 
@@ -49,11 +50,14 @@ async def migrate(postgres_url: str, folder: Path = FOLDER) -> list[str]:
     Each file is one transaction. Safe to run twice, also side by side: the second waits.
 
     Raises:
-        MigrationError: An applied file was edited since, a name is not NNN_name.sql, or a file failed.
+        MigrationError: An applied file was edited since or is not known, a name is not NNN_name.sql, or
+            a file failed.
+        DatabaseError: The database's text is not UTF-8, or a pooler is between.
     """
     migrations = read(folder)
-    connection = await asyncpg.connect(postgres_url)
+    connection = await asyncpg.connect(postgres_url, server_settings=SESSION)
     try:
+        await check_session(connection)
         # Held until the connection ends, however it ends.
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         await connection.execute(_TABLE)
@@ -81,6 +85,8 @@ def read(folder: Path) -> list[Migration]:
 
 async def _pending(connection: asyncpg.Connection, migrations: list[Migration]) -> list[Migration]:
     applied = dict(await connection.fetch("SELECT name, sha256 FROM schema_migrations"))
+    if unknown := ", ".join(sorted(set(applied) - {one.name for one in migrations})):
+        raise MigrationError(f"the database is newer than this program, with {unknown}: upgrade the program")
     if edited := ", ".join(one.name for one in migrations if applied.get(one.name, one.sha256) != one.sha256):
         raise MigrationError(
             f"edited after it was applied: {edited}. Restore it and write a new migration instead"

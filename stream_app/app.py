@@ -146,13 +146,15 @@ async def _rows(settings: Settings, resources: AsyncExitStack) -> PostgresRows |
     if not settings.has_sink("postgres"):
         return NoRows()
     pool = await resources.enter_async_context(connect(settings.postgres.get_secret_value()))
-    return PostgresRows(
+    rows = PostgresRows(
         pool,
         settings.transactions_topic,
         app_id=settings.app_id,
         share_rows=settings.share_rows,
         retry_seconds=settings.retry_seconds,
     )
+    await rows.check()
+    return rows
 
 
 async def _mirror(app: ScoringApp, resources: AsyncExitStack) -> RedisMirror | NoMirror:

@@ -8,15 +8,15 @@ import click
 import uvloop
 
 from infra.runtime.aiokafka_changes import install
-from infra.runtime.cli_errors import ending_in_one_line
-from infra.runtime.kafka import TopicsError, check_topics
-from infra.runtime.redis import ForeignMirrorError
+from infra.runtime.cli_errors import StopError, ending_in_one_line
+from infra.runtime.kafka import check_topics
+from infra.runtime.logs import silenced
 from infra.runtime.services import KAFKA
 from stream_app.app import create_app
 from stream_app.detectors import detector_of
 from stream_app.faust_adapter.worker import BoundedWorker
 from stream_app.settings import Settings
-from stream_app.sinks.owners import SharedRowsError, check_stores
+from stream_app.sinks.owners import check_stores
 
 
 @click.command()
@@ -33,7 +33,7 @@ def worker(loglevel: str, **overrides: Any) -> None:
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     # End with one line where the worker, once started, would end with a stack trace.
-    with ending_in_one_line(TopicsError, ValueError, SharedRowsError, ForeignMirrorError, KAFKA):
+    with ending_in_one_line(StopError, ValueError, KAFKA), silenced("aiokafka"):
         detector_of(settings.detector)
         _check_port(settings)
         loop.run_until_complete(_check(settings))

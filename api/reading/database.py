@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -13,18 +14,10 @@ from api.reading.cursors import RowKey
 from api.reading.statements import Filters, Shape, chunk_statement, page_statement, users_statement
 from api.settings import Settings
 from api.web.problems import Unavailable
+from infra.database import check_database, rights
+from infra.runtime.postgres import SESSION, DatabaseError, is_transient, reason
 
-_MIGRATED = "SELECT to_regclass('transactions') IS NOT NULL AND to_regclass('users') IS NOT NULL"
-_DOWN = (
-    OSError,  # TimeoutError among them
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.OperatorInterventionError,
-)
+_NEEDED = rights(("transactions", "users"), ("SELECT",))
 _FIRST_ROWS, _MOST_ROWS = 1000, 16_000
 _CHUNK_BYTES = 1 << 20
 _LONG_SECONDS = 1.0
@@ -103,6 +96,7 @@ class Database:
             init=_exact_times,
             reset=_no_reset,
             server_settings={
+                **SESSION,
                 "application_name": "txnwatch-api",
                 "default_transaction_read_only": "on",
                 "jit": "off",
@@ -164,10 +158,12 @@ class Database:
         return [record[0] for record in records]
 
     async def check(self) -> None:
-        """Return when Postgres answers and holds our tables."""
-        [[migrated]] = await self._fetch(_MIGRATED, [])
-        if not migrated:
-            raise Unavailable("Postgres has no tables of ours: run `txnwatch migrate`.")
+        """Return when Postgres answers and the database is one to read from."""
+        async with self._connection() as connection:
+            try:
+                await check_database(connection, _NEEDED)
+            except DatabaseError as error:
+                raise Unavailable(f"Postgres: {error}.") from error
 
     async def _fetch(self, statement: str, values: Sequence[Any]) -> list[asyncpg.Record]:
         """The records, within `query_seconds` whatever Postgres does.
@@ -186,13 +182,22 @@ class Database:
         return asked.result()
 
     async def _records(self, statement: str, values: Sequence[Any]) -> list[asyncpg.Record]:
+        async with self._connection() as connection:
+            records: list[asyncpg.Record] = await connection.fetch(statement, *values)
+            return records
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
         try:
             async with self._pool.acquire(timeout=self._settings.dependency_seconds) as connection:
-                records: list[asyncpg.Record] = await connection.fetch(statement, *values)
-                return records
+                yield connection
         except asyncpg.UndefinedTableError as error:
             raise Unavailable("Postgres has no tables of ours: run `txnwatch migrate`.") from error
         except asyncpg.QueryCanceledError as error:
             raise TooLong("The query took too long.") from error
-        except _DOWN as error:
-            raise Unavailable("Postgres does not answer.") from error
+        except Exception as error:
+            if not (why := reason(error)) and not is_transient(error):
+                raise
+            raise Unavailable(
+                f"Postgres does not answer: {why}." if why else "Postgres does not answer."
+            ) from error

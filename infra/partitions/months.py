@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
+from infra.runtime.postgres import SESSION, check_session
+
 # Readers and writers queue behind a connection that waits for an exclusive lock, so it waits no longer than
 # this.
 LOCK_SECONDS = 2
@@ -16,10 +18,14 @@ async def connected(url: str, *, seconds: float = 60.0, **options: str) -> Async
     """A connection whose dates are in UTC, with further settings of the session.
 
     Connecting and closing take `seconds` each at the most: a server that is frozen answers neither.
+
+    Raises:
+        DatabaseError: A pooler is between, or the database's text is not UTF-8.
     """
-    settings = {"timezone": "UTC", **options}
+    settings = {**SESSION, "timezone": "UTC", **options}
     connection = await asyncpg.connect(url, timeout=seconds, server_settings=settings)
     try:
+        await check_session(connection)
         yield connection
     finally:
         # Not close(timeout=…), which waits without end for the answer to a query that was cancelled.

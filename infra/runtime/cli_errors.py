@@ -1,29 +1,47 @@
 """How a command ends when something outside it is wrong: with one line, and without a stack trace."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from typing import NamedTuple
 
 import click
 
 
+class StopError(Exception):
+    """The program cannot go on, or going on would lose or mix up something; the message names the ways on."""
+
+
 class ServiceErrors(NamedTuple):
-    """A service by its name and variable, and the errors that come of it."""
+    """A service by its name and variable, the errors that come of it, and what they mean."""
 
     name: str
     errors: tuple[type[Exception], ...]
+    reason: Callable[[Exception], str] = lambda _: ""
 
 
 @contextmanager
 def ending_in_one_line(*expected: ServiceErrors | type[Exception]) -> Iterator[None]:
     """Within the block, these errors end the command with one line: the message, after its service's name.
 
-    An error that fits several is of the first.
+    An error that fits several is of the first. Of a group of errors the first that is among them counts.
     """
     services = [one if isinstance(one, ServiceErrors) else ServiceErrors("", (one,)) for one in expected]
     try:
         yield
-    except tuple(kind for service in services for kind in service.errors) as error:
-        name = next(service.name for service in services if isinstance(error, service.errors))
-        line = str(error) or type(error).__name__
-        raise click.ClickException(f"{name}: {line}" if name else line) from error
+    except Exception as error:
+        for one, service in product(_ungrouped(error), services):
+            if isinstance(one, service.errors):
+                raise click.ClickException(_line(service, one)) from error
+        raise
+
+
+def _ungrouped(error: Exception) -> list[Exception]:
+    if isinstance(error, ExceptionGroup):
+        return [inner for one in error.exceptions for inner in _ungrouped(one)]
+    return [error]
+
+
+def _line(service: ServiceErrors, error: Exception) -> str:
+    words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ": ".join(part for part in (service.name, service.reason(error), words) if part)

@@ -11,6 +11,7 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.structs import OffsetAndMetadata
 
 from infra.runtime.aiokafka_changes import send_request
+from infra.runtime.cli_errors import StopError
 from infra.runtime.retry import causes
 from infra.runtime.topic_metadata import AllTopics
 
@@ -32,7 +33,7 @@ class ClientSettings(Protocol):
         """What the names of clients begin with."""
 
 
-class TopicsError(Exception):
+class TopicsError(StopError):
     """Topics are missing or do not fit together, or cannot be created; the message names each."""
 
 

@@ -8,6 +8,8 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, AuthorizationError, DataError, RedisError, ResponseError
 
+from infra.runtime.cli_errors import StopError
+
 MIRROR_FORMAT = 1
 """Counts up when what the worker writes about a window changes. Mirrors before it had a number were 0."""
 
@@ -36,7 +38,7 @@ _ANOTHERS = (
 _NEWER = "the windows in this Redis are of format {found}, of a newer txnwatch; this one knows {known}"
 
 
-class ForeignMirrorError(Exception):
+class ForeignMirrorError(StopError):
     """The mirror under this prefix is another app's, or of a newer format; the message says the way out."""
 
 

@@ -50,14 +50,24 @@ async def retried(
     what: str,
     within: float = math.inf,
 ) -> T:
-    """The attempt's result; transient errors are retried with backoff, for `within` seconds."""
-    clock, backoff = asyncio.get_running_loop().time, Backoff()
-    deadline = clock() + within
+    """The attempt's result; transient errors are retried with backoff, for `within` seconds.
+
+    The first error is logged, each other one that follows, and when it is over.
+    """
+    clock, backoff, logged = asyncio.get_running_loop().time, Backoff(), ""
+    began, limit = clock(), "" if within == math.inf else f" for {within:.0f} s"
     while True:
         try:
-            return await attempt()
+            result = await attempt()
         except Exception as error:
-            if not is_transient(error) or clock() + backoff.next > deadline:
+            if not is_transient(error) or clock() + backoff.next > began + within:
                 raise
-            log.warning("%s: %s: %s; trying again in %.1f s", what, type(error).__name__, error, backoff.next)
+            words = f"{type(error).__name__}: {error}"
+        else:
+            if logged:
+                log.info("%s: answers again, after %.1f s", what, clock() - began)
+            return result
+        if words != logged:
+            log.warning("%s: %s; trying again%s", what, words, limit)
+            logged = words
         await backoff.wait()

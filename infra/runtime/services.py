@@ -4,11 +4,20 @@ import asyncpg
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
+from infra.runtime import postgres
 from infra.runtime.cli_errors import ServiceErrors
 
 KAFKA = ServiceErrors("Kafka (KAFKA_BOOTSTRAP_SERVERS)", (KafkaError, TimeoutError))
 POSTGRES = ServiceErrors(
     "Postgres (POSTGRES_URL)",
-    (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError),
+    (
+        postgres.DatabaseError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+        TimeoutError,
+    ),
+    postgres.reason,
 )
 REDIS = ServiceErrors("Redis (REDIS_URL)", (RedisError, OSError))

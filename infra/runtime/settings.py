@@ -9,9 +9,10 @@ import os
 import re
 from collections.abc import Collection, Iterator
 from importlib.metadata import entry_points
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import click
 from dotenv import dotenv_values
@@ -31,6 +32,10 @@ _FILE = ".env"
 _PREFIX = "TXNWATCH_"
 _HIGHEST_PORT = 65_535
 _SERVER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9A-Fa-f:.]+(%\w+)?\]):(\d{1,5})", re.ASCII)
+
+
+# Parameters of Redis' URLs.
+_NUMBERS = {"db", "health_check_interval", "max_connections", "socket_connect_timeout", "socket_timeout"}
 
 
 class SettingsError(click.ClickException):
@@ -112,19 +117,33 @@ def _servers(value: str) -> str:
 
 def _url(*schemes: str) -> AfterValidator:
     """Accept URLs that begin with one of these; Postgres URLs may name several hosts."""
+    start = " or ".join(schemes)
 
     def check(url: SecretStr) -> SecretStr:
         text = url.get_secret_value()
-        try:
-            hosts = urlsplit(text).netloc.rpartition("@")[2].split(",")
-            usable = text.startswith(schemes) and all(urlsplit(f"//{host}").port != 0 for host in hosts)
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ValueError(f"must be a URL that starts with {' or '.join(schemes)}, its port 1 to 65535")
+        parts = _parsed(text) if text.startswith(schemes) else None
+        if parts is None:
+            raise ValueError(
+                f"must be a URL that starts with {start}, its port 1 to 65535, its parameters name=value"
+            )
+        # Libraries split at the first @ or /, and show the rest of the password as a host or a database.
+        if parts.netloc.count("@") > 1 or "@" in parts.path + parts.query or parts.fragment:
+            raise ValueError("write @ as %40, / as %2F, ? as %3F and # as %23 in its user and password")
         return url
 
     return AfterValidator(check)
+
+
+def _parsed(url: str) -> SplitResult | None:
+    """The URL's parts; None where a library would stumble over a host, a port or a parameter, and show it."""
+    try:
+        parts = urlsplit(url)
+        parameters = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+        numbers = [float(parameters[name]) for name in _NUMBERS & parameters.keys()]
+        ports = [urlsplit(f"//{host}").port for host in parts.netloc.rpartition("@")[2].split(",")]
+    except ValueError:
+        return None
+    return None if 0 in ports or not all(map(isfinite, numbers)) else parts
 
 
 class ServiceSettings(SettingsGroup):

@@ -8,17 +8,19 @@ import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
 
+import asyncpg
 import click
 from aiokafka import ConsumerRecord
 
+from infra.database import check_database
 from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.kafka import Records, read_committed
 from infra.runtime.services import KAFKA, POSTGRES
 from schemas.scored import source_of
 from stream_app.settings import Settings
-from stream_app.sinks.kafka import committed_positions
+from stream_app.sinks.kafka import CommittedPosition, committed_positions
 from stream_app.sinks.owners import SharedRowsError, claim_rows
-from stream_app.sinks.postgres import MERGE, connect, json_array
+from stream_app.sinks.postgres import MERGE, NEEDED, connect, json_array
 
 _MAKE_KNOWN = """
 INSERT INTO sink_offsets (app_id, topic, partition, epoch, next_offset) SELECT $1, $2, number, 0, 0
@@ -63,10 +65,7 @@ async def restore_rows(settings: Settings, *, accept_gaps: bool = False) -> int:
     source, stored = (settings.app_id, settings.transactions_topic), 0
     positions = await committed_positions(settings)
     async with connect(settings.postgres.get_secret_value()) as pool:
-        async with pool.acquire() as connection:
-            await claim_rows(connection, *source, shared=settings.share_rows)
-        await pool.execute(_MAKE_KNOWN, *source, sorted(positions))
-        known: dict[int, int] = dict(await pool.fetch(_KNOWN, *source))
+        known = await _known(pool, settings, positions)
         ends = {
             partition: at.finished for partition, at in positions.items() if known[partition] < at.finished
         }
@@ -89,6 +88,18 @@ async def restore_rows(settings: Settings, *, accept_gaps: bool = False) -> int:
         for partition, end in ends.items():
             await pool.fetchval(MERGE, *source, partition, end, "[]")
     return stored
+
+
+async def _known(
+    pool: asyncpg.Pool, settings: Settings, positions: Mapping[int, CommittedPosition]
+) -> dict[int, int]:
+    """Up to which source offset Postgres has each partition's rows, as it says."""
+    await check_database(pool, NEEDED)
+    source = (settings.app_id, settings.transactions_topic)
+    async with pool.acquire() as connection:
+        await claim_rows(connection, *source, shared=settings.share_rows)
+    await pool.execute(_MAKE_KNOWN, *source, sorted(positions))
+    return dict(await pool.fetch(_KNOWN, *source))
 
 
 async def _gaps(settings: Settings, known: Mapping[int, int], ends: Mapping[int, int]) -> list[str]:

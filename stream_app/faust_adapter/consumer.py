@@ -18,6 +18,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from infra.runtime.aiokafka_changes import as_fetched, fetch_without_pause, generation_of, request_rejoin
+from infra.runtime.cli_errors import StopError
 from infra.runtime.kafka import consumer_options
 from infra.runtime.partitioners import partition_of
 from stream_app.batch import Batch, Record
@@ -30,7 +31,7 @@ _FETCH_WAIT_MS = 10
 FETCH_BYTES = 4 << 20
 
 
-class SourceGapError(Exception):
+class SourceGapError(StopError):
     """Records that have not been scored are no longer in Kafka."""
 
 

@@ -1,14 +1,22 @@
-"""Faust's worker process with a bound on how long stopping may take."""
+"""Faust's worker process: its log, a bound on how long stopping may take, and how it ends."""
 
+import asyncio
 import gc
 import logging
 import os
+import re
 import signal
+import sys
 import threading
+from pathlib import Path
+from typing import Any, NoReturn
 
+import click
 import faust
 
-from infra.runtime.logs import RepeatFilter
+from infra.runtime.cli_errors import StopError, ending_in_one_line
+from infra.runtime.logs import start_logging
+from infra.runtime.services import KAFKA, POSTGRES, REDIS
 
 log = logging.getLogger(__name__)
 
@@ -18,25 +26,54 @@ _EXIT_STUCK = 70  # EX_SOFTWARE
 _GARBAGE_THRESHOLDS = (200_000, 20, 20)
 
 
+# Faust's and mode's messages begin with the service that they are of: `[^---PartitionRecovery]: `.
+_SERVICE = re.compile(r"^\[\^[^\]]*(\[\.\])?[^\]]*\]: ")
+
+
 class BoundedWorker(faust.Worker):  # type: ignore[misc]
     """Ends the process when stopping takes longer than the app's `stop_seconds`.
 
     Nothing is lost by it: what was not committed is replayed by the next owner.
     """
 
-    def on_setup_root_logger(self, logger: logging.Logger, _level: int) -> None:
-        """Limit what aiokafka repeats."""
-        logging.getLogger("aiokafka").setLevel(logging.WARNING)
-        for handler in logger.handlers:
-            handler.addFilter(RepeatFilter(lambda name: name.startswith("aiokafka")))
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.spinner = None  # it would write to the terminal's cursor
+
+    def execute_from_commandline(self) -> NoReturn:
+        """Run until stopped; what is wrong outside the program is said in one last line."""
+        try:
+            with ending_in_one_line(StopError, POSTGRES, KAFKA, REDIS):
+                self._run()
+        except click.ClickException as error:
+            log.debug("the error in full", exc_info=error.__cause__)
+            error.show()
+            sys.exit(error.exit_code)
+        sys.exit()
+
+    def _run(self) -> None:
+        self._starting_fut = self.loop.create_task(self.start())
+        try:
+            self.loop.run_until_complete(self._starting_fut)
+        except asyncio.CancelledError:
+            log.debug("stopped while starting")
+        finally:
+            self._starting_fut.cancel()
+            self.on_worker_shutdown()
+            self.stop_and_shutdown()
+
+    def _setup_logging(self) -> None:
+        path = Path(self.logfile) if self.logfile else None
+        start_logging(_in_a_line, level=str(self.loglevel or "INFO").upper(), path=path)
 
     async def on_startup_finished(self) -> None:
         """Keep the cycle collector off what a batch is made of, and off what stays until the end."""
         gc.set_threshold(*_GARBAGE_THRESHOLDS)
         gc.freeze()
-        await super().on_startup_finished()
+        log.info("Worker ready")
 
     def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        log.info("stopping: %s", signal.name)
         self._bound_stopping()
         super()._schedule_shutdown(signal)
 
@@ -49,6 +86,14 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]
         timer = threading.Timer(self.app.settings.stop_seconds, _give_up)
         timer.daemon = True
         timer.start()
+
+
+def _in_a_line(record: logging.LogRecord) -> bool:
+    """Take what a service says of itself as Faust's, and without a traceback, which comes once at the end."""
+    if service := _SERVICE.match(text := record.getMessage()):
+        record.name, record.msg, record.args = "faust", text[service.end() :].strip(), None
+        record.exc_info = None
+    return True
 
 
 def _give_up() -> None:

@@ -5,6 +5,7 @@ from contextlib import suppress
 import asyncpg
 from redis.asyncio import Redis
 
+from infra.runtime.cli_errors import StopError
 from infra.runtime.redis import check_owner
 from infra.runtime.services import POSTGRES, REDIS
 from stream_app.settings import Settings
@@ -28,7 +29,7 @@ _OTHERS_ARE_THERE = (
 _ANSWER_SECONDS = 5
 
 
-class SharedRowsError(Exception):
+class SharedRowsError(StopError):
     """Another app stores its rows in this database, and this one is not meant to."""
 
 

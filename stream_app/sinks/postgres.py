@@ -9,6 +9,9 @@ from typing import TypeVar
 
 import asyncpg
 
+from infra.database import check_database, rights
+from infra.runtime.cli_errors import StopError
+from infra.runtime.postgres import SESSION, is_transient
 from infra.runtime.retry import retried
 from stream_app.batch import LostPartitionError
 from stream_app.scoring import Verdict
@@ -20,22 +23,10 @@ Advance = tuple[str, str, int, int]  # app id, topic, partition, and the next of
 Store = Callable[[asyncpg.Connection, Sequence[Verdict], Advance], Awaitable[int]]
 """Store rows and advance the offset; how many rows were new."""
 
-# Errors of the connection or the server, not of the statement: it may succeed when it is sent again.
-TRANSIENT = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that broke while it was idle
-    asyncpg.OperatorInterventionError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-)
-
 # Postgres ends the session, and with it the lock, of a worker that is frozen or whose host is gone, so that
 # the next owner waits for at most 20 s.
-SESSION = {
+LIMITS = {
+    **SESSION,
     "application_name": "txnwatch-worker",
     "idle_in_transaction_session_timeout": "15s",
     "statement_timeout": "20s",
@@ -47,12 +38,13 @@ SESSION = {
 _SQL = {path.stem: path.read_text() for path in (Path(__file__).parent / "sql").glob("*.sql")}
 TAKE_OVER, LOCK, MERGE = _SQL["take_over"], _SQL["lock"], _SQL["merge"]
 _COLUMNS = ("id", "user_id", "amount", "currency", "txn_date", "status", "meta_data")
+NEEDED = rights(("transactions", "users", "sink_offsets"), ("SELECT", "INSERT", "UPDATE"))
 _FEW_ROWS = 100
 # A duplicate fails a whole COPY, and seldom comes alone: a topic that is sent again is all duplicates.
 MERGED_AFTER_A_DUPLICATE = 50
 
 
-class LostRowsError(Exception):
+class LostRowsError(StopError):
     """Postgres no longer has rows that it had: going on would leave a gap."""
 
 
@@ -73,6 +65,14 @@ class PostgresRows:
     few_rows: int = _FEW_ROWS
     _to_merge: Counter[int] = field(default_factory=Counter, init=False)
     _reached: Counter[int] = field(default_factory=Counter, init=False)
+
+    async def check(self) -> None:
+        """Return when Postgres answers and the database is one to write to.
+
+        Raises:
+            DatabaseError: It is not: another version's, without a right, behind a pooler or not in UTF-8.
+        """
+        await self._retried(partial(check_database, self.pool, NEEDED))
 
     async def take_over(self, partition: int) -> tuple[int, int]:
         """Raise the partition's epoch, which shuts its former owner out: (our epoch, its next offset).
@@ -150,18 +150,21 @@ class PostgresRows:
             )
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        return await retried(attempt, _is_transient, what="Postgres", within=self.retry_seconds)
+        async def on_a_writable_server() -> T:
+            try:
+                return await attempt()
+            except asyncpg.ReadOnlySQLTransactionError:  # a primary no more: its connections lead nowhere
+                await self.pool.expire_connections()
+                raise
+
+        return await retried(on_a_writable_server, is_transient, what="Postgres", within=self.retry_seconds)
 
 
 def connect(url: str) -> asyncpg.Pool:
     """The worker's pool, one connection a partition at work; it connects when entered."""
     return asyncpg.create_pool(
-        url, min_size=0, max_size=16, command_timeout=60, reset=_keep, server_settings=SESSION
+        url, min_size=0, max_size=16, command_timeout=60, reset=_keep, server_settings=LIMITS
     )
-
-
-def _is_transient(error: Exception) -> bool:
-    return isinstance(error, TRANSIENT)
 
 
 async def _keep(connection: asyncpg.Connection) -> None:

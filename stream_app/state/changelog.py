@@ -7,6 +7,7 @@ end is where the consumer's position reaches the end offset.
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from infra.runtime.cli_errors import StopError
 from infra.runtime.kafka import consumer_options, read_until
 from stream_app.settings import Settings
 from stream_app.state.store import WindowStore
@@ -14,7 +15,7 @@ from stream_app.state.store import WindowStore
 _MOST_RECORDS = 10_000
 
 
-class KafkaMismatchError(Exception):
+class KafkaMismatchError(StopError):
     """What is known here goes past what Kafka has: a topic was truncated or recreated."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import rocksdict
 from rocksdict import Options, Rdict, WriteBatch, WriteOptions
 
+from infra.runtime.cli_errors import StopError
 from schemas.money import amount_text
 from schemas.window_view import Stats
 from stream_app.window import Window, decode_window
@@ -44,7 +45,7 @@ def is_damage(error: Exception) -> bool:
     return text.startswith("Corruption") or (text.startswith("IO error") and "No such file" in text)
 
 
-class WrongWindowsError(Exception):
+class WrongWindowsError(StopError):
     """The local windows are not of this worker's changelog: scoring on them would be wrong."""
 
 

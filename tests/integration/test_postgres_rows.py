@@ -18,9 +18,9 @@ from schemas.transaction import Transaction
 from stream_app.batch import LostPartitionError
 from stream_app.scoring import Verdict, identity_of
 from stream_app.sinks.postgres import (
+    LIMITS,
     LOCK,
     MERGED_AFTER_A_DUPLICATE,
-    SESSION,
     LostRowsError,
     PostgresRows,
     connect,
@@ -337,7 +337,7 @@ async def test_a_former_owner_frozen_in_its_transaction_does_not_keep_the_partit
     database: str, sink: PostgresRows
 ) -> None:
     await sink.take_over(0)
-    frozen = await asyncpg.connect(database, server_settings=SESSION)
+    frozen = await asyncpg.connect(database, server_settings=LIMITS)
     await frozen.execute("BEGIN")
     await frozen.execute("SELECT 1 FROM sink_offsets FOR UPDATE")
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
+import re
 import socket
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from tests.support.installation import Installation, ended, json_of, twice_or_mo
 from tests.support.oracle import Expected, replay
 from tests.support.services import free_port
 from tests.support.traffic import Sent, traffic
+
+LOGGED = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING) (stream_app|infra)[a-z_.]*: .+"
 
 
 @pytest.fixture
@@ -169,15 +171,19 @@ def _renamed(transactions: Sequence[Sent], digit: str) -> list[Sent]:
     ]
 
 
-async def test_fausts_own_command_runs_the_same_worker(installation: Installation) -> None:
+async def test_fausts_own_command_runs_the_same_worker(installation: Installation, tmp_path: Path) -> None:
     transactions = traffic(200)
     await installation.send_transactions(transactions)
 
     command = ("faust", "-A", "stream_app.app", "worker", "-l", "info")
-    with installation.command(*command, output=subprocess.DEVNULL) as worker:
+    with (tmp_path / "log").open("w+b") as log, installation.command(*command, output=log.fileno()) as worker:
         await until(installation.finished)
         await assert_outcome(installation, transactions)
         assert await ended(worker) == 0
+    lines = [line for line in (tmp_path / "log").read_text().splitlines() if re.match(r"20\d\d-", line)]
+    assert all(re.fullmatch(LOGGED, line) for line in lines), lines
+    assert not [line for line in lines if "faust" in line.replace("faust_adapter", "") or "create_ap" in line]
+    assert "\x1b" not in (tmp_path / "log").read_text()
 
 
 async def test_without_sinks_the_worker_goes_from_kafka_to_kafka(installation: Installation) -> None:
@@ -223,7 +229,30 @@ async def test_a_worker_that_cannot_start_says_why_in_a_line(
 
     assert worker.returncode == 1
     assert message in output.decode()
-    assert "Traceback" not in output.decode()
+    assert output.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("DROP TABLE schema_migrations", "has no tables of ours: run `txnwatch migrate`"),
+        ("ALTER TABLE sink_offsets RENAME next_offset TO next", '"sink_offsets" does not exist'),
+    ],
+)
+async def test_a_worker_that_its_database_ends_says_why_on_its_last_line(
+    installation: Installation, statement: str, message: str
+) -> None:
+    async with installation.postgres() as connection:
+        await connection.execute(statement)
+
+    code, output = await installation.completed("txnwatch", "worker")
+
+    lines = output.splitlines()
+    assert code == 1
+    assert lines[-1].startswith("Error: Postgres (POSTGRES_URL): ")
+    assert message in lines[-1]
+    assert len(lines) <= 20
+    assert "Traceback" not in output
 
 
 async def test_a_worker_whose_port_is_taken_says_so_in_a_line(installation: Installation) -> None:

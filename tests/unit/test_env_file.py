@@ -38,6 +38,25 @@ def test_a_file_that_others_may_not_read_stays_so(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_new_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    write_env_file(tmp_path / "addresses", {"A": "1"})
+
+    assert (tmp_path / "addresses").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_link_stays_one_and_the_file_behind_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    behind, link = tmp_path / "shared" / "addresses", tmp_path / ".env"
+    behind.write_text("OTHER=kept\n")
+    link.symlink_to(behind)
+
+    write_env_file(link, {"A": "1"})
+
+    assert link.is_symlink()
+    assert behind.read_text() == "OTHER=kept\nA=1\n"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [".env"]
+
+
 def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / ".env"
     path.write_text("A=old\n")

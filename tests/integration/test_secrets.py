@@ -1,0 +1,98 @@
+"""No part of a password in anything that a command prints, whatever it is made of and whatever is wrong."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from click.testing import CliRunner
+
+from infra.cli import main
+from tests.support.settings_variables import known_variables
+
+# What a password that was not encoded is cut at, by whoever reads the URL: the parts are secret, too.
+PARTS = ("Hush1", "Hush2")
+SEPARATORS = ["", *"@/#?: %[],ü&=;\\", "%zz", "@:", "/@", "?@"]
+PASSWORDS = [separator.join(PARTS) for separator in SEPARATORS]
+POSTGRES = [
+    *(f"postgresql://user:{password}@127.0.0.1:1/txnwatch" for password in PASSWORDS),
+    *(f"postgresql://user:{quote(password, safe='')}@127.0.0.1:1/txnwatch" for password in PASSWORDS),
+    *(f"postgresql://user@127.0.0.1:1/txnwatch?password={password}" for password in PASSWORDS),
+    *(f"postgresql://user:12/{password}@127.0.0.1:1/txnwatch" for password in PASSWORDS),
+    "postgresql://user:Hush1Hush2@127.0.0.1:1/txnwatch?sslmode=Hush1",
+    "postgresql://user:Hush1Hush2@127.0.0.1:1/txnwatch?port=Hush1",
+    "postgresql://Hush1:Hush2@127.0.0.1:1,127.0.0.1:2/txnwatch",
+    "mysql://user:Hush1Hush2@127.0.0.1/txnwatch",
+]
+REDIS = [
+    *(f"redis://:{password}@127.0.0.1:1/0" for password in PASSWORDS),
+    *(f"rediss://user:{quote(password, safe='')}@127.0.0.1:1/0" for password in PASSWORDS),
+    *(f"redis://127.0.0.1:1/0?password={password}" for password in PASSWORDS),
+    "redis://:Hush1Hush2@127.0.0.1:1/Hush1",
+    "redis://:Hush1Hush2@127.0.0.1:1/0?db=Hush1",
+    "redis://:Hush1Hush2@127.0.0.1:1/0?socket_timeout=Hush1",
+    "http://:Hush1Hush2@127.0.0.1:1/0",
+]
+COMMANDS = {
+    "POSTGRES_URL": [(url, command) for url in POSTGRES for command in ("migrate", "partitions ensure")],
+    "REDIS_URL": [(url, "mirror rebuild") for url in REDIS],
+    "KAFKA_BOOTSTRAP_SERVERS": [
+        (f"user:{password}@127.0.0.1:1", command)
+        for password in PASSWORDS
+        for command in ("topics", "dlq list", "produce --generate 1", "worker")
+    ],
+}
+CASES = [(variable, *case) for variable, cases in COMMANDS.items() for case in cases]
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing answers at the addresses, and the working folder has no .env."""
+    for variable in known_variables():
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_no_command_prints_a_part_of_a_password(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    shown = []
+    for variable, url, command in CASES:
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, url)
+            caplog.clear()
+            result = CliRunner().invoke(main, command.split())
+        printed = result.output + caplog.text + repr(result.exception)
+        in_a_line = isinstance(result.exception, SystemExit) and result.output.count("\n") == 1
+        if not in_a_line or any(part in printed for part in PARTS):
+            shown.append((url, command, printed))
+
+    assert shown == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["txnwatch", "api"], ["faust", "-A", "stream_app.app", "worker", "-l", "info"]],
+    ids=" ".join,
+)
+def test_no_program_prints_a_part_of_a_password(arguments: list[str]) -> None:
+    """As processes, since what Faust and uvloop print goes past Python's streams."""
+    name, *rest = arguments
+    url = next(url for url in POSTGRES if "@Hush2" in url)
+    done = subprocess.run(
+        [Path(sys.executable).with_name(name), *rest],
+        env={**os.environ, "POSTGRES_URL": url, "REDIS_URL": "redis://:Hush1/Hush2@127.0.0.1:1/0"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "Hush" not in done.stdout + done.stderr
+    assert "POSTGRES_URL: write @ as %40" in done.stderr
+    assert "Traceback" not in done.stderr
