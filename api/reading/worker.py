@@ -105,7 +105,8 @@ class WindowReader:
         except ForeignMirrorError as error:
             raise Unavailable("The windows in Redis are not those of this app's worker.") from error
         except REDIS.errors as error:
-            raise Unavailable("Redis does not answer.") from error
+            why = REDIS.reason(error)
+            raise Unavailable(f"Redis does not answer{why and f': {why}'}.") from error
 
 
 def _stats(user_id: str, window: Mapping[bytes, bytes], amounts: Sequence[bytes]) -> Stats:

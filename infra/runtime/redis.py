@@ -7,6 +7,7 @@ from typing import Protocol
 from pydantic import SecretStr
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, AuthorizationError, DataError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from infra.runtime.cli_errors import StopError
 
@@ -123,6 +124,34 @@ def passes(error: Exception) -> bool:
     return isinstance(error, (RedisError, OSError)) and not isinstance(
         error, (AuthenticationError, AuthorizationError, DataError)
     )
+
+
+_REASONS = {
+    "NOAUTH": "it wants a password",
+    "WRONGPASS": "it refuses the password",
+    "NOPERM": "its user lacks a right",
+    "CROSSSLOT": "it is a cluster, and one server is needed",
+    "MOVED": "it is a cluster, and one server is needed",
+    "READONLY": "it is read-only: a failover is under way",
+    "OOM": "it is out of memory",
+    "LOADING": "it is starting up",
+}
+
+
+def reason(error: Exception) -> str:
+    """Why it does not answer, without a word of the server's or of the URL; empty where that is not known.
+
+    >>> reason(ResponseError("CROSSSLOT Keys in request don't hash to the same slot"))
+    'it is a cluster, and one server is needed'
+    """
+    if isinstance(error, ResponseError):
+        return _REASONS.get(_word(error), "")
+    if isinstance(error, AuthenticationError):
+        return _REASONS["WRONGPASS"]
+    if isinstance(error, TimeoutError | RedisTimeoutError):
+        return "it did not answer in time"
+    cause = error.__cause__ or error.__context__
+    return "nothing listens at its address" if isinstance(cause, ConnectionRefusedError) else ""
 
 
 def concerns_all(error: Exception) -> bool:

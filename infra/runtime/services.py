@@ -4,7 +4,7 @@ import asyncpg
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from infra.runtime import postgres
+from infra.runtime import postgres, redis
 from infra.runtime.cli_errors import ServiceErrors
 
 KAFKA = ServiceErrors("Kafka (KAFKA_BOOTSTRAP_SERVERS)", (KafkaError, TimeoutError))
@@ -20,4 +20,4 @@ POSTGRES = ServiceErrors(
     ),
     postgres.reason,
 )
-REDIS = ServiceErrors("Redis (REDIS_URL)", (RedisError, OSError))
+REDIS = ServiceErrors("Redis (REDIS_URL)", (RedisError, OSError), redis.reason)

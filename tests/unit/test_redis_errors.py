@@ -3,8 +3,11 @@
 import pytest
 from redis import exceptions
 from redis._parsers.base import BaseParser
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from infra.runtime.redis import concerns_all, passes
+from infra.runtime.redis import concerns_all, passes, reason
+from tests.support.services import free_port
 
 OLD_SCRIPT = "ERR Error running script (call to f_5ca1e): @user_script:8:"  # of Redis 6
 PASSING = [
@@ -67,3 +70,26 @@ def test_what_somebody_has_to_mend_is_of_redis_as_a_whole(answer: str) -> None:
 def test_what_is_wrong_with_one_key_does_not_keep_the_others(answer: str) -> None:
     assert not passes(parsed(answer))
     assert not concerns_all(parsed(answer))
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (AuthenticationError("invalid username-password pair"), "it refuses the password"),
+        (ResponseError("WRONGPASS invalid username-password pair"), "it refuses the password"),
+        (ResponseError("CROSSSLOT Keys in request don't hash"), "it is a cluster, and one server is needed"),
+        (ResponseError("WRONGTYPE Operation against a key"), ""),
+        (TimeoutError(), "it did not answer in time"),
+    ],
+    ids=str,
+)
+def test_why_it_does_not_answer(error: Exception, why: str) -> None:
+    assert reason(error) == why
+
+
+async def test_a_closed_port_is_told() -> None:
+    async with Redis(port=free_port()) as redis:
+        with pytest.raises(RedisError) as refused:
+            await redis.ping()
+
+    assert reason(refused.value) == "nothing listens at its address"
