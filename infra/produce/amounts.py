@@ -78,8 +78,10 @@ def _checked(text: str) -> str:
             f"--thousands {mark} if it is {large}"
         )
     if _MARKED.fullmatch(text):
+        last = re.sub("[^.,]", "", text)[-1:]
+        named = f"probably --decimal {last}" if text.count(last) == 1 else "with --decimal"
         raise UnclearAmountError(
-            f"the amount {text!a} has marks: say which one stands before the decimals, with --decimal, "
+            f"the amount {text!a} has marks: say which one stands before the decimals, {named}, "
             "or between thousands, with --thousands"
         )
     return text

@@ -75,6 +75,7 @@ class Plan:
 
     source: Source
     opened: Input | None = None
+    """What tells how much is done: not of a file that is read whole before the first is sent."""
     waits: bool = False
     check: Callable[[Sequence[Item], bool], None] | None = None
 
@@ -173,9 +174,9 @@ def _traffic(given: Options) -> Source:
 
 def _plan(given: Options, settings: Settings, opened: Input, console: Console) -> Plan:
     """What is sent of a file, and how."""
-    head, lines = first_lines(opened.lines())
     if given.raw:
-        return Plan(read_unchanged(lines), opened)
+        return Plan(read_unchanged(opened.lines()), opened, waits=opened.waits)
+    head, lines = first_lines(opened.lines())
     exported = is_export(head)
     defaults = {"currency": given.currency, "status": given.status}
     reader = RowReader(
@@ -191,7 +192,7 @@ def _plan(given: Options, settings: Settings, opened: Input, console: Console) -
     if given.sort or (exported and not given.as_is):
         if exported:
             console.print("an export of txnwatch: sent by date, without the verdicts")
-        return Plan(in_order(rows), opened, waits=True)
+        return Plan(in_order(rows), waits=True)
     if opened.path != STDIN and not opened.waits:  # else it cannot be read twice
         with open_input(opened.path) as again, suppress(DamagedInputError):  # what can be read is sent
             reader.check_amounts(again.lines())

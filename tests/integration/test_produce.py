@@ -166,9 +166,12 @@ async def test_json_lines_arrive_from_standard_input(topics: Settings, *, zipped
     assert by_key(await on_topic(topics)) == by_user((row[0], row[1]) for row in given)
 
 
-async def test_lines_arrive_while_more_are_to_come_and_ctrl_c_ends_the_wait(topics: Settings) -> None:
+@pytest.mark.parametrize("options", [(), ("--raw",)])
+async def test_lines_arrive_while_more_are_to_come_and_ctrl_c_ends_the_wait(
+    topics: Settings, options: tuple[str, ...]
+) -> None:
     given = rows(3)
-    with producing(topics, "-") as process:
+    with producing(topics, "-", *options) as process:
         assert process.stdin is not None
         process.stdin.write(json_lines(given))
         process.stdin.flush()

@@ -27,6 +27,20 @@ def test_marks_that_only_large_amounts_have_are_no_reason_to_leave_these_out(tex
         AmountMarks().plain(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1.234,56", "probably --decimal ,"),
+        ("1,234.56", "probably --decimal ."),
+        ("1.234.567", "with --decimal"),
+        ("1 234", "with --decimal"),
+    ],
+)
+def test_where_one_mark_is_likely_it_is_said(text: str, said: str) -> None:
+    with pytest.raises(UnclearAmountError, match=said):
+        AmountMarks().plain(text)
+
+
 def test_both_readings_are_said() -> None:
     with pytest.raises(UnclearAmountError) as error:
         AmountMarks().plain("150.000")
