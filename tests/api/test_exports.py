@@ -20,6 +20,11 @@ from api.reading.database import Chunk, Database, _next_rows
 from api.reading.export import preferred
 from api.reading.statements import Filters
 from api.settings import Settings
+from infra.produce.exported import is_export
+from infra.produce.files import first_lines
+from infra.produce.order import in_order
+from infra.produce.rows import ProducerRecord, RowReader
+from schemas.transaction import Decoder
 from tests.support.api_process import listening
 from tests.support.postgres import locked
 from tests.support.rows import FLAG, made, store, user
@@ -95,6 +100,30 @@ async def test_every_form_has_the_rows_of_the_pages(
         assert len(expected) == count
         assert of_lines(await exported(client, LINES, path, **query)) == expected
         assert of_csv(await exported(client, CSV, path, **query)) == expected
+
+
+@pytest.mark.parametrize("bom", ["true", "false"])
+async def test_what_is_exported_can_be_produced_again(client: Client, database: str, bom: str) -> None:
+    given = [
+        made(
+            ALICE, n, after=timedelta(hours=n), flag=FLAG if n % 2 else None, status=status, meta_data=AWKWARD
+        )
+        for n, status in enumerate(["paid", "=1+1", "'-2", "'tis", "new"])
+    ]
+    await store(database, given)
+    for media, options in ((LINES, {}), (CSV, {"bom": bom})):
+        async with client.get(
+            "/transactions", params={**EVER, "user_id": ALICE, **options}, headers={"Accept": media}
+        ) as response:
+            head, lines = first_lines(io.BytesIO(await response.read()))
+        assert is_export(head)
+        again = [
+            item
+            for item in in_order(RowReader(exported=True).read(lines))
+            if isinstance(item, ProducerRecord)
+        ]
+        sent = [Decoder().decode(record.value, record.key, -1) for record in again]
+        assert sent == [one.txn for one in given]
 
 
 async def test_an_export_is_all_of_the_range_unless_told_otherwise(client: Client, database: str) -> None:
