@@ -29,12 +29,15 @@ class Child:
     log: Path
     process: asyncio.subprocess.Process = field(init=False)
     began: float = field(init=False)
+    _said_before: int = field(init=False)
+    """How many bytes its log had when it began."""
 
     async def start(self, *, shown: bool = False) -> None:
         """Start it, in the group; what it says beside its output is `shown`, or logged."""
         command = (str(Path(sys.executable).with_name("txnwatch")), *self.arguments)
         self.began = time.monotonic()
         with self.log.open("ab") as output:
+            self._said_before = output.tell()
             self.process = await asyncio.create_subprocess_exec(
                 *command,
                 env={**os.environ, **self.environment},
@@ -53,8 +56,8 @@ class Child:
         return f"exit code {code}: {' '.join(self.tail(1)).removeprefix('Error: ')}"
 
     def tail(self, lines: int) -> list[str]:
-        """The last lines of its log."""
-        return self.log.read_text(errors="replace").splitlines()[-lines:]
+        """The last lines of what it said."""
+        return self.log.read_bytes()[self._said_before :].decode(errors="replace").splitlines()[-lines:]
 
     def listens_on(self, port: int) -> bool:
         """Whether it is this process that listens on a port of localhost, and not one of another program."""
@@ -104,9 +107,10 @@ class Children:
             self.say(f"{child.arguments[0]} ended ({ending}): started again, pid {child.process.pid}")
 
     async def watch(self, child: Child) -> None:
-        """Say how the child ended that is not started again."""
+        """Say how the child ended that is not started again, and what it said."""
         await child.process.wait()
-        self.say(f"{child.arguments[0]} ended ({child.ending}); its log: {child.log}")
+        said = "\n".join(f"  {line}" for line in child.tail(_TAIL_LINES))
+        self.say(f"{' '.join(child.arguments)} ended, exit code {child.process.returncode}:\n{said}")
 
 
 def failure(child: Child, lines: int = _TAIL_LINES) -> ChildError:

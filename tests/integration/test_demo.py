@@ -144,9 +144,9 @@ async def test_how_the_sending_of_a_file_ended_is_said(tmp_path: Path) -> None:
     children = Children(os.getpgrp(), tmp_path, said.append, {"KAFKA_BOOTSTRAP_SERVERS": DEAD})
     (tmp_path / "file.csv").write_text("id\n1\n")
     await children.watch(await children.start("produce", str(tmp_path / "file.csv")))
-    assert said[0].startswith(
-        "produce ended (exit code 1: Kafka (KAFKA_BOOTSTRAP_SERVERS): no broker answers"
-    )
+    first, second = said[0].splitlines()
+    assert first == f"produce {tmp_path / 'file.csv'} ended, exit code 1:"
+    assert second.startswith("  Error: Kafka (KAFKA_BOOTSTRAP_SERVERS): no broker answers")
 
 
 def test_a_checkout_that_was_moved_is_noticed_and_installed_again(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ class Shell:
         self._environment = {
             **{name: value for name, value in kept.items() if not name.endswith(("_SERVERS", "_URL"))},
             "TXNWATCH_API_PORT": self.ports["8000"],
+            "TXNWATCH_API_DRAIN_SECONDS": "0",
             "TXNWATCH_WEB_PORT": self.ports["6066"],
         }
 
