@@ -46,3 +46,6 @@ def _absent(name: str, reason: Exception) -> click.Command:
 @click.version_option(package_name="txnwatch")
 def main() -> None:
     """Scores every transaction of a Kafka topic against the same user's recent past."""
+    from infra.runtime.aiokafka_changes import install  # noqa: PLC0415 - `--help` would load all of aiokafka
+
+    install()  # whatever a command reads may have been written by foreign producers

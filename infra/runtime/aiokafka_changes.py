@@ -20,23 +20,36 @@ changes nothing. As of aiokafka 0.14.0 none of them has an option or a release o
   `timestamp`, `key`, `value`, `headers`), and a fetch in parts of about 16 MB: a few kilobytes of zeros,
   compressed, are megabytes of messages. Other consumers of the process get what they always got.
   Upstream: no hook. It may go when `test_a_record_is_made_by_a_method_that_can_be_replaced` fails.
+- **The bootstrap addresses** are asked once, at the start. A cluster whose brokers have all come back under
+  other addresses is then never found again. They are asked again whenever no known broker answers.
+  Upstream: none known; Java's clients have it since 3.8 (KIP-899). It may go when
+  `test_aiokafka_asks_only_the_brokers_that_it_knows` fails.
+- **A batch that cannot be read** as UTF-8 or by its attributes is read by `infra.runtime.foreign_batches`; of
+  one that nobody can read the error names topic, partition and offsets.
+  Upstream: none known. It may go when `test_aiokafkas_reader_fails_on_a_header_name_in_latin_1` fails.
 
 The functions below `install` reach into objects of aiokafka and change no class.
 """
 
 # ruff: noqa: SLF001 - the one place where it may be
 
+import asyncio
 import functools
 import sys
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, codec
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection, CloseReason, create_conn
 from aiokafka.consumer import fetcher
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.producer import sender
+from aiokafka.protocol.metadata import MetadataRequest
+
+from infra.runtime.foreign_batches import KeptRecords, UnreadableBatchError, next_record
 
 _TRANSACTION_WAIT_SECONDS = 0.001
 _LZ4_LEVEL = 1
@@ -44,7 +57,15 @@ _PART_BYTES = 16 << 20
 # The size of a part is looked at every so many records.
 _AT_A_TIME = 100
 
+# What a client's connections are made with, by the names of `create_conn`.
+_CONNECTION_OPTIONS = (
+    "client_id", "request_timeout_ms", "ssl_context", "security_protocol", "sasl_mechanism",
+    "sasl_plain_username", "sasl_plain_password", "sasl_kerberos_service_name", "sasl_kerberos_domain_name",
+    "sasl_oauth_token_provider",
+)  # fmt: skip
+
 _send = AIOKafkaConnection.send
+_update = AIOKafkaClient._metadata_update
 _consumer_record = fetcher.PartitionRecords._consumer_record
 _getall = fetcher.FetchResult.getall
 
@@ -52,9 +73,12 @@ _getall = fetcher.FetchResult.getall
 def install() -> None:
     """Make the changes, for this process; a second call changes nothing more."""
     AIOKafkaConnection.send = _send_or_break
+    AIOKafkaClient._metadata_update = _update_or_bootstrap
     sender.BACKOFF_OVERRIDE = _TRANSACTION_WAIT_SECONDS
     codec.lz4_encode.__defaults__ = (_LZ4_LEVEL,)
     fetcher.PartitionRecords._consumer_record = _record
+    fetcher.PartitionRecords.__next__ = next_record
+    fetcher.MemoryRecords = KeptRecords
     fetcher.FetchResult.getall = _part
 
 
@@ -66,6 +90,18 @@ def as_fetched(key: bytes | None) -> bytes | None:
 def fetch_without_pause(consumer: AIOKafkaConsumer) -> None:
     """Have a started consumer fetch on while what it fetched of other partitions is not yet taken."""
     consumer._fetcher._prefetch_backoff = 0
+
+
+def limit_fetches(consumer: AIOKafkaConsumer, partition_bytes: int) -> None:
+    """Have a started consumer ask for so many bytes of each partition at a time from now on."""
+    consumer._fetcher._max_partition_fetch_bytes = partition_bytes
+
+
+async def refresh_metadata(consumer: AIOKafkaConsumer, within: float) -> bool:
+    """Ask a broker which brokers and topics there are; False when none answers in so many seconds."""
+    with suppress(TimeoutError):
+        return bool(await asyncio.wait_for(consumer._client.force_metadata_update(), within))
+    return False
 
 
 def generation_of(consumer: AIOKafkaConsumer) -> int:
@@ -94,6 +130,30 @@ def _send_or_break(self: AIOKafkaConnection, *arguments: Any, **options: Any) ->
         raise KafkaConnectionError(f"Connection at {self.host}:{self.port} broken: {error}") from error
 
 
+@functools.wraps(_update)
+async def _update_or_bootstrap(self: AIOKafkaClient, cluster: Any, topics: Any) -> bool:
+    if await _update(self, cluster, topics):
+        return True
+    for host, port, _ in self.hosts:
+        metadata = await _metadata(self, host, port, MetadataRequest(list(topics or ()) or None))
+        if metadata is not None and metadata.brokers:
+            cluster.update_metadata(metadata)
+            return True
+    return False
+
+
+async def _metadata(client: AIOKafkaClient, host: str, port: int, request: MetadataRequest) -> Any:
+    """The answer of whoever is at this address; None without one."""
+    options = {name: getattr(client, f"_{name}") for name in _CONNECTION_OPTIONS}
+    with suppress(OSError, KafkaError):
+        connection = await create_conn(host, port, **options)
+        try:
+            return await connection.send(request)
+        finally:
+            connection.close()
+    return None
+
+
 @functools.wraps(_consumer_record)
 def _record(self: fetcher.PartitionRecords, tp: Any, record: Any) -> Any:
     return record if self._key_deserializer is as_fetched else _consumer_record(self, tp, record)
@@ -111,10 +171,16 @@ def _part(self: fetcher.FetchResult, max_records: int | None = None) -> list[Any
     size, most, is_last = 0, max_records or sys.maxsize, False
     while len(taken) < most and size < _PART_BYTES and not is_last:
         asked = min(_AT_A_TIME, most - len(taken))
-        some = [*islice(self._partition_records, asked)]
+        some: list[Any] = []
+        try:
+            some.extend(islice(self._partition_records, asked))
+        except UnreadableBatchError:
+            if not (taken or some):
+                raise
+            is_last = True  # first what comes before it: fetched again from there, it is raised
         taken += some
         size += sum([len(record.value or b"") + len(record.key or b"") for record in some])
-        is_last = len(some) < asked
+        is_last |= len(some) < asked
     self._update_position()
     if is_last:
         self._partition_records = None  # as aiokafka marks what is used up

@@ -7,22 +7,28 @@ import inspect
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 import uvloop
 from aiokafka import ConsumerRecord, TopicPartition, codec
+from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.producer import sender
-from aiokafka.protocol.admin import ApiVersionRequest
+from aiokafka.protocol.admin import ApiVersionRequest, ApiVersionResponse_v0
+from aiokafka.protocol.metadata import MetadataResponse_v0
+from aiokafka.record.default_records import DefaultRecordBase, DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
 
 from infra.runtime import aiokafka_changes
 from infra.runtime.aiokafka_changes import as_fetched, install
+from infra.runtime.foreign_batches import UnreadableBatchError
 from stream_app.sinks.kafka import LZ4, UNCOMPRESSED, batches
+from tests.support.foreign import ODD_HEADERS, builder
 
 Check = Callable[[AIOKafkaConnection], Awaitable[None]]
 
@@ -67,6 +73,10 @@ def _as_aiokafka_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         function = getattr(owner, name)
         monkeypatch.setattr(owner, name, getattr(function, "__wrapped__", function))
+    update = AIOKafkaClient._metadata_update
+    monkeypatch.setattr(AIOKafkaClient, "_metadata_update", getattr(update, "__wrapped__", update))
+    monkeypatch.setattr(fetcher.PartitionRecords, "__next__", fetcher.PartitionRecords.__next__)
+    monkeypatch.setattr(fetcher, "MemoryRecords", MemoryRecords)
     monkeypatch.setattr(sender, "BACKOFF_OVERRIDE", 0.02)
     monkeypatch.setattr(codec.lz4_encode, "__defaults__", (9,))
 
@@ -146,10 +156,16 @@ def built(values: list[bytes], compression: int) -> bytes:
 
 
 def fetched(values: list[bytes], key_deserializer: Any = as_fetched) -> tuple[Any, OneAssignment]:
+    """A fetch of one batch with these values."""
+    return fetch_of(built(values, UNCOMPRESSED), key_deserializer)
+
+
+def fetch_of(data: bytes, key_deserializer: Any, start: int = 0) -> tuple[Any, OneAssignment]:
     """A fetch as aiokafka's fetcher makes it of a consumer with this deserializer."""
     tp, assignment = TopicPartition("transactions", 0), OneAssignment()
+    assignment.position = start
     records = fetcher.PartitionRecords(
-        tp, MemoryRecords(built(values, UNCOMPRESSED)), [], 0, key_deserializer, None, False, 0  # noqa: FBT003 - aiokafka passes them so
+        tp, fetcher.MemoryRecords(data), [], start, key_deserializer, None, True, 0  # noqa: FBT003 - aiokafka passes them so
     )  # fmt: skip
     return fetcher.FetchResult(tp, assignment=assignment, partition_records=records, backoff=0), assignment
 
@@ -191,3 +207,100 @@ def test_another_consumer_of_the_process_gets_what_it_always_got(
     assert {type(record) for record in records} == {ConsumerRecord}
     assert (records[7].topic, records[7].offset) == ("transactions", 7)
     assert records[7].key == ("key" if deserializer else b"key")
+
+
+def test_aiokafkas_reader_fails_on_a_header_name_in_latin_1() -> None:
+    batch = DefaultRecordBatch(odd_batch(compression=1))
+    with pytest.raises(UnicodeDecodeError):
+        list(batch)
+
+
+@pytest.mark.parametrize("compression", [0, 1, 3, 4])
+@pytest.mark.parametrize("key_deserializer", [None, as_fetched])
+def test_a_batch_with_any_header_name_is_read_between_others(compression: int, key_deserializer: Any) -> None:
+    install()
+    data = built([b"before"] * 2, UNCOMPRESSED) + odd_batch(2, compression) + odd_batch(5)
+    fetch, assignment = fetch_of(data, key_deserializer)
+
+    records = [*fetch.getall(3), *fetch.getall()]
+
+    assert [(one.offset, one.value) for one in records] == [
+        (0, b"before"), (1, b"before"), (2, b"2"), (3, b"3"), (4, b"4"), (5, b"5"), (6, b"6"), (7, b"7"),
+    ]  # fmt: skip
+    assert [list(one.headers) for one in records[3:5]] == [[], [("h\\xe4ndler", b"x"), ("none", None)]]
+    assert assignment.position == 8
+
+
+def test_records_before_damage_are_handed_out_and_then_it_is_named() -> None:
+    install()
+    damaged = bytearray(odd_batch(2))
+    damaged[-1] ^= 0xFF
+    data = built([b"before"] * 2, UNCOMPRESSED) + bytes(damaged)
+    fetch, assignment = fetch_of(data, as_fetched)
+
+    assert [one.value for one in fetch.getall()] == [b"before"] * 2
+    assert assignment.position == 2
+    again, _ = fetch_of(data, as_fetched, start=2)
+    place = "topic transactions partition 0: the records from offset 2 to 4 cannot be read: .* to 5 "
+    with pytest.raises(UnreadableBatchError, match=place):
+        again.getall()
+
+
+def odd_batch(base_offset: int = 0, compression: int = 0) -> bytes:
+    """A batch of three records: the first has odd attributes (uncompressed), the last a header in Latin-1."""
+    made = builder(compression)
+    for number in range(3):
+        value, headers = b"%d" % (base_offset + number), ODD_HEADERS if number == 2 else []
+        made.append(number, 1, b"key", value, headers)
+    data = bytearray(base_offset.to_bytes(8) + bytes(made.build())[8:])
+    if not compression:
+        data[DefaultRecordBase.HEADER_STRUCT.size + 1] = 0xC0
+        data[17:21] = calc_crc32c(bytes(data[21:])).to_bytes(4)
+    return bytes(data)
+
+
+VERSIONS = ApiVersionResponse_v0(0, [(18, 0, 0), (3, 0, 0)])
+
+
+@asynccontextmanager
+async def only_broker() -> AsyncIterator[int]:
+    """A broker that knows of itself, and of no topic; its port."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with suppress(asyncio.IncompleteReadError):
+            while request := await reader.readexactly(int.from_bytes(await reader.readexactly(4))):
+                body = VERSIONS if request[:2] == b"\0\x12" else MetadataResponse_v0([(1, host, port)], [])
+                message = request[4:8] + body.encode()
+                writer.write(len(message).to_bytes(4) + message)
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        yield port
+        for writer in writers:
+            writer.close()
+
+
+async def found_again() -> bool:
+    """Whether a client finds the only broker, which has moved to another of the bootstrap addresses."""
+    async with only_broker() as port:
+        client = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{port}")
+        await client.bootstrap()
+        await client.force_metadata_update()
+    async with only_broker() as port, asyncio.timeout(30):
+        client._bootstrap_servers = f"127.0.0.1:{port}"
+        found = await client.force_metadata_update()
+        assert [broker.port == port for broker in client.cluster.brokers()] == [found]
+        await client.close()
+    return bool(found)
+
+
+async def test_aiokafka_asks_only_the_brokers_that_it_knows() -> None:
+    assert not await found_again()
+
+
+async def test_the_bootstrap_addresses_are_asked_again_once_no_known_broker_answers() -> None:
+    install()
+
+    assert await found_again()
