@@ -18,15 +18,24 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records of one partition in offset order, at least one: what one fetch brought."""
+    """Records of one partition in offset order: what one fetch brought.
+
+    There may be none, as a fetch of markers and aborted records alone brings nothing but a position.
+    """
 
     partition: int
     records: Sequence[Record]
+    position: int = 0
+    """The consumer's after the fetch: past transaction markers, aborted and compacted records."""
 
     @property
     def next_offset(self) -> int:
-        """The offset to continue from once the batch is finished."""
-        return self.records[-1].offset + 1
+        """The offset to continue from once the batch is finished.
+
+        The last record's is not enough: once retention has emptied the partition, the marker behind it is
+        gone too, and the group would stand at an offset that Kafka no longer has, though nothing is lost.
+        """
+        return max(self.position, self.records[-1].offset + 1 if self.records else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,12 @@ class Settings(
 
     batch_size: int = Field(16_000, ge=1, le=50_000)
     """How many messages of one partition are scored at a time at the most."""
+    in_flight_transactions: int = Field(64_000, ge=1)
+    """How many messages of all partitions together are scored and stored at a time at the most."""
+    in_flight_bytes: int = Field(64 << 20, ge=1 << 20)
+    """About how many bytes those messages may have in all."""
+    fetch_ahead_bytes: int = Field(64 << 20, ge=1 << 20)
+    """How many bytes are fetched ahead of them, of all partitions together, as Kafka has them."""
     retry_seconds: float = Field(300, gt=0, le=86_400)
     """How long a failing service is tried again before the worker ends, in seconds."""
     stop_seconds: float = Field(30, gt=0, le=3600)

@@ -16,19 +16,39 @@ from faust.transport.consumer import Consumer, ensure_TPset
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
+from mode import Service
 
-from infra.runtime.aiokafka_changes import as_fetched, fetch_without_pause, generation_of, request_rejoin
+from infra.runtime.aiokafka_changes import (
+    as_fetched,
+    fetch_without_pause,
+    generation_of,
+    limit_fetches,
+    refresh_metadata,
+    request_rejoin,
+)
 from infra.runtime.cli_errors import StopError
 from infra.runtime.kafka import consumer_options
 from infra.runtime.partitioners import partition_of
+from infra.runtime.patience import Patience
 from stream_app.batch import Batch, Record
+from stream_app.faust_adapter.in_flight import InFlight
 from stream_app.faust_adapter.pump import Pumps, pump
 
+# How often it is asked which brokers and topics there are. aiokafka's 5 minutes are too long to notice by.
+_LOOK_SECONDS = 10
 # A fetch without data is held this long, and new data of other partitions waits behind it; 10 ms costs about
 # 100 empty fetches a second.
 _FETCH_WAIT_MS = 10
 # What a fetch brings for a partition, as the broker has it (mostly compressed).
 FETCH_BYTES = 4 << 20
+# Of many partitions each has its part of `fetch_ahead_bytes`, but no less than some hundred messages.
+_LEAST_FETCH_BYTES = 128 << 10
+
+
+# aiokafka leaves the group for good when nothing was polled for so long (Faust's default is 1,000 s), and a
+# spare worker has no partition to poll: the one that it was kept for died, and it never took over (aiokafka
+# 720). Heartbeats tell the group who is alive, and a batch waits for its services in bounded time.
+_NEVER_MS = 1 << 62
 
 
 class SourceGapError(StopError):
@@ -45,15 +65,15 @@ class BatchSchema(faust.Schema):  # type: ignore[misc]
 
 
 class BatchMessage(ConsumerMessage):  # type: ignore[misc]
-    """A batch on its way through Faust; its offset is that of its last record."""
+    """A batch on its way through Faust; its offset is the last that it passes."""
 
     __slots__ = ("finished",)
 
     def __init__(self, tp: TP, batch: Batch, generation: int) -> None:
-        last = batch.records[-1]
+        offset, timestamp = batch.next_offset - 1, batch.records[-1].timestamp if batch.records else 0
         # Before the value: the timestamp's type, headers and key; after it: the checksum.
         super().__init__(
-            *tp, last.offset, last.timestamp / 1000, 0, [], None, batch, None, tp=tp, generation_id=generation
+            *tp, offset, timestamp / 1000, 0, [], None, batch, None, tp=tp, generation_id=generation
         )
         self.finished = asyncio.Event()
 
@@ -86,6 +106,8 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._consumer: AIOKafkaConsumer | None = None
         self._pumps = Pumps(self._flowing, self._pump)
+        settings = self.app.settings
+        self._in_flight = InFlight(settings.in_flight_transactions, settings.in_flight_bytes)
 
     # --- starting and stopping
 
@@ -103,7 +125,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
-            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
+            max_poll_interval_ms=_NEVER_MS,
         )
         await self._consumer.start()
         fetch_without_pause(self._consumer)
@@ -116,6 +138,17 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     def close(self) -> None:
         """Faust's call at a rebalance while stopping: `on_stop` closes."""
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _watch_brokers(self) -> None:
+        """End the worker once no broker has answered for `retry_seconds`, also where nothing is pumped."""
+        within = self.app.settings.retry_seconds
+        waits = Patience("no broker of KAFKA_BOOTSTRAP_SERVERS has answered", within)
+        while not self.should_stop:
+            if await refresh_metadata(self._kafka, within):
+                waits.renew()
+            waits.check()
+            await self.sleep(_LOOK_SECONDS)
 
     # --- the pumps
 
@@ -143,15 +176,23 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         self._pumps.restart()
 
     async def _pump(self, tp: TP) -> NoReturn:
-        source, process = TopicPartition(*tp), partial(self._process, tp)
+        source, process, settings = TopicPartition(*tp), partial(self._process, tp), self.app.settings
         try:
-            await pump(self._kafka, source, batch_size=self.app.settings.batch_size, process=process)
+            await pump(
+                self._kafka,
+                source,
+                batch_size=settings.batch_size,
+                in_flight=self._in_flight,
+                patience=settings.retry_seconds,
+                process=process,
+            )
         except OffsetOutOfRangeError:
             raise self._gone(source, await self._beginning(source), "the group's offset is") from None
 
-    async def _process(self, tp: TP, records: Sequence[Record]) -> bool:
+    async def _process(self, tp: TP, records: Sequence[Record], position: int) -> bool:
         """Hand a batch over to the agent and wait for its end; False when it was abandoned."""
-        message = BatchMessage(tp, Batch(tp.partition, records), self.app.consumer_generation_id)
+        batch = Batch(tp.partition, records, position)
+        message = BatchMessage(tp, batch, self.app.consumer_generation_id)
         self.app.monitor.track_tp_end_offset(tp, self._kafka.highwater(tp))
         await self.callback(message)
         await message.finished.wait()
@@ -201,6 +242,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             SourceGapError: What follows the last stored row is no longer in Kafka.
         """
         positions = await self.app.ownership.positions()
+        self._limit_fetches()
         for tp in self._kafka.assignment():
             if self._is_changelog_tp(tp):
                 self._kafka.pause(tp)  # assigned for routing and Faust's assignor; a take-over reads it
@@ -209,6 +251,12 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 self._kafka.seek(tp, position.next_offset)
             else:
                 self._kafka.seek(tp, await self._first_offset(tp))
+
+    def _limit_fetches(self) -> None:
+        """Share what may be fetched ahead out among the partitions."""
+        ours = sum(not self._is_changelog_tp(tp) for tp in self._kafka.assignment())
+        most = self.app.settings.fetch_ahead_bytes // max(ours, 1)
+        limit_fetches(self._kafka, max(_LEAST_FETCH_BYTES, min(most, FETCH_BYTES)))
 
     async def _first_offset(self, tp: TopicPartition) -> int:
         """Where to begin without an offset of the group, which is new, or whose offset has expired."""

@@ -9,11 +9,14 @@ from typing import NoReturn
 import pytest
 from aiokafka import TopicPartition
 
+from infra.runtime.patience import KafkaSilentError
 from stream_app.batch import Record
+from stream_app.faust_adapter.in_flight import InFlight
 from stream_app.faust_adapter.pump import SMALL_BACKLOG, Pumps, pump
 from tests.support.fakes import FakeRecord
 
 SOURCE = TopicPartition("transactions", 0)
+Process = Callable[[Sequence[Record], int], Awaitable[bool]]
 
 
 @dataclass
@@ -22,20 +25,30 @@ class OnePartition:
 
     waiting: int
     at: int = 0
+    markers: int = 0
     paused: bool = False
     drained: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int, max_records: int
     ) -> dict[TopicPartition, list[Record]]:
+        assert timeout_ms >= 0
         assert partitions == (SOURCE,)
-        assert timeout_ms > 0
         assert not self.paused
-        if self.at == self.waiting:
+        if self.at >= self.waiting and not self.markers:
             self.drained.set()
             await forever()
+        if self.at >= self.waiting:
+            self.at, self.markers = self.at + self.markers, 0
+            return {}
         first, self.at = self.at, min(self.at + max_records, self.waiting)
         return {SOURCE: [FakeRecord(offset, None, None) for offset in range(first, self.at)]}
+
+    async def position(self, _partition: TopicPartition) -> int:
+        return self.at
+
+    def last_poll_timestamp(self, _partition: TopicPartition) -> int:
+        return 0
 
     def last_stable_offset(self, _partition: TopicPartition) -> int:
         return self.waiting
@@ -52,11 +65,18 @@ async def forever() -> NoReturn:
     raise AssertionError
 
 
-async def pumped(
-    partition: OnePartition, batch_size: int, process: Callable[[Sequence[Record]], Awaitable[bool]]
-) -> None:
+async def pumped(partition: OnePartition, batch_size: int, process: Process) -> None:
     """Pump until nothing is left."""
-    pumping = asyncio.create_task(pump(partition, SOURCE, batch_size=batch_size, process=process))
+    pumping = asyncio.create_task(
+        pump(
+            partition,
+            SOURCE,
+            batch_size=batch_size,
+            in_flight=InFlight(100_000, 1 << 30),
+            patience=30,
+            process=process,
+        )
+    )
     async with asyncio.timeout(30):
         await partition.drained.wait()
     pumping.cancel()
@@ -65,7 +85,7 @@ async def pumped(
 async def test_a_partition_that_keeps_up_is_paused_during_its_batch() -> None:
     partition, seen = OnePartition(waiting=10), list[tuple[int, bool]]()
 
-    async def process(records: Sequence[Record]) -> bool:
+    async def process(records: Sequence[Record], _position: int) -> bool:
         seen.append((len(records), partition.paused))
         return True
 
@@ -77,7 +97,7 @@ async def test_a_partition_that_keeps_up_is_paused_during_its_batch() -> None:
 async def test_a_partition_that_is_behind_is_fetched_ahead_however_small_its_batches() -> None:
     partition, seen = OnePartition(waiting=SMALL_BACKLOG + 500), list[tuple[int, bool]]()
 
-    async def process(records: Sequence[Record]) -> bool:
+    async def process(records: Sequence[Record], _position: int) -> bool:
         seen.append((len(records), partition.paused))
         return True
 
@@ -87,10 +107,22 @@ async def test_a_partition_that_is_behind_is_fetched_ahead_however_small_its_bat
     assert [paused for _, paused in seen] == [False] * 5 + [True] * 10
 
 
+async def test_a_fetch_of_markers_alone_is_a_batch_without_records() -> None:
+    seen: list[tuple[int, int]] = []
+
+    async def process(records: Sequence[Record], position: int) -> bool:
+        seen.append((len(records), position))
+        return True
+
+    await pumped(OnePartition(waiting=10, markers=2), 100, process)
+
+    assert seen == [(10, 10), (0, 12)]
+
+
 async def test_small_batches_begin_at_least_20_ms_apart() -> None:
     began: list[float] = []
 
-    async def process(_records: Sequence[Record]) -> bool:
+    async def process(_records: Sequence[Record], _position: int) -> bool:
         began.append(asyncio.get_running_loop().time())
         return True
 
@@ -103,11 +135,20 @@ async def test_small_batches_begin_at_least_20_ms_apart() -> None:
 async def test_after_an_abandoned_batch_nothing_is_fetched_and_the_partition_stays_paused() -> None:
     partition, abandoned = OnePartition(waiting=20), asyncio.Event()
 
-    async def process(_records: Sequence[Record]) -> bool:
+    async def process(_records: Sequence[Record], _position: int) -> bool:
         abandoned.set()
         return False
 
-    pumping = asyncio.create_task(pump(partition, SOURCE, batch_size=10, process=process))
+    pumping = asyncio.create_task(
+        pump(
+            partition,
+            SOURCE,
+            batch_size=10,
+            in_flight=InFlight(100_000, 1 << 30),
+            patience=30,
+            process=process,
+        )
+    )
     async with asyncio.timeout(30):
         await abandoned.wait()
         _, pending = await asyncio.wait([pumping], timeout=0.1)  # a batch's 20 ms would be over
@@ -214,3 +255,39 @@ async def test_the_exception_of_one_pump_ends_them_all() -> None:
         await Pumps(lambda: ["good", "bad"], failing).run()
 
     assert ended == ["good"]
+
+
+@dataclass
+class Silent(OnePartition):
+    """Each poll ends after its time without anything; fetches succeed for so many polls."""
+
+    answers: int = 0
+    polls: int = 0
+
+    async def getmany(
+        self, *_partitions: TopicPartition, timeout_ms: int, max_records: int
+    ) -> dict[TopicPartition, list[Record]]:
+        self.polls += 1
+        await asyncio.sleep(timeout_ms * max_records / 1e6)
+        return {}
+
+    def last_poll_timestamp(self, _partition: TopicPartition) -> int:
+        return min(self.polls, self.answers)
+
+
+async def test_a_partition_that_no_fetch_succeeds_for_is_given_up_and_one_without_records_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def process(_records: Sequence[Record], _position: int) -> bool:
+        raise AssertionError
+
+    partition = Silent(waiting=0, answers=30)
+    words = "transactions partition 0: no fetch from Kafka has succeeded for"
+    async with asyncio.timeout(30):
+        with pytest.raises(KafkaSilentError, match=words):
+            await pump(
+                partition, SOURCE, batch_size=10, in_flight=InFlight(10, 1), patience=0.1, process=process
+            )
+
+    assert partition.polls > 30
+    assert caplog.text.count(words) == 1

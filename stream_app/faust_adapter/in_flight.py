@@ -1,0 +1,81 @@
+"""What all partitions of a worker together may have in flight, between a fetch and its end."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class InFlight:
+    """Room for so many records and about so many bytes; who comes first is let in first.
+
+    Without it, 64 partitions that are far behind hold 64 whole batches as objects, some 2 GB, and on few
+    cores their Kafka transactions, open all at once, time out before any has its turn to end.
+
+    The bytes of a batch are known once it is taken: the last one let in may go past the limit.
+    """
+
+    def __init__(self, most_records: int, most_bytes: int) -> None:
+        self._most_records = most_records
+        self._most_bytes = most_bytes
+        self.records = self.bytes = 0
+        """What is taken of it."""
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def room(self, wanted: int) -> AsyncIterator["Share"]:
+        """Room for so many records (at most for all that there is) while the block runs."""
+        share = Share(self, min(wanted, self._most_records))
+        await self._enter(share.records)
+        try:
+            yield share
+        finally:
+            self.free(share.records, share.bytes)
+
+    async def _enter(self, wanted: int) -> None:
+        if not self._waiting and self._has_room(wanted):
+            self.records += wanted
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((wanted, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._waiting.remove((wanted, turn))
+                self.free(0, 0)
+            else:
+                self.free(wanted, 0)
+            raise
+
+    def free(self, records: int, size: int) -> None:
+        """Give room back, and let in who has waited for it."""
+        self.records -= records
+        self.bytes -= size
+        while self._waiting and self._has_room(self._waiting[0][0]):
+            wanted, turn = self._waiting.popleft()
+            if not turn.cancelled():
+                self.records += wanted
+                turn.set_result(None)
+
+    def _has_room(self, wanted: int) -> bool:
+        return self.records == 0 or (
+            self.records + wanted <= self._most_records and self.bytes < self._most_bytes
+        )
+
+
+class Share:
+    """One batch's room."""
+
+    def __init__(self, whole: InFlight, records: int) -> None:
+        self._whole = whole
+        self.records = records
+        """How many records it may have, and once they are taken, how many it has."""
+        self.bytes = 0
+
+    def take(self, records: int, size: int) -> None:
+        """Take note of what was fetched into it, and give the rest back."""
+        self._whole.bytes += size
+        self.bytes = size
+        spare, self.records = self.records - records, records
+        self._whole.free(spare, 0)

@@ -1,0 +1,76 @@
+"""The room that all partitions of a worker share for what they have in flight."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from stream_app.faust_adapter.in_flight import InFlight
+
+
+async def entering(whole: InFlight, wanted: int) -> asyncio.Task[AsyncExitStack]:
+    """A batch that asks for room, which it has once the task is done, until the stack is closed."""
+
+    async def enter() -> AsyncExitStack:
+        stack = AsyncExitStack()
+        await stack.enter_async_context(whole.room(wanted))
+        return stack
+
+    task = asyncio.create_task(enter())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_batches_are_let_in_in_their_order_as_far_as_their_records_fit() -> None:
+    whole = InFlight(most_records=10, most_bytes=1000)
+    tasks = [await entering(whole, wanted) for wanted in (6, 4, 3, 1)]
+    assert [task.done() for task in tasks] == [True, True, False, False]
+
+    await (await tasks[1]).aclose()
+    assert [(await task) is not None for task in tasks[2:]] == [True, True]
+    for task in (tasks[0], *tasks[2:]):
+        await (await task).aclose()
+
+    assert (whole.records, whole.bytes) == (0, 0)
+
+
+async def test_what_a_batch_did_not_take_is_there_for_the_next_and_bytes_count() -> None:
+    whole = InFlight(most_records=10, most_bytes=1000)
+    async with whole.room(10) as share:
+        second = await entering(whole, 5)
+        assert not second.done()
+        share.take(2, 1000)
+        await asyncio.sleep(0)
+        assert not second.done()
+    await (await second).aclose()
+
+    async with whole.room(10) as share:
+        second = await entering(whole, 5)
+        share.take(2, 999)
+        await (await second).aclose()
+    assert (whole.records, whole.bytes) == (0, 0)
+
+
+async def test_a_batch_larger_than_all_room_gets_what_there_is_alone() -> None:
+    whole = InFlight(most_records=10, most_bytes=1)
+    async with whole.room(50) as share:
+        assert share.records == 10
+        share.take(10, 5000)
+    assert (whole.records, whole.bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("let_in", [False, True], ids=["waiting", "just let in"])
+async def test_one_that_is_cancelled_keeps_no_room_from_others(*, let_in: bool) -> None:
+    whole = InFlight(most_records=10, most_bytes=1000)
+    first, cancelled, third = [await entering(whole, wanted) for wanted in (10, 10, 10)]
+    if let_in:
+        await (await first).aclose()
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+    if not let_in:
+        await (await first).aclose()
+
+    async with asyncio.timeout(10):
+        await (await third).aclose()
+    assert whole.records == 0
