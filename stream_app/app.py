@@ -18,7 +18,9 @@ from redis.asyncio import Redis
 from yarl import URL
 
 from infra.runtime.aiokafka_changes import install
+from infra.runtime.coalesced import Coalesced
 from infra.runtime.kafka import check_topics
+from infra.runtime.shared_client import ClientPool
 from schemas.transaction import Decoder
 from stream_app.detectors import detector_of, rule_of
 from stream_app.faust_adapter.consumer import BatchSchema, BatchTransport
@@ -32,6 +34,7 @@ from stream_app.pipeline import Pipeline
 from stream_app.scoring import Scorer
 from stream_app.settings import Settings
 from stream_app.sinks.disabled import NoMirror, NoRows
+from stream_app.sinks.kafka import committed_positions
 from stream_app.sinks.postgres import PostgresRows, connect
 from stream_app.sinks.redis_mirror import RedisMirror
 from stream_app.sinks.redis_windows import RedisWindows
@@ -137,8 +140,11 @@ async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
         mirror=mirror,
         count=app.counts.count,
     )
-    made_of = (app.windows, rows, mirror, rule_of(app.detector), make_pipeline, app.consumer.rejoin)
-    take_over = TakeOver(settings, *made_of)
+    clients = ClientPool(settings, "output")
+    resources.push_async_callback(clients.close)
+    positions = Coalesced(partial(committed_positions, settings)).answer
+    made_of = (app.windows, rows, mirror, rule_of(app.detector), clients, positions)
+    take_over = TakeOver(settings, *made_of, make_pipeline, app.consumer.rejoin)
     return Ownership(settings, partial(check_topics, settings, settings.topics), take_over)
 
 

@@ -5,16 +5,17 @@ those that we had: whether a generation was missed in between cannot be told fro
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TypeVar
 
+from infra.runtime.background import cancel
 from infra.runtime.kafka import Cluster, is_transient
 from infra.runtime.retry import retried
 from stream_app.batch import Batch
 from stream_app.settings import Settings
-from stream_app.sinks.kafka import CommittedPosition, committed_positions
-from stream_app.takeover import OwnedPartition, TakeOver, cancel, end_if_cancelled
+from stream_app.sinks.kafka import CommittedPosition
+from stream_app.takeover import OwnedPartition, TakeOver, end_if_cancelled
 
 T = TypeVar("T")
 
@@ -55,9 +56,9 @@ class Ownership:
         owned = self._owned.get(batch.partition)
         return owned is not None and await owned.process(batch)
 
-    async def positions(self) -> dict[int, CommittedPosition]:
+    async def positions(self) -> Mapping[int, CommittedPosition]:
         """The group's position by partition, once its coordinator knows."""
-        return await self._retried(partial(committed_positions, self._settings))
+        return await self._retried(self._take_over.positions)
 
     def stored_up_to(self, partition: int) -> int:
         """The source offset before which Postgres had all rows when the partition was taken over."""

@@ -2,18 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from infra.runtime.background import cancel
+from infra.runtime.shared_client import ClientPool
 from schemas.rule import Rule
 from stream_app.batch import Batch, LostPartitionError
 from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
 from stream_app.sinks.disabled import NoMirror, NoRows
-from stream_app.sinks.kafka import NOWHERE, TransactionalOutput, committed_positions
+from stream_app.sinks.kafka import NOWHERE, CommittedPosition, TransactionalOutput
 from stream_app.sinks.postgres import PostgresRows
 from stream_app.sinks.redis_mirror import RedisMirror
 from stream_app.state.changelog import restore
@@ -21,7 +23,8 @@ from stream_app.state.store import WindowStore, is_damage
 
 log = logging.getLogger(__name__)
 
-_CANCEL_SECONDS = 5
+# Each has a consumer of its own, with a connection or two: 200 partitions at once exhausted the file limit.
+_RESTORED_AT_ONCE = 8
 
 
 @dataclass(slots=True)
@@ -81,8 +84,11 @@ class TakeOver:
     rows: PostgresRows | NoRows
     mirror: RedisMirror | NoMirror
     rule: Rule
+    clients: ClientPool
+    positions: Callable[[], Awaitable[Mapping[int, CommittedPosition]]]
     make_pipeline: Callable[[int, Publisher], Pipeline]
     rejoin: Callable[[], None]
+    restoring: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_RESTORED_AT_ONCE))
 
     async def open(self, partition: int, identity: str) -> OwnedPartition:
         """Take a partition over from whoever had it; on failure everything is closed again.
@@ -96,16 +102,19 @@ class TakeOver:
             epoch, stored_up_to = await self.rows.take_over(partition)
             # 2. Start the transactional producer, which fences the former owner and aborts what it left open:
             #    from here on nobody else commits, so the offsets and the changelog stand still.
-            output = TransactionalOutput(partition, self.settings, self.rule.rule)
+            output = TransactionalOutput(partition, self.settings, self.clients, self.rule.rule)
             publisher = await resources.enter_async_context(output)
             # 3. See how far batches were finished; Postgres has to have their rows.
-            position = (await committed_positions(self.settings)).get(partition, NOWHERE)
+            position = (await self.positions()).get(partition, NOWHERE)
             end_if_cancelled()
             self.rows.expect(partition, position.finished)
             # 4. Restore the windows to the changelog's end.
             resources.callback(self.store.close, partition)
             reached = -1 if position.changelog is None else position.changelog
-            restored = await self._restore(partition, identity, stored_up_to=stored_up_to, reached=reached)
+            async with self.restoring:
+                restored = await self._restore(
+                    partition, identity, stored_up_to=stored_up_to, reached=reached
+                )
             end_if_cancelled()
             publisher.resume(self.store.changelog_offset(partition))
             # 5. Process and mirror. The consumer goes to the committed offset once all partitions are open.
@@ -146,10 +155,3 @@ def end_if_cancelled() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
-
-
-async def cancel(task: asyncio.Task[Any] | None) -> None:
-    """Cancel a task and wait for its end, for a bounded time: what hangs on Kafka ends with its client."""
-    if task is not None:
-        task.cancel()
-        await asyncio.wait([task], timeout=_CANCEL_SECONDS)

@@ -13,6 +13,7 @@ from infra.runtime.retry import Backoff
 log = logging.getLogger(__name__)
 
 _FIRST_WAIT = 0.2
+_CANCEL_SECONDS = 5
 
 
 @asynccontextmanager
@@ -24,6 +25,13 @@ async def background(work: Coroutine[Any, Any, object], *, name: str) -> AsyncIt
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def cancel(task: asyncio.Task[Any] | None) -> None:
+    """Cancel a task and wait for its end, for a bounded time: what hangs on Kafka ends with its client."""
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_SECONDS)
 
 
 def cancel_on(*signals: signal.Signals) -> None:

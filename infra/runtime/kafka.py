@@ -12,6 +12,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from infra.runtime.aiokafka_changes import send_request
 from infra.runtime.cli_errors import StopError
+from infra.runtime.patience import Patience
 from infra.runtime.retry import causes
 from infra.runtime.topic_metadata import AllTopics
 
@@ -186,13 +187,28 @@ async def read_committed(
 
 
 async def read_until(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, end: int, *, most: int | None = None
+    consumer: AIOKafkaConsumer,
+    partition: TopicPartition,
+    end: int,
+    *,
+    most: int | None = None,
+    patience: float = 300,
 ) -> AsyncGenerator[Records, None]:
     """The records from where the consumer is up to an end offset, by fetch, at most so many at a time.
 
     The consumer's position has to reach it, not a record: the last offset may be that of a transaction's
     marker, which is delivered to nobody.
+
+    Raises:
+        KafkaSilentError: The position has not moved for `patience` seconds.
     """
-    while await consumer.position(partition) < end:
+    waits = Patience(f"{partition.topic} partition {partition.partition}: nothing was read", patience)
+    reached = -1
+    while (position := await consumer.position(partition)) < end:
+        if position > reached:
+            reached = position
+            waits.renew()
+        is_held = (consumer.last_stable_offset(partition) or end) <= position
+        waits.check(f" at offset {position} of {end}{', where a transaction is open' * is_held}")
         for records in (await consumer.getmany(partition, timeout_ms=200, max_records=most)).values():
             yield records

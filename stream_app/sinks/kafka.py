@@ -10,13 +10,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Self
 
-from aiokafka import AIOKafkaProducer, TopicPartition, errors
+from aiokafka import TopicPartition, errors
 from aiokafka.errors import IllegalOperation, KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
-from infra.runtime.kafka import admin_client, client_options, committed_offsets
+from infra.runtime.background import cancel
+from infra.runtime.kafka import admin_client, committed_offsets
+from infra.runtime.patience import KafkaSilentError, Patience
 from infra.runtime.retry import causes
+from infra.runtime.shared_client import ClientPool, SharedProducer
 from schemas.dead_letter import Place, encode_dead_letter
 from schemas.scored import Header, source_headers
 from stream_app.batch import LostPartitionError, Output, Refusal
@@ -95,24 +98,24 @@ async def committed_positions(settings: Settings) -> dict[int, CommittedPosition
 class TransactionalOutput:
     """One partition's producer: entering the context fences the former owner's."""
 
-    def __init__(self, partition: int, settings: Settings, rule: str = "") -> None:
+    def __init__(self, partition: int, settings: Settings, clients: ClientPool, rule: str = "") -> None:
         self._partition = partition
         self._settings = settings
+        self._clients = clients
+        self._patience = settings.retry_seconds
         self._reached = -1
         self._headers = source_headers(partition, *[("rule", rule.encode())] if rule else ())
-        self._producer = AIOKafkaProducer(
-            **client_options(settings, f"output-{partition}"),
-            transactional_id=f"{settings.app_id}-{partition}",
+        self._producer: SharedProducer
+
+    async def __aenter__(self) -> Self:
+        self._producer = SharedProducer(
+            await self._clients.client(self._partition),
+            within=self._patience,
+            transactional_id=f"{self._settings.app_id}-{self._partition}",
             max_request_size=2 * _LARGEST_BATCH,
             retry_backoff_ms=_RETRY_MS,
         )
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self._producer.start()
-        except BaseException:
-            await self.__aexit__()
-            raise
+        await self._producer.start()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -120,7 +123,7 @@ class TransactionalOutput:
         try:
             await asyncio.wait_for(self._producer.stop(), _STOP_SECONDS)
         except (KafkaError, TimeoutError):  # a fenced producer raises its fencing again on the way out
-            await self._producer.client.close()
+            self._producer.abandon()
 
     def resume(self, changelog_offset: int | None) -> None:
         """Set how far the changelog reaches: a change that lands before it is in another changelog."""
@@ -132,7 +135,24 @@ class TransactionalOutput:
         Raises:
             LostPartitionError: Another owner's producer may have ended the transaction.
             KafkaMismatchError: The last change's offset is not past the one before.
+            KafkaSilentError: Kafka has not taken it for `retry_seconds`.
         """
+        # A task of its own: aiokafka never gives a transaction up, and waits for its end when cancelled, too.
+        committing = asyncio.create_task(self._commit(output))
+        waits = Patience(f"partition {self._partition}: Kafka has not taken a batch's output", self._patience)
+        try:
+            while not (await asyncio.wait([committing], timeout=min(1, self._patience / 4)))[0]:
+                gone = await self._producer.unknown_topics()
+                waits.check(f", as there is no topic {', '.join(gone)}" if gone else "")
+            return committing.result()
+        except KafkaSilentError:
+            self._producer.abandon()
+            raise
+        finally:
+            if not committing.done():
+                await cancel(committing)
+
+    async def _commit(self, output: Output) -> int | None:
         try:
             async with self._producer.transaction():
                 return await self._fill(output)

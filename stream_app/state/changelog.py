@@ -5,10 +5,12 @@ marker and never delivered, and it reads what was aborted. Here only committed r
 end is where the consumer's position reaches the end offset.
 """
 
+from collections.abc import AsyncIterator
+
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra.runtime.cli_errors import StopError
-from infra.runtime.kafka import consumer_options, read_until
+from infra.runtime.kafka import Records, consumer_options, read_until
 from stream_app.settings import Settings
 from stream_app.state.store import WindowStore
 
@@ -53,12 +55,18 @@ async def restore(
                 "from the source, use another TXNWATCH_APP_ID."
             )
         consumer.seek(changelog, _start(store, partition, beginning, ends[changelog]))
-        count = 0
-        async for records in read_until(consumer, changelog, ends[changelog], most=_MOST_RECORDS):
-            changes = [(record.key, record.value) for record in records]
-            store.write(partition, changes, records[-1].offset)
-            count += len(records)
-        return count
+        patience = settings.retry_seconds
+        fetches = read_until(consumer, changelog, ends[changelog], most=_MOST_RECORDS, patience=patience)
+        return await _apply(store, partition, fetches)
+
+
+async def _apply(store: WindowStore, partition: int, fetches: AsyncIterator[Records]) -> int:
+    count = 0
+    async for records in fetches:
+        changes = [(record.key, record.value) for record in records]
+        store.write(partition, changes, records[-1].offset)
+        count += len(records)
+    return count
 
 
 def _start(store: WindowStore, partition: int, beginning: int, end: int) -> int:

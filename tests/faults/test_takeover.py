@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from infra.runtime.kafka import check_topics
+from infra.runtime.shared_client import ClientPool
 from schemas.transaction import Decoder
 from stream_app.batch import Batch, Output
 from stream_app.detectors import rule_of
@@ -18,7 +19,7 @@ from stream_app.ownership import Ownership
 from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
 from stream_app.sinks.disabled import NoMirror
-from stream_app.sinks.kafka import TransactionalOutput
+from stream_app.sinks.kafka import committed_positions
 from stream_app.sinks.postgres import PostgresRows, connect
 from stream_app.state.store import WindowStore
 from stream_app.takeover import TakeOver
@@ -26,6 +27,7 @@ from tests.support.detectors import rolling_mean, rolling_scorer
 from tests.support.faults.oracle import replay
 from tests.support.faults.rig import Rig
 from tests.support.installation import until
+from tests.support.outputs import transactional_output
 from tests.support.traffic import traffic
 
 SIZE = 100
@@ -89,12 +91,15 @@ async def owner(
                 count=Counter[str]().update,
             )
 
+        clients = ClientPool(settings, "output")
         take_over = TakeOver(
             settings,
             store=store,
             rows=rows,
             mirror=NoMirror(),
             rule=rule_of(rolling_mean()),
+            clients=clients,
+            positions=partial(committed_positions, settings),
             make_pipeline=make_pipeline,
             rejoin=lambda: None,
         )
@@ -103,6 +108,7 @@ async def owner(
             yield ownership
         finally:
             await ownership.release()
+            await clients.close()
 
 
 async def test_one_that_was_overtaken_while_taking_over_writes_no_row(ground: Rig, tmp_path: Path) -> None:
@@ -158,7 +164,7 @@ async def test_either_half_of_a_take_over_shuts_the_former_owner_out(
                     pool, settings.transactions_topic, app_id=settings.app_id, retry_seconds=5
                 ).take_over(partition)
         else:
-            async with TransactionalOutput(partition, settings):
+            async with transactional_output(partition, settings):
                 pass
         assert not await former.process(Batch(partition, log))
 

@@ -13,11 +13,12 @@ from aiokafka.errors import GroupLoadInProgressError
 
 from stream_app.batch import Output
 from stream_app.settings import Settings
-from stream_app.sinks.kafka import TransactionalOutput, committed_positions
+from stream_app.sinks.kafka import committed_positions
 from stream_app.state.changelog import KafkaMismatchError, restore
 from stream_app.state.store import WindowStore, WrongWindowsError, is_damage
 from stream_app.window import Window, encode_window
 from tests.support.coordinator import answer_as_loading
+from tests.support.outputs import transactional_output
 
 PARTITION = 1
 USERS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(50)]
@@ -46,7 +47,7 @@ def content(store: WindowStore) -> dict[str, list[int]]:
 
 
 async def test_an_empty_database_gets_every_committed_change(settings: Settings, store: WindowStore) -> None:
-    async with TransactionalOutput(PARTITION, settings) as publisher:
+    async with transactional_output(PARTITION, settings) as publisher:
         await publisher.commit(batch(1, USERS))
         await publisher.commit(batch(2, USERS[:10]))
         changes: Any = [*batch(3, USERS).changes, ("no bytes", b"")]
@@ -61,7 +62,7 @@ async def test_an_empty_database_gets_every_committed_change(settings: Settings,
 async def test_only_what_is_missing_is_read_and_a_second_time_nothing(
     settings: Settings, store: WindowStore
 ) -> None:
-    async with TransactionalOutput(PARTITION, settings) as publisher:
+    async with transactional_output(PARTITION, settings) as publisher:
         offset = await publisher.commit(batch(1, USERS))
         assert offset is not None
         store.write(PARTITION, batch(1, USERS).changes, offset)
@@ -91,7 +92,7 @@ async def test_windows_ahead_of_the_changelog_are_not_scored_on(
 async def test_a_changelog_that_once_reached_further_is_not_gone_on_from(
     settings: Settings, store: WindowStore
 ) -> None:
-    async with TransactionalOutput(PARTITION, settings) as publisher:
+    async with transactional_output(PARTITION, settings) as publisher:
         await publisher.commit(batch(1, USERS))
         await publisher.commit(batch(2, USERS[:3]))
 
@@ -105,7 +106,7 @@ async def test_the_first_batch_says_itself_how_far_the_changelog_reaches(
     settings: Settings, store: WindowStore
 ) -> None:
     """No other has said it before."""
-    async with TransactionalOutput(PARTITION, settings) as publisher:
+    async with transactional_output(PARTITION, settings) as publisher:
         await publisher.commit(batch(1, USERS))
 
     positions = await committed_positions(settings)
@@ -118,7 +119,7 @@ async def test_the_first_batch_says_itself_how_far_the_changelog_reaches(
 async def test_a_changelog_whose_first_changes_were_deleted_restores_no_part_of_the_windows(
     settings: Settings, store: WindowStore
 ) -> None:
-    async with TransactionalOutput(PARTITION, settings) as publisher:
+    async with transactional_output(PARTITION, settings) as publisher:
         await publisher.commit(batch(1, USERS))
         await publisher.commit(batch(2, USERS[:3]))
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
@@ -140,7 +141,7 @@ async def test_a_changelog_whose_first_changes_were_deleted_restores_no_part_of_
 
 
 async def test_a_changelog_made_anew_under_an_owner_takes_none_of_its_changes(settings: Settings) -> None:
-    async with TransactionalOutput(PARTITION, settings) as publisher:
+    async with transactional_output(PARTITION, settings) as publisher:
         publisher.resume(500)
 
         with pytest.raises(KafkaMismatchError, match=r"offset 49 of the changelog, which had 500"):

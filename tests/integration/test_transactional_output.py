@@ -1,8 +1,11 @@
 """The transactional output on a real broker: all of a batch or nothing, and nothing from a former owner."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from os import urandom
 
+import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
@@ -13,6 +16,8 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
 )
 
+from infra.runtime.patience import KafkaSilentError
+from infra.runtime.shared_client import ClientPool
 from schemas.transaction import Decoder
 from stream_app.batch import LostPartitionError, Output, Refusal
 from stream_app.scoring import Verdict, identity_of
@@ -21,6 +26,7 @@ from stream_app.sinks.kafka import TransactionalOutput
 from tests.support.detectors import mean_flag
 from tests.support.fakes import FakeRecord
 from tests.support.installation import Installation, until
+from tests.support.outputs import transactional_output
 from tests.support.traffic import traffic
 
 PARTITION = 2
@@ -65,7 +71,7 @@ async def test_everything_is_on_the_partition_of_the_same_number(
 ) -> None:
     refused = Refusal(FakeRecord(9, b"key", b"\xff"), "json", "not UTF-8")
 
-    async with TransactionalOutput(PARTITION, settings, "0a1b2c3d") as publisher:
+    async with transactional_output(PARTITION, settings, "0a1b2c3d") as publisher:
         last = await publisher.commit(output(5, flagged=2, refusals=[refused]))
 
     scored = await installation.read("TXNWATCH_SCORED_TOPIC")
@@ -90,7 +96,7 @@ async def test_everything_is_on_the_partition_of_the_same_number(
 async def test_a_large_batch_goes_in_several_and_the_last_offset_is_the_changelogs(
     settings: Settings, installation: Installation
 ) -> None:
-    async with TransactionalOutput(PARTITION, settings) as publisher:
+    async with transactional_output(PARTITION, settings) as publisher:
         last = await publisher.commit(output(12_000))
 
     assert len(await installation.read("TXNWATCH_SCORED_TOPIC")) == 12_000
@@ -98,16 +104,16 @@ async def test_a_large_batch_goes_in_several_and_the_last_offset_is_the_changelo
 
 
 async def test_a_batch_without_changes_has_no_changelog_offset(settings: Settings) -> None:
-    async with TransactionalOutput(PARTITION, settings) as publisher:
+    async with transactional_output(PARTITION, settings) as publisher:
         assert await publisher.commit(Output(PARTITION, 7, [], [], [])) is None
 
     await committed(settings, 7)
 
 
 async def test_a_fenced_owner_commits_nothing(settings: Settings, installation: Installation) -> None:
-    async with TransactionalOutput(PARTITION, settings) as former:
+    async with transactional_output(PARTITION, settings) as former:
         await former.commit(output(1))
-        async with TransactionalOutput(PARTITION, settings) as owner:
+        async with transactional_output(PARTITION, settings) as owner:
             with pytest.raises(LostPartitionError):
                 await former.commit(output(5))
             await owner.commit(output(2))
@@ -119,7 +125,7 @@ async def test_a_fenced_owner_commits_nothing(settings: Settings, installation: 
 async def test_a_failure_in_the_middle_leaves_nothing_to_be_read(
     settings: Settings, installation: Installation
 ) -> None:
-    async with TransactionalOutput(PARTITION, settings) as publisher:
+    async with transactional_output(PARTITION, settings) as publisher:
         with pytest.raises(TypeError):
             await publisher.commit(Output(PARTITION, 5, output(5).verdicts, [], [("text", b"")]))  # type: ignore[list-item]
         await publisher.commit(output(1))
@@ -138,7 +144,7 @@ async def test_a_refused_message_too_large_for_a_letter_is_cut_and_says_so(
     key, value = None if key_bytes is None else urandom(key_bytes), urandom(value_bytes)
     refusal = Refusal(FakeRecord(9, key, value), "size", "too large")
 
-    async with TransactionalOutput(PARTITION, settings) as publisher:
+    async with transactional_output(PARTITION, settings) as publisher:
         await publisher.commit(Output(PARTITION, 10, [], [refusal], []))
 
     (letter,) = await installation.read("TXNWATCH_DLQ_TOPIC")
@@ -154,10 +160,10 @@ async def test_a_batch_that_does_not_arrive_fails_the_whole_transaction(
 ) -> None:
     too_large = [(b"user", urandom(1_100_000))]
 
-    async with TransactionalOutput(PARTITION, settings) as publisher:
+    async with transactional_output(PARTITION, settings) as publisher:
         with pytest.raises(MessageSizeTooLargeError):
             await publisher.commit(Output(PARTITION, 5, output(5).verdicts, [], too_large))
-    async with TransactionalOutput(PARTITION, settings) as publisher:
+    async with transactional_output(PARTITION, settings) as publisher:
         await publisher.commit(output(1))
 
     assert len(await installation.read("TXNWATCH_SCORED_TOPIC")) == 1
@@ -171,7 +177,7 @@ async def test_a_batch_that_does_not_arrive_fails_the_whole_transaction(
 async def test_what_aiokafka_wraps_is_seen_for_what_it_is(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, kind: type[KafkaError], times: int
 ) -> None:
-    async with TransactionalOutput(PARTITION, settings) as publisher:
+    async with transactional_output(PARTITION, settings) as publisher:
         wrapped: KafkaError = kind()
         for _ in range(times):
             inner, wrapped = wrapped, KafkaError("Unexpected error during batch delivery")
@@ -190,3 +196,36 @@ class AsyncRaiser:
 
     async def __call__(self, *_args: object) -> None:
         raise self._error
+
+
+async def test_an_output_topic_that_is_deleted_is_named_and_waited_for_in_bounded_time(
+    settings: Settings, installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    impatient = settings.model_copy(update={"retry_seconds": 2})
+    named = f"Kafka has not taken a batch's output for 2 s, as there is no topic {settings.anomalies_topic}"
+    async with transactional_output(PARTITION, impatient) as publisher:
+        await publisher.commit(output(5, flagged=2))
+        async with installation.administration() as admin:
+            await admin.delete_topics([settings.anomalies_topic])
+        async with asyncio.timeout(20):
+            with pytest.raises(KafkaSilentError, match=named):
+                await publisher.commit(output(10, flagged=2))
+
+    assert named.replace("2 s", "1 s") in caplog.text
+
+
+async def test_producers_of_many_partitions_share_their_connections(settings: Settings) -> None:
+    own = psutil.Process()
+    clients = ClientPool(settings, "output")
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(clients.close)
+        before = own.num_fds()
+        outputs = [
+            await stack.enter_async_context(TransactionalOutput(partition, settings, clients))
+            for partition in [0, 1, 2, 3] * 6
+        ]
+        for one in outputs[-4:]:
+            assert await one.commit(Output(PARTITION, 7, [], [], [])) is None
+        assert own.num_fds() - before <= 2 * len(clients)
+        with pytest.raises(LostPartitionError):
+            await outputs[0].commit(output(1))
