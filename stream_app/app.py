@@ -23,7 +23,8 @@ from infra.runtime.kafka import check_topics
 from infra.runtime.shared_client import ClientPool
 from schemas.transaction import Decoder
 from stream_app.detectors import detector_of, rule_of
-from stream_app.faust_adapter.consumer import BatchSchema, BatchTransport
+from stream_app.faust_adapter.consumer import BatchTransport
+from stream_app.faust_adapter.message import BatchSchema
 from stream_app.faust_adapter.recovery import PartitionTableManager
 from stream_app.faust_adapter.router import WindowRouter
 from stream_app.faust_adapter.table import WindowTable
@@ -117,7 +118,8 @@ def _add_views(app: ScoringApp) -> None:
 
     @app.page("/metrics/prometheus")  # type: ignore[untyped-decorator]
     async def metrics(view: View, _request: Request, **_kwargs: Any) -> Response:
-        return view.bytes(app.counts.exposition(), content_type="text/plain; version=0.0.4")
+        lags = [(lag.partition, lag.behind, lag.held_back) for lag in app.consumer.partition_lags()]
+        return view.bytes(app.counts.exposition(lags), content_type="text/plain; version=0.0.4")
 
     @app.page("/detector/")  # type: ignore[untyped-decorator]
     async def detector(view: View, _request: Request, **_kwargs: Any) -> Response:

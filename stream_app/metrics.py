@@ -1,6 +1,6 @@
 """The worker's counters, for Prometheus: GET /metrics/prometheus beside Faust's own web views."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
@@ -28,6 +28,19 @@ class RecordCounts:
             registry=self.registry,
         )
 
+        self._lag = Gauge(
+            "txnwatch_lag_offsets",
+            "What can be read of a partition of ours and is not finished.",
+            ["partition"],
+            registry=self.registry,
+        )
+        self._held_back = Gauge(
+            "txnwatch_held_back_offsets",
+            "What an open transaction keeps from being read of a partition of ours.",
+            ["partition"],
+            registry=self.registry,
+        )
+
     def show_waiting(self, waiting: Callable[[], int]) -> None:
         """Have the number of users whose window waits for Redis asked for here."""
         self._mirror_waiting.set_function(waiting)
@@ -38,6 +51,11 @@ class RecordCounts:
             if number:
                 self._records.labels(outcome).inc(number)
 
-    def exposition(self) -> bytes:
-        """The counters in Prometheus' text format."""
+    def exposition(self, lags: Iterable[tuple[int, int, int]] = ()) -> bytes:
+        """All of it in Prometheus' text format; `lags` has each partition, its lag, and what is held back."""
+        for gauge in (self._lag, self._held_back):
+            gauge.clear()
+        for partition, behind, held_back in lags:
+            self._lag.labels(partition).set(behind)
+            self._held_back.labels(partition).set(held_back)
         return generate_latest(self.registry)

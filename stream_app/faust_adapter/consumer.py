@@ -1,13 +1,12 @@
 """A Faust transport that hands the agent one event per fetched partition batch."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
-import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import OffsetOutOfRangeError
@@ -15,7 +14,6 @@ from faust.exceptions import ConsumerNotStarted
 from faust.transport.consumer import Consumer, ensure_TPset
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
-from faust.types.tuples import ConsumerMessage
 from mode import Service
 
 from infra.runtime.aiokafka_changes import (
@@ -32,6 +30,8 @@ from infra.runtime.partitioners import partition_of
 from infra.runtime.patience import Patience
 from stream_app.batch import Batch, Record
 from stream_app.faust_adapter.in_flight import InFlight
+from stream_app.faust_adapter.lag import Lags, PartitionLag
+from stream_app.faust_adapter.message import BatchMessage
 from stream_app.faust_adapter.pump import Pumps, pump
 
 # How often it is asked which brokers and topics there are. aiokafka's 5 minutes are too long to notice by.
@@ -53,29 +53,6 @@ _NEVER_MS = 1 << 62
 
 class SourceGapError(StopError):
     """Records that have not been scored are no longer in Kafka."""
-
-
-class BatchSchema(faust.Schema):  # type: ignore[misc]
-    """Hands the batch on as it is: decoding is the pipeline's, where a bad record is refused alone."""
-
-    def loads_value(self, _app: Any, message: Any, **_options: Any) -> Batch:
-        """The batch."""
-        batch: Batch = message.value
-        return batch
-
-
-class BatchMessage(ConsumerMessage):  # type: ignore[misc]
-    """A batch on its way through Faust; its offset is the last that it passes."""
-
-    __slots__ = ("finished",)
-
-    def __init__(self, tp: TP, batch: Batch, generation: int) -> None:
-        offset, timestamp = batch.next_offset - 1, batch.records[-1].timestamp if batch.records else 0
-        # Before the value: the timestamp's type, headers and key; after it: the checksum.
-        super().__init__(
-            *tp, offset, timestamp / 1000, 0, [], None, batch, None, tp=tp, generation_id=generation
-        )
-        self.finished = asyncio.Event()
 
 
 @dataclass(slots=True, eq=False)
@@ -106,6 +83,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._consumer: AIOKafkaConsumer | None = None
         self._pumps = Pumps(self._flowing, self._pump)
+        self.lags = Lags()
         settings = self.app.settings
         self._in_flight = InFlight(settings.in_flight_transactions, settings.in_flight_bytes)
 
@@ -148,7 +126,12 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             if await refresh_metadata(self._kafka, within):
                 waits.renew()
             waits.check()
+            self.lags.look(self._kafka)
             await self.sleep(_LOOK_SECONDS)
+
+    def partition_lags(self) -> Iterator[PartitionLag]:
+        """How far behind our partitions are."""
+        return iter(()) if self._consumer is None else self.lags.of(self._consumer)
 
     # --- the pumps
 
@@ -196,6 +179,8 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         self.app.monitor.track_tp_end_offset(tp, self._kafka.highwater(tp))
         await self.callback(message)
         await message.finished.wait()
+        if message.acked:
+            self.lags.finished[TopicPartition(*tp)] = batch.next_offset
         return bool(message.acked)
 
     def _gone(self, source: TopicPartition, beginning: int, what: str) -> SourceGapError:
@@ -243,14 +228,16 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         """
         positions = await self.app.ownership.positions()
         self._limit_fetches()
+        self.lags.finished.clear()
         for tp in self._kafka.assignment():
             if self._is_changelog_tp(tp):
                 self._kafka.pause(tp)  # assigned for routing and Faust's assignor; a take-over reads it
                 self._kafka.seek(tp, 0)
-            elif position := positions.get(tp.partition):
-                self._kafka.seek(tp, position.next_offset)
             else:
-                self._kafka.seek(tp, await self._first_offset(tp))
+                position = positions.get(tp.partition)
+                offset = position.next_offset if position else await self._first_offset(tp)
+                self.lags.finished[tp] = offset
+                self._kafka.seek(tp, offset)
 
     def _limit_fetches(self) -> None:
         """Share what may be fetched ahead out among the partitions."""

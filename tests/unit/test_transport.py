@@ -17,7 +17,8 @@ from faust.transport.consumer import Consumer, Fetcher
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 
-from stream_app.faust_adapter.consumer import BatchConsumer, BatchProducer, BatchSchema
+from stream_app.faust_adapter.consumer import BatchConsumer, BatchProducer
+from stream_app.faust_adapter.message import BatchSchema
 from stream_app.faust_adapter.pump import Pumps
 from stream_app.faust_adapter.recovery import PartitionRecovery, PartitionTableManager
 from stream_app.faust_adapter.table import ReadableWindows, WindowTable
