@@ -3,6 +3,8 @@
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 
@@ -32,20 +34,60 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Lag(msgspec.Struct, frozen=True):
-    """One partition of the source: `lag` is how many records the workers have not finished."""
+    """One partition of the source: `lag` is how many offsets can be read and are not finished.
+
+    `held_back` is how many cannot be read, because of a transaction that has been open since `held_since`.
+    """
 
     partition: int
     end: int
     committed: int
     lag: int
+    held_back: int = 0
+    held_since: int | None = None
 
 
-def lags(ends: Mapping[int, int], committed: Mapping[int, int], beginnings: Mapping[int, int]) -> list[Lag]:
+class Held(NamedTuple):
+    """What an open transaction holds back of a partition, and since when, as far as is known."""
+
+    offsets: int
+    since: int
+
+
+def lags(
+    ends: Mapping[int, int],
+    committed: Mapping[int, int],
+    beginnings: Mapping[int, int],
+    held: Mapping[int, Held] = MappingProxyType({}),
+) -> list[Lag]:
     """Where each partition is; one that nothing was finished of lags by all that it holds."""
     done = {number: max(committed.get(number, 0), beginnings.get(number, 0)) for number in ends}
     return [
-        Lag(number, end, done[number], max(end - done[number], 0)) for number, end in sorted(ends.items())
+        Lag(number, end, done[number], max(end - done[number], 0), *held.get(number, ()))
+        for number, end in sorted(ends.items())
     ]
+
+
+class OpenTransactions:
+    """Transactions that stay open longer than is usual."""
+
+    def __init__(self, *, usual_ms: int) -> None:
+        self._usual_ms = usual_ms
+        self._seen: dict[int, tuple[int, int]] = {}
+
+    def held(self, at: int, readable: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, Held]:
+        """What is held back at this time, given up to where each partition can be read and where it ends."""
+        before = self._seen
+        beginnings = {number: offset for number, offset in readable.items() if offset < ends[number]}
+        self._seen = {
+            number: before[number] if before.get(number, (-1,))[0] == offset else (offset, at)
+            for number, offset in beginnings.items()
+        }
+        return {
+            number: Held(ends[number] - offset, since)
+            for number, (offset, since) in self._seen.items()
+            if at - since >= self._usual_ms
+        }
 
 
 class Rates:

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
-from api.dashboard.rates import Lag, Rates, Sample, lags, per_step
+from api.dashboard.rates import Lag, OpenTransactions, Rates, Sample, lags, per_step
 from api.dashboard.records import Refusals, RefusedPage, arrived_by, produced
 from api.dashboard.workers import WorkerGroup
 from api.live.broker import Broker
@@ -33,6 +33,7 @@ _PAST_STEP_SECONDS = 5
 _NEWEST_REFUSED = 10_000
 _POLL_MILLISECONDS = 100
 _LOOK_UP_MILLISECONDS = 50
+_USUAL_TRANSACTION_MS = 5_000
 _Read: TypeAlias = tuple[list[ConsumerRecord], list[ConsumerRecord]]
 """Flags, and refused messages."""
 
@@ -63,6 +64,7 @@ class Watch:
         self._rates = Rates(samples=_PAST_SECONDS)
         self._refusals = Refusals(complete=True)
         self._lags: list[Lag] = []
+        self._open = OpenTransactions(usual_ms=_USUAL_TRANSACTION_MS)
 
     async def page(self, after: int) -> PulsePage:
         """The samples after this time."""
@@ -162,8 +164,10 @@ class Watch:
 
     async def _locate(self) -> tuple[int, int]:
         """Note where each partition is; the sums of the offsets that arrived and that were finished."""
-        beginnings, ends = await self._broker.bounds(self._settings.transactions_topic)
-        self._lags = lags(ends, await self._group.committed(), beginnings)
+        topic = self._settings.transactions_topic
+        beginnings, ends = await self._broker.bounds(topic)
+        held = self._open.held(_milliseconds(), ends, await self._broker.highwaters(topic))
+        self._lags = lags(ends, await self._group.committed(), beginnings, held)
         return sum(ends.values()), sum(lag.committed for lag in self._lags)
 
     def _take(self, batches: Mapping[object, Iterable[ConsumerRecord]], read: _Read) -> None:

@@ -48,6 +48,8 @@ class Broker:
         options = {**client_options(settings, "api"), "request_timeout_ms": milliseconds}
         make_admin = partial(AIOKafkaAdminClient, **options)
         self._consumer = _Connection(make_consumer, self._started, seconds)
+        make_uncommitted = partial(make_consumer, isolation_level="read_uncommitted")
+        self._uncommitted = _Connection(make_uncommitted, self._started, seconds)
         self._admin = _Connection(make_admin, self._started, seconds)
         self._topics: dict[str, Topic] = {}
         self._stopping: set[asyncio.Task[None]] = set()
@@ -55,11 +57,12 @@ class Broker:
     async def aclose(self) -> None:
         """Close the connections, and wait for the clients that are still being stopped; idempotent."""
         await self._consumer.close()
+        await self._uncommitted.close()
         await self._admin.close()
         if self._stopping:
             await asyncio.wait(self._stopping, timeout=_STOP_SECONDS)
 
-    def consumer(self, *, wait_milliseconds: int, **options: int) -> AIOKafkaConsumer:
+    def consumer(self, *, wait_milliseconds: int, **options: int | str) -> AIOKafkaConsumer:
         """A consumer of committed records in no group, not started; a fetch waits so long for records."""
         return AIOKafkaConsumer(**{**self._options, **options}, fetch_max_wait_ms=wait_milliseconds)
 
@@ -118,6 +121,12 @@ class Broker:
         beginnings = await self._offsets(name, lambda one, topic: one.beginning_offsets(topic.partitions))
         return beginnings, await self.ends(name)
 
+    async def highwaters(self, name: str) -> dict[int, int]:
+        """The offset after the last one that the topic has, readable or not, by partition."""
+        return await self._offsets(
+            name, lambda consumer, topic: consumer.end_offsets(topic.partitions), self._uncommitted
+        )
+
     async def at(self, name: str, milliseconds: int) -> dict[int, int]:
         """The first offset with this timestamp or a later one, by partition; where there is none, the end."""
 
@@ -129,11 +138,14 @@ class Broker:
         return await self._offsets(name, ask)
 
     async def _offsets(
-        self, name: str, ask: Callable[[AIOKafkaConsumer, Topic], Awaitable[Mapping[TopicPartition, int]]]
+        self,
+        name: str,
+        ask: Callable[[AIOKafkaConsumer, Topic], Awaitable[Mapping[TopicPartition, int]]],
+        connection: "_Connection[AIOKafkaConsumer] | None" = None,
     ) -> dict[int, int]:
         topic = self._topics.get(name) or await self.topic(name)
         try:
-            offsets = await self._consumer.ask(lambda consumer: ask(consumer, topic))
+            offsets = await (connection or self._consumer).ask(lambda consumer: ask(consumer, topic))
         except Unavailable:
             self._topics.clear()  # Kafka may come back with recreated ones
             raise

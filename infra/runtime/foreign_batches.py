@@ -109,12 +109,17 @@ def next_record(records: fetcher.PartitionRecords) -> Any:
     except StopIteration:
         records._records_iterator = iter(())
         raise
-    except Exception as error:
-        if not isinstance(records._records, KeptRecords):
-            raise _unreadable(records, error) from error
-    records._records = LenientRecords(records._records.data, records.next_fetch_offset)
-    records._records_iterator = records._unpack_records()
+    except Exception as error:  # noqa: BLE001 - whatever the reader failed at, the next one names it
+        _read_leniently(records, error)
     return next_record(records)
+
+
+def _read_leniently(records: fetcher.PartitionRecords, error: Exception) -> None:
+    source = records._records
+    if not isinstance(source, KeptRecords):
+        raise _unreadable(records, error) from error
+    records._records = LenientRecords(source.data, records.next_fetch_offset)
+    records._records_iterator = records._unpack_records()
 
 
 def _unreadable(records: fetcher.PartitionRecords, error: Exception) -> UnreadableBatchError:

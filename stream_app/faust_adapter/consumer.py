@@ -235,9 +235,11 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 self._kafka.seek(tp, 0)
             else:
                 position = positions.get(tp.partition)
-                offset = position.next_offset if position else await self._first_offset(tp)
-                self.lags.finished[tp] = offset
-                self._kafka.seek(tp, offset)
+                self._begin(tp, position.next_offset if position else await self._first_offset(tp))
+
+    def _begin(self, tp: TopicPartition, offset: int) -> None:
+        self.lags.finished[tp] = offset
+        self._kafka.seek(tp, offset)
 
     def _limit_fetches(self) -> None:
         """Share what may be fetched ahead out among the partitions."""

@@ -239,7 +239,9 @@ async def test_lag_is_told_by_partition_and_falls_as_the_group_goes_on(settings:
             workers = await eventually(client, "/dashboard/data/workers", "unassigned", [])
             assert workers["state"] == "stable"
             assert [one["partitions"] for one in workers["workers"]] == [[0, 1, 2, 3]]
-            expected = {"partition": 1, "end": 3, "committed": 2, "lag": 1}
+            expected = {
+                "partition": 1, "end": 3, "committed": 2, "lag": 1, "held_back": 0, "held_since": None,
+            }  # fmt: skip
 
             async def fell() -> bool:
                 return expected in (await get(client, "/dashboard/data/pulse"))["partitions"]
@@ -309,3 +311,34 @@ async def test_without_kafka_the_page_is_served_and_its_data_is_unavailable(sett
         for name in ("pulse", "workers", "refused"):
             async with client.get(f"/dashboard/data/{name}") as response:
                 assert (response.status, "Retry-After" in response.headers) == (503, True), name
+
+
+@pytest.mark.slow
+async def test_what_an_open_transaction_holds_back_is_told_and_is_no_lag(settings: Settings) -> None:
+    """Once it has been open for longer than transactions are."""
+    topic = settings.transactions_topic
+    async with (
+        AIOKafkaProducer(bootstrap_servers=settings.kafka, transactional_id=f"{topic}-open") as holder,
+        serving(settings) as client,
+    ):
+        async with holder.transaction():
+            await holder.send_and_wait(topic, b"{}", partition=1)
+            for _ in range(3):
+                await send(settings, topic, b"{}", partition=1)
+
+            async def held() -> bool:
+                partitions = (await get(client, "/dashboard/data/pulse"))["partitions"]
+                return [(one["lag"], one["held_back"]) for one in partitions] == [
+                    (0, 0),
+                    (0, 4),
+                    (0, 0),
+                    (0, 0),
+                ]
+
+            await until(held, within=PATIENCE)
+
+        async def let_go() -> bool:
+            partitions = (await get(client, "/dashboard/data/pulse"))["partitions"]
+            return [(one["lag"], one["held_back"]) for one in partitions] == [(0, 0), (5, 0), (0, 0), (0, 0)]
+
+        await until(let_go, within=PATIENCE)

@@ -1,6 +1,6 @@
 """The arithmetic of the dashboard's rates and lag."""
 
-from api.dashboard.rates import Lag, Produced, Rates, lags
+from api.dashboard.rates import Held, Lag, OpenTransactions, Produced, Rates, lags
 
 PRODUCED = Produced("a", "2018-04-01T00:00:00Z", "u", 900)
 
@@ -52,3 +52,20 @@ def test_a_partition_lags_by_what_it_still_holds_and_nobody_has_finished() -> No
         Lag(2, 10, 4, 6),
         Lag(3, 10, 12, 0),
     ]
+
+
+def test_a_transaction_that_stays_open_holds_back_what_follows_its_beginning() -> None:
+    transactions, ends = OpenTransactions(usual_ms=5000), {0: 10, 1: 1160}
+    readable = {0: 10, 1: 100}
+
+    assert transactions.held(1000, {0: 9, 1: 90}, ends) == {}
+    assert transactions.held(2000, readable, ends) == {}
+    assert transactions.held(6000, readable, ends) == {}
+    held = transactions.held(7000, readable, ends)
+
+    assert held == {1: Held(1060, 2000)}
+    assert lags(readable, {0: 10, 1: 100}, {0: 0, 1: 0}, held) == [
+        Lag(0, 10, 10, 0),
+        Lag(1, 100, 100, 0, held_back=1060, held_since=2000),
+    ]
+    assert transactions.held(8000, {0: 10, 1: 1160}, ends) == {}

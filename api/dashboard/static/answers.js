@@ -65,7 +65,12 @@
  * }} Sample
  */
 
-/** @typedef {{ partition: number, end: number, committed: number, lag: number }} Lag */
+/**
+ * `held_back` cannot be read, because of a transaction that has been open since `held_since`.
+ * @typedef {{
+ *   partition: number, end: number, committed: number, lag: number, held_back: number, held_since: number | null
+ * }} Lag
+ */
 
 /** @typedef {{ now: number, samples: Sample[], partitions: Lag[] }} PulsePage */
 

@@ -119,11 +119,13 @@ export class Health {
     );
     showBars(
       $("partitions"),
-      partitions.map(({ partition, lag, committed }) => ({
+      partitions.map(({ partition, lag, committed, held_back, held_since }) => ({
         name: `Partition ${partition} · ${holder.get(partition) ?? "held by nobody"}`,
-        value: lag ? `${number(lag)} behind` : `caught up at ${number(committed)}`,
-        share: lagShare(lag),
-        warn: unassigned.includes(partition) || lag > 10_000,
+        value:
+          (lag ? `${number(lag)} behind` : `caught up at ${number(committed)}`) +
+          (held_since ? ` · ${number(held_back)} held back by a transaction open since ${instant(held_since)}` : ""),
+        share: lagShare(lag + held_back),
+        warn: unassigned.includes(partition) || lag > 10_000 || held_since !== null,
       })),
     );
   }
