@@ -61,8 +61,7 @@ class Watch:
             longest_wait=_LONGEST_WAIT,
         )
         self._looking = asyncio.Event()
-        self._rates = Rates(samples=_PAST_SECONDS)
-        self._refusals = Refusals(complete=True)
+        self._rates, self._refusals = Rates(samples=_PAST_SECONDS), Refusals(complete=True)
         self._lags: list[Lag] = []
         self._open = OpenTransactions(usual_ms=_USUAL_TRANSACTION_MS)
 

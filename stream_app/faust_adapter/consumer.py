@@ -91,22 +91,27 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     async def on_start(self) -> None:
         """Connect to Kafka."""
-        conf, settings = self.app.conf, self.app.settings
         self._consumer = AIOKafkaConsumer(
-            **consumer_options(settings, "worker"),
-            group_id=conf.id,
-            partition_assignment_strategy=[self.app.assignor],
+            **consumer_options(self.app.settings, "worker"),
+            **self._group_options(),
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             key_deserializer=as_fetched,
             max_partition_fetch_bytes=FETCH_BYTES,
-            session_timeout_ms=int(conf.broker_session_timeout * 1000),
-            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
-            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
-            request_timeout_ms=int(conf.broker_request_timeout * 1000),
-            max_poll_interval_ms=_NEVER_MS,
         )
         await self._consumer.start()
         fetch_without_pause(self._consumer)
+
+    def _group_options(self) -> dict[str, Any]:
+        conf = self.app.conf
+        return {
+            "group_id": conf.id,
+            "partition_assignment_strategy": [self.app.assignor],
+            "session_timeout_ms": int(conf.broker_session_timeout * 1000),
+            "heartbeat_interval_ms": int(conf.broker_heartbeat_interval * 1000),
+            "rebalance_timeout_ms": int(conf.broker_rebalance_timeout * 1000),
+            "request_timeout_ms": int(conf.broker_request_timeout * 1000),
+            "max_poll_interval_ms": _NEVER_MS,
+        }
 
     async def on_stop(self) -> None:
         """Finish what is in flight, then leave the group."""
