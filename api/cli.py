@@ -3,9 +3,7 @@
 import asyncio
 import errno
 import logging
-import resource
 import signal
-import sys
 from contextlib import suppress
 
 import click
@@ -19,6 +17,7 @@ from api.web.server import DRAINING, Runner
 from infra.runtime.aiokafka_changes import install
 from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.logs import start_logging
+from infra.runtime.open_files import most_open_files
 from infra.runtime.redis import ForeignMirrorError, check_owner
 from infra.runtime.services import REDIS
 
@@ -56,11 +55,7 @@ async def _check_mirror(settings: Settings) -> None:
 
 def _most_clients() -> int:
     """As many live clients as the system lets this process have open files."""
-    with suppress(ValueError, OSError):
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return sys.maxsize if limit == resource.RLIM_INFINITY else max(1, limit - _OTHER_FILES)
+    return max(1, most_open_files() - _OTHER_FILES)
 
 
 async def _serve(settings: Settings) -> None:

@@ -129,15 +129,24 @@ class TakeOver:
     async def _restore(self, partition: int, identity: str, **known: int) -> int:
         """Open the windows and bring them to the changelog's end, from its beginning if they are damaged."""
         try:
-            self.store.open(partition, identity)
+            await self._opened(partition, identity)
             return await restore(self.store, partition, self.settings, **known)
         except Exception as error:
             if not is_damage(error):
                 raise
             log.warning("partition %d: restoring all windows, as they are damaged: %s", partition, error)
         self.store.discard(partition)
-        self.store.open(partition, identity)
+        await self._opened(partition, identity)
         return await restore(self.store, partition, self.settings, **known)
+
+    async def _opened(self, partition: int, identity: str) -> None:
+        """Open the windows in a thread: it waits for the disk several times, 65 ms on a busy one."""
+        opening = asyncio.create_task(asyncio.to_thread(self.store.open, partition, identity))
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.wait([opening])  # to be closed then; a thread cannot be cancelled
+            raise
 
     async def _follow(self, partition: int, owned: OwnedPartition) -> None:
         """Mirror the partition's windows; as each is read once, damage may be seen here first."""

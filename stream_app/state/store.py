@@ -209,7 +209,8 @@ class WindowStore:
         options.set_keep_log_file_num(2)
         # New users are not found: a Bloom filter says so in 0.6 µs, a search in 1.5.
         options.set_memtable_whole_key_filtering(True)
-        options.set_memtable_prefix_bloom_ratio(0.05)
+        # 20 bits a window of a full memtable; the room for it is taken at once, 0.3 MB a partition.
+        options.set_memtable_prefix_bloom_ratio(0.005)
         # Ids do not compress. Windows are written more often than read: universal compaction rewrites them
         # less often, in larger files.
         options.set_compression_type(rocksdict.DBCompressionType.none())
