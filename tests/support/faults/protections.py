@@ -11,10 +11,12 @@ from types import ModuleType
 from typing import Any
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from infra.runtime.shared_client import SharedProducer
+from stream_app import app as composition
 from stream_app import takeover
 from stream_app.faust_adapter import consumer
 from stream_app.ownership import Ownership
@@ -59,11 +61,11 @@ def _next_offset() -> None:
 def _fencing() -> None:
     """Give each process transactional ids of its own."""
 
-    class Producer(AIOKafkaProducer):  # type: ignore[misc]
-        def __init__(self, *, transactional_id: str, **options: Any) -> None:
-            super().__init__(transactional_id=f"{transactional_id}-{os.getpid()}", **options)
+    class Producer(SharedProducer):
+        def __init__(self, *arguments: Any, transactional_id: str, **options: Any) -> None:
+            super().__init__(*arguments, transactional_id=f"{transactional_id}-{os.getpid()}", **options)
 
-    replace(kafka_sink, "AIOKafkaProducer", Producer)
+    replace(kafka_sink, "SharedProducer", Producer)
 
 
 def _committed_reads() -> None:
@@ -127,14 +129,14 @@ def _restoring() -> None:
 
 def _reach() -> None:
     """Believe a changelog that is shorter than it once was."""
-    committed = vars(takeover)["committed_positions"]
+    committed = vars(composition)["committed_positions"]
 
     async def unknown(*arguments: Any) -> dict[int, kafka_sink.CommittedPosition]:
         return {
             partition: one._replace(changelog=-1) for partition, one in (await committed(*arguments)).items()
         }
 
-    replace(takeover, "committed_positions", unknown)
+    replace(composition, "committed_positions", unknown)
 
 
 def _source_reach() -> None:
