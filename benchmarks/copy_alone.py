@@ -23,6 +23,7 @@ from schemas.transaction import Decoder
 from stream_app.scoring import Verdict, identity_of
 from stream_app.sinks.copy_format import copy_chunks
 from stream_app.sinks.postgres import LOCK, TAKE_OVER, connect
+from stream_app.window.recent import entries_of
 
 _APP = "txnwatch"
 BATCH_SIZE = 4_000  # the fastest of 1,000 to 16,000 here
@@ -109,7 +110,9 @@ def _verdicts(records: list[Any]) -> Iterator[Verdict]:
     decode = Decoder().decode
     for record in records:
         transaction = decode(record.value, record.key, record.timestamp)
-        yield Verdict(record.offset, identity_of(transaction.id), transaction, None)
+        identity = identity_of(transaction.id)
+        [entry] = entries_of([transaction], [identity])
+        yield Verdict(record.offset, identity, entry, transaction, None)
 
 
 if __name__ == "__main__":

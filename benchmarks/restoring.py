@@ -22,6 +22,7 @@ from benchmarks.feed import input_of, prime, resident
 from benchmarks.process import Command, running
 from benchmarks.race import output_of
 from stream_app.window import Window, encode_window
+from stream_app.window.recent import ENTRY_BYTES
 
 PATIENCE_SECONDS = 300
 LENGTH = 12  # amounts in each window
@@ -93,7 +94,10 @@ class FaustRestorer(Restorer):
 
 def ours(user: str) -> Entry:
     """A window as our worker's changelog holds it."""
-    window = Window.of([AMOUNT] * LENGTH, updated_at=int(time.time() * 1000))
+    window = Window(updated_at=int(time.time() * 1000))
+    window.use("INR")
+    for _ in range(LENGTH):
+        window.push(AMOUNT, bytes(ENTRY_BYTES), LENGTH)
     return user.encode(), encode_window(window)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from schemas.money import amount_text
+from schemas.strict_json import exact_number
 from schemas.transaction import Transaction
 
 Header = tuple[str, bytes]
@@ -17,16 +18,23 @@ class Flag(msgspec.Struct, frozen=True):
     """Why a transaction is an anomaly: a detector, and its own explanation."""
 
     detector: str
-    evidence: msgspec.Struct
+    evidence: msgspec.Struct | dict[str, Any]
     """What the detector saw; its fields stand beside `detector` in the row."""
     rule: str = ""
     """The rule's version, as `schemas.rule` has it."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a row's `meta_data` says of it."""
+        evidence = self.evidence if isinstance(self.evidence, dict) else msgspec.structs.asdict(self.evidence)
+        return {"detector": self.detector, **({"rule": self.rule} if self.rule else {}), **evidence}
 
 
 class Scored(msgspec.Struct):
     """The row: its JSON is what every reader of verdicts gets.
 
-    `meta_data` is the producer's, and `is_anomaly`; where that is true, also the fields of `Flag`.
+    `meta_data` is the producer's, and `is_anomaly`; where that is true, also the fields of `Flag`; of a
+    revision also `revision`: 2 and up.
     """
 
     id: str
@@ -53,14 +61,18 @@ class _Row(msgspec.Struct, gc=False):
 
 
 _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
+_FACTS = msgspec.json.Decoder(dict[str, Any], float_hook=exact_number)
 _NORMAL = b'{"is_anomaly":false}'
+_NORMAL_RAW = msgspec.Raw(_NORMAL)
+VERDICT_NAMES = frozenset(["is_anomaly", "detector", "rule", "revision"])
+"""What a verdict says in `meta_data`, beside each detector's evidence."""
 
 
-def encode_scored(txn: Transaction, flag: Flag | None) -> tuple[bytes, bytes]:
+def encode_scored(txn: Transaction, flag: Flag | None, revision: int = 0) -> tuple[bytes, bytes]:
     """The row of a transaction as JSON, and the row's `meta_data` alone.
 
-    What the producer put into `meta_data` under the names that the verdict uses is overridden. Without a
-    flag, `is_anomaly` is the only such name.
+    What the producer put into `meta_data` under the names that the verdict uses is overridden; a `Decoder`
+    leaves out the names that other verdicts use.
 
     >>> from datetime import UTC
     >>> user = "1e145f1e-f2e1-512a-aebb-35bb6597e178"
@@ -71,30 +83,38 @@ def encode_scored(txn: Transaction, flag: Flag | None) -> tuple[bytes, bytes]:
     >>> print(encode_scored(txn, Flag("large", Evidence("2.00")))[1].decode())
     {"shop":7,"is_anomaly":true,"detector":"large","largest":"2.00"}
     """
-    meta = _meta(txn.meta_data, flag)
-    row = _Row(
-        txn.id,
-        txn.user_id,
-        amount_text(txn.amount),
-        txn.currency,
-        txn.txn_date,
-        txn.status,
-        msgspec.Raw(meta),
-    )
+    meta, raw = _NORMAL, _NORMAL_RAW
+    if flag is not None or revision or txn.meta_data:
+        meta = _meta(txn.meta_data, flag, revision)
+        raw = msgspec.Raw(meta)
+    row = _Row(txn.id, txn.user_id, amount_text(txn.amount), txn.currency, txn.txn_date, txn.status, raw)
     return _ENCODE(row), meta
 
 
-def _meta(given: dict[str, Any] | None, flag: Flag | None) -> bytes:
+def _meta(given: dict[str, Any] | None, flag: Flag | None, revision: int) -> bytes:
+    meta = {**(given or {}), "is_anomaly": flag is not None}
     if flag is not None:
-        rule = {"rule": flag.rule} if flag.rule else {}
-        verdict = {
-            "is_anomaly": True,
-            "detector": flag.detector,
-            **rule,
-            **msgspec.structs.asdict(flag.evidence),
-        }
-        return _ENCODE({**(given or {}), **verdict})
-    return _ENCODE({**given, "is_anomaly": False}) if given else _NORMAL
+        meta |= flag.facts
+    if revision:
+        meta["revision"] = revision
+    return _ENCODE(meta)
+
+
+def encode_flag(flag: Flag) -> bytes:
+    """A flag alone, to be kept for revisions."""
+    return _ENCODE(flag.facts)
+
+
+def decode_flag(data: bytes) -> Flag | None:
+    """The flag that `encode_flag` made these bytes of; None of none.
+
+    >>> decode_flag(encode_flag(Flag("large", {"largest": "2.00"}))), decode_flag(b"")
+    (Flag(detector='large', evidence={'largest': '2.00'}, rule=''), None)
+    """
+    if not data:
+        return None
+    facts = _FACTS.decode(data)
+    return Flag(facts.pop("detector"), facts, facts.pop("rule", ""))
 
 
 def source_headers(partition: int, *others: Header) -> Callable[[int], list[Header]]:
@@ -105,6 +125,22 @@ def source_headers(partition: int, *others: Header) -> Callable[[int], list[Head
     """
     of_partition = ("source-partition", b"%d" % partition)
     return lambda offset: [of_partition, ("source-offset", b"%d" % offset), *others]
+
+
+def moved_headers(date: datetime) -> list[Header]:
+    """What a revision of another date says of the one before: with it, the row can be found.
+
+    >>> from datetime import UTC
+    >>> moved_from(moved_headers(datetime(2018, 4, 1, tzinfo=UTC))).isoformat(), moved_from([])
+    ('2018-04-01T00:00:00+00:00', None)
+    """
+    return [("moved-from", date.isoformat().encode())]
+
+
+def moved_from(headers: Iterable[Header]) -> datetime | None:
+    """The date that a revision's headers say its transaction had before; None where it is the same."""
+    text = dict(headers).get("moved-from")
+    return datetime.fromisoformat(text.decode()) if text else None
 
 
 def source_of(headers: Iterable[Header]) -> tuple[int, int] | None:

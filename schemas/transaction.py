@@ -21,7 +21,7 @@ A message that `Decoder.decode` returns can be written to Postgres and as JSON; 
   record's timestamp, compared in whole milliseconds; a record without one (below 0) is not compared.
 - **currency** Three ASCII letters, kept as they are. **status** At most 32 characters.
 - **meta_data** An object, null or absent. Its numbers are within a double's range, at most 308
-  digits long, and kept to the last digit.
+  digits long, and kept to the last digit. The names that a verdict uses there are left out.
 
 Fields of any other name are left out and counted.
 """
@@ -108,8 +108,14 @@ class Decoder:
     schemas.transaction.Refused: json: Expected `object`, got `array`
     """
 
-    def __init__(self, max_bytes: int = 65536, max_ahead: timedelta = timedelta(hours=24)) -> None:
+    def __init__(
+        self,
+        max_bytes: int = 65536,
+        max_ahead: timedelta = timedelta(hours=24),
+        verdict_names: frozenset[str] = frozenset(),
+    ) -> None:
         self._max_bytes = max_bytes
+        self._verdict_names = verdict_names
         self._max_ahead_ms = max_ahead // _MILLISECOND
 
     def decode(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction:
@@ -162,11 +168,10 @@ class Decoder:
         dates = [message.txn_date for message in messages]
         if {date.tzinfo for date in dates} != {UTC} or self._is_ahead(max(dates), min(timestamps_ms)):
             dates = list(map(self._in_time, dates, timestamps_ms))
+        metas = [message.meta_data and self._producers_own(message.meta_data) for message in messages]
         return [
-            Transaction(
-                message.id, message.user_id, amount, message.currency, date, message.status, message.meta_data
-            )
-            for message, amount, date in zip(messages, amounts, dates, strict=True)
+            Transaction(one.id, one.user_id, amount, one.currency, date, one.status, meta)
+            for one, amount, date, meta in zip(messages, amounts, dates, metas, strict=True)
         ]
 
     def _decode_slow(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction | Refused:
@@ -190,9 +195,15 @@ class Decoder:
             txn_date=self._checked_date(known, timestamp_ms),
             currency=_checked_currency(known),
             status=_checked_status(known),
-            meta_data=_checked_meta(known),
+            meta_data=self._producers_own(_checked_meta(known)),
             unknown=len(fields) - len(known),
         )
+
+    def _producers_own(self, meta: dict[str, Any] | None) -> dict[str, Any] | None:
+        """What no verdict says: an export that is fed back would keep the former one's numbers."""
+        if not meta or self._verdict_names.isdisjoint(meta):
+            return meta
+        return {name: value for name, value in meta.items() if name not in self._verdict_names}
 
     def _checked_date(self, known: dict[str, Raw], timestamp_ms: int) -> datetime:
         text = _text("txn_date", known)

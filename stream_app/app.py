@@ -22,7 +22,7 @@ from infra.runtime.coalesced import Coalesced
 from infra.runtime.kafka import check_topics
 from infra.runtime.shared_client import ClientPool
 from schemas.transaction import Decoder
-from stream_app.detectors import detector_of, rule_of
+from stream_app.detectors import detector_of, rule_of, verdict_names
 from stream_app.faust_adapter.consumer import BatchTransport
 from stream_app.faust_adapter.message import BatchSchema
 from stream_app.faust_adapter.recovery import PartitionTableManager
@@ -135,8 +135,10 @@ async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
     rows, mirror = await _rows(settings, resources), await _mirror(app, resources)
     make_pipeline = partial(
         Pipeline,
-        decoder=Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours)),
-        scorer=Scorer(app.detector, settings.window_size),
+        decoder=Decoder(
+            settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours), verdict_names()
+        ),
+        scorer=Scorer(app.detector, settings.window_size, by_currency=settings.window_by == "currency"),
         windows=app.windows,
         rows=rows,
         mirror=mirror,

@@ -12,8 +12,9 @@ class RecordCounts:
         self.registry = CollectorRegistry()
         self._records = Counter(
             "txnwatch_records",
-            "Records by what became of them: scored, flagged (those among the scored), duplicate, replayed, "
-            "already_stored, tombstone, refused_<reason>; unknown_field counts fields left out.",
+            "Records by what became of them: scored, flagged (those among the scored), revision, duplicate, "
+            "replayed, already_stored, tombstone, refused_<reason>; unknown_field counts fields left out, "
+            "window_dropped windows of users with too many currencies.",
             ["outcome"],
             registry=self.registry,
         )

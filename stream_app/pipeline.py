@@ -30,7 +30,7 @@ class Rows(Protocol):
     """Step 4. Raises LostPartitionError when the epoch is no longer ours."""
 
     async def write(self, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int) -> int:
-        """Store the rows and advance the partition's offset, all or nothing; how many rows were new."""
+        """Store rows and revisions and advance the offset, all or nothing; how many rows were new."""
 
 
 class Publisher(Protocol):
@@ -107,11 +107,16 @@ def _output(batch: Batch, intake: Intake, scores: Scores) -> Output:
 
 def _outcomes(intake: Intake, scores: Scores, stored: int) -> Counter[str]:
     outcomes = Counter(f"refused_{refusal.reason}" for refusal in intake.refusals)
-    outcomes["scored"] = len(scores.verdicts)
-    outcomes["flagged"] = len([verdict for verdict in scores.verdicts if verdict.flag])
+    first = scores.verdicts
+    if scores.revisions:
+        first = [verdict for verdict in first if not verdict.revision]
+    outcomes["scored"] = len(first)
+    outcomes["flagged"] = len([verdict for verdict in first if verdict.flag])
+    outcomes["revision"] = scores.revisions
     outcomes["duplicate"] = scores.duplicates
     outcomes["replayed"] = scores.replayed
-    outcomes["already_stored"] = len(scores.verdicts) - stored
+    outcomes["already_stored"] = len(first) - stored
+    outcomes["window_dropped"] = scores.dropped
     outcomes["tombstone"] = intake.tombstones
     outcomes["unknown_field"] = intake.unknown_fields
     return outcomes

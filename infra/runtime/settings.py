@@ -236,6 +236,8 @@ class WindowSettings(SettingsGroup):
 
     window_size: int = Field(20, ge=1, le=200)
     """How many of the user's last amounts a transaction is compared with."""
+    window_by: Literal["currency", "user"] = "currency"
+    """Whether a user has a window for each currency, or one over all."""
 
 
 class MessageSettings(SettingsGroup):

@@ -20,7 +20,8 @@ from schemas.scored import source_of
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import CommittedPosition, committed_positions
 from stream_app.sinks.owners import SharedRowsError, claim_rows
-from stream_app.sinks.postgres import MERGE, NEEDED, connect, json_array
+from stream_app.sinks.postgres import MERGE, NEEDED, REVISE, Advance, connect, json_array
+from stream_app.sinks.row_changes import Change, RowChanges
 
 _MAKE_KNOWN = """
 INSERT INTO sink_offsets (app_id, topic, partition, epoch, next_offset) SELECT $1, $2, number, 0, 0
@@ -78,13 +79,8 @@ async def restore_rows(settings: Settings, *, accept_gaps: bool = False) -> int:
         async with aclosing(_scored(settings, ends)) as fetches:
             async for records in fetches:
                 partition = records[0].partition
-                lost = [
-                    one.value or b""
-                    for one in records
-                    if known[partition] <= _source_offset(one) < ends[partition]
-                ]
-                if lost:
-                    stored += await pool.fetchval(MERGE, *source, partition, 0, json_array(lost))
+                lost = [one for one in records if known[partition] <= _source_offset(one) < ends[partition]]
+                stored += await _store(pool, (*source, partition, 0), lost)
         for partition, end in ends.items():
             await pool.fetchval(MERGE, *source, partition, end, "[]")
     return stored
@@ -100,6 +96,17 @@ async def _known(
         await claim_rows(connection, *source, shared=settings.share_rows)
     await pool.execute(_MAKE_KNOWN, *source, sorted(positions))
     return dict(await pool.fetch(_KNOWN, *source))
+
+
+async def _store(pool: asyncpg.Pool, advance: Advance, lost: Records) -> int:
+    """Store rows and revisions that are lost, in their order; how many rows were new."""
+    changes = RowChanges()
+    read = [Change.read(one.value or b"", one.headers) for one in lost]
+    new = [change.row for change in read if changes.add(change)]
+    stored: int = await pool.fetchval(MERGE, *advance, json_array(new)) if new else 0
+    if changes.put:
+        await pool.execute(REVISE, json_array([*changes.put.values()]), changes.deleted_json())
+    return stored
 
 
 async def _gaps(settings: Settings, known: Mapping[int, int], ends: Mapping[int, int]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from infra.runtime.settings import SettingsGroup
 from schemas.rule import Rule
+from schemas.scored import VERDICT_NAMES
 from stream_app.scoring import Detector
 
 DETECTORS = {
@@ -16,6 +17,12 @@ DETECTORS = {
 def known() -> Iterable[type[Detector[Any]]]:
     """Every detector there is."""
     return map(resolve_name, DETECTORS.values())
+
+
+def verdict_names() -> frozenset[str]:
+    """What a verdict may say in `meta_data`: no producer's word counts there."""
+    evidence = [name for detector in known() for name in detector.EVIDENCE.__struct_fields__]
+    return VERDICT_NAMES.union(evidence)
 
 
 def all_settings() -> list[type[SettingsGroup]]:

@@ -74,6 +74,7 @@ class RollingMean(Detector[None]):
         super().__init__(settings)
         self._minimum = settings.window_minimum
         self._factor = settings.factor
+        self._times, self._over = settings.factor.as_integer_ratio()
 
     def sentence(self) -> str:
         """What is flagged, in one sentence."""
@@ -93,7 +94,7 @@ class RollingMean(Detector[None]):
         count, total, amount = window.count, window.total, transaction.amount
         if count < self._minimum or not total:
             return None
-        if amount * count * self._factor.denominator <= self._factor.numerator * total:
+        if amount * count * self._over <= self._times * total:
             return None
         mean = Fraction(total, count)
         return Evidence(

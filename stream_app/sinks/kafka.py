@@ -21,7 +21,7 @@ from infra.runtime.patience import KafkaSilentError, Patience
 from infra.runtime.retry import causes
 from infra.runtime.shared_client import ClientPool, SharedProducer
 from schemas.dead_letter import Place, encode_dead_letter
-from schemas.scored import Header, source_headers
+from schemas.scored import Header, moved_headers, source_headers
 from stream_app.batch import LostPartitionError, Output, Refusal
 from stream_app.scoring import Verdict
 from stream_app.settings import Settings
@@ -208,7 +208,10 @@ class TransactionalOutput:
     def _scored(self, verdicts: Sequence[Verdict]) -> Iterator[Message]:
         headers = self._headers
         for verdict in verdicts:
-            yield verdict.transaction.user_id.encode(), verdict.encoded()[0], headers(verdict.offset)
+            its = headers(verdict.offset)
+            if verdict.moved_from is not None:
+                its += moved_headers(verdict.moved_from)
+            yield verdict.transaction.user_id.encode(), verdict.encoded()[0], its
 
     def _refused(self, refusal: Refusal) -> Message:
         record = refusal.record

@@ -14,7 +14,7 @@ from tests.support.faults.ledger import Ledger
 from tests.support.faults.oracle import Findings
 from tests.support.faults.plan import BATCH_POINTS, OPENING_POINTS, Plan
 from tests.support.faults.rig import Rig, rig
-from tests.support.traffic import traffic
+from tests.support.traffic import revised, traffic
 
 KILLS_A_LANE = 5
 MESSAGES = 6000
@@ -22,7 +22,7 @@ MESSAGES = 6000
 
 async def lives(rig: Rig, plans: Sequence[Plan], *, seed: int) -> tuple[Findings, list[float]]:
     """Workers one after the other, each killed by its plan, then one to the end: findings and recoveries."""
-    await rig.send_transactions(traffic(MESSAGES, seed=seed))
+    await rig.send_transactions(revised(traffic(MESSAGES * 4 // 5, seed=seed), seed=seed))
     small = {"TXNWATCH_BATCH_SIZE": str(random.Random(seed).randint(20, 60))}
     for plan in plans:
         with rig.run(plan, **small) as worker:

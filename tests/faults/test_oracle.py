@@ -11,7 +11,7 @@ from tests.support import oracle as by_user
 from tests.support.faults.bad import good
 from tests.support.faults.ledger import TABLES, Ledger, main
 from tests.support.faults.oracle import Findings, Record, replay
-from tests.support.traffic import Sent, traffic
+from tests.support.traffic import Sent, revised, traffic
 
 
 def log(transactions: Sequence[Sent]) -> list[Record]:
@@ -25,13 +25,18 @@ def record(offset: int, key: bytes | None, value: bytes | None, reason: str | No
 
 
 def test_it_agrees_with_a_replay_by_user() -> None:
-    transactions = traffic(2000, users=20)
+    transactions = revised(traffic(2000, users=20))
     expected, other = replay(log(transactions)), by_user.replay(transactions)
 
     assert {row["id"] for row in expected.anomalies.values()} == other.flagged
-    assert {user: window.amounts for user, window in expected.windows.items()} == other.windows
-    assert {row["id"] for row in expected.rows.values()} == other.stored
-    assert expected.next_offsets == {0: 2000}
+    assert {user: window.amounts for user, window in expected.windows.items()} == other.by_currency
+    assert {key: row["status"] for key, row in expected.rows.items()} == {
+        key: sent.status for key, (sent, _, _) in other.rows.items()
+    }
+    revisions = [row["meta_data"].get("revision", 0) for row in expected.scored.values()]
+    assert revisions == [revision for _, revision, _ in other.scored]
+    assert max(revisions) > 2
+    assert expected.next_offsets == {0: len(transactions)}
 
 
 def test_a_repeated_id_has_no_second_verdict_early_and_no_second_row_late() -> None:

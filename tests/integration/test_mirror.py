@@ -249,7 +249,7 @@ def scored(former: Window | None, *amounts: int, size: int = 3) -> Window:
     """The window as a batch leaves it: read as it was written, then joined by these amounts."""
     window = Window() if former is None else decode_window(encode_window(former))
     for amount in amounts:
-        window.push(amount, bytes(16), size)
+        window.push(amount, bytes(20), size)
         window.last_offset += 1
     return window
 

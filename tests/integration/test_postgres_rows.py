@@ -3,7 +3,9 @@
 import asyncio
 import itertools
 import json
+from collections import defaultdict
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.transaction import Transaction
+from schemas.transaction import Decoder, Transaction
 from stream_app.batch import LostPartitionError
-from stream_app.scoring import Verdict, identity_of
+from stream_app.scoring import Arrival, Verdict
 from stream_app.sinks.postgres import (
     LIMITS,
     LOCK,
@@ -25,7 +27,10 @@ from stream_app.sinks.postgres import (
     PostgresRows,
     connect,
 )
-from tests.support.detectors import mean_flag
+from stream_app.window import Window
+from tests.support.detectors import mean_flag, rolling_scorer, verdict_on
+from tests.support.fakes import FakeRows
+from tests.support.traffic import revised, traffic
 
 APP, TOPIC = "txnwatch", "transactions"
 
@@ -52,7 +57,7 @@ def row(offset: int, **changes: Any) -> Verdict:
         "meta_data": None,
     }
     transaction = Transaction(**(fields | changes))
-    return Verdict(offset, identity_of(transaction.id), transaction, None)
+    return verdict_on(offset, transaction)
 
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=32)
@@ -146,6 +151,33 @@ async def test_a_debit_and_its_credit_are_a_row_each(pool: asyncpg.Pool, sink: P
     assert {record["user_id"] for record in stored} == {debit.transaction.user_id, credit.transaction.user_id}
 
 
+@pytest.mark.parametrize("size", [1, 7, 400])
+async def test_revisions_come_to_what_one_verdict_after_the_other_comes_to(
+    pool: asyncpg.Pool, sink: PostgresRows, size: int
+) -> None:
+    """Also where a row moves back, or another takes the place that it has left."""
+    sent = revised(traffic(200, users=2), seed=size)
+    sent += [replace(one, status="late") for one in sent[:40]]  # known no more: the first stays, or is gone
+    transactions = [Decoder().decode(one.value, one.key, -1) for one in sent]
+    arrivals = [Arrival(offset, 0, one) for offset, one in enumerate(transactions)]
+    verdicts = rolling_scorer().score(arrivals, defaultdict(Window)).verdicts
+    expected = FakeRows(lambda _step: None)
+    epoch, _ = await sink.take_over(0)
+
+    for start in range(0, len(verdicts), size):
+        some = verdicts[start : start + size]
+        await expected.write(0, 1, some, some[-1].offset + 1)
+        await sink.write(0, epoch, some, some[-1].offset + 1)
+
+    rows = await pool.fetch("SELECT id::text, txn_date, user_id::text, status, meta_data FROM transactions")
+    found = {tuple(row[:3]): (row[3], json.loads(row[4])) for row in map(tuple, rows)}
+    assert found == {
+        key: (one["status"], one["meta_data"])
+        for key, one in ((key, json.loads(row)) for key, row in expected.stored.items())
+    }
+    assert max(meta.get("revision", 0) for _, meta in found.values()) > 2
+
+
 async def test_a_duplicate_early_in_a_long_copy_costs_no_other_row(
     pool: asyncpg.Pool, sink: PostgresRows
 ) -> None:
@@ -214,7 +246,7 @@ async def test_what_is_copied_and_what_is_merged_is_the_same(pool: asyncpg.Pool)
     flag = mean_flag("2.00", 20, 6.15, "10.00")
     dates = [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
     given = [
-        Verdict(offset, one.identity, one.transaction, mark)
+        verdict_on(offset, one.transaction, mark)
         for offset, (date, mark) in enumerate(itertools.product(dates, [None, flag]))
         for one in [row(offset, txn_date=date, amount=10**20 - 1, meta_data=meta, status="\u2028\x7f")]
     ]

@@ -8,7 +8,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from tests.support.faults.topics import make_anew
 from tests.support.installation import Installation, until
-from tests.support.traffic import traffic
+from tests.support.traffic import revised, traffic
 
 
 @pytest.fixture
@@ -52,6 +52,23 @@ async def test_all_that_was_lost_is_there_again_and_a_second_time_nothing_is_new
     async with installation.postgres() as postgres:
         assert await postgres.fetchval("SELECT sum(next_offset) FROM sink_offsets") == 500
         assert await postgres.fetchval("SELECT count(*) FROM users") == 50
+
+
+async def test_revisions_come_to_the_same_rows_and_leave_none_where_they_moved_from(
+    installation: Installation,
+) -> None:
+    await installation.send_transactions(revised(traffic(500, users=20)))
+    with installation.worker() as worker:
+        await until(installation.finished)
+        worker.terminate()
+        await asyncio.to_thread(worker.wait, 30)
+    before = sorted(map(str, await installation.rows()))
+    await forget(installation)
+
+    for _ in range(2):
+        assert (await restore(installation))[0] == 0
+        assert sorted(map(str, await installation.rows())) == before
+    assert sum("'revision': 2" in row and "'moved'" in row for row in before) > 5
 
 
 async def test_what_the_topic_no_longer_has_is_said_and_accepted_by_who_says_so(

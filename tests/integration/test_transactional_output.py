@@ -1,8 +1,10 @@
 """The transactional output on a real broker: all of a batch or nothing, and nothing from a former owner."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from os import urandom
 
 import psutil
@@ -18,12 +20,12 @@ from aiokafka.errors import (
 
 from infra.runtime.patience import KafkaSilentError
 from infra.runtime.shared_client import ClientPool
+from schemas.scored import moved_from
 from schemas.transaction import Decoder
 from stream_app.batch import LostPartitionError, Output, Refusal
-from stream_app.scoring import Verdict, identity_of
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import TransactionalOutput
-from tests.support.detectors import mean_flag
+from tests.support.detectors import mean_flag, verdict_on
 from tests.support.fakes import FakeRecord
 from tests.support.installation import Installation, until
 from tests.support.outputs import transactional_output
@@ -48,7 +50,7 @@ def output(count: int, *, flagged: int = 0, refusals: Sequence[Refusal] = ()) ->
     for offset, sent in enumerate(traffic(count)):
         transaction = Decoder().decode(sent.value, sent.key, -1)
         flag = FLAG if offset < flagged else None
-        verdicts.append(Verdict(offset, identity_of(transaction.id), transaction, flag))
+        verdicts.append(verdict_on(offset, transaction, flag))
     changes = [(verdict.transaction.user_id.encode(), b"window %d" % verdict.offset) for verdict in verdicts]
     return Output(PARTITION, count, verdicts, refusals, changes)
 
@@ -91,6 +93,22 @@ async def test_everything_is_on_the_partition_of_the_same_number(
     }
     assert last == 4
     await committed(settings, 5)
+
+
+async def test_a_revision_of_another_date_says_where_its_row_was(
+    settings: Settings, installation: Installation
+) -> None:
+    one = output(1, flagged=1).verdicts[0]
+    former = one.transaction.txn_date - timedelta(days=40, microseconds=1)
+    revision = verdict_on(1, one.transaction, one.flag, revision=2, moved_from=former)
+
+    async with TransactionalOutput(PARTITION, settings) as publisher:
+        await publisher.commit(Output(PARTITION, 2, [one, revision], [], []))
+
+    scored = await installation.read("TXNWATCH_SCORED_TOPIC")
+    flags = await installation.read("TXNWATCH_ANOMALIES_TOPIC")
+    assert [moved_from(record.headers) for record in scored] == [None, former]
+    assert [json.loads(flag.value or b"")["meta_data"].get("revision") for flag in flags] == [None, 2]
 
 
 async def test_a_large_batch_goes_in_several_and_the_last_offset_is_the_changelogs(

@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from schemas.transaction import Decoder
 from stream_app.batch import Batch, LostPartitionError, Output
+from stream_app.detectors import verdict_names
 from stream_app.pipeline import Pipeline
 from stream_app.scoring import Scorer, Verdict
 from stream_app.window import Window, decode_window, encode_window
@@ -29,10 +31,10 @@ class FakeRecord:
 
 @dataclass(slots=True)
 class FakeRows:
-    """Postgres: rows by id, the next offset and the epoch of the partition's owner."""
+    """Postgres: rows by id, date and user, the next offset and the epoch of the partition's owner."""
 
     reach: Callable[[str], None]
-    stored: dict[str, bytes] = field(default_factory=dict)
+    stored: dict[tuple[str, datetime, str], bytes] = field(default_factory=dict)
     next_offset: int = 0
     epoch: int = 1
 
@@ -41,11 +43,19 @@ class FakeRows:
         if epoch != self.epoch:
             raise LostPartitionError("another epoch")
         fresh = [verdict for verdict in verdicts if verdict.offset >= self.next_offset]
-        new = {verdict.transaction.id: verdict.encoded()[0] for verdict in fresh}
-        before = len(self.stored)
-        self.stored = new | self.stored
         self.next_offset = max(self.next_offset, next_offset)
-        return len(self.stored) - before
+        return sum(map(self._store, fresh))
+
+    def _store(self, verdict: Verdict) -> bool:
+        """Whether the row is a new one."""
+        one = verdict.transaction
+        key = (one.id, one.txn_date, one.user_id)
+        if verdict.revision:
+            self.stored.pop((one.id, verdict.moved_from or one.txn_date, one.user_id), None)
+        is_new = not verdict.revision and key not in self.stored
+        if is_new or verdict.revision:
+            self.stored[key] = verdict.encoded()[0]
+        return is_new
 
 
 @dataclass(slots=True)
@@ -138,7 +148,7 @@ class World:
         return Pipeline(
             self.rows.epoch,
             self.kafka,
-            decoder=Decoder(),
+            decoder=Decoder(verdict_names=verdict_names()),
             scorer=self.scorer,
             windows=self.windows,
             rows=self.rows,

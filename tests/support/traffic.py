@@ -1,8 +1,8 @@
 """Made-up transactions for tests: the same seed, the same transactions."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
@@ -58,3 +58,31 @@ def _traffic(count: int, users: int, random: Random, start: int) -> Iterator[Sen
             txn_date=(START + timedelta(seconds=number)).isoformat().replace("+00:00", "Z"),
             status="paid",
         )
+
+
+def revised(transactions: Sequence[Sent], *, seed: int = 1) -> list[Sent]:
+    """The same, some of them in a second currency, and some again soon: as they were or with other content.
+
+    What changes is the status, the amount, the currency or the date, by days, months or not at all.
+    """
+    random, result = Random(seed), list[Sent]()
+    for sent in transactions:
+        if random.random() < 0.3:
+            sent = replace(sent, currency="JPY")  # noqa: PLW2901 - it goes on as another
+        result.append(sent)
+        if random.random() < 0.25:
+            result.append(_again(random.choice(result[-60:]), random))
+    return result
+
+
+def _again(sent: Sent, random: Random) -> Sent:
+    date = datetime.fromisoformat(sent.txn_date) + timedelta(days=random.choice([1, 40]))
+    return random.choice(
+        [
+            sent,
+            replace(sent, status=random.choice(["paid", "settled", "reversed"])),
+            replace(sent, amount=f"{sent.hundredths // 7}.00"),
+            replace(sent, currency="USD"),
+            replace(sent, status="moved", txn_date=date.isoformat().replace("+00:00", "Z")),
+        ]
+    )

@@ -10,7 +10,7 @@ from tests.support.messages import message
 from tests.support.traffic import Sent, traffic
 
 NOW_MS = 1_800_000_000_000
-DECODER = Decoder(max_bytes=2000)
+DECODER = Decoder(max_bytes=2000, verdict_names=frozenset(["mean", "is_anomaly"]))
 TRAFFIC = traffic(300, users=40)
 ONE, OTHER = TRAFFIC[0].value, TRAFFIC[1].value
 # What is no message, but could be taken for one together with what stands before or after it.
@@ -36,6 +36,7 @@ PIECES = [
 ]
 SLOW = [
     message(meta_data='{"shop": 7}'),
+    message(meta_data='{"shop": 7, "mean": 3, "is_anomaly": true}'),
     message(amount="57.1"),
     message(amount='"1e1"'),
     message(amount='"57.161"'),

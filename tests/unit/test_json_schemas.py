@@ -251,9 +251,12 @@ def test_whatever_the_code_takes_the_schema_takes(name: str, value: Any) -> None
         | st.fixed_dictionaries({"is_anomaly": ANY, "mean": ANY}),
     ),
     st.none() | st.just(mean_flag("0.03", 10, 5.01, "0.15")),
+    st.just(0) | st.integers(2),
 )
-def test_every_row_is_valid_by_the_schema_and_by_the_type(txn: Transaction, flag: Flag | None) -> None:
-    row, _ = encode_scored(txn, flag)
+def test_every_row_is_valid_by_the_schema_and_by_the_type(
+    txn: Transaction, flag: Flag | None, revision: int
+) -> None:
+    row, _ = encode_scored(txn, flag, revision)
     SCORED.validate(json.loads(row))
     assert msgspec.json.decode(row, type=Scored).id == txn.id
 
@@ -271,6 +274,7 @@ def test_every_row_is_valid_by_the_schema_and_by_the_type(txn: Transaction, flag
         {"meta_data": None},
         {"meta_data": {"is_anomaly": "true"}},
         {"meta_data": {"is_anomaly": True}},
+        {"meta_data": {"is_anomaly": False, "revision": 1}},
         {
             "meta_data": {
                 "is_anomaly": True,

@@ -7,6 +7,7 @@ decided here: whoever sends a bad message says so in its header `expected` (a re
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,8 +19,9 @@ from aiokafka import ConsumerRecord
 
 from tests.support.detectors import rolling_mean
 
-SIZE, MINIMUM, FACTOR = 20, 10, 5
+SIZE, MINIMUM, FACTOR, RECENT = 20, 10, 5, 20
 RULE = rolling_mean(SIZE, MINIMUM, Fraction(FACTOR)).rule
+VERDICT = ("is_anomaly", "detector", "rule", "mean", "window", "ratio", "threshold", "revision")
 LETTER_BYTES, KEY_BYTES = 1_000_000, 36
 
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
@@ -30,10 +32,11 @@ Place = tuple[int, int]
 
 @dataclass(slots=True)
 class UserWindow:
-    """A user's last amounts (hundredths) and ids, oldest first, and where the last one came from."""
+    """A user's last amounts (hundredths) by currency, that used last at the end, and where it came from."""
 
-    amounts: list[int] = field(default_factory=list)
+    amounts: dict[str, list[int]] = field(default_factory=dict)
     ids: list[str] = field(default_factory=list)
+    """Those of the last 20 transactions."""
     last_offset: int = -1
     updated_at: int = 0
 
@@ -48,6 +51,8 @@ class Expected:
     letters: dict[Place, tuple[str, bytes | None, bytes]] = field(default_factory=dict)
     """Reason, key and value of each refused message."""
     windows: dict[str, UserWindow] = field(default_factory=lambda: defaultdict(UserWindow))
+    newest: dict[tuple[str, str], tuple[Row, Row]] = field(default_factory=dict)
+    """By user and id: what was sent last under it, and its row."""
     next_offsets: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -82,16 +87,31 @@ def _kept(value: bytes) -> bytes:
 
 def _score(expected: Expected, record: Record) -> None:
     row = _row(record.value or b"")
-    window = expected.windows[row["user_id"]]
+    sent, user = deepcopy(row), row["user_id"]
+    window = expected.windows[user]
     if row["id"] in window.ids:
-        return
-    amount = _hundredths(row["amount"])
-    row["meta_data"] |= _verdict(window.amounts, amount)
+        former, former_row = expected.newest[user, row["id"]]
+        if former == sent:
+            return
+        verdict = {name: former_row["meta_data"][name] for name in VERDICT if name in former_row["meta_data"]}
+        row["meta_data"] |= verdict | {"revision": verdict.get("revision", 1) + 1}
+        expected.rows.pop(_key(former), None)
+        expected.rows[_key(row)] = row
+    else:
+        amounts = window.amounts.pop(row["currency"], [])
+        amount = _hundredths(row["amount"])
+        row["meta_data"] |= _verdict(amounts, amount)
+        expected.rows.setdefault(_key(row), row)
+        window.amounts[row["currency"]] = [*amounts, amount][-SIZE:]
+        window.ids = [*window.ids, row["id"]][-RECENT:]
+        window.updated_at = record.timestamp
+    expected.newest[user, row["id"]] = sent, row
     expected.scored[record.partition, record.offset] = row
-    expected.rows.setdefault((row["id"], row["txn_date"], row["user_id"]), row)
-    window.amounts = [*window.amounts, amount][-SIZE:]
-    window.ids = [*window.ids, row["id"]][-SIZE:]
-    window.last_offset, window.updated_at = record.offset, record.timestamp
+    window.last_offset = record.offset
+
+
+def _key(row: Row) -> tuple[str, str, str]:
+    return row["id"], row["txn_date"], row["user_id"]
 
 
 def _verdict(amounts: list[int], amount: int) -> dict[str, Any]:
@@ -119,7 +139,9 @@ def _row(value: bytes) -> Row:
         "currency": sent["currency"],
         "txn_date": date.isoformat().replace("+00:00", "Z"),
         "status": sent["status"],
-        "meta_data": dict(sent.get("meta_data") or {}),
+        "meta_data": {
+            name: value for name, value in (sent.get("meta_data") or {}).items() if name not in VERDICT
+        },
     }
 
 

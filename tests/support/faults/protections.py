@@ -112,10 +112,10 @@ def _window_guard() -> None:
 def _known_ids() -> None:
     """Treat every id as a new one."""
 
-    def holds(_self: Window, _identity: bytes) -> bool:
-        return False
+    def find(_self: Window, _entry: bytes) -> int:
+        return -1
 
-    replace(Window, "holds", holds)
+    replace(Window, "find", find)
 
 
 def _restoring() -> None:

@@ -1,0 +1,85 @@
+"""What a batch comes to in the table of rows: new ones, and those that revisions replace or move.
+
+A row is known by id, date and user, so a revision of another date takes the former row's place under a key of
+its own.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple, Self
+
+import msgspec
+
+from schemas.scored import Header, moved_from
+from schemas.transaction import Transaction
+from stream_app.scoring import Verdict
+
+Key = tuple[str, str, datetime]
+"""Id, user and date."""
+
+
+class Change(NamedTuple):
+    """One verdict's row, as JSON."""
+
+    key: Key
+    row: bytes
+    revises: Key | None
+    """The key that the row had before, of a revision."""
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Self:
+        """The change of a verdict."""
+        one, row = verdict.transaction, verdict.encoded()[0]
+        return cls._of(one, row, verdict.moved_from, is_revision=verdict.revision > 0)
+
+    @classmethod
+    def read(cls, row: bytes, headers: Iterable[Header]) -> Self:
+        """The change of a record of the scored topic."""
+        one = _READ(row)
+        return cls._of(one, row, moved_from(headers), is_revision=one.meta_data.revision > 0)
+
+    @classmethod
+    def _of(
+        cls, one: "Transaction | _Published", row: bytes, before: datetime | None, *, is_revision: bool
+    ) -> Self:
+        former = (one.id, one.user_id, before or one.txn_date) if is_revision else None
+        return cls((one.id, one.user_id, one.txn_date), row, former)
+
+
+class _Meta(msgspec.Struct):
+    revision: int = 0
+
+
+class _Published(msgspec.Struct):
+    id: str
+    user_id: str
+    txn_date: datetime
+    meta_data: _Meta
+
+
+_READ = msgspec.json.Decoder(_Published).decode
+
+
+@dataclass(slots=True)
+class RowChanges:
+    """Changes in their order, brought down to rows that are inserted, then deleted, then put in any case."""
+
+    deleted: dict[Key, None] = field(default_factory=dict)
+    put: dict[Key, bytes] = field(default_factory=dict)
+
+    def add(self, change: Change) -> bool:
+        """Take the next one in. Whether its row is to be inserted, unless there is one of its key already."""
+        if change.revises is None and change.key not in self.deleted:
+            return True
+        if change.revises not in (None, change.key):
+            self.deleted[change.revises] = None
+            self.put.pop(change.revises, None)
+        self.deleted.pop(change.key, None)
+        self.put[change.key] = change.row
+        return False
+
+    def deleted_json(self) -> str:
+        """The keys as `revise.sql` takes them."""
+        keys = [{"id": key[0], "user_id": key[1], "txn_date": key[2]} for key in self.deleted]
+        return msgspec.json.encode(keys).decode()

@@ -1,0 +1,69 @@
+"""A window's bytes, in the changelog and in RocksDB."""
+
+import struct
+from itertools import accumulate, pairwise
+
+from stream_app.window.former import decode_former
+from stream_app.window.recent import ENTRY_BYTES, RECENT
+from stream_app.window.window import NARROW, WIDE, Window, sections_of
+
+# The first byte. Windows from before there was a version begin with 1, 2, 4, 5, 8 or 16.
+_VERSION = 3
+_HEADER = struct.Struct("<BBBB3sHIqqq")
+_HEADER_BYTES, _PACK, _UNPACK = _HEADER.size, _HEADER.pack, _HEADER.unpack_from
+
+
+def encode_window(window: Window) -> bytes:
+    """The window as bytes: a header with all lengths, amounts, state, recent transactions, notes, others.
+
+    >>> window = Window.of([1, 2], last_offset=7, updated_at=9)
+    >>> len(encode_window(window)), decode_window(encode_window(window)).amounts
+    (47, [1, 2])
+    """
+    width, state, recent, notes = window.width, window.state, window.recent, window.notes
+    header = _PACK(
+        _VERSION,
+        width,
+        window.count,
+        len(recent) // ENTRY_BYTES,
+        window.currency.encode(),
+        len(state),
+        len(notes),
+        window.last_offset,
+        window.updated_at,
+        window.total if width == NARROW else 0,  # it may not fit
+    )
+    return b"".join((header, window.packed, state, recent, notes, window.others))
+
+
+def decode_window(data: bytes) -> Window:
+    """The window of bytes that `encode_window` made, now or in a format before.
+
+    Raises:
+        ValueError: The bytes are no window, or one of a later version.
+    """
+    try:
+        version, width, count, recent, code, _, _, offset, at, total = _UNPACK(data)
+    except struct.error:
+        return decode_former(data)
+    end = _HEADER_BYTES + width * count
+    if version == _VERSION and width == NARROW and len(data) == end + recent * ENTRY_BYTES:  # as most have
+        packed, currency = data[_HEADER_BYTES:end], code.decode()
+        return Window(count, total, offset, at, NARROW, packed, b"", currency, data[end:])
+    return decode_former(data) if version != _VERSION else _decode_any(data)
+
+
+def _decode_any(data: bytes) -> Window:
+    """The window of bytes of this version, whatever is in it."""
+    _, width, count, recent, code, state, notes, offset, at, total = _UNPACK(data)
+    lengths = (width * count, state, recent * ENTRY_BYTES, notes)
+    if width not in (NARROW, WIDE) or recent > RECENT or _HEADER_BYTES + sum(lengths) > len(data):
+        raise ValueError(f"not a window of a known format: {len(data)} bytes, {width} an amount")
+    ends = [*accumulate(lengths, initial=_HEADER_BYTES), len(data)]
+    packed, kept, its_recent, its_notes, others = (data[start:end] for start, end in pairwise(ends))
+    sections_of(others)  # raises where they are none
+    facts = (count, total, offset, at, width, packed, kept, code.decode())
+    window = Window(*facts, its_recent, its_notes, others)
+    if width == WIDE:
+        window.total = sum(window.amounts)
+    return window
