@@ -5,11 +5,21 @@ import msgspec
 from schemas.text import Moment, Money, Uuid
 
 
-class Stats(msgspec.Struct, frozen=True):
+class CurrencyWindow(msgspec.Struct, frozen=True):
+    """The window of one of a user's currencies."""
+
+    count: int
+    mean: Money
+    sum: Money
+    amounts: list[Money]
+
+
+class Stats(msgspec.Struct, frozen=True, omit_defaults=True):
     """The window that this user's next transaction is scored against.
 
     Money is decimal text; `amounts` is newest first; `last_offset` is the source offset of the
-    newest of them.
+    user's last transaction. Of a user with several currencies it is the window of the one used last, and
+    `currencies` has the window of each, that one's first.
     """
 
     user_id: Uuid
@@ -19,3 +29,4 @@ class Stats(msgspec.Struct, frozen=True):
     amounts: list[Money]
     last_offset: int
     updated_at: Moment
+    currencies: dict[str, CurrencyWindow] = {}

@@ -95,7 +95,23 @@ class WindowReader:
             owner, window, amounts = await together.execute()
             if problem := foreign(self._settings, *owner):
                 raise problem
-        return _stats(user_id, window, amounts) if window else None
+        if not window:
+            return None
+        currencies = window.pop(b"currencies", b"").decode().split()
+        return _stats(user_id, window, amounts, await self._by_currency(user_id, currencies))
+
+    async def _by_currency(self, user_id: str, currencies: Sequence[str]) -> dict[str, Any]:
+        """The windows of a user who has several currencies."""
+        if not currencies:
+            return {}
+        keys, names = Keys(self._settings.redis_prefix), [f"{user_id}:{one}" for one in currencies]
+        async with self._asking(), self._redis.pipeline(transaction=True) as together:
+            for name in names:
+                together.hgetall(keys.window(name))
+                together.lrange(keys.amounts(name), 0, -1)
+            found = await together.execute()
+        windows = zip(currencies, found[::2], found[1::2], strict=True)
+        return {currency: _shown(window, amounts) for currency, window, amounts in windows if window}
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
@@ -109,9 +125,15 @@ class WindowReader:
             raise Unavailable(f"Redis does not answer{why and f': {why}'}.") from error
 
 
-def _stats(user_id: str, window: Mapping[bytes, bytes], amounts: Sequence[bytes]) -> Stats:
-    named = {name.decode(): value.decode() for name, value in window.items()}
-    shown = {**named, "user_id": user_id, "amounts": [amount.decode() for amount in amounts]}
+def _shown(window: Mapping[bytes, bytes], amounts: Sequence[bytes]) -> dict[str, Any]:
+    named: dict[str, Any] = {name.decode(): value.decode() for name, value in window.items()}
+    return {**named, "amounts": [amount.decode() for amount in amounts]}
+
+
+def _stats(
+    user_id: str, window: Mapping[bytes, bytes], amounts: Sequence[bytes], currencies: dict[str, Any]
+) -> Stats:
+    shown = {**_shown(window, amounts), "user_id": user_id, "currencies": currencies}
     try:
         return msgspec.convert(shown, Stats, strict=False)  # Redis holds numbers as text
     except msgspec.ValidationError as error:

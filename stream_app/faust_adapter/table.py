@@ -39,7 +39,8 @@ class ReadableWindows(Store):  # type: ignore[misc]
         window = self.app.windows.find(user_id)
         if window is None:
             raise KeyError(user_id)
-        return msgspec.structs.asdict(describe(user_id, window))
+        view: dict[str, Any] = msgspec.to_builtins(describe(user_id, window))
+        return view
 
     def __contains__(self, user_id: object) -> bool:
         return self.app.windows.find(str(user_id)) is not None

@@ -1,7 +1,7 @@
 """Windows as Redis has them: for each user a hash, and the list of the last amounts, newest first."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -36,9 +36,9 @@ elseif found[2] ~= format then
 end
 local others = 0
 for _, window in ipairs(cmsgpack.unpack(ARGV[1])) do
-    local user, partition, count, total, mean, offset, at = unpack(window, 1, 7)
+    local user, partition, count, total, mean, offset, at, currencies = unpack(window, 1, 8)
     local hash, list = prefix .. user .. ':window', prefix .. user .. ':txn_amounts'
-    local its = redis.call('HMGET', hash, 'last_offset', 'updated_at', 'log', 'format')
+    local its = redis.call('HMGET', hash, 'last_offset', 'updated_at', 'log', 'format', 'currencies')
     local log, newer = topic .. partition, false
     if its[3] == log and its[4] == format then
         newer = tonumber(its[1] or -1) > tonumber(offset)
@@ -49,8 +49,13 @@ for _, window in ipairs(cmsgpack.unpack(ARGV[1])) do
         others = others + (its[1] and its[3] ~= log and 1 or 0)
         redis.call('HSET', hash, 'count', count, 'sum', total, 'mean', mean, 'last_offset', offset,
             'updated_at', at, 'log', log, 'format', format)
+        if currencies ~= '' then
+            redis.call('HSET', hash, 'currencies', currencies)
+        elseif its[5] then
+            redis.call('HDEL', hash, 'currencies')
+        end
         redis.call('DEL', list)
-        redis.call('LPUSH', list, unpack(window, 8))
+        redis.call('LPUSH', list, unpack(window, 9))
     end
 end
 return others
@@ -108,7 +113,7 @@ class RedisWindows:
         """
         if not windows:
             return
-        encoded = _ENCODE([_described(user, *placed) for user, placed in windows.items()])
+        encoded = _ENCODE([line for user, placed in windows.items() for line in _described(user, *placed)])
         try:
             await self._attempt(partial(self._run, encoded))
         except ResponseError as error:
@@ -159,14 +164,19 @@ class RedisWindows:
         self.refused += 1
 
 
-def _described(user: str, partition: int, window: Window) -> tuple[str | int, ...]:
-    return (
-        user,
-        partition,
-        window.count,
-        amount_text(window.total),
-        amount_text(window.mean),
-        str(window.last_offset),
-        window.updated.isoformat(),
-        *map(amount_text, window.amounts),
-    )
+def _described(user: str, partition: int, window: Window) -> Iterator[tuple[str | int, ...]]:
+    """The user's window, and where there are several currencies each one's, under `{user}:{currency}`."""
+    by_currency = window.by_currency if window.others else {}
+    named = {user: window, **{f"{user}:{currency}": its for currency, its in by_currency.items()}}
+    for name, its in named.items():
+        yield (
+            name,
+            partition,
+            its.count,
+            amount_text(its.total),
+            amount_text(its.mean),
+            str(window.last_offset),
+            window.updated.isoformat(),
+            " ".join(reversed(by_currency)) if its is window and name == user else "",
+            *map(amount_text, its.amounts),
+        )

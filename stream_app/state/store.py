@@ -15,7 +15,7 @@ from rocksdict import Options, Rdict, WriteBatch, WriteOptions
 
 from infra.runtime.cli_errors import StopError
 from schemas.money import amount_text
-from schemas.window_view import Stats
+from schemas.window_view import CurrencyWindow, Stats
 from stream_app.window import Window, decode_window
 
 # No user's key starts with NUL.
@@ -36,6 +36,15 @@ def describe(user_id: str, window: Window) -> Stats:
         amounts=[amount_text(amount) for amount in reversed(window.amounts)],
         last_offset=window.last_offset,
         updated_at=window.updated.isoformat(),
+        currencies={
+            currency: CurrencyWindow(
+                its.count,
+                amount_text(its.mean),
+                amount_text(its.total),
+                [amount_text(amount) for amount in reversed(its.amounts)],
+            )
+            for currency, its in reversed((window.by_currency if window.others else {}).items())
+        },
     )
 
 

@@ -1,6 +1,7 @@
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -9,8 +10,11 @@ from redis.asyncio import Redis
 
 from api.settings import Settings
 from infra.runtime.redis import Keys
+from stream_app.sinks.redis_windows import RedisWindows
+from stream_app.state.store import describe
+from stream_app.window import Window
 from tests.support.rows import made, store, user
-from tests.support.serving import DEAD, Client, serving
+from tests.support.serving import DEAD, Client, serving, settings_from
 
 ALICE = user(1)
 
@@ -114,6 +118,29 @@ async def test_stats_are_those_under_the_prefix(pages_settings: Settings, redis_
     eu = serving(pages_settings, redis_prefix="eu:")
     async with eu as client, client.get(f"/users/{ALICE}/stats") as response:
         assert (await response.json())["last_offset"] == 7
+
+
+async def test_stats_of_a_user_with_several_currencies_have_each_ones_window(
+    client: Client, redis_url: str
+) -> None:
+    """The worker's own writing, read back."""
+    window = Window()
+    for number, (currency, amount) in enumerate([("JPY", 170_000), ("EUR", 1_000), ("JPY", 170_001)]):
+        window.use(currency)
+        window.push(amount, number.to_bytes(20), size=20)
+    async with Redis.from_url(redis_url) as redis:
+        await RedisWindows(redis, settings_from({"REDIS_URL": redis_url})).write({ALICE: (0, window)})
+        async with client.get(f"/users/{ALICE}/stats") as response:
+            stats = await response.json()
+        assert stats == msgspec.to_builtins(describe(ALICE, window))  # as the worker's own view
+        assert await redis.lrange(f"user:{ALICE}:EUR:txn_amounts", 0, -1) == [b"10.00"]
+        window.use_any()  # as under TXNWATCH_WINDOW_BY=user
+        await RedisWindows(redis, settings_from({"REDIS_URL": redis_url})).write({ALICE: (0, window)})
+        async with client.get(f"/users/{ALICE}/stats") as response:
+            assert "currencies" not in await response.json()
+    assert (stats["count"], stats["amounts"]) == (2, ["1700.01", "1700.00"])
+    assert [*stats["currencies"]] == ["JPY", "EUR"]
+    assert stats["currencies"]["EUR"] == {"count": 1, "mean": "10.00", "sum": "10.00", "amounts": ["10.00"]}
 
 
 async def test_stats_without_redis_say_when_to_come_back(pages_settings: Settings) -> None:
