@@ -23,7 +23,7 @@ _OFFSET_KEY = b"\0changelog-offset"
 _IDENTITY_KEY = b"\0changelog"
 _USER_KEY_BYTES = 36
 _PAGE_ENTRIES = 500
-_ENTRY_BYTES = 700  # a key, a window of 20 transactions, and their place in a dictionary
+_ENTRY_BYTES = 800  # a key, a window of 20 transactions, and their place in a dictionary
 
 
 def describe(user_id: str, window: Window) -> Stats:
