@@ -1,15 +1,16 @@
 -- For few rows, or when some are stored already: one statement; the row that came first stays. Sorted by key,
 -- so that two partitions with the same ids wait for each other instead of a deadlock.
 WITH given AS MATERIALIZED (
-    SELECT * FROM json_to_recordset($5::json) AS one (
+    SELECT * FROM ROWS FROM (json_to_recordset($5::json) AS (
         id uuid, user_id uuid, amount numeric, currency text, txn_date timestamptz, status text,
         meta_data jsonb
-    )
+    )) WITH ORDINALITY AS one (id, user_id, amount, currency, txn_date, status, meta_data, place)
 ), listed AS (
     INSERT INTO users (user_id) SELECT DISTINCT user_id FROM given ORDER BY 1 ON CONFLICT DO NOTHING
 ), stored AS (
     INSERT INTO transactions (id, user_id, amount, currency, txn_date, status, meta_data)
-    SELECT * FROM given ORDER BY id, txn_date, user_id ON CONFLICT DO NOTHING RETURNING 1
+    SELECT id, user_id, amount, currency, txn_date, status, meta_data FROM given
+    ORDER BY id, txn_date, user_id, place ON CONFLICT DO NOTHING RETURNING 1
 ), advanced AS (
     UPDATE sink_offsets SET next_offset = greatest(next_offset, $4)
     WHERE app_id = $1 AND topic = $2 AND partition = $3
