@@ -39,7 +39,10 @@ LIMITS = {
 _SQL = {path.stem: path.read_text() for path in (Path(__file__).parent / "sql").glob("*.sql")}
 TAKE_OVER, LOCK, MERGE, REVISE = _SQL["take_over"], _SQL["lock"], _SQL["merge"], _SQL["revise"]
 _COLUMNS = ("id", "user_id", "amount", "currency", "txn_date", "status", "meta_data")
-NEEDED = rights(("transactions", "users", "sink_offsets"), ("SELECT", "INSERT", "UPDATE"))
+NEEDED = [
+    *rights(("transactions", "users", "sink_offsets"), ("SELECT", "INSERT", "UPDATE")),
+    *rights(("transactions",), ("DELETE",)),  # a revision may move its row
+]
 _FEW_ROWS = 100
 # A duplicate fails a whole COPY, and seldom comes alone: a topic that is sent again is all duplicates.
 MERGED_AFTER_A_DUPLICATE = 50

@@ -102,7 +102,7 @@ async def test_a_revision_of_another_date_says_where_its_row_was(
     former = one.transaction.txn_date - timedelta(days=40, microseconds=1)
     revision = verdict_on(1, one.transaction, one.flag, revision=2, moved_from=former)
 
-    async with TransactionalOutput(PARTITION, settings) as publisher:
+    async with transactional_output(PARTITION, settings) as publisher:
         await publisher.commit(Output(PARTITION, 2, [one, revision], [], []))
 
     scored = await installation.read("TXNWATCH_SCORED_TOPIC")

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from msgspec.structs import asdict
+from msgspec import to_builtins
 
 from schemas.transaction import Transaction
 from stream_app.scoring import Arrival, Scorer, Scores
@@ -162,7 +162,7 @@ def test_users_do_not_see_each_other() -> None:
 def test_a_window_is_described_newest_first_in_decimal_text() -> None:
     described = describe(USER, Window.of([100, 250], last_offset=7))
 
-    assert asdict(described) == {
+    assert to_builtins(described) == {
         "user_id": USER,
         "count": 2,
         "mean": "1.75",
