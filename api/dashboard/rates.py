@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 import msgspec
 
+from schemas.text import Moment, Uuid
+
 
 class Produced(msgspec.Struct, frozen=True):
     """When the producer wrote a flagged transaction, by its record's timestamp."""
 
-    id: str
-    txn_date: str
-    user_id: str
+    id: Uuid
+    txn_date: Moment
+    user_id: Uuid
     at: int
 
 

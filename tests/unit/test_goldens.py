@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import jsonschema
 import pytest
 from click.testing import CliRunner
 
 from api.metrics import Metrics
+from api.routes.live import EVENT_ID
+from api.web.params import AMOUNT, FROM, TO, UUID
 from infra.cli import main
 from stream_app.metrics import RecordCounts
 from tests.support.serving import DEAD, serving, settings_from
@@ -37,6 +40,33 @@ async def test_the_openapi_document_is_as_it_was(pytestconfig: pytest.Config) ->
         document = await response.json()
 
     check("openapi.json", json.dumps(document, indent=1) + "\n", pytestconfig)
+
+
+def test_examples_are_what_they_are_examples_of() -> None:
+    document = json.loads((GOLDENS / "openapi.json").read_text())
+    seen = 0
+    bodies = {
+        content["schema"]["$ref"].rpartition("/")[2]
+        for path in document["paths"].values()
+        for response in path["get"]["responses"].values()
+        for content in response.get("content", {}).values()
+        if "$ref" in content["schema"]
+    }
+    assert len(bodies) > 10
+    for name in {"Scored", *bodies}:
+        schema = {**document["components"]["schemas"][name], "components": document["components"]}
+        for example in schema["examples"]:
+            jsonschema.validate(example, schema)
+            seen += 1
+    for kind in (UUID, AMOUNT, FROM, TO, EVENT_ID):
+        for example in kind.schema["examples"]:
+            kind.parse(example)
+            seen += 1
+    assert seen > 5
+    for path in ("/sse/anomalies", "/sse/transactions/{user_id}"):
+        events = document["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]["example"]
+        assert events.endswith("\n\n")
+        assert json.loads(events.split("data: ")[1])["id"]
 
 
 def test_the_help_of_every_command_is_as_it_was(pytestconfig: pytest.Config) -> None:
