@@ -116,5 +116,6 @@ class Children:
 def failure(child: Child, lines: int = _TAIL_LINES) -> ChildError:
     """An error with the last lines of what the child said, and the path of its log."""
     tail = child.tail(lines) if lines else []
-    said = "\n".join([f"txnwatch {' '.join(child.arguments)} failed:", *tail])
+    what = "does not answer" if child.process.returncode is None else "failed"
+    said = "\n".join([f"txnwatch {' '.join(child.arguments)} {what}:", *tail])
     return ChildError(f"{said}\nIts whole log: {child.log}")

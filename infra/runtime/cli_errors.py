@@ -24,7 +24,8 @@ class ServiceErrors(NamedTuple):
 def ending_in_one_line(*expected: ServiceErrors | type[Exception]) -> Iterator[None]:
     """Within the block, these errors end the command with one line: the message, after its service's name.
 
-    An error that fits several is of the first. Of a group of errors the first that is among them counts.
+    An error of our own, which is none of a service's, is said whole. An error that fits several is of the
+    first. Of a group of errors the first that is among them counts.
     """
     services = [one if isinstance(one, ServiceErrors) else ServiceErrors("", (one,)) for one in expected]
     try:
@@ -43,5 +44,7 @@ def _ungrouped(error: Exception) -> list[Exception]:
 
 
 def _line(service: ServiceErrors, error: Exception) -> str:
-    words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    words = str(error).strip() or type(error).__name__
+    if service.name:  # ours are written for a person, some with the end of a log
+        words = words.splitlines()[0]
     return ": ".join(part for part in (service.name, service.reason(error), words) if part)

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from infra import cli
+from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 
 
 @click.command()
@@ -94,3 +95,11 @@ def test_the_version_is_the_packages() -> None:
 
     assert code == 0
     assert output.strip().endswith(f"version {version('txnwatch')}")
+
+
+def test_an_error_of_ours_is_said_whole_and_a_services_in_its_first_line() -> None:
+    text = "it failed:\nthe end of its log"
+    for expected, said in ((OSError, text), (ServiceErrors("Kafka", (OSError,)), "Kafka: it failed:")):
+        with pytest.raises(click.ClickException) as raised, ending_in_one_line(expected):
+            raise OSError(text)
+        assert raised.value.message == said
