@@ -110,7 +110,8 @@ class OnDemand:
             await self._work()
         except self._transient as error:
             if not self._failing:
-                log.warning("%s: %s; trying again until it works", self._name, type(error).__name__)
+                what = f"{type(error).__name__}: {error}"
+                log.warning("%s: %s; trying again until it works", self._name, what)
         except Exception:
             log.exception("%s failed, and starts again", self._name)
         else:
