@@ -7,7 +7,7 @@
 import { lagShare, showBars, showUnknown } from "./bars.js";
 import { $, el, foreign, setText, show } from "./dom.js";
 import { ask, poll, problemOf, wasAborted } from "./http.js";
-import { number, plural, stamp, visible } from "./words.js";
+import { instant, number, plural, stamp, visible, ZONE } from "./words.js";
 
 /** @type {Record<string, string[]>} */
 const SERVICES = {
@@ -17,6 +17,13 @@ const SERVICES = {
 };
 
 const MINUTE = 60_000;
+
+/**
+ * @param {number} offsets
+ * @param {number | null} since
+ */
+const heldBack = (offsets, since) =>
+  since ? ` · ${number(offsets)} held back by a transaction open since ${instant(since)} ${ZONE}` : "";
 
 export class Health {
   #report;
@@ -121,9 +128,7 @@ export class Health {
       $("partitions"),
       partitions.map(({ partition, lag, committed, held_back, held_since }) => ({
         name: `Partition ${partition} · ${holder.get(partition) ?? "held by nobody"}`,
-        value:
-          (lag ? `${number(lag)} behind` : `caught up at ${number(committed)}`) +
-          (held_since ? ` · ${number(held_back)} held back by a transaction open since ${instant(held_since)}` : ""),
+        value: (lag ? `${number(lag)} behind` : `caught up at ${number(committed)}`) + heldBack(held_back, held_since),
         share: lagShare(lag + held_back),
         warn: unassigned.includes(partition) || lag > 10_000 || held_since !== null,
       })),
