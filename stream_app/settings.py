@@ -74,7 +74,7 @@ class Settings(
     """How many messages of all partitions together are scored and stored at a time at the most."""
     in_flight_bytes: int = Field(64 << 20, ge=1 << 20)
     """About how many bytes those messages may have in all."""
-    fetch_ahead_bytes: int = Field(64 << 20, ge=1 << 20)
+    fetch_ahead_bytes: int = Field(32 << 20, ge=1 << 20)
     """How many bytes are fetched ahead of them, of all partitions together, as Kafka has them."""
     retry_seconds: float = Field(300, gt=0, le=86_400)
     """How long a failing service is tried again before the worker ends, in seconds."""
