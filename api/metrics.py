@@ -25,7 +25,7 @@ class Metrics:
         self.clients = gauge("txnwatch_api_sse_clients", "Open event streams.", ["topic"])
         self.events = counter("txnwatch_api_sse_events", "Live events sent to clients.", ["topic"])
         self.cut_off = counter("txnwatch_api_sse_cut_off", "Clients cut off because they did not read.")
-        self.turned_away = counter("txnwatch_api_sse_turned_away", "Clients that found every place taken.")
+        self.turned_away = counter("txnwatch_api_sse_turned_away", "Clients without a place, or Kafka.")
         for outcome in ("hit", "miss", "down"):
             self._cache.labels(outcome)
 

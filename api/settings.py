@@ -58,8 +58,8 @@ class StreamSettings(SettingsGroup):
     stream_clients: int = Field(15_000, alias="TXNWATCH_SSE_CLIENTS", ge=1)
     """How many live clients one process serves, if it may open so many files; others are told to come back
     later."""
-    heartbeat_seconds: PositiveFloat = Field(15, alias="TXNWATCH_SSE_HEARTBEAT_SECONDS")
-    """How often a live stream that has nothing to say says so, in seconds."""
+    heartbeat_seconds: PositiveFloat = Field(8, alias="TXNWATCH_SSE_HEARTBEAT_SECONDS")
+    """How often a live stream that has nothing to say says so, in seconds: many clients wait for 10."""
     send_seconds: PositiveFloat = Field(30, alias="TXNWATCH_SSE_SEND_SECONDS")
     """How long a live client may leave its data unread before it is cut off, in seconds."""
     buffer_bytes: int = Field(1 << 20, alias="TXNWATCH_SSE_BUFFER_BYTES", ge=1)
@@ -67,7 +67,7 @@ class StreamSettings(SettingsGroup):
     retry_milliseconds: int = Field(2000, alias="TXNWATCH_SSE_RETRY_MILLISECONDS", ge=0)
     """How soon a live client that was cut off comes back, in milliseconds."""
     history_readers: int = Field(4, alias="TXNWATCH_SSE_HISTORY_READERS", ge=1, le=64)
-    """How many live clients are sent what they missed at the same time."""
+    """How many reads of what live clients missed run at the same time; each is for all who missed it."""
     linger_seconds: PositiveFloat = Field(10, alias="TXNWATCH_SSE_LINGER_SECONDS")
     """How long Kafka is read on after the last live client has left, in seconds."""
 

@@ -17,10 +17,12 @@ from api.web.route import EVENT_STREAM
 Frames = Callable[[Client], AsyncGenerator[bytes, None]]
 
 _HEADERS = {
-    "Content-Type": EVENT_STREAM,
+    "Content-Type": f"{EVENT_STREAM}; charset=utf-8",  # old clients read Latin-1 without it
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",  # a proxy must not hold frames back
 }
+_OPENING_SECONDS = 8.0
+"""Many clients wait for 10 s."""
 _FULL_RETRIES = 5
 """Times the usual wait, after which a client that found every place taken comes back."""
 
@@ -51,13 +53,17 @@ class Connections:
         """Send the frames until they end, the client leaves or does not read, or `close` is called.
 
         `frames` yields what is written at the client's own pace, and may write live frames to the client
-        itself. An error before the first frame is the request's; a later one ends the stream.
+        itself. Without Kafka, or with nothing to send for seconds, the stream ends at once.
         """
         if self._free.locked():
             self._metrics.turned_away.inc()
             return self._farewell("full", _FULL_RETRIES)
         async with self._free:
-            return await self._send(request, frames)
+            try:
+                return await self._send(request, frames)
+            except Unavailable:
+                self._metrics.turned_away.inc()
+                return self._farewell("unavailable")
 
     def _farewell(self, why: str, retries: int = 1) -> web.Response:
         """A stream that is over at once. Any other status would make a browser give up for good."""
@@ -76,7 +82,7 @@ class Connections:
             count_cut_off=self._metrics.cut_off.inc,
         )
         async with aclosing(frames(client)) as pieces:
-            opening = await anext(pieces)
+            opening = await self._opening(pieces)
             response = web.StreamResponse(headers=_HEADERS)
             if self._closing:
                 return self._farewell("stopping")
@@ -91,6 +97,13 @@ class Connections:
                 except (ConnectionError, Unavailable):
                     pass  # the client left, or was cut off; or has to come back
         return response
+
+    async def _opening(self, pieces: AsyncGenerator[bytes, None]) -> bytes:
+        try:
+            async with asyncio.timeout(_OPENING_SECONDS):
+                return await anext(pieces)
+        except TimeoutError:
+            raise Unavailable("Kafka does not answer.") from None
 
     async def _write(self, response: web.StreamResponse, piece: bytes) -> None:
         async with asyncio.timeout(self._settings.send_seconds):

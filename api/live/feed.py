@@ -6,7 +6,6 @@ records come is in follower.py, how a client comes to the feed in catch_up.py.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 from aiokafka import ConsumerRecord
@@ -21,8 +20,6 @@ from api.settings import Settings
 
 _FRAMES_AT_ONCE = 2000
 """After this many frames are written, other tasks run: a large batch would hold them up."""
-_AHEAD = timedelta(days=1)
-"""How far ahead of now transactions are dated at most: the worker refuses later ones by default."""
 
 
 class LiveFeed:
@@ -45,12 +42,12 @@ class LiveFeed:
     def gap(self, point: EventId, missing: Sequence[Missing], key: bytes | None) -> bytes:
         """The frame that names what is missing, and the query that has it.
 
-        Offsets say nothing of dates, and late transactions are dated at any time before: so the
-        range is open towards the past. Its pages come newest first, and can be left at the first known row.
+        Offsets say nothing of dates, late transactions are dated at any time before, and how far ahead others
+        are is a setting of the worker's: so the range is open at both ends. Its pages come newest first, and
+        can be left at the first known row.
         """
-        until = (datetime.now(UTC) + _AHEAD).strftime("%Y-%m-%dT%H:%M:%SZ")
         query = {"user_id": key.decode()} if key else {}
-        query |= {"from_date": "0001-01-01", "to_date": until}
+        query |= {"from_date": "0001-01-01"}
         data = {"topic": self.follower.name, "missing": missing, "fetch": f"{self._pages}?{urlencode(query)}"}
         return named_event("gap", data, str(point))
 

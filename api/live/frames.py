@@ -1,7 +1,9 @@
 """Server-sent events: how frames look on the wire.
 
-An `id:` without data moves a client's Last-Event-ID and nothing else. Openings and heartbeats have one, so
-that a client that has seen no event, or none for long, comes back to where it was.
+Many clients take an id only from an event with data, and some parse the data of every event. So openings and
+heartbeats are events of their own, named `position`, whose data is `{}`: who has seen no row, or none for
+long, comes back to where it was. No frame is a comment: a blank line after one is an event without data to
+some clients.
 """
 
 import random
@@ -10,11 +12,14 @@ from typing import Any
 
 import msgspec
 
+from api.web.route import one_line
+
 _PIECE_BYTES = 1 << 16
 
 
 def event(row: bytes, position: str) -> bytes:
     """The frame of a row, after which a client stands at this position."""
+    row = one_line(row)
     if b"\n" in row or b"\r" in row:  # another producer's JSON; ours has no line ends
         row = b"\ndata: ".join(row.splitlines())
     return b"id: %b\ndata: %b\n\n" % (position.encode(), row)
@@ -26,18 +31,21 @@ def named_event(name: str, data: Any, position: str) -> bytes:
 
 
 def heartbeat(position: str) -> bytes:
-    """A comment, and the position that the client has reached."""
-    return b": heartbeat\nid: %b\n\n" % position.encode()
+    """The position that the client has reached."""
+    return b"event: position\nid: %b\ndata: {}\n\n" % position.encode()
 
 
 def opening(position: str, retry_milliseconds: int) -> bytes:
-    """The first frame: a comment, when to come back, and where the stream starts."""
-    return b": txnwatch\nretry: %d\nid: %b\n\n" % (retry_milliseconds, position.encode())
+    """The first frame: when to come back, and where the stream starts."""
+    return b"retry: %d\n%b" % (retry_milliseconds, heartbeat(position))
 
 
 def farewell(retry_milliseconds: int, why: str) -> bytes:
-    """The last frame of a stream that the server ends: when to come back. The client keeps its place."""
-    return b": %b\nretry: %d\n\n" % (why.encode(), retry_milliseconds)
+    """The last lines of a stream that the server ends: when to come back. The client keeps its place.
+
+    No blank line follows, so that no client takes them for an event without an id or data.
+    """
+    return b": %b\nretry: %d\n" % (why.encode(), retry_milliseconds)
 
 
 def pieces(frames: Iterable[bytes]) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from aiohttp.hdrs import METH_HEAD
 from api.reading.statements import Shape
 from api.settings import StreamSettings
 from api.web.problems import Unavailable
+from api.web.route import one_line
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,10 @@ class Form:
             return self
         mark = codecs.BOM_UTF8 if bom else b""
         return replace(self, shape="csv" if escape else "raw_csv", heading=mark + self.heading)
+
+    def lines(self, text: bytes) -> bytes:
+        """The rows as Postgres writes them, with line ends where rows end alone."""
+        return one_line(text) if self.shape == "ndjson" else text
 
 
 FORMS = {media: Form(media, "ndjson", "ndjson") for media in _LINES_MEDIA}
@@ -76,9 +81,9 @@ class Exports:
             await response.prepare(request)
             try:
                 async with asyncio.timeout(self._settings.export_seconds):
-                    await self._write(response, form.heading + first)
+                    await self._write(response, form.heading + form.lines(first))
                     async for chunk in chunks:
-                        await self._write(response, chunk)
+                        await self._write(response, form.lines(chunk))
                     await response.write_eof()
             except (Unavailable, TimeoutError, ConnectionError) as error:
                 log.warning("export cut short: %s", getattr(error, "detail", None) or type(error).__name__)

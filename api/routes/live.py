@@ -26,6 +26,8 @@ _LAST_SEEN = (
     "`earliest`: from the first record that there is."
 )
 _OUTWEIGHS = f"{_LAST_SEEN} It outweighs last_event_id."
+_ALIASES = ("lastEventId", "Last-Event-ID")
+"""What clients without headers add to an address that may have last_event_id already."""
 _STREAM: dict[str, Any] = {"body": Scored, "media": EVENT_STREAM, "depends": True}
 
 
@@ -34,7 +36,7 @@ class UserStream:
     """One user's live transactions."""
 
     user_id: str = path(UUID, "The user.")
-    last_event_id: EventId | None = query(EVENT_ID, _LAST_SEEN, blank=True)
+    last_event_id: EventId | None = query(EVENT_ID, _LAST_SEEN, blank=True, aliases=_ALIASES)
     last_event_header: EventId | None = header("Last-Event-ID", EVENT_ID, _OUTWEIGHS)
 
 
@@ -43,7 +45,7 @@ class AnomalyStream:
     """The live flags."""
 
     user_id: str | None = query(UUID, "Only this user's.")
-    last_event_id: EventId | None = query(EVENT_ID, _LAST_SEEN, blank=True)
+    last_event_id: EventId | None = query(EVENT_ID, _LAST_SEEN, blank=True, aliases=_ALIASES)
     last_event_header: EventId | None = header("Last-Event-ID", EVENT_ID, _OUTWEIGHS)
 
 

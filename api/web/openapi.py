@@ -20,14 +20,15 @@ _EXPORT = (
     "meanwhile may be missing. What fails midway ends the connection before the answer's end."
 )
 _EVENTS_ABOUT = (
-    "Each `data:` is one row. `event: gap` is told when records before this are no longer in Kafka; its data "
-    "has `missing`, by partition, and `fetch`, the query that has the rows. A comment comes when nothing "
-    "else has for a while. `retry:` says when to come back: with the last `id:`, nothing is missed or sent "
-    "twice."
+    "Each default event is one row. `event: position` comes first, and when nothing else has for a while: "
+    "its data is `{}`, and its `id:` is where the stream stands. `event: gap` is told when records before "
+    "this are no longer in Kafka; its data has `missing`, by partition, and `fetch`, the query that has the "
+    "rows. `retry:` says when to come back: with the last `id:`, nothing is missed or sent twice. A stream "
+    "that ends at once has nothing to send yet, as Kafka does not answer or every place is taken."
 )
 
 _EVENTS_EXAMPLE = (
-    ": txnwatch\nretry: 2741\nid: 1f0c9a3e.0-14.1-7.2-0.3-99\n\n"
+    "retry: 2741\nevent: position\nid: 1f0c9a3e.0-14.1-7.2-0.3-99\ndata: {{}}\n\n"
     "id: 1f0c9a3e.0-15.1-7.2-0.3-99\ndata: {row}\n\n"
 )
 _COMPONENTS = "#/components/schemas/"

@@ -24,6 +24,8 @@ Check = Callable[[Mapping[str, Any]], Iterable[ParameterError]]
 """Gets the values that parsed, by field name, and yields what does not fit together."""
 
 _SHOWN_NAME = 100
+_NO_CACHE = "_"
+"""What jQuery and others add, with the time, to get past a cache."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,22 +48,24 @@ class Parameter:
     required: bool = False
     default: Any = None
     blank: bool = False
+    aliases: Sequence[str] = ()
+    """Other names that clients give it; the first that is given outweighs the rest, and the name itself."""
 
     def texts(self, request: web.Request) -> Sequence[str]:
         """The texts given for it, with the blank ones left out where they count as none."""
         if self.place == "path":
             return [request.match_info[self.name]]
         source = request.query if self.place == "query" else request.headers
-        return [text for text in source.getall(self.name, ()) if text or not self.blank]
+        given = (
+            [text for text in source.getall(name, ()) if text or not self.blank]
+            for name in (*self.aliases, self.name)
+        )
+        return next(filter(None, given), ())
 
 
-def query(
-    kind: Kind[T], about: str, *, default: T | None = None, required: bool = False, blank: bool = False
-) -> Any:
-    """A query parameter; without `required`, its value is `default` when it is not given."""
-    return _field(
-        Parameter(place="query", kind=kind, about=about, default=default, required=required, blank=blank)
-    )
+def query(kind: Kind[T], about: str, **more: Any) -> Any:
+    """A query parameter, with more of a Parameter's fields; its value is `default` when it is not given."""
+    return _field(Parameter(place="query", kind=kind, about=about, **more))
 
 
 def path(kind: Kind[T], about: str) -> Any:
@@ -97,14 +101,14 @@ class NoParameters:
     """A route without parameters."""
 
 
-def read(parameters: type[T], request: web.Request, check: Check | None = None) -> T:
-    """The request's parameters as an instance of `parameters`.
+def read(parameters: type[T], request: web.Request, check: Check | None = None, *, strict: bool = True) -> T:
+    """The request's parameters as an instance of `parameters`; unless `strict`, unknown ones are ignored.
 
     Raises:
         BadParameters: Some do not parse, are missing, given twice, unknown, or do not fit together.
     """
     known = declared(parameters)
-    errors = list(_unknown(known, request))
+    errors = list(_unknown(known, request)) if strict else []
     values: dict[str, Any] = {}
     for parameter in known:
         try:
@@ -118,7 +122,8 @@ def read(parameters: type[T], request: web.Request, check: Check | None = None) 
 
 
 def _unknown(known: Sequence[Parameter], request: web.Request) -> Iterator[ParameterError]:
-    names = {parameter.name for parameter in known if parameter.place == "query"}
+    asked = (one for one in known if one.place == "query")
+    names = {_NO_CACHE, *(name for one in asked for name in (one.name, *one.aliases))}
     for name in dict.fromkeys(request.query):
         if name not in names:
             yield ParameterError(name[:_SHOWN_NAME], "is not a parameter of this route")

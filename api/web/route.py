@@ -79,7 +79,7 @@ def routes_of(*owners: object) -> list[tuple[Route, Answer]]:
 
 async def _answer(route: Route, owner: object, handler: Handler, request: web.Request) -> web.StreamResponse:
     check = route.check and partial(route.check, owner)
-    return await handler(owner, request, read(route.parameters, request, check))
+    return await handler(owner, request, read(route.parameters, request, check, strict=not route.streams))
 
 
 def serve(router: web.UrlDispatcher, routes: Iterable[tuple[Route, Answer]]) -> None:
@@ -87,6 +87,16 @@ def serve(router: web.UrlDispatcher, routes: Iterable[tuple[Route, Answer]]) -> 
     for route, answer in routes:
         # A HEAD for a stream would wait for a body that is never sent.
         router.add_get(_PART.sub(r"{\1:[^/]+}", route.path), answer, allow_head=not route.streams)
+
+
+def one_line(json: bytes) -> bytes:
+    """The same JSON, with the characters escaped that end a line for Python, Java and others but not in JSON.
+
+    They are U+0085, U+2028 and U+2029: valid JSON has them within texts alone.
+    """
+    if b"\xe2\x80" in json:
+        json = json.replace(b"\xe2\x80\xa8", rb"\u2028").replace(b"\xe2\x80\xa9", rb"\u2029")
+    return json.replace(b"\xc2\x85", rb"\u0085")
 
 
 def json_response(value: Any, headers: Mapping[str, str] | None = None) -> web.Response:

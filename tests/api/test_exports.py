@@ -35,7 +35,7 @@ JSON, LINES, CSV = "application/json", "application/x-ndjson", "text/csv"
 EVER = {"from_date": "0001-01-01"}
 AWKWARD = {
     "quote": '"a", "b"',
-    "line": "one\r\ntwo\u2028",
+    "line": "one\r\ntwo\u2028three\u2029four\x85",
     "\u00e9\\": [1.50, {"\U0001f600": None}],
     "s": "'; --",
 }
@@ -56,7 +56,7 @@ async def in_pages(client: Client, path: str = "/transactions", **query: Any) ->
 
 def of_lines(text: str) -> list[Any]:
     assert text.endswith("\n") or not text
-    return [json.loads(line) for line in text.split("\n")[:-1]]
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def of_csv(text: str) -> list[Any]:

@@ -14,6 +14,21 @@ def test_a_row_of_several_lines_stays_one_event() -> None:
     assert json.loads(b"\n".join(value for name, _, value in fields if name == b"data")) == {"a": 1}
 
 
+def test_no_character_of_a_row_ends_its_line() -> None:
+    texts = {"note": "a\u2028b\u2029c\x85d é €\u2027\u202a"}
+    frame = sse.event(json.dumps(texts, ensure_ascii=False).encode(), "x.0-1").decode()
+    assert frame.splitlines() == frame.split("\n")[:-1]
+    assert json.loads(frame.splitlines()[1].removeprefix("data: ")) == texts
+
+
+def test_every_event_has_data_that_parses() -> None:
+    for frame in (sse.opening("x.0-1", 1000), sse.heartbeat("x.0-1"), sse.named_event("gap", {}, "x.0-1")):
+        [block] = frame.decode().removesuffix("\n\n").split("\n\n")
+        [data] = [line for line in block.split("\n") if line.startswith("data: ")]
+        assert isinstance(json.loads(data.removeprefix("data: ")), dict)
+    assert b"\n\n" not in sse.farewell(1000, "full")
+
+
 def test_pieces_keep_every_byte_and_end_at_frames() -> None:
     frames = [bytes([65 + number]) * 40_000 for number in range(5)]
     pieces = list(sse.pieces(frames))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
+from api.routes.live import AnomalyStream
 from api.routes.rows import Transactions, ranges_in_order
 from api.web import params
 from api.web.params import AMOUNT, CURSOR, FLAG, FROM, TO, UUID, Kind, NoParameters, integer
@@ -66,6 +67,26 @@ def test_a_parameter_given_twice_is_refused_even_when_both_agree() -> None:
 
 def test_a_route_without_parameters_takes_none() -> None:
     assert refused(NoParameters, "verbose=1") == {"verbose": "is not a parameter of this route"}
+
+
+def test_what_gets_past_a_cache_is_no_parameter() -> None:
+    assert read(NoParameters, "_=1732608000000") == NoParameters()
+
+
+def test_a_live_client_may_have_any_other_parameter() -> None:
+    request = make_mocked_request("GET", "/x?_=1&name[]=a&name[]=b&LIMIT=5")
+    assert params.read(AnomalyStream, request, strict=False) == AnomalyStream()
+
+
+@pytest.mark.parametrize("name", ["lastEventId", "Last-Event-ID", "last_event_id"])
+def test_a_position_goes_by_the_names_that_clients_give_it(name: str) -> None:
+    assert read(AnomalyStream, f"{name}=0a1b2c3d.0-7").last_event_id.offsets == {0: 7}
+
+
+def test_what_a_client_adds_outweighs_what_its_address_had() -> None:
+    added = "last_event_id=0a1b2c3d.0-7&lastEventId=0a1b2c3d.0-9"
+    assert read(AnomalyStream, added).last_event_id.offsets == {0: 9}
+    assert refused(AnomalyStream, "lastEventId=x") == {"last_event_id": "is not an event id of this service"}
 
 
 def test_an_unknown_name_is_repeated_only_in_part() -> None:

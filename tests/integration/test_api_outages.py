@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from infra.embedded import cluster
 from infra.migrate import migrate
 from infra.runtime.settings import Settings as TopicSettings
 from infra.topics import ensure_topics
-from tests.support.events import listening
+from tests.support.events import POSITION, listening
 from tests.support.rows import Worker, made, store, user
 from tests.support.services import embedded_datadir
 from tests.support.serving import Client, serving, settings_from
@@ -68,12 +69,15 @@ async def test_streams_outlive_kafkas_absence_without_a_gap(settings: Settings, 
         assert await stream.rows(2) == [made(ALICE, n).shown for n in (0, 1)]
         async with dead(datadir, "kafka"):
             await becomes(client, "/ready", 503)
-            async with client.get(PATH) as response:
-                assert (response.status, response.content_type) == (503, "application/problem+json")
-                assert int(response.headers["Retry-After"]) > 0
-            beats = len(stream.comments)
-            while len(stream.comments) < beats + 2:
-                assert await stream.block() is None
+            async with client.get(PATH, headers={"Last-Event-ID": stream.last_id}) as response:
+                # Anything but 200 ends a browser's EventSource for ever.
+                assert (response.status, response.content_type) == (200, "text/event-stream")
+                assert re.fullmatch(r": unavailable\nretry: \d+\n", await response.text())
+            async with client.get(f"{PATH}?last_event_id=x") as response:
+                assert response.status == 422
+            beats = len(stream.positions)
+            while len(stream.positions) < beats + 2:
+                assert (await stream.block()).name == POSITION
         await publish(settings, 2, 3)
         assert await stream.rows(2) == [made(ALICE, n).shown for n in (2, 3)]
         await becomes(client, "/ready", 200)

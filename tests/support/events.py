@@ -11,6 +11,9 @@ import aiohttp
 
 from tests.support.serving import PATIENCE, Client
 
+POSITION = "position"
+"""The event that says where a stream stands."""
+
 
 @dataclass(slots=True)
 class Event:
@@ -29,11 +32,12 @@ class Stream:
     last_id: str = ""
     retry: int | None = None
     comments: list[str] = field(default_factory=list)
+    positions: list[str] = field(default_factory=list)
 
     async def next(self) -> Event:
-        """The next event; fails when none comes in good time."""
+        """The next event but positions; fails when none comes in good time."""
         async with asyncio.timeout(PATIENCE):
-            while (event := await self.block()) is None:
+            while (event := await self.block()).name == POSITION:
                 pass
             return event
 
@@ -43,8 +47,8 @@ class Stream:
         assert {event.name for event in events} <= {"message"}
         return [event.data for event in events]
 
-    async def block(self) -> Event | None:
-        """Reads up to the next blank line; None if that dispatches no event."""
+    async def block(self) -> Event:
+        """Reads up to the next blank line: an event, which has data."""
         name, data = "message", []
         while line := (await self._line()):
             key, _, value = line.partition(":")
@@ -59,7 +63,9 @@ class Stream:
                 self.last_id = value
             elif key == "retry":
                 self.retry = int(value)
-        return Event(name, json.loads("\n".join(data)), self.last_id) if data else None
+        if name == POSITION:
+            self.positions.append(self.last_id)
+        return Event(name, json.loads("\n".join(data)), self.last_id)
 
     async def _line(self) -> str:
         line = await self.response.content.readline()
@@ -70,11 +76,12 @@ class Stream:
 
 @asynccontextmanager
 async def listening(client: Client, path: str, last_id: str = "") -> AsyncIterator[Stream]:
-    """An open stream that has got its opening frame."""
+    """An open stream that has got its opening event."""
     headers = {"Last-Event-ID": last_id} if last_id else {}
     async with client.get(path, headers=headers) as response:
         assert response.status == 200, await response.text()
         stream = Stream(response)
         async with asyncio.timeout(PATIENCE):
-            assert await stream.block() is None
+            assert await stream.block() == Event(POSITION, {}, stream.last_id)
+        stream.positions.clear()
         yield stream

@@ -127,17 +127,16 @@ class Source {
     const query = this.#lastId ? `?last_event_id=${encodeURIComponent(this.#lastId)}` : "";
     const source = new EventSource(this.#url + query);
     this.#source = source;
-    source.onopen = () => {
-      this.#failures = 0;
-      this.#is({ state: "open" });
-    };
     source.onmessage = ({ data, lastEventId }) => {
       this.#lastId = lastEventId;
       this.#tell({ row: data });
     };
-    // An event that only says how far the stream is: its data is of no use here.
+    // An event that only says how far the stream is: its data is of no use here. The first one says that the stream
+    // is open: while Kafka is away, the answer is 200 and ends without one.
     source.addEventListener("position", ({ lastEventId }) => {
       this.#lastId = lastEventId;
+      this.#failures = 0;
+      if (!("state" in this.now && this.now.state === "open")) this.#is({ state: "open" });
     });
     source.addEventListener("gap", ({ lastEventId }) => {
       this.#lastId = lastEventId;

@@ -12,19 +12,20 @@ from api.live.broker import Broker
 from api.live.event_id import parse
 from api.live.listeners import Frame
 from api.settings import Settings
-from tests.support.events import listening
+from tests.support.events import POSITION, listening
 from tests.support.rows import FLAG, Worker, made, partition_of, store
 from tests.support.serving import PATIENCE, Client, counted, serving, until
 from tests.support.streams import ALICE, BOB, FEED_WAIT, PATH
 
 
-async def test_a_stream_starts_with_a_comment_when_to_retry_and_where_it_is(client: Client) -> None:
+async def test_a_stream_starts_with_when_to_retry_and_an_event_that_says_where_it_is(client: Client) -> None:
     async with client.get(PATH) as response:
-        assert response.headers["Content-Type"] == "text/event-stream"
+        assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
         assert response.headers["Cache-Control"] == "no-store"
         assert response.headers["X-Accel-Buffering"] == "no"
         opening = await response.content.readuntil(b"\n\n")
-    assert re.fullmatch(rb": txnwatch\nretry: \d+\nid: [0-9a-f]{8}\.0-0\.1-0\.2-0\.3-0\n\n", opening)
+    position = rb"event: position\nid: [0-9a-f]{8}\.0-0\.1-0\.2-0\.3-0\ndata: {}\n\n"
+    assert re.fullmatch(rb"retry: \d+\n" + position, opening)
 
 
 async def test_each_client_gets_its_users_rows_in_their_order(client: Client, worker: Worker) -> None:
@@ -72,13 +73,17 @@ async def test_what_the_worker_gave_up_is_never_seen(client: Client, worker: Wor
         assert await stream.rows(2) == expected
 
 
+def test_heartbeats_come_before_clients_that_wait_for_ten_seconds_give_up(settings: Settings) -> None:
+    assert settings.heartbeat_seconds < 9
+
+
 async def test_a_quiet_stream_has_heartbeats_that_keep_its_place(settings: Settings, worker: Worker) -> None:
     async with serving(settings, heartbeat_seconds=0.2) as client, listening(client, PATH) as stream:
         await worker.publish(*(made(BOB, n) for n in range(3)))
         async with asyncio.timeout(PATIENCE):
             while parse(stream.last_id).offsets[partition_of(BOB)] < 6:  # three rows and their markers
-                assert await stream.block() is None
-        assert set(stream.comments) == {"txnwatch", "heartbeat"}
+                assert (await stream.block()).name == POSITION
+        assert stream.comments == []
 
 
 @pytest.fixture
@@ -157,7 +162,7 @@ async def test_a_frame_is_made_once_however_many_hear_it(
 
 
 async def test_a_client_that_leaves_is_forgotten_at_once(settings: Settings) -> None:
-    async with serving(settings) as client:  # heartbeats are 15 s apart
+    async with serving(settings) as client:  # heartbeats are 8 s apart
         async with listening(client, PATH):
             await until(client, "txnwatch_api_sse_clients", 1)
         async with asyncio.timeout(5):

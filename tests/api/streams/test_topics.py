@@ -72,7 +72,7 @@ async def test_a_topic_that_is_made_anew_is_told_as_a_gap_and_heard_on(
         await admin.create_topics([NewTopic(settings.scored_topic, 4, 1)])
         gap = await stream.next()
         assert gap.name == "gap"
-        assert {one["reason"] for one in gap.data["missing"]} == {"beyond the end"}
+        assert {one["reason"] for one in gap.data["missing"]} == {"other topic"}
         async with publishing(settings) as worker:
             await worker.publish(made(ALICE, 4))
         assert await stream.rows(1) == [made(ALICE, 4).shown]
