@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from api.live.event_id import EARLIEST, EventId, Missing, behind
 from api.live.feed import LiveFeed
 from api.live.frames import heartbeat, jittered, opening, pieces
+from api.live.history import Expired
 from api.live.listeners import Client, Frame, Subscription
-from api.live.replay import Expired, Replay
+from api.live.replay import Replay
 from api.settings import StreamSettings
 
 _NEAR = 1000

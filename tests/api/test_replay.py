@@ -1,11 +1,16 @@
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from api.live.broker import Broker
 from api.live.event_id import EventId
+from api.live.history import History
 from api.live.replay import Replay, Slice
 from api.settings import Settings
+from tests.support.installation import until
 from tests.support.rows import Made, Worker, made, partition_of, user
 
 ALICE, BOB = user(1), user(3)
@@ -61,3 +66,82 @@ async def test_short_rows_come_in_few_turns(settings: Settings, broker: Broker) 
     got = await slices(broker, settings.scored_topic, ALICE.encode())
     assert sum(len(part.frames) for part in got) == 600
     assert len([part for part in got if part.frames]) <= 3
+
+
+async def test_however_many_come_back_what_they_missed_is_read_once(
+    settings: Settings, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.live.history._BLOCK_RECORDS", 100)
+    users = [user(n) for n in range(40)]
+    many = [made(one, n) for n in range(20) for one in users]
+    await published(settings, many)
+    read = _counting(broker, monkeypatch)
+    topic, ends = await broker.topic(settings.scored_topic), await broker.ends(settings.scored_topic)
+    until = EventId(topic.incarnation, ends)
+    replay = Replay(broker, readers=2)
+
+    async def missed(number: int) -> list[bytes]:
+        """What a client of one user is sent, from some place near the beginning."""
+        part = Slice([], dict.fromkeys(ends, number % 3))
+        frames: list[bytes] = []
+        while part.offsets != ends:
+            part = await replay.read(
+                topic, EventId(topic.incarnation, part.offsets), until, users[number].encode()
+            )
+            frames += part.frames
+        return frames
+
+    try:
+        sent = await asyncio.gather(*(missed(number) for number in range(len(users))))
+    finally:
+        await replay.aclose()
+    for one, frames in zip(users, sent, strict=True):
+        rows = [frame.partition(b"data: ")[2].removesuffix(b"\n\n") for frame in frames]
+        expected = [each.row for each in many if each.txn.user_id == one]
+        assert rows == expected[len(expected) - len(rows) :]
+        assert len(rows) > len(expected) - 3
+    assert len(many) - 12 <= sum(read) < 2 * len(many)
+
+
+def _counting(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many records each poll of the broker's consumers brought."""
+    read: list[int] = []
+    consumer = broker.consumer
+
+    def counting(**options: Any) -> AIOKafkaConsumer:
+        one = consumer(**options)
+        getmany = one.getmany
+
+        async def counted(*partitions: Any, **asked: Any) -> Any:
+            batches = await getmany(*partitions, **asked)
+            read.append(sum(map(len, batches.values())))
+            return batches
+
+        one.getmany = counted
+        return one
+
+    monkeypatch.setattr(broker, "consumer", counting)
+    return read
+
+
+async def test_what_was_read_is_not_kept_for_long(
+    settings: Settings, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.live.history._KEPT_SECONDS", 0.5)
+    await published(settings, [made(ALICE, n) for n in range(10)])
+    read = _counting(broker, monkeypatch)
+    topic, ends = await broker.topic(settings.scored_topic), await broker.ends(settings.scored_topic)
+    [partition] = [one for one in topic.partitions if ends[one.partition]]
+    history = History(broker, readers=1)
+
+    async def reads_again() -> bool:
+        block = await history.block(topic, partition, 0, ends[partition.partition])
+        assert block is not None
+        assert len(block.all) == 10
+        return sum(read) == 20
+
+    try:
+        assert not await reads_again()
+        await until(reads_again, within=10)
+    finally:
+        await history.aclose()

@@ -1,0 +1,182 @@
+"""What topics held, read once for all clients that come back.
+
+After a restart all clients come back together, and each has missed the same stretch. It is read in blocks,
+each of them kept for some seconds and sorted by key: 500 clients cost one pass through the topic, and each
+of them a look-up a block.
+"""
+
+import asyncio
+import logging
+import time
+from bisect import bisect_right
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+from api.live.broker import Broker, Topic
+from infra.runtime.kafka import AWAY
+
+log = logging.getLogger(__name__)
+
+_BLOCK_RECORDS = 2000
+_BLOCK_BYTES = 1 << 20
+_KEPT_BLOCKS = 32
+_KEPT_SECONDS = 10.0
+"""Longer than clients take that come back together; a topic that was made again is read again after it."""
+_READ_SECONDS = 3.0
+_PAUSE_SECONDS = 1.0
+_POLL_RECORDS = 500
+_POLL_MILLISECONDS = 20
+_FETCH_MILLISECONDS = 50
+
+Entry = tuple[int, bytes]
+"""A record's offset and value."""
+
+
+class Expired(Exception):  # noqa: N818 - a state of the topic, not an error
+    """Records that are asked for are no longer in Kafka."""
+
+
+@dataclass(slots=True)
+class Block:
+    """The committed records of a partition from `first` up to and without `until`: all, and by key."""
+
+    first: int
+    until: int
+    all: list[Entry] = field(default_factory=list)
+    by_key: defaultdict[bytes | None, list[Entry]] = field(default_factory=lambda: defaultdict(list))
+    size: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether it holds as much as a block may."""
+        return len(self.all) >= _BLOCK_RECORDS or self.size >= _BLOCK_BYTES
+
+    def add(self, record: ConsumerRecord) -> None:
+        """Take a record in, unless it is a tombstone."""
+        if record.value is not None:
+            entry = (record.offset, record.value)
+            self.all.append(entry)
+            self.by_key[record.key].append(entry)
+            self.size += len(record.value)
+
+
+class History:
+    """Blocks of topics' pasts, by one read of Kafka at a time for each partition, and `readers` for all."""
+
+    def __init__(self, broker: Broker, *, readers: int) -> None:
+        self._broker = broker
+        self._free = asyncio.Semaphore(readers)
+        self._idle: defaultdict[Topic, list[AIOKafkaConsumer]] = defaultdict(list)
+        self._blocks: defaultdict[tuple[Topic, TopicPartition], list[Block]] = defaultdict(list)
+        self._order: deque[tuple[float, list[Block], Block]] = deque()
+        self._reading: dict[tuple[Topic, TopicPartition], tuple[int, asyncio.Task[bool]]] = {}
+        self._forgetting: asyncio.TimerHandle | None = None
+
+    async def aclose(self) -> None:
+        """End what is being read, and close the consumers."""
+        if self._forgetting:
+            self._forgetting.cancel()
+        tasks = [task for _, task in self._reading.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for idle in self._idle.values():
+            while idle:
+                await idle.pop().stop()
+
+    async def block(self, topic: Topic, partition: TopicPartition, offset: int, end: int) -> Block | None:
+        """A block with this offset; where it has to be read, up to `end` at most.
+
+        None where nothing can be read just now.
+
+        Raises:
+            Expired: Kafka no longer has the record at the offset.
+        """
+        place = (topic, partition)
+        while (block := _covering(self._blocks[place], offset)) is None:
+            if place not in self._reading:
+                task = asyncio.create_task(self._read(topic, partition, offset, end))
+                self._reading[place] = (offset, task)
+                task.add_done_callback(lambda _: self._reading.pop(place))
+            start, task = self._reading[place]
+            try:
+                if not await asyncio.shield(task):
+                    return None
+            except Expired:
+                if start == offset:
+                    raise
+        return block
+
+    async def _read(self, topic: Topic, partition: TopicPartition, start: int, end: int) -> bool:
+        """Read a block and keep it; False, after a pause, when Kafka gave nothing."""
+        blocks = self._blocks[topic, partition]
+        following = bisect_right(blocks, start, key=attrgetter("first"))
+        end = min([end, *(block.first for block in blocks[following : following + 1])])
+        try:
+            async with self._reader(topic) as consumer:
+                block = await _block(consumer, partition, start, end)
+        except OffsetOutOfRangeError as error:
+            raise Expired from error
+        except AWAY as error:
+            log.warning("history of %s not read: %s", topic.name, type(error).__name__)
+            await asyncio.sleep(_PAUSE_SECONDS)
+            return False
+        if block.until > start:
+            self._keep(blocks, block)
+        return block.until > start
+
+    @asynccontextmanager
+    async def _reader(self, topic: Topic) -> AsyncIterator[AIOKafkaConsumer]:
+        async with self._free:
+            idle = self._idle[topic]
+            consumer = idle.pop() if idle else await self._broker.paused_reader(topic, _FETCH_MILLISECONDS)
+            try:
+                yield consumer
+                consumer.pause(*topic.partitions)
+            except BaseException:
+                await consumer.stop()
+                raise
+            idle.append(consumer)
+
+    def _keep(self, blocks: list[Block], block: Block) -> None:
+        blocks.insert(bisect_right(blocks, block.first, key=attrgetter("first")), block)
+        self._order.append((time.monotonic() + _KEPT_SECONDS, blocks, block))
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget blocks that are old or too many, and do so again when the next one is old."""
+        now = time.monotonic()
+        while self._order and (self._order[0][0] <= now or len(self._order) > _KEPT_BLOCKS):
+            _, blocks, block = self._order.popleft()
+            blocks.remove(block)
+        if self._forgetting:
+            self._forgetting.cancel()
+        if self._order:
+            self._forgetting = asyncio.get_running_loop().call_later(self._order[0][0] - now, self._forget)
+
+
+def _covering(blocks: list[Block], offset: int) -> Block | None:
+    at = bisect_right(blocks, offset, key=attrgetter("first")) - 1
+    return blocks[at] if at >= 0 and offset < blocks[at].until else None
+
+
+async def _block(consumer: AIOKafkaConsumer, partition: TopicPartition, start: int, end: int) -> Block:
+    block, finish = Block(start, start), time.monotonic() + _READ_SECONDS
+    if await consumer.position(partition) != start:  # else what was fetched ahead is used
+        consumer.seek(partition, start)
+    consumer.resume(partition)
+    while block.until < end and not block.full and time.monotonic() < finish:
+        await asyncio.sleep(0)  # records fetched ahead come without a wait, and live clients would have to
+        batches = await consumer.getmany(partition, timeout_ms=_POLL_MILLISECONDS, max_records=_POLL_RECORDS)
+        for record in batches.get(partition, ()):
+            if record.offset < end:
+                block.add(record)
+        # Past commit markers, which take up offsets and are never delivered.
+        block.until = min(await consumer.position(partition), end)
+    return block
