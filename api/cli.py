@@ -14,6 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from api.app import create_app, redis_client
 from api.settings import Settings
 from api.web.server import DRAINING, Runner
+from api.web.sockets import KEEP_ALIVE_SECONDS, Site, Sockets
 from infra.runtime.aiokafka_changes import install
 from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.logs import start_logging
@@ -28,7 +29,11 @@ _LINE_BYTES = 1 << 16
 _BACKLOG = 4096
 """After a restart all clients connect at once: 15,000 at the default limit."""
 _OTHER_FILES = 256
-"""Besides live clients: queries, and connections to Kafka, Postgres and Redis."""
+"""Besides live clients: queries, and connections to Kafka, Postgres and Redis. Half of them are kept free of
+connections that say nothing."""
+_FEWEST_CLIENTS = 16
+_SILENT_CLIENTS = 5000
+"""Connections beside live clients: more than all that may wait to be accepted."""
 
 
 @click.command()
@@ -53,17 +58,17 @@ async def _check_mirror(settings: Settings) -> None:
             await check_owner(redis, settings)
 
 
-def _most_clients() -> int:
-    """As many live clients as the system lets this process have open files."""
-    return max(1, most_open_files() - _OTHER_FILES)
-
-
 async def _serve(settings: Settings) -> None:
-    clients = min(settings.stream_clients, _most_clients())
+    files = most_open_files()
+    clients = min(settings.stream_clients, max(1, files - _OTHER_FILES))
+    most = min(files - _OTHER_FILES // 2, clients + _SILENT_CLIENTS)
+    sockets = Sockets(max(most, _FEWEST_CLIENTS))
     app = create_app(settings.model_copy(update={"stream_clients": clients}))
+    app.middlewares.insert(0, sockets.heard)
     runner = Runner(
         app,
         access_log=None,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
         handler_cancellation=True,  # a client that leaves frees its stream and statements at once
         shutdown_timeout=_STOP_SECONDS,
         max_line_size=_LINE_BYTES,  # an overlong cursor is then a 422 that names it, not a bare 400
@@ -73,23 +78,29 @@ async def _serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     try:
         await runner.setup()
-        await _listen(runner, settings.host, settings.port)
+        await _listen(runner, sockets, settings.host, settings.port)
         if clients < settings.stream_clients:
             log.warning("few files may be open here: at most %d live clients are served", clients)
         log.info("listening on %s", " ".join(_url(address) for address in runner.addresses))
-        if await signals.get() == signal.SIGTERM and settings.drain_seconds:
-            log.info("not ready any more; stopping in %g s, or at another signal", settings.drain_seconds)
-            app[DRAINING].begun = True
-            with suppress(TimeoutError):
-                await asyncio.wait_for(signals.get(), settings.drain_seconds)
+        async with sockets.watched():
+            await _stopped(settings, app, signals)
         log.info("stopping")
     finally:
         await runner.cleanup()
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+async def _stopped(settings: Settings, app: web.Application, signals: asyncio.Queue[signal.Signals]) -> None:
+    """Wait for a signal; for SIGTERM, also until clients have had the time to move over."""
+    if await signals.get() == signal.SIGTERM and settings.drain_seconds:
+        log.info("not ready any more; stopping in %g s, or at another signal", settings.drain_seconds)
+        app[DRAINING].begun = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(signals.get(), settings.drain_seconds)
+
+
+async def _listen(runner: web.AppRunner, sockets: Sockets, host: str, port: int) -> None:
     try:
-        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+        await Site(runner, sockets, host, port, backlog=_BACKLOG).start()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             message = f"Port {port} on {host} is taken: set TXNWATCH_API_PORT, or stop what listens there."
