@@ -5,7 +5,7 @@ BIN := .venv/bin
 NPM := $(shell command -v npm)
 JS := tests/browser/lint
 
-.PHONY: install moved demo test test-all lint lint-js no-node format format-js bench clean
+.PHONY: install moved demo test test-all test-clients lint lint-js no-node format format-js bench clean
 
 install: .venv/.installed
 
@@ -29,6 +29,9 @@ test: install
 
 test-all: install
 	$(BIN)/pytest $(ARGS)
+
+test-clients: install
+	$(BIN)/pytest -m clients $(ARGS) tests/clients
 
 lint: install $(if $(NPM),lint-js,no-node)
 	$(BIN)/ruff check .

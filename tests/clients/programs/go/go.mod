@@ -1,0 +1,8 @@
+module txnwatch/foreign-clients
+
+go 1.21
+
+require (
+	github.com/r3labs/sse/v2 v2.10.0
+	github.com/tmaxmax/go-sse v0.12.0
+)
