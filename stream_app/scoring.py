@@ -160,7 +160,8 @@ class Scorer:
         identities = identities_of([transaction.id for transaction in transactions])
         entries = entries_of(transactions, identities)
         states = self._begin(windows)
-        score_one = self._detector.score_one
+        score_one, add = self._detector.score_one, scores.verdicts.append
+        size, stateless, by_currency = self._size, self._format is None, self._by_currency
         for arrival, identity, entry in zip(arrivals, identities, entries, strict=True):
             transaction = arrival.transaction
             window = windows[transaction.user_id]
@@ -170,15 +171,15 @@ class Scorer:
                 again = Verdict(arrival.offset, identity, entry, transaction, None)
                 self._score_again(window, at, again, scores)
             else:
-                if transaction.currency != window.currency and self._by_currency:
+                if transaction.currency != window.currency and by_currency:
                     scores.dropped += self._use(window, states, transaction)
-                if self._format is None:
+                if stateless:
                     evidence = score_one(window, None, transaction)
                 else:
                     evidence = self._learn(window, states, transaction)
                 flag = None if evidence is None else Flag(self._detector.NAME, evidence, self._detector.rule)
-                scores.verdicts.append(Verdict(arrival.offset, identity, entry, transaction, flag))
-                window.push(transaction.amount, entry, self._size)
+                add(Verdict(arrival.offset, identity, entry, transaction, flag))
+                window.push(transaction.amount, entry, size)
                 if flag is not None:
                     window.notes = with_note(window.notes, entry, Note(encode_flag(flag)))
                 window.last_offset = arrival.offset
