@@ -126,7 +126,8 @@ async def test_a_worker_that_had_no_partition_goes_on_for_the_one_that_had(
     services: Addresses, tmp_path: Path, ledger: Ledger
 ) -> None:
     async with rig(services, tmp_path, partitions=1) as ground:
-        with ground.run(datadir="one", **SMALL) as one, ground.run(datadir="two", **SMALL) as two:
+        idle = {**SMALL, "BROKER_MAX_POLL_INTERVAL": "0.1"}  # as if the spare one had been idle for 1,000 s
+        with ground.run(datadir="one", **idle) as one, ground.run(datadir="two", **idle) as two:
             await until(lambda: ready(one, two))
             await ground.send_transactions(traffic(MESSAGES, seed=ledger.seed))
             await ground.noted("output committed", count=2)

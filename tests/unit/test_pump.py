@@ -65,17 +65,13 @@ async def forever() -> NoReturn:
     raise AssertionError
 
 
-async def pumped(partition: OnePartition, batch_size: int, process: Process) -> None:
+async def pumped(
+    partition: OnePartition, batch_size: int, process: Process, room: InFlight | None = None
+) -> None:
     """Pump until nothing is left."""
+    room = room or InFlight(100_000, 1 << 30)
     pumping = asyncio.create_task(
-        pump(
-            partition,
-            SOURCE,
-            batch_size=batch_size,
-            in_flight=InFlight(100_000, 1 << 30),
-            patience=30,
-            process=process,
-        )
+        pump(partition, SOURCE, batch_size=batch_size, in_flight=room, patience=30, process=process)
     )
     async with asyncio.timeout(30):
         await partition.drained.wait()
@@ -291,3 +287,23 @@ async def test_a_partition_that_no_fetch_succeeds_for_is_given_up_and_one_withou
 
     assert partition.polls > 30
     assert caplog.text.count(words) == 1
+
+
+async def test_partitions_together_have_no_more_in_flight_than_there_is_room_for() -> None:
+    """Each is far behind and alone would take whole batches."""
+    sizes: list[int] = []
+    together: list[int] = []
+
+    async def process(records: Sequence[Record], _position: int) -> bool:
+        sizes.append(len(records))
+        together.append(sum(sizes))
+        await asyncio.sleep(0.01)
+        sizes.remove(len(records))
+        return True
+
+    room = InFlight(most_records=250, most_bytes=1 << 30)
+    partitions = [OnePartition(waiting=500) for _ in range(8)]
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(pumped(one, 100, process, room) for one in partitions))
+
+    assert 100 < max(together) <= 250
