@@ -9,6 +9,7 @@ from tests.support.browser.site import Site
 from tests.support.rows import FLAG, Worker, made, user
 
 MARKUP = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>'
+TURNED = "\u202epaid\u2066"
 HOSTILE: dict[str, Any] = {
     "note": MARKUP,
     MARKUP: "</pre><iframe src=javascript:parent.ran=1>",
@@ -21,8 +22,8 @@ HOSTILE: dict[str, Any] = {
 
 
 async def test_hostile_meta_data_is_shown_as_text_and_nothing_runs(site: Site, visit: Visit) -> None:
-    stored = made(user(), 1, meta_data=HOSTILE)
-    flagged = made(user(), 2, meta_data=HOSTILE, flag=FLAG, status="\u202epaid\u2066")
+    stored = made(user(), 1, meta_data=HOSTILE, status=TURNED)
+    flagged = made(user(), 2, meta_data=HOSTILE, status=TURNED, flag=FLAG)
     await site.store(stored)
     await site.mirror(user(), [1230])
     page = await visit.open(site.view(f"/users/{user()}?from_date=2018-01-01"))

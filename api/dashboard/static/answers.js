@@ -48,6 +48,7 @@
  *   detector: string,
  *   window: number,
  *   sentence: string,
+ *   settings: Record<string, unknown>,
  *   lines: Line[],
  *   words: Record<string, Words>,
  * }} Rule

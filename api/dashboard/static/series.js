@@ -90,16 +90,14 @@ export class Series {
    * @returns {Figure}
    */
   figure({ log, held, currency = this.currencies[0], sought = null }) {
-    const { window = 0, lines = [] } = rule() ?? {};
+    const { window = 0, lines = [], settings } = rule() ?? {};
     const whole = this.#all && held !== null && held < window;
-    const all = this.#rows.filter((row) => row.currency === currency);
-    const shown = new Set(this.#rows.slice(this.#rows.length - this.count));
-    const from = Math.max(
-      all.findIndex((row) => shown.has(row)),
-      0,
-    );
-    const rows = all.slice(from);
-    const valuesOf = (/** @type {Line} */ one) => levels(all, one, whole).slice(from);
+    const newest = new Set(this.#rows.slice(this.#rows.length - this.count));
+    const isShown = (/** @type {Row} */ row) => row.currency === currency && newest.has(row);
+    const rows = this.#rows.filter(isShown);
+    const compared = this.#rows.filter((row) => row.currency === currency || settings?.window_by === "user");
+    const valuesOf = (/** @type {Line} */ one) =>
+      levels(compared, one, whole).filter((_, index) => isShown(compared[index]));
     const found = rows.filter((row) => isSought(row, sought));
     return {
       label: label(rows),
