@@ -68,13 +68,18 @@ async def test_each_amount_has_its_own_currency_and_a_chart_has_one(pages: Site,
         *(spent(2 * at, 1_000, "EUR") for at in range(20)),
         *(spent(2 * at + 1, 170_000, "JPY") for at in range(25)),
     )
-    await pages.mirror(user(), [170_000] * 20)
+    for whose, hundredths in ((user(), 170_000), (f"{user()}:JPY", 170_000), (f"{user()}:EUR", 1_000)):
+        await pages.mirror(whose, [hundredths] * 20, currencies="JPY EUR" if whose == user() else "")
     page = await visit.open(pages.view(f"/users/{user()}?{EVER}"))
 
+    await expect(page.locator("#window-title")).to_have_text("Window now: JPY")
+    await expect(page.locator("#window-facts")).to_contain_text("The next is flagged above¥8,500Mean¥1,700")
     await expect(page.locator("#rows .number").nth(0)).to_have_text("¥1,700")
     await expect(page.locator("#rows .number").nth(20)).to_have_text("€10.00")
     await expect(page.get_by_label("Currency of the chart")).to_have_value("JPY")
     await page.get_by_label("Currency of the chart").select_option("EUR")
+    await expect(page.locator("#window-title")).to_have_text("Window now: EUR")
+    await expect(page.locator("#window-facts")).to_contain_text("The next is flagged above€50.00Mean€10.00")
     label = re.compile("^20 amounts from 2018-04-01 00:00:00 to 2018-04-02 14:00:00 UTC, none flagged")
     await expect(page.locator("#chart-amounts")).to_have_attribute("aria-label", label)
     currencies, [threshold, amounts, mean, _] = await page.evaluate(FIGURE, [user(), "JPY"])

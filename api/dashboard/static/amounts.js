@@ -14,28 +14,30 @@ import { number } from "./words.js";
  * @property {boolean} log
  * @property {string} chosen - a currency; empty until one is
  * @property {Mark | null} mark - the transaction that is looked for
- * @property {{ currency: string, held: number | null }} window - of the worker's
+ * @property {(currency: string) => number | null} held - how many amounts the worker's window has, if known
  * @property {string} dates - which these are, in words
  */
 
 /**
+ * Draws them; returns their currency.
  * @param {Series} series
  * @param {Shown} shown
  */
-export function drawAmounts(series, { log, chosen, mark, window, dates }) {
+export function drawAmounts(series, { log, chosen, mark, held, dates }) {
   const { currencies } = series;
   const wanted = [chosen, series.currencyOf(mark)].find((one) => one && currencies.includes(one));
   const currency = wanted ?? currencies[0] ?? "";
   offer(currencies, currency);
-  const held = currency === window.currency ? window.held : null;
-  draw($("chart-amounts"), series.figure({ log, held, currency, sought: mark }));
+  draw($("chart-amounts"), series.figure({ log, held: held(currency), currency, sought: mark }));
   const unknown = ruleProblem() && `${ruleProblem()} So the rule is not known, and no line of it is drawn.`;
   const says = rule()?.sentence ?? unknown;
-  setText($("amounts-aside"), `The newest ${number(series.count)} ${dates}, whatever their amounts. ${says}`);
+  const others = currencies.length > 1 ? `; those in ${currency} are drawn` : "";
+  setText($("amounts-aside"), `The newest ${number(series.count)} ${dates}, whatever their amounts${others}. ${says}`);
   const lines = rule()?.lines ?? [];
   $("legend").replaceChildren(
     ...lines.map(({ name, threshold }) => el("li", { class: threshold ? "l-threshold" : "l-mean" }, name)),
   );
+  return currency;
 }
 
 /**

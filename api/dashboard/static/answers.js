@@ -20,9 +20,15 @@
 
 /** @typedef {{ transactions: Row[], cursor: string }} Page */
 
+/** @typedef {{ count: number, mean: string, sum: string, amounts: string[] }} CurrencyWindow */
+
 /**
- * A user's window as the worker has it.
- * @typedef {{ count: number, mean: string, sum: string, amounts: string[], last_offset: number, updated_at: string }} Stats
+ * A user's window as the worker has it, of the currency used last; where there are several, that of each.
+ * @typedef {CurrencyWindow & {
+ *   last_offset: number,
+ *   updated_at: string,
+ *   currencies?: Record<string, CurrencyWindow>,
+ * }} Stats
  */
 
 /**

@@ -38,10 +38,11 @@ export class User {
   #series = null;
   /** @type {Series | null} */
   #coming = null; // the series that is being loaded
-  /** @type {number | null} */
-  #held = null; // how many amounts the worker's window has
-  #currency = ""; // of the window
-  #chosen = ""; // of the chart
+  /** @type {Stats | null} */
+  #stats = null; // the worker's window
+  #currency = ""; // of its window, where it has one
+  #chosen = ""; // the currency of the chart, once one is chosen
+  #shown = ""; // the currency of the chart
   /** @type {Stream | null} */
   #stream = null;
   #stop = () => {};
@@ -71,6 +72,7 @@ export class User {
     currencies.addEventListener("change", () => {
       this.#chosen = currencies.value;
       this.#draw();
+      this.#showWindow();
     });
     $("export").addEventListener("click", () => this.#export());
     $("more-button").addEventListener("click", () => this.#offersAll && this.#everything());
@@ -90,7 +92,8 @@ export class User {
       $("user-copy").replaceChildren();
       return showRecent();
     }
-    [this.#user, this.#mark, this.#held, this.#currency] = [user, mark, null, ""];
+    [this.#user, this.#mark, this.#stats] = [user, mark, null];
+    [this.#currency, this.#chosen, this.#shown] = ["", "", ""];
     this.#filters = mark ? around(mark, filters) : filters;
     this.#abort = new AbortController();
     const [shown, ...copy] = copyable(user, el("code", {}, user));
@@ -127,7 +130,7 @@ export class User {
     this.#table.close();
     forget($("chart-amounts"));
     [this.#user, this.#series, this.#coming, this.#chartDue, this.#windowDue] = ["", null, null, false, false];
-    [this.#mark, this.#chosen] = [null, ""];
+    this.#mark = null;
   }
 
   #tellAddress() {
@@ -304,8 +307,9 @@ export class User {
       // The rule became known, or changed, while this was loading.
       if (series.tooShort) await this.#load();
       else {
-        await this.#window(signal);
         this.#draw();
+        await this.#window(signal);
+        this.#draw(); // with the window it is known whether anything was before
       }
     } catch (error) {
       this.#notice(error);
@@ -316,11 +320,13 @@ export class User {
     this.#chartDue = false;
     const series = this.#series;
     if (!series) return;
-    drawAmounts(series, {
+    const { count = null, currencies } = this.#stats ?? {};
+    this.#shown = drawAmounts(series, {
       log: this.#log,
       chosen: this.#chosen,
       mark: this.#mark,
-      window: { currency: this.#currency, held: this.#held },
+      held: (currency) =>
+        currencies ? (currencies[currency]?.count ?? null) : currency === this.#currency ? count : null,
       dates: this.#filters.from_date || this.#filters.to_date ? "in these dates" : "of the last 30 days",
     });
   }
@@ -350,13 +356,21 @@ export class User {
     try {
       /** @type {Stats} */
       const stats = await ask(`users/${this.#user}/stats`, {}, { signal });
-      this.#held = stats.count;
-      showWindow(stats, this.#currency);
+      this.#stats = stats;
+      this.#showWindow();
     } catch (error) {
       if (wasAborted(error)) throw error;
       const problem = problemOf(error);
+      this.#stats = null;
       showNoWindow(problem.status === 404 ? "No worker has a window of this user." : problem.message);
     }
+  }
+
+  /** Shows the window of the chart's currency, or of the only one that there is. */
+  #showWindow() {
+    if (!this.#stats) return;
+    const [last] = Object.keys(this.#stats.currencies ?? {});
+    showWindow(this.#stats, last ? this.#shown || last : this.#currency);
   }
 }
 

@@ -9,11 +9,16 @@ import { rule } from "./rule.js";
 import { money, number, stamp } from "./words.js";
 
 /**
- * Shows the window.
- * @param {Stats} stats
+ * Shows the window of this currency where the user has several, else the only one.
+ * @param {Stats} answer
  * @param {string} currency - empty where it is not known yet
  */
-export function showWindow(stats, currency) {
+export function showWindow(answer, currency) {
+  const several = Object.keys(answer.currencies ?? {});
+  const own = answer.currencies?.[currency];
+  setText($("window-title"), several.length ? `Window now: ${currency}` : "Window now");
+  if (several.length && !own) return showNoWindow(`There is none in ${currency}, but in ${several.join(", ")}.`);
+  const stats = { ...answer, ...own };
   show($("window-none"), false);
   const shown = (/** @type {string} */ amount) => (currency ? money(amount, currency) : amount);
   const facts = [

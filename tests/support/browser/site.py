@@ -50,8 +50,13 @@ class Site:
         """Puts rows where the worker puts them."""
         await store(self.settings.postgres.get_secret_value(), many)
 
-    async def mirror(self, user_id: str, hundredths: list[int], *, last_offset: int = 41) -> None:
-        """Puts a user's window where the worker's mirror puts it, the newest amount first."""
+    async def mirror(
+        self, user_id: str, hundredths: list[int], *, last_offset: int = 41, currencies: str = ""
+    ) -> None:
+        """Puts a user's window where the worker's mirror puts it, the newest amount first.
+
+        Of several currencies each has one of its own, of `{user}:{currency}`, and the user's names them all.
+        """
         amounts = [f"{amount // 100}.{amount % 100:02d}" for amount in hundredths]
         total = sum(hundredths)
         mean = round(total / len(hundredths))
@@ -67,6 +72,8 @@ class Site:
             redis.pipeline(transaction=True) as changes,
         ):
             changes.hset(f"user:{user_id}:window", mapping=window)
+            if currencies:
+                changes.hset(f"user:{user_id}:window", "currencies", currencies)
             changes.delete(f"user:{user_id}:txn_amounts")
             changes.rpush(f"user:{user_id}:txn_amounts", *amounts)
             await changes.execute()
