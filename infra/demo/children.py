@@ -53,7 +53,8 @@ class Child:
         code = self.process.returncode or 0
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
-        return f"exit code {code}: {' '.join(self.tail(1)).removeprefix('Error: ')}"
+        said = "".join(f": {line.removeprefix('Error: ')}" for line in self.tail(1))
+        return f"exit code {code}{said}"
 
     def tail(self, lines: int) -> list[str]:
         """The last lines of what it said."""

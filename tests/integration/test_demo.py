@@ -106,6 +106,9 @@ def test_the_demo_survives_killed_parts_keeps_its_numbers_and_leaves_nothing_how
                 screen.until("valkey ended: starting again")
                 screen.until(r"worker ended \(killed by SIGKILL\): started again")
                 assert scored(screen) >= before
+                logs = list((datadir / "logs").iterdir())
+                assert len(logs) > 5
+                assert [log.name for log in logs if b"\x1b" in log.read_bytes()] == []
             finally:
                 process.kill()
         everything_ends(datadir)
