@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
@@ -17,6 +17,8 @@ from infra.runtime.settings import Settings
 _LEADERS_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _POLICY = "cleanup.policy"
+_STAMP, _BROKERS_STAMP = "message.timestamp.type", "LogAppendTime"
+_OF_THE_TOPIC = 1  # the source of a configuration's value, as Kafka numbers them
 
 
 class Ensured(NamedTuple):
@@ -24,12 +26,16 @@ class Ensured(NamedTuple):
 
     created: list[str]
     existing: list[str]
+    stamped_by_producers: list[str]
+    """Those that were there whose records have the time that a producer says, and leave by its age."""
 
 
-async def ensure_topics(settings: Settings) -> Ensured:
+async def ensure_topics(settings: Settings, *, alter: bool = False) -> Ensured:
     """Create the topics that are absent; return when each partition has a leader.
 
     Nothing is created when an existing topic does not fit. Safe to run twice, also side by side.
+
+    With `alter`, records of existing topics get their times from the broker from now on.
 
     Raises:
         TopicsError: A topic has another number of partitions than `settings.partitions`, the
@@ -44,7 +50,12 @@ async def ensure_topics(settings: Settings) -> Ensured:
         if absent:
             # Another process may have made some of them since, with settings of its own.
             await _check(admin, settings, await _when_all_lead(admin, settings.topics))
-    return Ensured(created, existing=[name for name in settings.topics if name not in created])
+        existing = [name for name in settings.topics if name not in created]
+        stamped = [name for name in existing if await _config(admin, name, _STAMP) != _BROKERS_STAMP]
+        if alter:
+            for name in stamped:
+                await _alter(admin, name, {_STAMP: _BROKERS_STAMP})
+    return Ensured(created, existing, [] if alter else stamped)
 
 
 async def _create(admin: AIOKafkaAdminClient, settings: Settings, names: Iterable[str]) -> list[str]:
@@ -67,50 +78,87 @@ async def _create(admin: AIOKafkaAdminClient, settings: Settings, names: Iterabl
 
 def _configs(settings: Settings, name: str) -> dict[str, str]:
     """What the topic needs other than the broker's defaults."""
-    configs = {_POLICY: "compact"} if name == settings.changelog_topic else {}
-    if name != settings.transactions_topic:
-        # By a worker's own clock, one that is behind would have its records deleted by their age at
-        # once, and one that is an hour ahead would have them refused.
-        configs["message.timestamp.type"] = "LogAppendTime"
-    return configs
+    # By the clock of who writes, records that are stamped with the dates of their transactions, or by a
+    # worker whose clock is behind, are deleted by age at once, and those of one an hour ahead are refused.
+    configs = {_STAMP: _BROKERS_STAMP}
+    return configs | ({_POLICY: "compact"} if name == settings.changelog_topic else {})
 
 
 async def _check(admin: AIOKafkaAdminClient, settings: Settings, cluster: Cluster) -> None:
     problems = wrong_partitions(cluster, settings.topics, settings.partitions, "TXNWATCH_PARTITIONS is")
     if settings.changelog_topic in cluster.topics:
-        policy = await _cleanup_policy(admin, settings.changelog_topic)
+        policy = await _config(admin, settings.changelog_topic, _POLICY)
         if policy != "compact":
             problems.append(f"{settings.changelog_topic} has {_POLICY}={policy}, but needs compact alone")
     if problems:
         raise TopicsError("\n".join(problems))
 
 
-async def _when_all_lead(admin: AIOKafkaAdminClient, names: Sequence[str]) -> Cluster:
-    """The cluster once every partition of these topics has a leader."""
+async def add_partitions(admin: AIOKafkaAdminClient, names: Sequence[str], partitions: int) -> None:
+    """Bring these topics to so many partitions where they have fewer; return when each has a leader.
+
+    Raises:
+        KafkaError: The broker refuses, or cannot be reached.
+    """
+    counts = {name: len(numbers) for name, numbers in (await describe_cluster(admin)).topics.items()}
+    if fewer := [name for name in names if counts[name] < partitions]:
+        await admin.create_partitions({name: NewPartitions(partitions) for name in fewer})
+    await _when_all_lead(admin, names, partitions)
+
+
+async def _when_all_lead(admin: AIOKafkaAdminClient, names: Sequence[str], partitions: int = 1) -> Cluster:
+    """The cluster once these topics have so many partitions, and every partition of theirs a leader."""
     async with asyncio.timeout(_LEADERS_SECONDS):
         while True:
             cluster = await describe_cluster(admin)
-            if all(min(cluster.topics.get(name, {}).values(), default=-1) >= 0 for name in names):
+            leaders = [[*cluster.topics.get(name, {}).values()] for name in names]
+            if all(len(one) >= partitions and min(one) >= 0 for one in leaders):
                 return cluster
             await asyncio.sleep(_POLL_SECONDS)  # a broker sends no news of leaders
 
 
-async def _cleanup_policy(admin: AIOKafkaAdminClient, topic: str) -> str:
-    resource = ConfigResource(ConfigResourceType.TOPIC, topic, {_POLICY: None})
+async def _config(admin: AIOKafkaAdminClient, topic: str, name: str) -> str:
+    return str(next(value for one, value, *_rest in await _configs_of(admin, topic, name) if one == name))
+
+
+async def _alter(admin: AIOKafkaAdminClient, topic: str, configs: dict[str, str]) -> None:
+    """Set these; the topic's other values are sent along, as what is not sent goes back to its default."""
+    kept = {
+        name: value
+        for name, value, _read_only, source, *_rest in await _configs_of(admin, topic)
+        if source == _OF_THE_TOPIC
+    }
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic, {**kept, **configs})
+    [response] = await admin.alter_configs([resource])
+    [(code, message, *_rest)] = response.resources
+    if code:
+        raise TopicsError(f"{topic}: {message or for_code(code).__name__}")
+
+
+async def _configs_of(admin: AIOKafkaAdminClient, topic: str, *names: str) -> list[tuple[Any, ...]]:
+    """Name, value, whether it is read-only, and source, of these configurations or of all."""
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic, dict.fromkeys(names) or None)
     [response] = await admin.describe_configs([resource])
     [(code, message, _kind, _name, entries)] = response.resources
     if code:
         raise TopicsError(f"{topic}: {message or for_code(code).__name__}")
-    return str(next(value for name, value, *_rest in entries if name == _POLICY))
+    return list(entries)
 
 
 @click.command("topics")
-def topics_command() -> None:
+@click.option("--alter", is_flag=True, help="Have existing topics get their records' times from the broker.")
+def topics_command(*, alter: bool) -> None:
     """Create the topics, or check the ones that exist."""
     settings = Settings.load()
     with ending_in_one_line(TopicsError, KAFKA):
-        ensured = asyncio.run(ensure_topics(settings))
+        ensured = asyncio.run(ensure_topics(settings, alter=alter))
     for name in ensured.created:
         click.echo(f"{name}: created, {settings.partitions} partitions")
     for name in ensured.existing:
         click.echo(f"{name}: exists, {settings.partitions} partitions")
+    for name in ensured.stamped_by_producers:
+        click.echo(
+            f"{name}: {_STAMP} is not {_BROKERS_STAMP}: records whose producer says a time of long ago, "
+            "such as their transaction's, are deleted by the topic's retention at once. --alter sets it.",
+            err=True,
+        )

@@ -1,12 +1,13 @@
 """A refused message on the topic of dead letters: as it is written, and as it is read.
 
 The record has the key and value of the message, byte for byte, and headers that say why it was refused
-(`reason`, a code, and `detail`) and where it came from (`source-topic`, `source-partition`, `source-offset`).
-Of one that is too large the start is kept, and `cut-from` is how long its value was.
+(`reason`, a code, and `detail`) and where it came from (`source-topic`, `source-partition`, `source-offset`,
+and `source-timestamp`: that record's, in milliseconds). Of one that is too large the start is kept, and
+`cut-from` is how long its value was.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol, Self
 
 import msgspec
@@ -16,7 +17,9 @@ from schemas.scored import Header, source_headers, source_of
 # With headers, below the 1,048,588 bytes that a broker takes by default.
 _LARGEST = 1_000_000
 _LARGEST_KEY = 1_000
-_FOREIGN = "unknown"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS = 253_402_300_799_999  # of year 9999
+_FOREIGN = "foreign"
 
 
 class Place(NamedTuple):
@@ -59,7 +62,7 @@ class Consumed(Protocol):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A refused message, or what somebody else has put on the topic: its reason is then `unknown`."""
+    """A refused message, or what somebody else has put on the topic: its reason is then `foreign`."""
 
     place: Place
     refused_ms: int
@@ -67,6 +70,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     detail: str
     source_topic: str
     source: Place | None
+    source_ms: int | None
+    """The timestamp of the message's own record, where the letter has it."""
     key: bytes | None
     value: bytes
     cut_from: int | None
@@ -77,6 +82,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
         """The letter in a record of the topic, whoever wrote it."""
         headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
         source, cut_from = source_of(record.headers), headers.get("cut-from", "")
+        source_ms = headers.get("source-timestamp", "")
         return cls(
             place=Place(record.partition, record.offset),
             refused_ms=record.timestamp,
@@ -84,6 +90,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
             detail=headers.get("detail", ""),
             source_topic=headers.get("source-topic", _FOREIGN),
             source=None if source is None else Place(*source),
+            source_ms=int(source_ms) if source_ms.isdecimal() else None,
             key=record.key,
             value=record.value or b"",
             cut_from=int(cut_from) if cut_from.isdecimal() else None,
@@ -92,18 +99,31 @@ class DeadLetter(msgspec.Struct, frozen=True):
     @property
     def refused_at(self) -> datetime:
         """When it was refused, in UTC."""
-        return datetime.fromtimestamp(self.refused_ms / 1000, UTC)
+        return utc(self.refused_ms)
+
+
+def utc(milliseconds: int) -> datetime:
+    """The time of a record's timestamp, or the nearest that there is: a producer may say any.
+
+    >>> utc(1_500).isoformat(), utc(2**62).year
+    ('1970-01-01T00:00:01.500000+00:00', 9999)
+    """
+    return _EPOCH + timedelta(milliseconds=min(max(milliseconds, 0), _LAST_MS))
 
 
 def encode_dead_letter(
-    key: bytes | None, value: bytes, *, reason: str, detail: str, topic: str, source: Place
+    key: bytes | None, value: bytes, *, reason: str, detail: str, topic: str, source: Place, source_ms: int
 ) -> tuple[bytes | None, bytes, list[Header]]:
-    """The key, value and headers to be written for a refused message, which came from `source` of `topic`."""
+    """The key, value and headers to be written for a refused message.
+
+    It came from `source` of `topic`, where its record has the timestamp `source_ms`.
+    """
     headers = [
         ("reason", reason.encode()),
         ("detail", detail.encode(errors="replace")),
         ("source-topic", topic.encode()),
         *source_headers(source.partition)(source.offset),
+        ("source-timestamp", b"%d" % source_ms),
     ]
     if len(key or b"") + len(value) > _LARGEST:
         # The other headers say where the whole of it is.

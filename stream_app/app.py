@@ -73,6 +73,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         """Make what the pipelines write to, before anything is consumed."""
         self.ownership = await _ownership(self, self._resources)
         self._resources.push_async_callback(self.ownership.release)
+        self.add_future(self.ownership.watch_topics())
         await super().on_start()
 
     async def on_stop(self) -> None:

@@ -41,6 +41,7 @@ def worker(loglevel: str, **overrides: Any) -> None:
     with ending_in_one_line(StopError, ValueError, KAFKA), silenced("aiokafka"):
         detector_of(settings.detector)
         _check_port(settings)
+        _check_folder(settings)
         loop.run_until_complete(_check(settings))
     BoundedWorker(create_app(settings), loop=loop, loglevel=loglevel, quiet=True).execute_from_commandline()
 
@@ -61,6 +62,13 @@ def _check_open_files(partitions: int) -> None:
             f"{partitions} partitions; a worker that has all of them needs {needed}",
             err=True,
         )
+
+
+def _check_folder(settings: Settings) -> None:
+    try:
+        settings.datadir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"TXNWATCH_DATADIR: {settings.datadir} is no folder to write to: {error}") from None
 
 
 def _check_port(settings: Settings) -> None:

@@ -6,18 +6,22 @@ those that we had: whether a generation was missed in between cannot be told fro
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from infra.runtime.background import cancel
-from infra.runtime.kafka import Cluster, is_transient
+from infra.runtime.kafka import AWAY, Cluster, TopicsError, is_transient
 from infra.runtime.retry import retried
 from stream_app.batch import Batch
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import CommittedPosition
+from stream_app.state.topics import ChangedTopicsError, KnownTopics
 from stream_app.takeover import OwnedPartition, TakeOver, end_if_cancelled
 
 T = TypeVar("T")
+
+_WATCH_SECONDS = 5.0
 
 
 class Ownership:
@@ -32,6 +36,7 @@ class Ownership:
         self._owned: dict[int, OwnedPartition] = {}
         self._acquiring: asyncio.Task[None] | None = None
         self._releases = 0
+        self._topics: KnownTopics | None = None
 
     async def acquire(self, partitions: Iterable[int]) -> bool:
         """Own these partitions, and only these; False when they were released again in the middle of it."""
@@ -56,6 +61,30 @@ class Ownership:
         owned = self._owned.get(batch.partition)
         return owned is not None and await owned.process(batch)
 
+    async def watch_topics(self) -> NoReturn:
+        """Compare the topics with those taken over every few seconds, until they are others.
+
+        Kafka's group shares out again only when a client's metadata is renewed, up to five minutes later.
+
+        Raises:
+            ChangedTopicsError: They were made anew, or have another number of partitions.
+            TopicsError: One is missing, or they do not fit together.
+        """
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            try:
+                await self._compare_topics()
+            except (
+                ChangedTopicsError,
+                TopicsError,
+            ):  # once may be an answer of a broker that is just starting
+                await asyncio.sleep(_WATCH_SECONDS)
+                await self._compare_topics()
+
+    async def _compare_topics(self) -> None:
+        with suppress(*AWAY):
+            KnownTopics.of(await self._check(), self._settings).after(self._topics)
+
     async def positions(self) -> Mapping[int, CommittedPosition]:
         """The group's position by partition, once its coordinator knows."""
         return await self._retried(self._take_over.positions)
@@ -72,15 +101,15 @@ class Ownership:
 
     async def _acquire(self, partitions: Iterable[int]) -> None:
         cluster, source = await self._retried(self._check), self._settings.transactions_topic
-        identity = f"{cluster.id}/{self._settings.changelog_topic}"
+        topics = self._topics = KnownTopics.of(cluster, self._settings)
         self._take_over.mirror.follow_topic(cluster.ids.get(source, source))
         end_if_cancelled()
         async with asyncio.TaskGroup() as group:
             for partition in partitions:
-                group.create_task(self._open(partition, identity))
+                group.create_task(self._open(partition, topics))
 
-    async def _open(self, partition: int, identity: str) -> None:
-        self._owned[partition] = await self._retried(partial(self._take_over.open, partition, identity))
+    async def _open(self, partition: int, topics: KnownTopics) -> None:
+        self._owned[partition] = await self._retried(partial(self._take_over.open, partition, topics))
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
         return await retried(attempt, is_transient, what="Kafka", within=self._settings.retry_seconds)

@@ -19,7 +19,8 @@ from stream_app.sinks.kafka import NOWHERE, CommittedPosition, TransactionalOutp
 from stream_app.sinks.postgres import PostgresRows
 from stream_app.sinks.redis_mirror import RedisMirror
 from stream_app.state.changelog import restore
-from stream_app.state.store import WindowStore, is_damage
+from stream_app.state.store import WindowStore, identity_of, is_damage
+from stream_app.state.topics import TOPICS_KEY, KnownTopics
 
 log = logging.getLogger(__name__)
 
@@ -90,33 +91,41 @@ class TakeOver:
     rejoin: Callable[[], None]
     restoring: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_RESTORED_AT_ONCE))
 
-    async def open(self, partition: int, identity: str) -> OwnedPartition:
+    async def open(self, partition: int, topics: KnownTopics) -> OwnedPartition:
         """Take a partition over from whoever had it; on failure everything is closed again.
 
-        `identity` names the cluster and the changelog whose windows the local ones have to be.
+        Raises:
+            ChangedTopicsError: Its windows and offsets belong to other topics than these.
+            WrongWindowsError: The local windows are not those of the changelog.
         """
         async with AsyncExitStack() as resources:
             # 1. Raise the epoch: Postgres refuses the former owner's rows. This comes before the producer:
             #    the other way round, of two owners at once, the one with the fenced producer could get the
             #    epoch and store rows scored on windows that lack the other's last transaction (decision 11).
             epoch, stored_up_to = await self.rows.take_over(partition)
+            topics = topics.after(_decoded(await self.rows.topics(partition)))
             # 2. Start the transactional producer, which fences the former owner and aborts what it left open:
             #    from here on nobody else commits, so the offsets and the changelog stand still.
             output = TransactionalOutput(partition, self.settings, self.clients, self.rule.rule)
             publisher = await resources.enter_async_context(output)
             # 3. See how far batches were finished; Postgres has to have their rows.
-            position = (await self.positions()).get(partition, NOWHERE)
+            positions = await self.positions()
             end_if_cancelled()
+            for one in positions.values():
+                topics.check_partitions(one.partitions)
+            position = positions.get(partition, NOWHERE)
             self.rows.expect(partition, position.finished)
             # 4. Restore the windows to the changelog's end.
             resources.callback(self.store.close, partition)
             reached = -1 if position.changelog is None else position.changelog
+            identity = self._identity(partition, topics)
             async with self.restoring:
                 restored = await self._restore(
                     partition, identity, stored_up_to=stored_up_to, reached=reached
                 )
             end_if_cancelled()
-            publisher.resume(self.store.changelog_offset(partition))
+            await self._remember(partition, topics, publisher)
+            publisher.resume(self.store.changelog_offset(partition), topics.partitions)
             # 5. Process and mirror. The consumer goes to the committed offset once all partitions are open.
             pipeline = self.make_pipeline(epoch, publisher)
             owned = OwnedPartition(partition, pipeline, stored_up_to, self.store, self.rejoin)
@@ -148,6 +157,19 @@ class TakeOver:
             await asyncio.wait([opening])  # to be closed then; a thread cannot be cancelled
             raise
 
+    def _identity(self, partition: int, topics: KnownTopics) -> str:
+        changelog = self.settings.changelog_topic
+        return identity_of(topics.cluster, changelog, topics.ids.get(changelog, ""), partition)
+
+    async def _remember(self, partition: int, topics: KnownTopics, publisher: TransactionalOutput) -> None:
+        """Have changelog, windows and Postgres say which topics they belong to, where they do not yet."""
+        known = self.store.topics(partition)
+        encoded = topics.after(_decoded(known)).encode()
+        if known != encoded:
+            offset = await publisher.put(TOPICS_KEY, encoded)
+            self.store.write(partition, [(TOPICS_KEY, encoded)], offset)
+        await self.rows.remember(partition, encoded)
+
     async def _follow(self, partition: int, owned: OwnedPartition) -> None:
         """Mirror the partition's windows; as each is read once, damage may be seen here first."""
         try:
@@ -157,6 +179,10 @@ class TakeOver:
                 owned.request_restore(error)
             else:
                 log.exception("Redis mirror: partition %d is left out until its next take-over", partition)
+
+
+def _decoded(topics: bytes | None) -> KnownTopics | None:
+    return KnownTopics.decode(topics) if topics else None
 
 
 def end_if_cancelled() -> None:

@@ -6,7 +6,13 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    KafkaError,
+    KafkaTimeoutError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.structs import OffsetAndMetadata
 
@@ -36,6 +42,10 @@ class ClientSettings(Protocol):
 
 class TopicsError(StopError):
     """Topics are missing or do not fit together, or cannot be created; the message names each."""
+
+
+class RunningError(Exception):
+    """What may only be done while no worker runs."""
 
 
 class Cluster(NamedTuple):
@@ -113,13 +123,21 @@ async def check_topics(settings: ClientSettings, topics: Sequence[str]) -> Clust
     """
     async with admin_client(settings, "check") as admin:
         cluster = await describe_cluster(admin)
-    missing = [topic for topic in topics if topic not in cluster.topics]
-    if missing:
-        raise TopicsError(f"no topic {', '.join(missing)}: create the topics with `txnwatch topics`")
+    check_present(cluster, topics)
     first = len(cluster.topics[topics[0]])
     if wrong := wrong_partitions(cluster, topics, first, f"{topics[0]} has"):
         raise TopicsError("\n".join(wrong))
     return cluster
+
+
+def check_present(cluster: Cluster, topics: Sequence[str]) -> None:
+    """Look for each of the topics.
+
+    Raises:
+        TopicsError: Some are missing.
+    """
+    if missing := [topic for topic in topics if topic not in cluster.topics]:
+        raise TopicsError(f"no topic {', '.join(missing)}: create the topics with `txnwatch topics`")
 
 
 def wrong_partitions(cluster: Cluster, topics: Sequence[str], expected: int, why: str) -> list[str]:
@@ -130,6 +148,22 @@ def wrong_partitions(cluster: Cluster, topics: Sequence[str], expected: int, why
         for topic, count in counts.items()
         if count != expected
     ]
+
+
+async def check_nobody_runs(admin: AIOKafkaAdminClient, group: str) -> None:
+    """Look for members of the group.
+
+    Raises:
+        RunningError: There are some.
+        KafkaError: The coordinator cannot be reached.
+    """
+    try:
+        answers = await admin.describe_consumer_groups([group])
+    except GroupCoordinatorNotAvailableError:
+        return  # the cluster has never seen a group
+    # Each group: its error, name, state, protocol's type and name, and members.
+    if members := sum(len(one[5]) for answer in answers for one in answer.groups):
+        raise RunningError(f"{members} workers of {group} run: stop all of them first")
 
 
 async def committed_offsets(
@@ -163,7 +197,8 @@ async def read_committed(
     that nobody who reads or writes the topic is disturbed. A transaction that is open there is waited for.
 
     Raises:
-        KafkaError: No broker can be reached, there is no such topic, or records are deleted while it is read.
+        KafkaError: No broker can be reached, there is no such topic, records are deleted while it is read, or
+            a transaction stays open.
     """
     async with (
         admin_client(settings, "read") as admin,
@@ -172,18 +207,24 @@ async def read_committed(
     ):
         if (numbers := (await describe_cluster(admin)).topics.get(topic)) is None:
             raise UnknownTopicOrPartitionError(f"there is no topic {topic}")
-        for number in sorted(numbers if partitions is None else partitions):
-            partition = TopicPartition(topic, number)
-            beginning = (await anything.beginning_offsets([partition]))[partition]
-            # The end of all records: that of the committed ones is before the oldest open transaction.
-            end = (await anything.end_offsets([partition]))[partition]
-            if beginning == end:
-                continue  # stopped right after it was assigned, aiokafka's consumer may never end
-            consumer.assign([partition])
-            consumer.seek(partition, beginning)
-            async with aclosing(read_until(consumer, partition, end)) as fetches:
+        chosen = [
+            TopicPartition(topic, number) for number in sorted(numbers if partitions is None else partitions)
+        ]
+        beginnings = await anything.beginning_offsets(chosen)
+        # The end of all records: that of the committed ones is before the oldest open transaction.
+        ends = await anything.end_offsets(chosen)
+        if not (filled := [one for one in chosen if beginnings[one] < ends[one]]):
+            return
+        # Assigned once: stopped right after another assignment, aiokafka's consumer may never end.
+        consumer.assign(filled)
+        consumer.pause(*filled)
+        for partition in filled:
+            consumer.seek(partition, beginnings[partition])
+            consumer.resume(partition)
+            async with aclosing(read_until(consumer, partition, ends[partition])) as fetches:
                 async for records in fetches:
                     yield records
+            consumer.pause(partition)
 
 
 async def read_until(

@@ -20,7 +20,7 @@ from infra.runtime.external_sort import ExternalSort
 from infra.runtime.kafka import TopicsError, client_options, read_committed
 from infra.runtime.partitioners import Partitioner, producers_partitioner
 from infra.runtime.services import KAFKA
-from schemas.dead_letter import DeadLetter, Place
+from schemas.dead_letter import DeadLetter, Place, utc
 from schemas.transaction import Decoder, Refused
 from stream_app.settings import Settings
 
@@ -187,7 +187,8 @@ async def _show(places: set[Place], reasons: Collection[str], limit: int, *, raw
 def _print(letter: DeadLetter) -> None:
     click.echo(f"{letter.place}  {letter.reason}: {letter.detail}")
     refused_at = f"{letter.refused_at:%Y-%m-%d %H:%M:%S} UTC"
-    click.echo(f"  from   {letter.source_topic} {letter.source or ''}, refused {refused_at}")
+    stamped = "" if letter.source_ms is None else f", stamped {utc(letter.source_ms):%Y-%m-%d %H:%M:%S} UTC"
+    click.echo(f"  from   {letter.source_topic} {letter.source or ''}{stamped}, refused {refused_at}")
     click.echo(f"  key    {_readable(letter.key)}")
     cut = "" if letter.cut_from is None else f", the start of {letter.cut_from} bytes"
     click.echo(f"  value  {_readable(letter.value)} ({len(letter.value)} bytes{cut})")

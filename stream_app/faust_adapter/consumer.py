@@ -1,6 +1,7 @@
 """A Faust transport that hands the agent one event per fetched partition batch."""
 
 import asyncio
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from stream_app.faust_adapter.in_flight import InFlight
 from stream_app.faust_adapter.lag import Lags, PartitionLag
 from stream_app.faust_adapter.message import BatchMessage
 from stream_app.faust_adapter.pump import Pumps, pump
+
+log = logging.getLogger(__name__)
 
 # How often it is asked which brokers and topics there are. aiokafka's 5 minutes are too long to notice by.
 _LOOK_SECONDS = 10
@@ -258,6 +261,13 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         if 0 < stored_up_to < beginning:
             what = f"the group has no offset, and what follows Postgres' rows, from {stored_up_to} on, is"
             raise self._gone(tp, beginning, what)
+        if beginning > 0:
+            log.warning(
+                "%s partition %d begins at offset %d: what was before is not scored; retention, which goes "
+                "by the records' timestamps, has deleted it",
+                *tp,
+                beginning,
+            )
         return beginning
 
     async def _unused(self, *_args: Any, **_kwargs: Any) -> NoReturn:

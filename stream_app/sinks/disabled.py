@@ -13,6 +13,12 @@ class NoRows:
         """No epoch, and no offset that rows have reached."""
         return 0, 0
 
+    async def topics(self, _partition: int) -> bytes | None:
+        """Nothing is known."""
+
+    async def remember(self, partition: int, topics: bytes) -> None:
+        """Nothing is kept."""
+
     def expect(self, partition: int, finished: int) -> None:
         """Nothing is stored that could be missing."""
 

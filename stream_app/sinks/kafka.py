@@ -5,6 +5,7 @@ owner's and aborts what that one left open, and a transaction of the fenced one 
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -50,10 +51,11 @@ _LARGEST_BATCH = 1 << 20
 # Attributes of a record batch, as Kafka numbers them.
 UNCOMPRESSED, LZ4 = 0, 3
 
-Message = tuple[bytes | None, bytes, list[Header]]
+Message = tuple[bytes | None, bytes | None, list[Header]]
 """Key, value and headers of a record to be written."""
 
 _NO_HEADERS: list[Header] = []
+_METADATA = re.compile(r"(?:(-?\d+)|moved)(?: of (\d+))?", re.ASCII)
 
 _Sent = asyncio.Future[Any]  # of aiokafka's RecordMetadata
 
@@ -68,12 +70,24 @@ class CommittedPosition(NamedTuple):
 
     None for an offset that no batch has committed: it tells nothing of what was done before.
     """
+    partitions: int | None = None
+    """How many partitions the source had, where it is known."""
 
     @classmethod
     def of(cls, committed: OffsetAndMetadata) -> Self:
-        """The position that a batch, or somebody else, has committed."""
-        metadata = committed.metadata
-        return cls(committed.offset, int(metadata) if metadata.lstrip("-").isdecimal() else None)
+        """The position that a batch, or somebody else, has committed.
+
+        >>> CommittedPosition.of(OffsetAndMetadata(7, "49 of 4"))
+        CommittedPosition(next_offset=7, changelog=49, partitions=4)
+        >>> CommittedPosition.of(OffsetAndMetadata(7, moved_metadata(6)))
+        CommittedPosition(next_offset=7, changelog=None, partitions=6)
+        >>> CommittedPosition.of(OffsetAndMetadata(7, "by hand"))
+        CommittedPosition(next_offset=7, changelog=None, partitions=None)
+        """
+        match = _METADATA.fullmatch(committed.metadata)
+        if match is None:
+            return cls(committed.offset, None)
+        return cls(committed.offset, *(None if one is None else int(one) for one in match.groups()))
 
     @property
     def finished(self) -> int:
@@ -82,6 +96,11 @@ class CommittedPosition(NamedTuple):
 
 
 NOWHERE = CommittedPosition(0, None)
+
+
+def moved_metadata(partitions: int) -> str:
+    """The metadata of an offset that is not of a batch, but of what was moved to so many partitions."""
+    return f"moved of {partitions}"
 
 
 async def committed_positions(settings: Settings) -> dict[int, CommittedPosition]:
@@ -104,6 +123,7 @@ class TransactionalOutput:
         self._clients = clients
         self._patience = settings.retry_seconds
         self._reached = -1
+        self._partitions = 0
         self._headers = source_headers(partition, *[("rule", rule.encode())] if rule else ())
         self._producer: SharedProducer
 
@@ -125,9 +145,25 @@ class TransactionalOutput:
         except (KafkaError, TimeoutError):  # a fenced producer raises its fencing again on the way out
             self._producer.abandon()
 
-    def resume(self, changelog_offset: int | None) -> None:
-        """Set how far the changelog reaches: a change that lands before it is in another changelog."""
+    def resume(self, changelog_offset: int | None, partitions: int) -> None:
+        """Set how far the changelog reaches, and how many partitions the source has.
+
+        A change that lands before it is in another changelog.
+        """
         self._reached = -1 if changelog_offset is None else changelog_offset
+        self._partitions = partitions
+
+    async def put(self, key: bytes, value: bytes) -> int:
+        """Write one record of the changelog that is not of a batch; its offset.
+
+        Raises:
+            KafkaError: It may not be there.
+        """
+        async with self._producer.transaction():
+            change = (key, value, _NO_HEADERS)
+            return await _last_offset(
+                await self._submit(self._settings.changelog_topic, [change], UNCOMPRESSED)
+            )
 
     async def commit(self, output: Output) -> int | None:
         """Write the output and the source offset, all or nothing; returns the last change's offset.
@@ -179,7 +215,7 @@ class TransactionalOutput:
         reached = self._reached
         if reached < 0 and output.changes:
             reached = await _last_offset(submitted)
-        offset = OffsetAndMetadata(output.next_offset, str(reached))
+        offset = OffsetAndMetadata(output.next_offset, self._metadata(reached))
         await self._producer.send_offsets_to_transaction({source: offset}, settings.app_id)
         # Wait for each batch: aiokafka commits a transaction also where one of its batches has failed.
         last = await _last_offset(submitted)
@@ -192,6 +228,9 @@ class TransactionalOutput:
             )
         self._reached = last
         return last
+
+    def _metadata(self, reached: int) -> str:
+        return f"{reached} of {self._partitions}" if self._partitions else str(reached)
 
     async def _submit(
         self, topic: str, messages: Iterable[Message], compression: int = LZ4
@@ -222,6 +261,7 @@ class TransactionalOutput:
             detail=refusal.detail,
             topic=self._settings.transactions_topic,
             source=Place(self._partition, record.offset),
+            source_ms=record.timestamp,
         )
 
 

@@ -38,6 +38,9 @@ LIMITS = {
 
 _SQL = {path.stem: path.read_text() for path in (Path(__file__).parent / "sql").glob("*.sql")}
 TAKE_OVER, LOCK, MERGE, REVISE = _SQL["take_over"], _SQL["lock"], _SQL["merge"], _SQL["revise"]
+_ONE = "app_id = $1 AND topic = $2 AND partition = $3"
+_TOPICS = f"SELECT topics FROM sink_offsets WHERE {_ONE}"  # noqa: S608 - a constant
+_REMEMBER = f"UPDATE sink_offsets SET topics = $4 WHERE {_ONE} AND topics <> $4"  # noqa: S608 - the same
 _COLUMNS = ("id", "user_id", "amount", "currency", "txn_date", "status", "meta_data")
 NEEDED = [
     *rights(("transactions", "users", "sink_offsets"), ("SELECT", "INSERT", "UPDATE")),
@@ -87,6 +90,19 @@ class PostgresRows:
         await self._retried(self._claim)
         self._reached[partition] = 0
         return await self._retried(partial(self._raise_epoch, partition))
+
+    async def topics(self, partition: int) -> bytes | None:
+        """Which topics the partition's offset belongs to, as `remember` was given it, if that is known."""
+        text: str | None = await self._retried(
+            partial(self.pool.fetchval, _TOPICS, self.app_id, self.topic, partition)
+        )
+        return text.encode() if text else None
+
+    async def remember(self, partition: int, topics: bytes) -> None:
+        """Keep which topics the partition's offset belongs to."""
+        await self._retried(
+            partial(self.pool.execute, _REMEMBER, self.app_id, self.topic, partition, topics.decode())
+        )
 
     def expect(self, partition: int, finished: int) -> None:
         """Note up to which offset batches were finished: the next one checks that Postgres has their rows."""

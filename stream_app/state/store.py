@@ -16,11 +16,13 @@ from rocksdict import Options, Rdict, WriteBatch, WriteOptions
 from infra.runtime.cli_errors import StopError
 from schemas.money import amount_text
 from schemas.window_view import CurrencyWindow, Stats
+from stream_app.state.topics import TOPICS_KEY
 from stream_app.window import Window, decode_window
 
 # No user's key starts with NUL.
 _OFFSET_KEY = b"\0changelog-offset"
 _IDENTITY_KEY = b"\0changelog"
+_FORMER_IDENTITY = 2  # how many of an identity's parts there were before it had the topic's id and partition
 _USER_KEY_BYTES = 36
 _PAGE_ENTRIES = 500
 _ENTRY_BYTES = 800  # a key, a window of 20 transactions, and their place in a dictionary
@@ -55,7 +57,17 @@ def is_damage(error: Exception) -> bool:
 
 
 class WrongWindowsError(StopError):
-    """The local windows are not of this worker's changelog: scoring on them would be wrong."""
+    """The local windows are not of this worker's changelog, or cannot be had: none may be scored on."""
+
+
+def identity_of(cluster_id: str, changelog: str, changelog_id: str, partition: int) -> str:
+    """What the windows of a partition are of, as its database keeps it."""
+    return f"{cluster_id}/{changelog}/{changelog_id}/{partition}"
+
+
+def _former(identity: str) -> bytes:
+    """The identity as it was kept before it had the changelog's id and the partition."""
+    return "/".join(identity.split("/")[:_FORMER_IDENTITY]).encode()
 
 
 class RecentValues:
@@ -107,22 +119,15 @@ class WindowStore:
         """Open the partition's database, made if absent; it is locked against other processes.
 
         Raises:
-            WrongWindowsError: Its windows are of another installation than `identity`.
+            WrongWindowsError: Its windows are of another installation or partition than `identity`, or its
+                folder cannot be used.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        database = Rdict(str(self._path(partition)), self._options())
+        database = self._database(partition)
         without_log = WriteOptions()
         without_log.disable_wal = True  # type: ignore[method-assign,assignment]  # a property, despite its stub
         database.set_write_options(without_log)
-        found: bytes | None = database.get(_IDENTITY_KEY)
-        if identity is not None and found is None:
-            database.put(_IDENTITY_KEY, identity.encode())
-        elif identity is not None and found != identity.encode():
-            database.close()
-            raise WrongWindowsError(
-                f"{self._path(partition)} holds windows of {found!r}, not of {identity}: choose another "
-                "TXNWATCH_DATADIR, or delete that folder to have them restored"
-            )
+        if identity is not None:
+            self._identify(partition, database, identity)
         self._databases[partition] = database
         self._recent[partition] = RecentValues()
 
@@ -142,6 +147,11 @@ class WindowStore:
         """The offset of the last changelog record in the partition's database, None for an empty one."""
         value = self._databases[partition].get(_OFFSET_KEY)
         return None if value is None else int(value)
+
+    def topics(self, partition: int) -> bytes | None:
+        """Which topics the partition's windows were made from, as `KnownTopics` encodes it, if known."""
+        value: bytes | None = self._databases[partition].get(TOPICS_KEY)
+        return value
 
     def load(self, partition: int, user_ids: Iterable[str]) -> dict[str, Window]:
         """A window for each user, a new one for a user who has none."""
@@ -207,6 +217,29 @@ class WindowStore:
         finally:
             del items  # an exception's traceback would keep it, and with it the database locked
         return page
+
+    def _identify(self, partition: int, database: Rdict, identity: str) -> None:
+        found: bytes | None = database.get(_IDENTITY_KEY)
+        if found in {None, _former(identity)}:
+            database.put(_IDENTITY_KEY, identity.encode())
+        elif found != identity.encode():
+            database.close()
+            raise WrongWindowsError(
+                f"{self._path(partition)} holds windows of {(found or b'').decode()}, not of {identity}: "
+                "choose another TXNWATCH_DATADIR, or delete that folder to have them restored"
+            )
+
+    def _database(self, partition: int) -> Rdict:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return Rdict(str(self._path(partition)), self._options())
+        except Exception as error:
+            if is_damage(error):
+                raise
+            raise WrongWindowsError(
+                f"{self._path(partition)} cannot be opened: {error}. TXNWATCH_DATADIR has to be a folder "
+                "that this worker alone uses and may write to"
+            ) from error
 
     def _path(self, partition: int) -> Path:
         return self.folder / f"windows-{partition}.db"

@@ -42,7 +42,7 @@ async def test_a_changelog_made_anew(ground: Rig, ledger: Ledger, datadir: str) 
     await interrupted(ground)
     await make_anew(ground, f"{ground.environment['TXNWATCH_APP_ID']}-windows-changelog")
 
-    findings = await refuses(ground, datadir=datadir, says="it was truncated or recreated")
+    findings = await refuses(ground, datadir=datadir, says="-windows-changelog had the id ")
 
     settle(ledger, f"changelog made anew, windows in {datadir} folder", findings)
     anew = await another_app(ground)
@@ -57,7 +57,7 @@ async def test_a_source_made_anew(ground: Rig, ledger: Ledger) -> None:
     await make_anew(ground, ground.transactions)
     await ground.send_transactions(traffic(500, seed=2))
 
-    findings = await refuses(ground, says="it was truncated or recreated")
+    findings = await refuses(ground, says="transactions had the id ")
 
     settle(ledger, "source made anew", findings)
     async with ground.postgres() as connection:

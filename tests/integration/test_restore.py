@@ -15,7 +15,7 @@ from stream_app.batch import Output
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import committed_positions
 from stream_app.state.changelog import KafkaMismatchError, restore
-from stream_app.state.store import WindowStore, WrongWindowsError, is_damage
+from stream_app.state.store import WindowStore, WrongWindowsError, identity_of, is_damage
 from stream_app.window import Window, encode_window
 from tests.support.coordinator import answer_as_loading
 from tests.support.outputs import transactional_output
@@ -97,7 +97,7 @@ async def test_a_changelog_that_once_reached_further_is_not_gone_on_from(
         await publisher.commit(batch(2, USERS[:3]))
 
     # Each group offset says where the changelog was before its own batch.
-    assert await committed_positions(settings) == {PARTITION: (2, 49)}
+    assert await committed_positions(settings) == {PARTITION: (2, 49, None)}
     with pytest.raises(KafkaMismatchError, match=r"once had an offset 99 and ends at 55.*TXNWATCH_APP_ID"):
         await restore(store, PARTITION, settings, reached=99)
 
@@ -111,7 +111,7 @@ async def test_the_first_batch_says_itself_how_far_the_changelog_reaches(
 
     positions = await committed_positions(settings)
 
-    assert positions == {PARTITION: (1, 49)}
+    assert positions == {PARTITION: (1, 49, None)}
     await restore(store, PARTITION, settings, reached=49)
     assert content(store).keys() == set(USERS)
 
@@ -142,7 +142,7 @@ async def test_a_changelog_whose_first_changes_were_deleted_restores_no_part_of_
 
 async def test_a_changelog_made_anew_under_an_owner_takes_none_of_its_changes(settings: Settings) -> None:
     async with transactional_output(PARTITION, settings) as publisher:
-        publisher.resume(500)
+        publisher.resume(500, 4)
 
         with pytest.raises(KafkaMismatchError, match=r"offset 49 of the changelog, which had 500"):
             await publisher.commit(batch(1, USERS))
@@ -159,15 +159,45 @@ async def test_rows_past_the_end_of_the_source_are_not_gone_on_from(
 
 def test_another_installations_windows_are_refused_and_its_own_are_not(tmp_path: Path) -> None:
     store = WindowStore(tmp_path, cache_bytes=1 << 20, buffer_bytes=1 << 20)
-    store.open(PARTITION, "cluster/one")
+    ours = identity_of("cluster", "changelog", "its-id", PARTITION)
+    store.open(PARTITION, ours)
     store.write(PARTITION, batch(1, USERS[:1]).changes, 1)
     store.close(PARTITION)
 
-    with pytest.raises(WrongWindowsError, match=r"cluster/one.*not of cluster/two"):
-        store.open(PARTITION, "cluster/two")
-    store.open(PARTITION, "cluster/one")
+    for other in (
+        identity_of("another", "changelog", "its-id", PARTITION),
+        identity_of("cluster", "changelog", "of the next", PARTITION),
+        identity_of("cluster", "changelog", "its-id", PARTITION + 1),
+    ):
+        with pytest.raises(WrongWindowsError, match=f"holds windows of {ours}, not of {other}"):
+            store.open(PARTITION, other)
+    store.open(PARTITION, ours)
     assert set(content(store)) == {USERS[0]}
     store.close(PARTITION)
+
+
+def test_windows_of_before_their_folder_said_the_partition_are_taken_and_say_it_then(tmp_path: Path) -> None:
+    store = WindowStore(tmp_path, cache_bytes=1 << 20, buffer_bytes=1 << 20)
+    store.open(PARTITION, "cluster/changelog")
+    store.close(PARTITION)
+
+    store.open(PARTITION, identity_of("cluster", "changelog", "its-id", PARTITION))
+    store.close(PARTITION)
+    with pytest.raises(WrongWindowsError, match="holds windows of cluster/changelog/its-id/1"):
+        store.open(PARTITION, "cluster/changelog")
+
+
+def test_a_file_where_the_folder_should_be_is_said_in_a_line(tmp_path: Path) -> None:
+    store = WindowStore(tmp_path / "windows", cache_bytes=1 << 20, buffer_bytes=1 << 20)
+    store.folder.write_text("no folder")
+    with pytest.raises(WrongWindowsError, match=r"windows-1.db cannot be opened: .*TXNWATCH_DATADIR"):
+        store.open(PARTITION)
+
+    store.folder.unlink()
+    store.folder.mkdir()
+    (store.folder / f"windows-{PARTITION}.db").write_text("no folder")
+    with pytest.raises(WrongWindowsError, match=r"windows-1.db cannot be opened: .*TXNWATCH_DATADIR"):
+        store.open(PARTITION)
 
 
 async def test_a_change_without_a_value_removes_the_window(store: WindowStore) -> None:

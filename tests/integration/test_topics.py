@@ -61,15 +61,27 @@ async def test_every_topic_is_created_with_the_partitions_set_and_only_the_chang
     assert await config(admin, absent.transactions_topic, "cleanup.policy") == "delete"
 
 
-async def test_what_workers_write_gets_its_time_from_the_broker(
-    absent: Settings, admin: AIOKafkaAdminClient
-) -> None:
+async def test_records_get_their_time_from_the_broker(absent: Settings, admin: AIOKafkaAdminClient) -> None:
     await ensure_topics(absent)
 
-    written = [absent.scored_topic, absent.anomalies_topic, absent.dlq_topic, absent.changelog_topic]
-    kinds = [await config(admin, topic, "message.timestamp.type") for topic in written]
-    assert kinds == ["LogAppendTime"] * 4
-    assert await config(admin, absent.transactions_topic, "message.timestamp.type") == "CreateTime"
+    kinds = {topic: await config(admin, topic, "message.timestamp.type") for topic in absent.topics}
+    assert kinds == dict.fromkeys(absent.topics, "LogAppendTime")
+
+
+async def test_a_topic_whose_producers_say_the_time_is_named_and_altered_on_demand(
+    absent: Settings, admin: AIOKafkaAdminClient
+) -> None:
+    topic = absent.transactions_topic
+    await made_elsewhere(admin, NewTopic(topic, 4, 1, topic_configs={"retention.ms": "5000"}))
+
+    assert (await ensure_topics(absent)).stamped_by_producers == [topic]
+    assert await config(admin, topic, "message.timestamp.type") == "CreateTime"
+    assert (await ensure_topics(absent, alter=True)).stamped_by_producers == []
+    async with asyncio.timeout(30):
+        while (await ensure_topics(absent)).stamped_by_producers:  # noqa: ASYNC110 - the broker hears of it later
+            await asyncio.sleep(0.02)
+    assert await config(admin, topic, "message.timestamp.type") == "LogAppendTime"
+    assert await config(admin, topic, "retention.ms") == "5000"
 
 
 async def test_a_topic_made_anew_under_its_name_has_another_id(absent: Settings) -> None:

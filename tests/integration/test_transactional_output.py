@@ -86,6 +86,7 @@ async def test_everything_is_on_the_partition_of_the_same_number(
     assert (letter.key, letter.value) == (b"key", b"\xff")
     assert dict(letter.headers) == {
         "reason": b"json",
+        "source-timestamp": b"1800000000000",
         "detail": b"not UTF-8",
         "source-topic": settings.transactions_topic.encode(),
         "source-partition": b"%d" % PARTITION,

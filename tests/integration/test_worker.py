@@ -102,7 +102,8 @@ async def test_what_is_no_transaction_is_kept_with_its_reason(installation: Inst
     assert {dict(letter.headers)["reason"].decode(): (letter.key, letter.value) for letter in letters} == bad
     assert len(letters) == len(bad)
     assert all(
-        set(dict(letter.headers)) == {"reason", "detail", "source-topic", "source-partition", "source-offset"}
+        set(dict(letter.headers))
+        == {"reason", "detail", "source-topic", "source-partition", "source-offset", "source-timestamp"}
         for letter in letters
     )
     assert 'txnwatch_records_total{outcome="tombstone"} 1.0' in metrics

@@ -20,6 +20,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from redis.asyncio import Redis
 
 from stream_app.state.store import WindowStore
+from stream_app.state.topics import TOPICS_KEY
 from tests.support.traffic import Sent
 
 PATIENCE_SECONDS = 90
@@ -125,8 +126,9 @@ class Installation:
         return await self.read_topic(self.environment[variable])
 
     async def read_changelog(self) -> list[ConsumerRecord[bytes, bytes]]:
-        """All committed records of the windows' changelog."""
-        return await self.read_topic(f"{self.environment['TXNWATCH_APP_ID']}-windows-changelog")
+        """All committed changes of users' windows, without what else the changelog says of itself."""
+        records = await self.read_topic(f"{self.environment['TXNWATCH_APP_ID']}-windows-changelog")
+        return [record for record in records if record.key != TOPICS_KEY]
 
     async def read_topic(self, topic: str) -> list[ConsumerRecord[bytes, bytes]]:
         """All committed records of a topic, once no transaction is open there."""

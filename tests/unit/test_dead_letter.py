@@ -26,7 +26,13 @@ class Record:
 def written(key: bytes | None, value: bytes) -> Record:
     return Record(
         *encode_dead_letter(
-            key, value, reason="json", detail="no \ud800", topic="transactions", source=SOURCE
+            key,
+            value,
+            reason="json",
+            detail="no \ud800",
+            topic="transactions",
+            source=SOURCE,
+            source_ms=1_400,
         )
     )
 
@@ -37,7 +43,7 @@ def test_what_is_written_is_read(key: bytes | None) -> None:
 
     assert (letter.key, letter.value, letter.cut_from) == (key, b"\xff", None)
     assert (letter.reason, letter.detail, letter.source_topic) == ("json", "no ?", "transactions")
-    assert (letter.source, letter.place) == (SOURCE, Place(3, 5))
+    assert (letter.source, letter.source_ms, letter.place) == (SOURCE, 1_400, Place(3, 5))
     assert f"{letter.refused_at:%S.%f}" == "01.500000"
 
 
@@ -53,13 +59,20 @@ def test_the_start_of_a_message_that_is_too_large_is_kept() -> None:
     "headers",
     [
         [],
-        [("reason", b"unknown"), ("source-partition", b"x"), ("source-offset", b"1"), ("cut-from", b"?")],
+        [
+            ("reason", b"foreign"),
+            ("source-timestamp", b"-1"),
+            ("source-partition", b"x"),
+            ("source-offset", b"1"),
+            ("cut-from", b"?"),
+        ],
         [("source-partition", b"1"), ("cut-from", b"")],
         [("trace", b"\xff")],
         [("trace", None), ("source-partition", None), ("source-offset", None)],  # Kafka allows it
     ],
 )
-def test_a_record_of_somebody_else_is_a_letter_of_an_unknown_reason(headers: list[Any]) -> None:
+def test_a_record_of_somebody_else_is_a_foreign_letter(headers: list[Any]) -> None:
     letter = DeadLetter.of(Record(None, None, headers))
 
-    assert (letter.reason, letter.source, letter.value, letter.cut_from) == ("unknown", None, b"", None)
+    assert (letter.reason, letter.source, letter.value, letter.cut_from) == ("foreign", None, b"", None)
+    assert letter.source_ms is None

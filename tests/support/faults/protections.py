@@ -24,6 +24,7 @@ from stream_app.pipeline import Pipeline
 from stream_app.sinks import kafka as kafka_sink
 from stream_app.sinks.postgres import LOCK, PostgresRows
 from stream_app.state import changelog
+from stream_app.state.topics import KnownTopics
 from stream_app.window import Window
 
 
@@ -127,8 +128,18 @@ def _restoring() -> None:
     replace(takeover, "restore", restore_nothing)
 
 
+def _topic_ids() -> None:
+    """Take a topic for another of its name."""
+
+    def others(_self: Any, _known: Any) -> list[str]:
+        return []
+
+    replace(KnownTopics, "_others", others)
+
+
 def _reach() -> None:
-    """Believe a changelog that is shorter than it once was."""
+    """Believe a changelog that is shorter than it once was, and whose id nobody knows."""
+    _topic_ids()
     committed = vars(composition)["committed_positions"]
 
     async def unknown(*arguments: Any) -> dict[int, kafka_sink.CommittedPosition]:
@@ -140,7 +151,8 @@ def _reach() -> None:
 
 
 def _source_reach() -> None:
-    """Believe a source that is shorter than it once was."""
+    """Believe a source that is shorter than it once was, and whose id nobody knows."""
+    _topic_ids()
     restore = vars(takeover)["restore"]
 
     async def believe(*arguments: Any, **options: Any) -> int:
