@@ -70,12 +70,12 @@ class DeadLetter(msgspec.Struct, frozen=True):
     detail: str
     source_topic: str
     source: Place | None
-    source_ms: int | None
-    """The timestamp of the message's own record, where the letter has it."""
     key: bytes | None
     value: bytes
     cut_from: int | None
     """How long the value was when it was too long to be kept whole, else None."""
+    source_ms: int | None = None
+    """The timestamp of the message's own record, where the letter has it."""
 
     @classmethod
     def of(cls, record: Consumed) -> Self:

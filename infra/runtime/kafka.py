@@ -44,7 +44,7 @@ class TopicsError(StopError):
     """Topics are missing or do not fit together, or cannot be created; the message names each."""
 
 
-class RunningError(Exception):
+class RunningError(StopError):
     """What may only be done while no worker runs."""
 
 

@@ -12,10 +12,8 @@ from msgspec.structs import replace
 
 import infra.runtime.settings
 from infra.runtime.aiokafka_changes import send_request
-from infra.runtime.cli_errors import ending_in_one_line
+from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.kafka import (
-    RunningError,
-    TopicsError,
     admin_client,
     check_nobody_runs,
     check_present,
@@ -48,7 +46,7 @@ def state() -> None:
 def accept_command() -> None:
     """Go on with topics that hold the same data as before, restored or mirrored."""
     settings = Settings.load()
-    with ending_in_one_line(TopicsError, RunningError, KAFKA, POSTGRES):
+    with ending_in_one_line(StopError, KAFKA, POSTGRES):
         asyncio.run(accept(settings))
     click.echo(
         "accepted. Where the changelog is another topic, too, delete each worker's folder of windows "
@@ -61,7 +59,7 @@ def accept_command() -> None:
 def start_over_command() -> None:
     """Forget all windows and offsets, to score a new topic from its beginning; rows stay."""
     settings = Settings.load()
-    with ending_in_one_line(TopicsError, RunningError, KAFKA, POSTGRES):
+    with ending_in_one_line(StopError, KAFKA, POSTGRES):
         asyncio.run(start_over(settings))
     click.echo("forgotten. Delete each worker's folder of windows (in TXNWATCH_DATADIR) before it starts.")
 

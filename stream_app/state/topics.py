@@ -10,6 +10,7 @@ from typing import Self
 
 import msgspec
 
+from infra.runtime.cli_errors import StopError
 from infra.runtime.kafka import Cluster
 from infra.runtime.settings import TopicSettings
 
@@ -21,7 +22,7 @@ _WAYS_ON = (
 )
 
 
-class ChangedTopicsError(Exception):
+class ChangedTopicsError(StopError):
     """The topics are not those that windows and offsets belong to; the message names the ways on."""
 
 

@@ -1,9 +1,9 @@
 """What cannot be gone on from is a stop that says why and changes nothing; what it advises leads on."""
 
-import pytest
-from redis.asyncio import Redis
+import shutil
 
-from infra.runtime.redis import Keys
+import pytest
+
 from tests.support.faults.interrupted import MESSAGES, goes_on, interrupted, promoted, refuses
 from tests.support.faults.ledger import Ledger
 from tests.support.faults.oracle import Findings
@@ -20,19 +20,16 @@ def settle(ledger: Ledger, fault: str, findings: Findings) -> None:
     ledger.settle(fault, findings, injected=1, in_flight=1, messages=MESSAGES, stops=True)
 
 
-async def another_app(ground: Rig) -> Rig:
-    """The installation under another id, with what it needs."""
-    anew = {"TXNWATCH_APP_ID": f"{ground.environment['TXNWATCH_APP_ID']}-anew", "TXNWATCH_SHARE_ROWS": "true"}
-    async with Redis.from_url(ground.environment["REDIS_URL"]) as redis:
-        await redis.delete(Keys().owner)
-    other = Rig({**ground.environment, **anew}, ground.folder)
-    code, said = await other.completed("txnwatch", "topics")
+async def start_over(ground: Rig) -> None:
+    """What is advised where a topic was made anew."""
+    code, said = await ground.completed("txnwatch", "state", "start-over", "--yes")
     assert code == 0, said
-    return other
+    for folder in ground.datadirs:
+        shutil.rmtree(folder / "windows", ignore_errors=True)
 
 
 def but_published(found: list[str]) -> list[str]:
-    """What was found anywhere but on the topics for readers, which have the former app's records, too."""
+    """What was found anywhere but on the topics for readers, which have what came before, too."""
     return [one for one in found if not one.startswith(PUBLISHED)]
 
 
@@ -45,9 +42,9 @@ async def test_a_changelog_made_anew(ground: Rig, ledger: Ledger, datadir: str) 
     findings = await refuses(ground, datadir=datadir, says="-windows-changelog had the id ")
 
     settle(ledger, f"changelog made anew, windows in {datadir} folder", findings)
-    anew = await another_app(ground)
-    await goes_on(anew, datadir="anew")
-    findings = await anew.audited()
+    await start_over(ground)
+    await goes_on(ground, datadir="anew")
+    findings = await ground.audited()
     assert findings.lost == []
     assert but_published([*findings.doubled, *findings.wrong]) == []
 
@@ -60,11 +57,9 @@ async def test_a_source_made_anew(ground: Rig, ledger: Ledger) -> None:
     findings = await refuses(ground, says="transactions had the id ")
 
     settle(ledger, "source made anew", findings)
-    async with ground.postgres() as connection:
-        await connection.execute("DELETE FROM sink_offsets WHERE topic = $1", ground.transactions)
-    anew = await another_app(ground)
-    await goes_on(anew, datadir="anew")
-    findings = await anew.audited()
+    await start_over(ground)
+    await goes_on(ground, datadir="anew")
+    findings = await ground.audited()
     assert findings.lost == []
     assert all(one.startswith(("rows", "users")) for one in but_published(findings.doubled))
     assert but_published(findings.wrong) == []

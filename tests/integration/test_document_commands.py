@@ -51,6 +51,8 @@ GROUPS = {
     "benchmarks": r"(?:\.venv/bin/)?python -m benchmarks .*",
     "ledger": r"\.venv/bin/python -m tests\.support\.faults\.ledger .*",
     "docker": r"docker compose .*",
+    # tests/integration/test_topic_identity.py and test_repartition.py: no worker may run meanwhile.
+    "stopped": r"txnwatch (?:state|repartition).*",
     "demo": r"txnwatch demo",  # tests/integration/test_demo.py
     "step by step": "|".join(re.escape(text) for text in USING if re.match(r"\.venv/bin/|curl ", text)),
 }

@@ -213,6 +213,7 @@ async def test_without_sinks_the_worker_goes_from_kafka_to_kafka(installation: I
         ("TXNWATCH_DETECTOR", "oracle", "TXNWATCH_DETECTOR: must be one of rolling_mean"),
         ("TXNWATCH_SINKS", "mysql", "TXNWATCH_SINKS: String should match pattern"),
         ("TXNWATCH_DLQ_TOPIC", "anomalies!", "TXNWATCH_DLQ_TOPIC: String should match pattern"),
+        ("TXNWATCH_DATADIR", "README.md", "TXNWATCH_DATADIR: README.md is no folder to write to"),
         ("TXNWATCH_WINDOW_MINIMUM", "21", "TXNWATCH_WINDOW_MINIMUM: is more than"),
         (
             "POSTGRES_URL",

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import faust
 import pytest
+from aiokafka import TopicPartition
 from faust.stores.base import Store
 from faust.tables import TableManager
 from faust.tables.recovery import Recovery
@@ -184,3 +185,18 @@ async def test_messages_flow_only_when_no_rebalance_has_begun_since(*, another: 
 
 def test_recovery_is_a_property_of_the_table_manager() -> None:
     assert isinstance(TableManager.recovery, property)
+
+
+async def test_a_first_start_behind_deleted_records_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    consumer, beginnings = object.__new__(BatchConsumer), {0: 0, 1: 7}
+
+    async def beginning(source: TopicPartition) -> int:
+        return beginnings[source.partition]
+
+    consumer._beginning = beginning  # type: ignore[method-assign]
+    consumer.app = SimpleNamespace(ownership=SimpleNamespace(stored_up_to=lambda _partition: 0))
+
+    assert [await consumer._first_offset(TopicPartition("transactions", one)) for one in beginnings] == [0, 7]
+
+    (said,) = caplog.messages
+    assert said.startswith("transactions partition 1 begins at offset 7: what was before is not scored")

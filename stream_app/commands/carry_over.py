@@ -1,0 +1,248 @@
+"""What `txnwatch repartition` writes: windows and waiting messages, to the partitions that are theirs now.
+
+All of it is one transaction of Kafka, with the group's offsets.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from itertools import islice
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from infra.runtime.cli_errors import StopError
+from infra.runtime.kafka import Records, client_options, consumer_options, read_until
+from infra.runtime.partitioners import Name, Partitioner, best_fit
+from stream_app.settings import Settings
+from stream_app.sinks.kafka import (
+    UNCOMPRESSED,
+    CommittedPosition,
+    Message,
+    batches,
+    committed_positions,
+    moved_metadata,
+)
+from stream_app.state.store import WindowStore
+from stream_app.state.topics import TOPICS_KEY, KnownTopics
+from stream_app.window import Window, encode_window
+
+_AT_A_TIME = 5_000
+_SAMPLE = 1_000  # users of each partition, by whom the producers' partitioner is told
+# The longest that brokers let a transaction take by default.
+_TRANSACTION_MS = 900_000
+
+
+class NotPossibleError(StopError):
+    """The partitions cannot be changed as things are; the message says what to do."""
+
+
+Place = tuple[int, int, str, Window]
+"""A window's partition, the one that its user now belongs to, the user and the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where each partition of the input begins and ends, and where its committed records end."""
+
+    beginnings: Mapping[int, int]
+    ends: Mapping[int, int]
+    committed_ends: Mapping[int, int]
+
+    @classmethod
+    async def of(cls, settings: Settings, partitions: int) -> Self:
+        """As they are now."""
+        every = [TopicPartition(settings.transactions_topic, number) for number in range(partitions)]
+        async with (
+            AIOKafkaConsumer(**client_options(settings, "ends")) as all_records,
+            AIOKafkaConsumer(**consumer_options(settings, "ends")) as committed,
+        ):
+            asked = [
+                await all_records.beginning_offsets(every),
+                await all_records.end_offsets(every),
+                await committed.end_offsets(every),
+            ]
+        return cls(*({one.partition: offset for one, offset in offsets.items()} for offsets in asked))
+
+
+@dataclass(slots=True)
+class CarryOver:
+    """Moves what `windows` has restored from `known` to `after`, the same topics with more partitions."""
+
+    settings: Settings
+    windows: WindowStore
+    known: KnownTopics
+    after: KnownTopics
+    positions: Mapping[int, CommittedPosition]
+    bounds: Bounds
+    partitioner: Partitioner
+    former: Partitioner
+
+    @classmethod
+    async def planned(
+        cls, settings: Settings, windows: WindowStore, known: KnownTopics, after: KnownTopics, partitions: int
+    ) -> Self:
+        """What is to be moved, as things are now, of an input with so many partitions.
+
+        Raises:
+            NotPossibleError: What is finished or where users belong cannot be told.
+        """
+        positions, bounds = await committed_positions(settings), await Bounds.of(settings, partitions)
+        if bounds.committed_ends != bounds.ends:
+            raise NotPossibleError(f"a transaction is open on {known.source}: stop its producer first")
+        if unknown := [
+            one for one in windows.partitions if one not in positions and any(windows.windows(one))
+        ]:
+            raise NotPossibleError(
+                f"what was scored of partitions {unknown} is not known: their offsets are gone"
+            )
+        name = _partitioner(settings, windows, known.partitions)
+        former, partitioner = Partitioner(name, known.partitions), Partitioner(name, after.partitions)
+        return cls(settings, windows, known, after, positions, bounds, partitioner, former)
+
+    def count(self) -> Counter[str]:
+        """How many `windows` there are, how many are `moved`, and how many messages are `waiting`."""
+        places = Counter(before != to for before, to, _user, _window in self._places())
+        waiting = sum(end - self._next(number) for number, end in self.bounds.ends.items())
+        return Counter(windows=places.total(), moved=places[True], waiting=waiting)
+
+    async def commit(self) -> None:
+        """Move it, all or nothing.
+
+        Raises:
+            NotPossibleError: Producers still write.
+            KafkaError: Nothing is moved.
+        """
+        async with self._producer() as producer, producer.transaction():
+            await self._carry_windows(producer)
+            await self._check_unchanged(await self._carry_messages(producer))
+            await producer.send_offsets_to_transaction(self._offsets(), self.settings.app_id)
+
+    def _producer(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            **client_options(self.settings, "repartition"),
+            transactional_id=f"{self.settings.app_id}-repartition",
+            transaction_timeout_ms=_TRANSACTION_MS,
+            max_request_size=2 << 20,
+        )
+
+    def _offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
+        """The group's, past all that was there: what of it waited comes again behind them."""
+        metadata = moved_metadata(self.after.partitions)
+        return {
+            TopicPartition(self.settings.transactions_topic, number): OffsetAndMetadata(end, metadata)
+            for number, end in self.bounds.ends.items()
+        }
+
+    async def _check_unchanged(self, again: Counter[int]) -> None:
+        now = (await Bounds.of(self.settings, self.after.partitions)).ends
+        if now != {number: end + again[number] for number, end in self.bounds.ends.items()}:
+            source = self.settings.transactions_topic
+            raise NotPossibleError(f"something still writes to {source}: stop all producers first")
+
+    async def _carry_windows(self, producer: AIOKafkaProducer) -> None:
+        places = (place for place in self._places() if place[0] != place[1])
+        while some := list(islice(places, _AT_A_TIME)):
+            await self._write(producer, self._changes(some))
+        said: Message = (TOPICS_KEY, self.after.encode(), [])
+        await self._write(producer, {number: [said] for number in range(self.after.partitions)})
+
+    def _changes(self, places: Iterable[Place]) -> Mapping[int, list[Message]]:
+        """The changelog's records by partition that bring windows from one place to another."""
+        changes: defaultdict[int, list[Message]] = defaultdict(list)
+        for before, to, user, window in places:
+            key = user.encode()
+            changes[before].append((key, None, []))
+            if _is_longer(window, self._window_on(to, user)):
+                # What was finished of another partition says nothing of this one's offsets.
+                window.last_offset = self.bounds.ends[to] - 1
+                changes[to].append((key, encode_window(window), []))
+        return changes
+
+    async def _write(self, producer: AIOKafkaProducer, changes: Mapping[int, list[Message]]) -> None:
+        for number, messages in changes.items():
+            for batch in batches(messages, UNCOMPRESSED):
+                await (await producer.send_batch(batch, self.settings.changelog_topic, partition=number))
+
+    async def _carry_messages(self, producer: AIOKafkaProducer) -> Counter[int]:
+        """Send what waits again; how many there were to each partition.
+
+        Those on the partition that was theirs come first. Those that are elsewhere came after the partitions
+        had been added already, and so after all others of their users.
+        """
+        again: Counter[int] = Counter()
+        for are_home in (True, False):
+            async with aclosing(self._waiting()) as fetches:
+                async for records in fetches:
+                    chosen = [record for record in records if self._is_home(record) is are_home]
+                    again.update(await self._send_again(producer, chosen))
+        return again
+
+    def _is_home(self, record: ConsumerRecord[bytes, bytes]) -> bool:
+        return record.key is None or self.former.of(record.key) == record.partition
+
+    async def _send_again(self, producer: AIOKafkaProducer, records: Records) -> list[int]:
+        """Send these to the partitions of their keys, which are returned; without one, to where they are."""
+        numbers = [one.partition if one.key is None else self.partitioner.of(one.key) for one in records]
+        sent = [
+            await producer.send(one.topic, one.value, one.key, number, one.timestamp, one.headers)
+            for one, number in zip(records, numbers, strict=True)
+        ]
+        for one in sent:
+            await one
+        return numbers
+
+    async def _waiting(self) -> AsyncGenerator[Records, None]:
+        """What the group has not finished, a partition after the other."""
+        for number, end in self.bounds.ends.items():
+            if (start := self._next(number)) == end:
+                continue
+            partition = TopicPartition(self.settings.transactions_topic, number)
+            async with AIOKafkaConsumer(**consumer_options(self.settings, "waiting")) as consumer:
+                consumer.assign([partition])
+                consumer.seek(partition, start)
+                async with aclosing(read_until(consumer, partition, end)) as fetches:
+                    async for records in fetches:
+                        yield [record for record in records if record.offset < end]
+
+    def _places(self) -> Iterator[Place]:
+        """Each window with the partition that it is on, and the one that its user now belongs to."""
+        for number in self.windows.partitions:
+            for user, window in self.windows.windows(number):
+                yield number, self.partitioner.of(user.encode()), user, window
+
+    def _window_on(self, number: int, user: str) -> Window:
+        """What the user has on a partition by now, where messages came while it was not noticed."""
+        return self.windows.load(number, [user])[user] if number in self.windows.partitions else Window()
+
+    def _next(self, number: int) -> int:
+        position = self.positions.get(number)
+        return self.bounds.beginnings[number] if position is None else position.next_offset
+
+
+def _is_longer(window: Window, other: Window) -> bool:
+    return (window.count, window.updated_at) > (other.count, other.updated_at)
+
+
+def _partitioner(settings: Settings, windows: WindowStore, partitions: int) -> Name:
+    """The name of the producers' partitioner, by where users' windows are.
+
+    Raises:
+        NotPossibleError: The windows are elsewhere than the one of the settings puts them.
+    """
+    users = {
+        (user.encode(), number)
+        for number in windows.partitions
+        for user, _window in islice(windows.windows(number), _SAMPLE)
+    }
+    if not users:
+        return "murmur2" if settings.partitioner == "auto" else settings.partitioner
+    fit = best_fit(users, partitions)
+    if not fit.is_clear or settings.partitioner not in {"auto", fit.name}:
+        raise NotPossibleError(
+            f"{fit.name} puts {fit.fitting} of {fit.keys} users where their windows are, the most, and "
+            f"TXNWATCH_PARTITIONER is {settings.partitioner}: it has to be what producers use"
+        )
+    return fit.name

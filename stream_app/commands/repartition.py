@@ -1,0 +1,165 @@
+"""`txnwatch repartition`: more partitions, with users' windows where their messages come from then on.
+
+Partitions are added to the topics, which keep their ids and their records. What has to be elsewhere is
+written in one transaction (`carry_over`): ended before its commit, nothing has happened, and it is run again.
+Postgres' offsets follow the commit; until they have, workers refuse to start.
+"""
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+
+import click
+from msgspec.structs import replace
+
+from infra.runtime.aiokafka_changes import install
+from infra.runtime.cli_errors import StopError, ending_in_one_line
+from infra.runtime.kafka import (
+    Cluster,
+    admin_client,
+    check_nobody_runs,
+    check_present,
+    describe_cluster,
+)
+from infra.runtime.services import KAFKA, POSTGRES
+from infra.topics import add_partitions
+from stream_app.commands.carry_over import CarryOver, NotPossibleError
+from stream_app.commands.state import taken_over
+from stream_app.settings import Settings
+from stream_app.sinks.kafka import CommittedPosition, committed_positions
+from stream_app.sinks.postgres import connect
+from stream_app.state.changelog import restore
+from stream_app.state.store import WindowStore
+from stream_app.state.topics import KnownTopics
+
+_CACHE_BYTES = 64 << 20
+_STORED = "SELECT partition, next_offset FROM sink_offsets WHERE app_id = $1 AND topic = $2"
+_FOLLOW = """
+UPDATE sink_offsets SET next_offset = greatest(next_offset, $4), topics = $5
+WHERE app_id = $1 AND topic = $2 AND partition = $3
+"""
+
+
+@click.command("repartition")
+@click.argument("partitions", type=click.IntRange(1, 10_000))
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+def repartition_command(partitions: int, *, dry_run: bool) -> None:
+    """Raise the number of partitions of all topics, and carry users' windows over.
+
+    Producers and workers have to be stopped. Ended in the middle, it is run again.
+    """
+    settings = Settings.load()
+    install()
+    with ending_in_one_line(StopError, KAFKA, POSTGRES):
+        carried = asyncio.run(repartition(settings, partitions, dry_run=dry_run))
+    tense = "would be" if dry_run else "were"
+    click.echo(f"{carried['moved']} of {carried['windows']} windows {tense} moved")
+    click.echo(f"{carried['waiting']} messages that wait on the input {tense} moved, in their order")
+    if not dry_run:
+        click.echo(f"all topics have {partitions} partitions: set TXNWATCH_PARTITIONS={partitions}")
+
+
+async def repartition(settings: Settings, partitions: int, *, dry_run: bool = False) -> Counter[str]:
+    """Bring all topics to so many partitions; how many `windows` there are, were `moved`, and messages wait.
+
+    Raises:
+        NotPossibleError: It cannot be done as things are.
+        RunningError: A worker runs.
+        TopicsError: A topic is missing.
+        ChangedTopicsError: The windows belong to other topics.
+        KafkaError: Kafka cannot be reached.
+    """
+    async with admin_client(settings, "repartition") as admin:
+        await check_nobody_runs(admin, settings.app_id)
+        cluster = await describe_cluster(admin)
+        _check_counts(settings, cluster, partitions)
+        with _restoring(len(cluster.topics[settings.changelog_topic])) as windows:
+            known = await _restored(settings, windows, cluster)
+            after = replace(known, partitions=partitions)
+            there = len(cluster.topics[settings.transactions_topic])
+            plan = await CarryOver.planned(settings, windows, known, after, there)
+            await _check_rows(settings, plan.positions)
+            if dry_run:
+                return plan.count()
+            carried: Counter[str] = Counter()
+            if known != after:
+                await add_partitions(admin, settings.topics, partitions)
+                await _fence(settings, windows.partitions)
+                await _restored(settings, windows, cluster)
+                plan = await CarryOver.planned(settings, windows, known, after, partitions)
+                await plan.commit()
+                carried = plan.count()
+    await _follow(settings, after)
+    return carried
+
+
+async def _fence(settings: Settings, partitions: Iterable[int]) -> None:
+    """Shut out workers that hang: from here on nothing comes of them."""
+    async with aclosing(taken_over(settings, partitions)) as outputs:
+        async for _output in outputs:
+            pass
+
+
+def _check_counts(settings: Settings, cluster: Cluster, partitions: int) -> None:
+    check_present(cluster, settings.topics)
+    counts = {name: len(cluster.topics[name]) for name in settings.topics}
+    if more := [f"{name} has {count}" for name, count in counts.items() if count > partitions]:
+        raise NotPossibleError(
+            f"{', '.join(more)} partitions: Kafka takes none away. For fewer, use topics with other names "
+            "and another TXNWATCH_APP_ID, which starts over"
+        )
+
+
+@contextmanager
+def _restoring(partitions: int) -> Iterator[WindowStore]:
+    """A store of windows in a folder that is removed at the end, with so many partitions open."""
+    with tempfile.TemporaryDirectory(prefix="txnwatch-") as folder:
+        store = WindowStore(Path(folder) / "windows", cache_bytes=_CACHE_BYTES, buffer_bytes=_CACHE_BYTES)
+        try:
+            for number in range(partitions):
+                store.open(number)
+            yield store
+        finally:
+            for number in range(partitions):
+                store.close(number)
+
+
+async def _restored(settings: Settings, windows: WindowStore, cluster: Cluster) -> KnownTopics:
+    """Bring the windows up to the changelog's end; the topics that they belong to.
+
+    Raises:
+        ChangedTopicsError: They belong to others than these.
+    """
+    now = KnownTopics.of(cluster, settings)
+    known = replace(now, partitions=len(windows.partitions))
+    for number in windows.partitions:
+        await restore(windows, number, settings)
+        if topics := windows.topics(number):
+            known = KnownTopics.decode(topics)
+            known = replace(now, partitions=known.partitions).after(known)
+    return known
+
+
+async def _check_rows(settings: Settings, positions: Mapping[int, CommittedPosition]) -> None:
+    """Look whether Postgres has the rows of all that is finished, which is not asked later."""
+    if not settings.has_sink("postgres"):
+        return
+    async with connect(settings.postgres.get_secret_value()) as pool:
+        stored = dict(await pool.fetch(_STORED, settings.app_id, settings.transactions_topic))
+    if lacking := [number for number, at in positions.items() if stored.get(number, 0) < at.finished]:
+        raise NotPossibleError(f"Postgres lacks rows of partitions {lacking}: first `txnwatch rows restore`")
+
+
+async def _follow(settings: Settings, after: KnownTopics) -> None:
+    """Bring Postgres' offsets to the group's where those are a change of partitions'."""
+    if not settings.has_sink("postgres"):
+        return
+    positions = await committed_positions(settings)
+    async with connect(settings.postgres.get_secret_value()) as pool:
+        for number, at in positions.items():
+            if at.partitions == after.partitions and at.changelog is None:
+                place = settings.app_id, settings.transactions_topic, number
+                await pool.execute(_FOLLOW, *place, at.next_offset, after.encode().decode())
