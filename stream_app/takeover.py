@@ -109,20 +109,14 @@ class TakeOver:
             output = TransactionalOutput(partition, self.settings, self.clients, self.rule.rule)
             publisher = await resources.enter_async_context(output)
             # 3. See how far batches were finished; Postgres has to have their rows.
-            positions = await self.positions()
+            position = await self._position(partition, topics)
             end_if_cancelled()
-            for one in positions.values():
-                topics.check_partitions(one.partitions)
-            position = positions.get(partition, NOWHERE)
             self.rows.expect(partition, position.finished)
             # 4. Restore the windows to the changelog's end.
             resources.callback(self.store.close, partition)
             reached = -1 if position.changelog is None else position.changelog
             identity = self._identity(partition, topics)
-            async with self.restoring:
-                restored = await self._restore(
-                    partition, identity, stored_up_to=stored_up_to, reached=reached
-                )
+            restored = await self._restore(partition, identity, stored_up_to=stored_up_to, reached=reached)
             end_if_cancelled()
             await self._remember(partition, topics, publisher)
             publisher.resume(self.store.changelog_offset(partition), topics.partitions)
@@ -135,18 +129,25 @@ class TakeOver:
         log.info("partition %d: taken over, %d changes restored", partition, restored)
         return owned
 
+    async def _position(self, partition: int, topics: KnownTopics) -> CommittedPosition:
+        positions = await self.positions()
+        for one in positions.values():  # of a partition that is new, only the others' offsets tell
+            topics.check_partitions(one.partitions)
+        return positions.get(partition, NOWHERE)
+
     async def _restore(self, partition: int, identity: str, **known: int) -> int:
         """Open the windows and bring them to the changelog's end, from its beginning if they are damaged."""
-        try:
+        async with self.restoring:
+            try:
+                await self._opened(partition, identity)
+                return await restore(self.store, partition, self.settings, **known)
+            except Exception as error:
+                if not is_damage(error):
+                    raise
+                log.warning("partition %d: restoring all windows, as they are damaged: %s", partition, error)
+            self.store.discard(partition)
             await self._opened(partition, identity)
             return await restore(self.store, partition, self.settings, **known)
-        except Exception as error:
-            if not is_damage(error):
-                raise
-            log.warning("partition %d: restoring all windows, as they are damaged: %s", partition, error)
-        self.store.discard(partition)
-        await self._opened(partition, identity)
-        return await restore(self.store, partition, self.settings, **known)
 
     async def _opened(self, partition: int, identity: str) -> None:
         """Open the windows in a thread: it waits for the disk several times, 65 ms on a busy one."""
