@@ -249,7 +249,8 @@ async def read_until(
         if position > reached:
             reached = position
             waits.renew()
-        is_held = (consumer.last_stable_offset(partition) or end) <= position
+        stable = consumer.last_stable_offset(partition)
+        is_held = stable is not None and stable <= position
         waits.check(f" at offset {position} of {end}{', where a transaction is open' * is_held}")
         for records in (await consumer.getmany(partition, timeout_ms=200, max_records=most)).values():
             yield records
