@@ -19,6 +19,7 @@ from stream_app.sinks.kafka import NOWHERE, CommittedPosition, TransactionalOutp
 from stream_app.sinks.postgres import PostgresRows
 from stream_app.sinks.redis_mirror import RedisMirror
 from stream_app.state.changelog import restore
+from stream_app.state.rules import RULE_KEY, KnownRule
 from stream_app.state.store import WindowStore, identity_of, is_damage
 from stream_app.state.topics import TOPICS_KEY, KnownTopics
 
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 # Each has a consumer of its own, with a connection or two: 200 partitions at once exhausted the file limit.
 _RESTORED_AT_ONCE = 8
+_RULE_CHANGED = (
+    "the rule has changed: %s (rule %s -> %s). Users' windows stay, and are judged by it from now on"
+)
 
 
 @dataclass(slots=True)
@@ -90,6 +94,8 @@ class TakeOver:
     make_pipeline: Callable[[int, Publisher], Pipeline]
     rejoin: Callable[[], None]
     restoring: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_RESTORED_AT_ONCE))
+    _said: set[str] = field(default_factory=set, init=False)
+    """The former rules that the log says of that they were others."""
 
     async def open(self, partition: int, topics: KnownTopics) -> OwnedPartition:
         """Take a partition over from whoever had it; on failure everything is closed again.
@@ -163,13 +169,28 @@ class TakeOver:
         return identity_of(topics.cluster, changelog, topics.ids.get(changelog, ""), partition)
 
     async def _remember(self, partition: int, topics: KnownTopics, publisher: TransactionalOutput) -> None:
-        """Have changelog, windows and Postgres say which topics they belong to, where they do not yet."""
-        known = self.store.topics(partition)
+        """Have changelog, windows and Postgres say what they belong to, where they do not yet."""
+        known = self.store.note(partition, TOPICS_KEY)
         encoded = topics.after(_decoded(known)).encode()
         if known != encoded:
-            offset = await publisher.put(TOPICS_KEY, encoded)
-            self.store.write(partition, [(TOPICS_KEY, encoded)], offset)
+            await self._note(partition, TOPICS_KEY, encoded, publisher)
         await self.rows.remember(partition, encoded)
+        await self._compare_rule(partition, publisher)
+
+    async def _compare_rule(self, partition: int, publisher: TransactionalOutput) -> None:
+        """Say what has changed of the rule since the partition was last scored, and have the new one kept."""
+        former, now = KnownRule.decode(self.store.note(partition, RULE_KEY)), KnownRule.of(self.rule)
+        if former is not None and former.rule == now.rule:
+            return
+        if former is not None and former.rule not in self._said:
+            self._said.add(former.rule)
+            log.warning(_RULE_CHANGED, now.changes(former), former.rule, now.rule)
+        await self._note(partition, RULE_KEY, now.encode(), publisher)
+
+    async def _note(self, partition: int, key: bytes, value: bytes, publisher: TransactionalOutput) -> None:
+        """Write to the changelog and the windows what is no user's."""
+        offset = await publisher.put(key, value)
+        self.store.write(partition, [(key, value)], offset)
 
     async def _follow(self, partition: int, owned: OwnedPartition) -> None:
         """Mirror the partition's windows; as each is read once, damage may be seen here first."""

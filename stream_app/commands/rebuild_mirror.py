@@ -21,7 +21,7 @@ from infra.runtime.retry import retried
 from infra.runtime.services import KAFKA, REDIS
 from stream_app.settings import Settings
 from stream_app.sinks.redis_windows import Placed, RedisWindows
-from stream_app.state.topics import TOPICS_KEY
+from stream_app.state.store import NO_USER
 from stream_app.window import decode_window
 
 
@@ -90,7 +90,8 @@ async def _write_changelog(settings: Settings, target: RedisWindows) -> int:
 def _newest(records: Records) -> dict[str, Placed]:
     """The last window of each user in one partition's records."""
     newest = {record.key: record for record in records if record.key and record.value}
-    newest.pop(TOPICS_KEY, None)
     return {
-        key.decode(): (record.partition, decode_window(record.value or b"")) for key, record in newest.items()
+        key.decode(): (record.partition, decode_window(record.value or b""))
+        for key, record in newest.items()
+        if not key.startswith(NO_USER)
     }

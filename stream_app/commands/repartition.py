@@ -33,7 +33,7 @@ from stream_app.sinks.kafka import CommittedPosition, committed_positions
 from stream_app.sinks.postgres import connect
 from stream_app.state.changelog import restore
 from stream_app.state.store import WindowStore
-from stream_app.state.topics import KnownTopics
+from stream_app.state.topics import TOPICS_KEY, KnownTopics
 
 _CACHE_BYTES = 64 << 20
 _STORED = "SELECT partition, next_offset FROM sink_offsets WHERE app_id = $1 AND topic = $2"
@@ -137,7 +137,7 @@ async def _restored(settings: Settings, windows: WindowStore, cluster: Cluster) 
     known = replace(now, partitions=len(windows.partitions))
     for number in windows.partitions:
         await restore(windows, number, settings)
-        if topics := windows.topics(number):
+        if topics := windows.note(number, TOPICS_KEY):
             known = KnownTopics.decode(topics)
             known = replace(now, partitions=known.partitions).after(known)
     return known

@@ -12,7 +12,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from infra.runtime.cli_errors import StopError
 from infra.runtime.kafka import Records, consumer_options, read_until
 from stream_app.settings import Settings
-from stream_app.state.store import WindowStore
+from stream_app.state.store import NO_USER, WindowStore, WrongWindowsError
+from stream_app.window import VERSION, is_later
 
 _MOST_RECORDS = 10_000
 
@@ -63,10 +64,21 @@ async def restore(
 async def _apply(store: WindowStore, partition: int, fetches: AsyncIterator[Records]) -> int:
     count = 0
     async for records in fetches:
-        changes = [(record.key, record.value) for record in records]
+        changes = _readable(partition, records)
         store.write(partition, changes, records[-1].offset)
         count += len(records)
     return count
+
+
+def _readable(partition: int, records: Records) -> list[tuple[bytes, bytes | None]]:
+    """The records' keys and values, where all windows are of versions that this program reads."""
+    for record in records:
+        if record.value and is_later(record.value) and not record.key.startswith(NO_USER):
+            raise WrongWindowsError(
+                f"partition {partition}: the changelog has windows of version {record.value[0]}, of a later "
+                f"txnwatch; this one reads up to {VERSION}: run that one"
+            )
+    return [(record.key, record.value) for record in records]
 
 
 def _start(store: WindowStore, partition: int, beginning: int, end: int) -> int:

@@ -16,10 +16,11 @@ from rocksdict import Options, Rdict, WriteBatch, WriteOptions
 from infra.runtime.cli_errors import StopError
 from schemas.money import amount_text
 from schemas.window_view import CurrencyWindow, Stats
-from stream_app.state.topics import TOPICS_KEY
-from stream_app.window import Window, decode_window
+from stream_app.window import VERSION, Window, decode_window
 
-# No user's key starts with NUL.
+NO_USER = b"\0"
+"""What keys begin with that are no user's."""
+_FORMAT_KEY = b"\0format"
 _OFFSET_KEY = b"\0changelog-offset"
 _IDENTITY_KEY = b"\0changelog"
 _FORMER_IDENTITY = 2  # how many of an identity's parts there were before it had the topic's id and partition
@@ -148,9 +149,9 @@ class WindowStore:
         value = self._databases[partition].get(_OFFSET_KEY)
         return None if value is None else int(value)
 
-    def topics(self, partition: int) -> bytes | None:
-        """Which topics the partition's windows were made from, as `KnownTopics` encodes it, if known."""
-        value: bytes | None = self._databases[partition].get(TOPICS_KEY)
+    def note(self, partition: int, key: bytes) -> bytes | None:
+        """What the partition's changelog says under a key that is no user's, None where it does not."""
+        value: bytes | None = self._databases[partition].get(key)
         return value
 
     def load(self, partition: int, user_ids: Iterable[str]) -> dict[str, Window]:
@@ -219,15 +220,22 @@ class WindowStore:
         return page
 
     def _identify(self, partition: int, database: Rdict, identity: str) -> None:
+        """Have the database say what its windows are, where it does not yet."""
         found: bytes | None = database.get(_IDENTITY_KEY)
-        if found in {None, _former(identity)}:
-            database.put(_IDENTITY_KEY, identity.encode())
-        elif found != identity.encode():
-            database.close()
-            raise WrongWindowsError(
-                f"{self._path(partition)} holds windows of {(found or b'').decode()}, not of {identity}: "
-                "choose another TXNWATCH_DATADIR, or delete that folder to have them restored"
+        version = int(database.get(_FORMAT_KEY) or 0)
+        if version > VERSION:
+            wrong = f"windows of version {version}, written by a later txnwatch: run that one"
+        elif found not in {None, _former(identity), identity.encode()}:
+            wrong = (
+                f"windows of {(found or b'').decode()}, not of {identity}: choose another TXNWATCH_DATADIR, "
+                "or delete that folder to have them restored"
             )
+        else:
+            database.put(_IDENTITY_KEY, identity.encode())
+            database.put(_FORMAT_KEY, str(VERSION).encode())
+            return
+        database.close()
+        raise WrongWindowsError(f"{self._path(partition)} holds {wrong}")
 
     def _database(self, partition: int) -> Rdict:
         try:

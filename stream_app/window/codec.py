@@ -3,12 +3,12 @@
 import struct
 from itertools import accumulate, pairwise
 
-from stream_app.window.former import decode_former
+from stream_app.window.former import FORMER, decode_former
 from stream_app.window.recent import ENTRY_BYTES, RECENT
 from stream_app.window.window import NARROW, WIDE, Window, sections_of
 
-# The first byte. Windows from before there was a version begin with 1, 2, 4, 5, 8 or 16.
-_VERSION = 3
+VERSION = 3
+"""The first byte of a window's bytes; never one of `FORMER`."""
 _HEADER = struct.Struct("<BBBB3sHIqqq")
 _HEADER_BYTES, _PACK, _UNPACK = _HEADER.size, _HEADER.pack, _HEADER.unpack_from
 
@@ -22,7 +22,7 @@ def encode_window(window: Window) -> bytes:
     """
     width, state, recent, notes = window.width, window.state, window.recent, window.notes
     header = _PACK(
-        _VERSION,
+        VERSION,
         width,
         window.count,
         len(recent) // ENTRY_BYTES,
@@ -36,6 +36,15 @@ def encode_window(window: Window) -> bytes:
     return b"".join((header, window.packed, state, recent, notes, window.others))
 
 
+def is_later(data: bytes) -> bool:
+    """Whether these are a window's bytes of a later version, which this program does not read.
+
+    >>> is_later(encode_window(Window())), is_later(bytes([255, 20]))
+    (False, True)
+    """
+    return data[0] != VERSION and data[0] not in FORMER
+
+
 def decode_window(data: bytes) -> Window:
     """The window of bytes that `encode_window` made, now or in a format before.
 
@@ -47,10 +56,10 @@ def decode_window(data: bytes) -> Window:
     except struct.error:
         return decode_former(data)
     end = _HEADER_BYTES + width * count
-    if version == _VERSION and width == NARROW and len(data) == end + recent * ENTRY_BYTES:  # as most have
+    if version == VERSION and width == NARROW and len(data) == end + recent * ENTRY_BYTES:  # as most have
         packed, currency = data[_HEADER_BYTES:end], code.decode()
         return Window(count, total, offset, at, NARROW, packed, b"", currency, data[end:])
-    return decode_former(data) if version != _VERSION else _decode_any(data)
+    return decode_former(data) if version != VERSION else _decode_any(data)
 
 
 def _decode_any(data: bytes) -> Window:

@@ -16,6 +16,8 @@ _HEADER = struct.Struct("<BBqq")
 _ID_BYTES = 16
 _WITH_SUM = _HEADER.size + 8
 _WIDTHS = {1: 8, 2: 16, 4: 4, 8: 8, 16: 16}
+FORMER = frozenset([NARROW, *_WIDTHS])
+"""What windows of before begin with."""
 _AMOUNT_LIMIT = 10**20
 
 
@@ -48,7 +50,7 @@ def _before_versions(data: bytes) -> Window:
     and at last each amount was beside its id.
     """
     form, count = [*data[:2], 0, 0][:2]
-    if form not in _WIDTHS and form != NARROW:
+    if form not in FORMER:
         raise ValueError(f"a window of version {data[:1].hex()}: this program reads up to 03")
     has_sum = form in (NARROW, WIDE) and len(data) == _WITH_SUM + (_ID_BYTES + form) * count
     width, start = (form, _WITH_SUM) if has_sum else (_WIDTHS.get(form, 0), _HEADER.size)

@@ -59,6 +59,23 @@ async def test_an_empty_database_gets_every_committed_change(settings: Settings,
     assert content(store) == {user: [2 if user in USERS[:10] else 1] for user in USERS}
 
 
+async def test_windows_of_a_later_version_are_refused_in_a_line(
+    settings: Settings, store: WindowStore
+) -> None:
+    """Restored from the changelog, or written on this machine before."""
+    async with transactional_output(PARTITION, settings) as publisher:
+        later = b"\xfe" + encode_window(Window.of([1]))[1:]
+        await publisher.commit(Output(PARTITION, 1, [], [], [(USERS[0].encode(), later)]))
+
+    with pytest.raises(WrongWindowsError, match=r"version 254, of a later txnwatch; .* run that one$"):
+        await restore(store, PARTITION, settings)
+
+    store.write(PARTITION, [(b"\0format", b"254")], 1)
+    store.close(PARTITION)
+    with pytest.raises(WrongWindowsError, match=r"windows of version 254.*: run that one$"):
+        store.open(PARTITION, identity_of("cluster", "changelog", "id", PARTITION))
+
+
 async def test_only_what_is_missing_is_read_and_a_second_time_nothing(
     settings: Settings, store: WindowStore
 ) -> None:

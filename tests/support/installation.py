@@ -19,8 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from redis.asyncio import Redis
 
-from stream_app.state.store import WindowStore
-from stream_app.state.topics import TOPICS_KEY
+from stream_app.state.store import NO_USER, WindowStore
 from tests.support.traffic import Sent
 
 PATIENCE_SECONDS = 90
@@ -128,7 +127,7 @@ class Installation:
     async def read_changelog(self) -> list[ConsumerRecord[bytes, bytes]]:
         """All committed changes of users' windows, without what else the changelog says of itself."""
         records = await self.read_topic(f"{self.environment['TXNWATCH_APP_ID']}-windows-changelog")
-        return [record for record in records if record.key != TOPICS_KEY]
+        return [record for record in records if not (record.key or b"").startswith(NO_USER)]
 
     async def read_topic(self, topic: str) -> list[ConsumerRecord[bytes, bytes]]:
         """All committed records of a topic, once no transaction is open there."""

@@ -6,6 +6,7 @@ import pytest
 
 from stream_app.detectors import rule_of
 from stream_app.detectors.rolling_mean import RollingMean
+from stream_app.state.rules import KnownRule
 from tests.support.detectors import rolling_mean
 
 
@@ -35,3 +36,19 @@ def test_the_same_rule_has_the_same_version_wherever_it_runs() -> None:
     assert rolling_mean(factor=Fraction(10, 2)).rule == DEFAULT.rule
     assert rule_of(DEFAULT).rule == DEFAULT.rule
     assert len(DEFAULT.rule) == 8
+
+
+def test_what_has_changed_is_said_with_the_former_values() -> None:
+    before, now = KnownRule.of(rule_of(DEFAULT)), KnownRule.of(rule_of(rolling_mean(size=5, minimum=3)))
+
+    assert now.changes(before) == "window_size 20 -> 5, window_minimum 10 -> 3"
+    assert KnownRule.of(rule_of(Later(DEFAULT.settings))).changes(before) == "version 1 -> 2"
+    assert now.changes(now) == ""
+
+
+def test_a_rule_is_known_again_and_what_a_later_version_kept_otherwise_is_not() -> None:
+    now = KnownRule.of(rule_of(DEFAULT))
+
+    assert KnownRule.decode(now.encode()) == now
+    for unknown in (None, b"", b"{}", b"\xff", now.encode().replace(b'"format":1', b'"format":2')):
+        assert KnownRule.decode(unknown) is None

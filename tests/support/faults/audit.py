@@ -16,7 +16,7 @@ from tests.support.installation import Installation
 
 Fold = dict[str, bytes]
 
-NEXT_OFFSETS = "SELECT partition, next_offset FROM sink_offsets WHERE next_offset > 0"
+NEXT_OFFSETS = "SELECT partition, next_offset FROM sink_offsets WHERE next_offset > 0 AND app_id = $1"
 
 
 async def audit(
@@ -55,7 +55,9 @@ async def written(installation: Installation) -> dict[str, dict[Any, Any]]:
     }
     found["rows"] = {(row["id"], row["txn_date"], row["user_id"]): row for row in await installation.rows()}
     async with installation.postgres() as connection:
-        found["sink_offsets"] = dict(await connection.fetch(NEXT_OFFSETS))
+        found["sink_offsets"] = dict(
+            await connection.fetch(NEXT_OFFSETS, installation.environment["TXNWATCH_APP_ID"])
+        )
     return found
 
 
@@ -85,7 +87,7 @@ async def _postgres(installation: Installation, expected: Expected, findings: Fi
     )
     async with installation.postgres() as connection:
         users = await connection.fetch("SELECT user_id::text, true FROM users")
-        offsets = await connection.fetch(NEXT_OFFSETS)
+        offsets = await connection.fetch(NEXT_OFFSETS, installation.environment["TXNWATCH_APP_ID"])
     findings.compare("users", dict.fromkeys(expected.users, True), users)
     findings.compare("sink_offsets", expected.next_offsets, offsets)
 
