@@ -76,13 +76,15 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """How long the value was when it was too long to be kept whole, else None."""
     source_ms: int | None = None
     """The timestamp of the message's own record, where the letter has it."""
+    source_partitions: int | None = None
+    """How many partitions its topic had, where the letter says it."""
 
     @classmethod
     def of(cls, record: Consumed) -> Self:
         """The letter in a record of the topic, whoever wrote it."""
         headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
         source, cut_from = source_of(record.headers), headers.get("cut-from", "")
-        source_ms = headers.get("source-timestamp", "")
+        source_ms, partitions = headers.get("source-timestamp", ""), headers.get("source-partitions", "")
         return cls(
             place=Place(record.partition, record.offset),
             refused_ms=record.timestamp,
@@ -91,6 +93,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
             source_topic=headers.get("source-topic", _FOREIGN),
             source=None if source is None else Place(*source),
             source_ms=int(source_ms) if source_ms.isdecimal() else None,
+            source_partitions=int(partitions) if partitions.isdecimal() else None,
             key=record.key,
             value=record.value or b"",
             cut_from=int(cut_from) if cut_from.isdecimal() else None,
@@ -112,11 +115,20 @@ def utc(milliseconds: int) -> datetime:
 
 
 def encode_dead_letter(
-    key: bytes | None, value: bytes, *, reason: str, detail: str, topic: str, source: Place, source_ms: int
+    key: bytes | None,
+    value: bytes,
+    *,
+    reason: str,
+    detail: str,
+    topic: str,
+    source: Place,
+    source_ms: int,
+    partitions: int = 0,
 ) -> tuple[bytes | None, bytes, list[Header]]:
     """The key, value and headers to be written for a refused message.
 
-    It came from `source` of `topic`, where its record has the timestamp `source_ms`.
+    It came from `source` of `topic`, of so many partitions (0: not known), where its record has the
+    timestamp `source_ms`.
     """
     headers = [
         ("reason", reason.encode()),
@@ -125,6 +137,8 @@ def encode_dead_letter(
         *source_headers(source.partition)(source.offset),
         ("source-timestamp", b"%d" % source_ms),
     ]
+    if partitions:
+        headers.append(("source-partitions", b"%d" % partitions))
     if len(key or b"") + len(value) > _LARGEST:
         # The other headers say where the whole of it is.
         headers.append(("cut-from", b"%d" % len(value)))

@@ -220,12 +220,14 @@ class Destination:
     def of(self, letter: DeadLetter, mended: DeadLetter) -> Redriven:
         """A letter as it is to be sent.
 
-        With its key unchanged it goes where its own producer had put it, by whatever partitioner.
+        With its key unchanged it goes where its own producer had put it, by whatever partitioner, unless the
+        topic has more partitions since.
         """
-        source = letter.source or letter.place
-        came = self._came[source.partition] = max(letter.refused_ms, self._came.get(source.partition, 0))
+        source, now = letter.source or letter.place, self._partitioner.partitions
+        at = letter.refused_ms if letter.source_ms is None else letter.source_ms
+        came = self._came[source.partition] = max(at, self._came.get(source.partition, 0))
         at_home = mended.key == letter.key and letter.source_topic == self._topic
-        if at_home and source.partition < self._partitioner.partitions:
+        if at_home and source.partition < now and letter.source_partitions in {None, now}:
             partition = source.partition
         else:
             partition = self._partitioner.of(mended.key)

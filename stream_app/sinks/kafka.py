@@ -262,6 +262,7 @@ class TransactionalOutput:
             topic=self._settings.transactions_topic,
             source=Place(self._partition, record.offset),
             source_ms=record.timestamp,
+            partitions=self._partitions,
         )
 
 

@@ -103,7 +103,15 @@ async def test_what_is_no_transaction_is_kept_with_its_reason(installation: Inst
     assert len(letters) == len(bad)
     assert all(
         set(dict(letter.headers))
-        == {"reason", "detail", "source-topic", "source-partition", "source-offset", "source-timestamp"}
+        == {
+            "reason",
+            "detail",
+            "source-topic",
+            "source-partition",
+            "source-offset",
+            "source-timestamp",
+            "source-partitions",
+        }
         for letter in letters
     )
     assert 'txnwatch_records_total{outcome="tombstone"} 1.0' in metrics

@@ -33,6 +33,7 @@ def written(key: bytes | None, value: bytes) -> Record:
             topic="transactions",
             source=SOURCE,
             source_ms=1_400,
+            partitions=4,
         )
     )
 
@@ -44,6 +45,7 @@ def test_what_is_written_is_read(key: bytes | None) -> None:
     assert (letter.key, letter.value, letter.cut_from) == (key, b"\xff", None)
     assert (letter.reason, letter.detail, letter.source_topic) == ("json", "no ?", "transactions")
     assert (letter.source, letter.source_ms, letter.place) == (SOURCE, 1_400, Place(3, 5))
+    assert letter.source_partitions == 4
     assert f"{letter.refused_at:%S.%f}" == "01.500000"
 
 

@@ -39,6 +39,17 @@ def test_with_another_key_or_from_elsewhere_it_goes_where_the_partitioner_puts_i
     assert destination(2).of(LETTER, LETTER).partition == partition_of("murmur2", USER.encode(), 2)
 
 
+def test_where_partitions_were_added_since_its_former_one_is_no_longer_the_users() -> None:
+    four, six = (replace(LETTER, source_partitions=number) for number in (4, 6))
+    assert destination(6).of(six, six).partition == 3
+    assert destination(6).of(four, four).partition == partition_of("murmur2", USER.encode(), 6) != 3
+
+
+def test_its_own_time_counts_before_that_of_its_refusal() -> None:
+    assert destination().of(LETTER, LETTER).came == 1000
+    assert destination().of(replace(LETTER, source_ms=900), LETTER).came == 900
+
+
 def test_those_of_a_partition_keep_their_order_whatever_their_clocks_say() -> None:
     to = destination()
     times = [(3, 5000), (3, 4000), (2, 4500), (3, 6000)]
