@@ -73,9 +73,7 @@ async def _serve(settings: Settings) -> None:
         shutdown_timeout=_STOP_SECONDS,
         max_line_size=_LINE_BYTES,  # an overlong cursor is then a 422 that names it, not a bare 400
     )
-    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
+    signals = _signals()
     try:
         await runner.setup()
         await _listen(runner, sockets, settings.host, settings.port)
@@ -87,6 +85,14 @@ async def _serve(settings: Settings) -> None:
         log.info("stopping")
     finally:
         await runner.cleanup()
+
+
+def _signals() -> asyncio.Queue[signal.Signals]:
+    """Where each signal to stop arrives."""
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
+    return signals
 
 
 async def _stopped(settings: Settings, app: web.Application, signals: asyncio.Queue[signal.Signals]) -> None:

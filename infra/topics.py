@@ -51,11 +51,15 @@ async def ensure_topics(settings: Settings, *, alter: bool = False) -> Ensured:
             # Another process may have made some of them since, with settings of its own.
             await _check(admin, settings, await _when_all_lead(admin, settings.topics))
         existing = [name for name in settings.topics if name not in created]
-        stamped = [name for name in existing if await _config(admin, name, _STAMP) != _BROKERS_STAMP]
-        if alter:
-            for name in stamped:
-                await _alter(admin, name, {_STAMP: _BROKERS_STAMP})
-    return Ensured(created, existing, [] if alter else stamped)
+        return Ensured(created, existing, await _stamped(admin, existing, alter=alter))
+
+
+async def _stamped(admin: AIOKafkaAdminClient, topics: Iterable[str], *, alter: bool) -> list[str]:
+    """The topics whose records have their producers' times, also now."""
+    stamped = [name for name in topics if await _config(admin, name, _STAMP) != _BROKERS_STAMP]
+    for name in stamped if alter else ():
+        await _alter(admin, name, {_STAMP: _BROKERS_STAMP})
+    return [] if alter else stamped
 
 
 async def _create(admin: AIOKafkaAdminClient, settings: Settings, names: Iterable[str]) -> list[str]:

@@ -17,6 +17,7 @@ from api.reading.cursors import RowKey
 from api.reading.database import Database
 from api.reading.statements import Filters, chunk_statement, page_statement, rows_statement
 from api.settings import Settings
+from api.web.problems import Unavailable
 from schemas.scored import encode_scored
 from tests.support.postgres import hanging, locked
 from tests.support.rows import FLAG, START, Made, made, store, user
@@ -464,5 +465,6 @@ async def test_the_api_cannot_write(database: str) -> None:
     await store(database, [made(ALICE)])
     reads = Database(settings_from({"POSTGRES_URL": database}, database_connections=1))
     async with reads:
-        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        with pytest.raises(Unavailable) as refused:
             await reads._fetch("DELETE FROM transactions", [])  # noqa: SLF001 - no method would try
+    assert isinstance(refused.value.__cause__, asyncpg.ReadOnlySQLTransactionError)
