@@ -6,6 +6,8 @@
 -- Waits for a draining, and removes the copies of one that was cut short: they have the former key.
 SELECT pg_advisory_xact_lock(hashtext('transactions_months'));
 SELECT clear_transactions_draining();
+-- First the table, then its months, as writers do: the other way round ends in a deadlock with them.
+LOCK TABLE transactions IN SHARE MODE;
 
 DO $$
 DECLARE

@@ -193,3 +193,40 @@ async def test_rows_that_were_known_by_id_and_date_are_kept_when_the_user_joins_
     other = "INSERT INTO transactions SELECT id, gen_random_uuid(), 2, 'INR', txn_date, status, meta_data"
     await execute(blank, f"{other} FROM transactions", "SELECT make_transactions_months(3)")
     assert [row[0] for row in await fetch(blank, "SELECT count(*) FROM transactions")] == [4]
+
+
+_MANY = """
+INSERT INTO transactions
+SELECT gen_random_uuid(), gen_random_uuid(), 1, 'INR', '2018-04-01Z', 'paid', '{"is_anomaly": false}'
+FROM generate_series(1, $1)
+"""
+
+
+async def test_the_key_gets_the_user_while_rows_are_written(blank: str, tmp_path: Path) -> None:
+    for path in sorted(FOLDER.glob("*.sql")):
+        if path.name < "005":
+            (tmp_path / path.name).write_text(path.read_text())
+    await migrate(blank, tmp_path)
+    (tmp_path / "005_user_in_key.sql").write_text((FOLDER / "005_user_in_key.sql").read_text())
+    done, written = asyncio.Event(), 0
+
+    async def write() -> None:
+        nonlocal written
+        connection = await asyncpg.connect(blank)
+        while not done.is_set():
+            async with connection.transaction():
+                await connection.execute(_MANY, 3)
+            written += 3
+        await connection.close()
+
+    connection = await asyncpg.connect(blank)
+    await connection.execute(_MANY, 60_000)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(write())
+        applied = await migrate(blank, tmp_path)
+        done.set()
+
+    assert applied == ["005_user_in_key.sql"]
+    assert await connection.fetchval("SELECT count(*) FROM transactions") == 60_000 + written
+    await connection.close()
