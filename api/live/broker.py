@@ -104,7 +104,7 @@ class Broker:
 
     async def topic(self, name: str) -> Topic:
         """The topic as it is now."""
-        cluster = await self.ask_admin(describe_cluster)
+        cluster = await self.ask_admin(partial(describe_cluster, names=[name]))
         if name not in cluster.topics:
             raise Unavailable(f"Kafka has no topic {name}: run `txnwatch topics`.")
         partitions = tuple(TopicPartition(name, number) for number in sorted(cluster.topics[name]))

@@ -65,7 +65,8 @@ async def _waiting(settings: Settings) -> int:
         admin_client(settings, "demo") as admin,
         AIOKafkaConsumer(**consumer_options(settings, "demo")) as consumer,
     ):
-        partitions = [TopicPartition(topic, one) for one in (await describe_cluster(admin)).topics[topic]]
+        cluster = await describe_cluster(admin, [topic])
+        partitions = [TopicPartition(topic, one) for one in cluster.topics[topic]]
         ends = await consumer.end_offsets(partitions)
         done = await committed_offsets(admin, settings.app_id, topic)
     return sum(

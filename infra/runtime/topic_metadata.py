@@ -5,6 +5,7 @@ and made again looks the same. A broker that is older than the ids is asked in v
 """
 
 import base64
+from collections.abc import Sequence
 from io import BytesIO
 
 from aiokafka.protocol.api import Request, RequestStruct, Response
@@ -21,6 +22,8 @@ from aiokafka.protocol.types import (
 )
 
 _ID_BYTES = 16
+_NO_ID = "A" * 22  # zeros: versions 10 and 11 refuse to be asked by id
+_NO_TAGS: dict[int, bytes] = {}
 _TEXT = CompactString("utf-8")
 
 
@@ -92,13 +95,17 @@ class _MetadataRequest(RequestStruct):  # type: ignore[misc]
     )
 
 
-class AllTopics(Request[MetadataRequest_v5 | _MetadataRequest]):  # type: ignore[misc]
-    """Asks for all topics, and so makes none."""
+class TopicsRequest(Request[MetadataRequest_v5 | _MetadataRequest]):  # type: ignore[misc]
+    """Asks for the topics of these names, or for all, and makes none, whatever the broker's settings."""
 
     API_KEY = 3
+
+    def __init__(self, names: Sequence[str] | None) -> None:
+        self._names = names
 
     def build(self, request_struct_class: type[RequestStruct]) -> RequestStruct:
         """The request in the newest version that the broker knows."""
         if request_struct_class is _MetadataRequest:
-            return _MetadataRequest(None, False, False, False, {})  # noqa: FBT003 - in the schema's order
-        return MetadataRequest_v5(None, False)  # noqa: FBT003
+            named = None if self._names is None else [(_NO_ID, name, _NO_TAGS) for name in self._names]
+            return _MetadataRequest(named, False, False, False, {})  # noqa: FBT003 - in the schema's order
+        return MetadataRequest_v5(self._names, False)  # noqa: FBT003
