@@ -3,9 +3,10 @@
 Scored newest first, each would be judged by what came after it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import pairwise, starmap
 
 from infra.produce.files import InputError
 from infra.produce.rows import Item, ProducerRecord, Source
@@ -13,7 +14,7 @@ from infra.runtime.external_sort import ExternalSort
 
 _FEW = 10
 _LATE = 0.1  # of a stream's rows some are late; more are no stream in its order
-_BACKWARDS = 0.9
+_BACKWARDS = 0.9  # so many are no lateness: the newest row comes first
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -21,18 +22,19 @@ def check_order(items: Iterable[Item], all_of_them: bool) -> None:  # noqa: FBT0
     """Look at the first rows, or at all.
 
     Each user's own rows count, since the order between users decides nothing. Where these are few so far, and
-    more rows are to come, the order of all rows tells.
+    more rows are to come, all rows tell no more than whether the newest comes first; a few rows tell nothing.
 
     Raises:
         InputError: They are not in the order of their dates.
     """
     records = [item for item in items if isinstance(item, ProducerRecord) and item.date is not None]
-    steps = _steps_of_users(records)
-    if len(steps) < _FEW and not all_of_them:
-        steps = [_step(one, next_one) for one, next_one in pairwise(records)]
-    forth, back = steps.count(1), steps.count(-1)
-    if back > _LATE * (forth + back):
-        raise InputError(_complaint(back, forth + back))
+    (steps, back), late = _counted(_steps_of_users(records)), _LATE
+    if steps < _FEW and not all_of_them:
+        (steps, back), late = _counted(starmap(_step, pairwise(records))), _BACKWARDS
+        if steps < _FEW:
+            return
+    if back > late * steps:
+        raise InputError(_complaint(back, steps))
 
 
 def in_order(items: Iterable[Item]) -> Source:
@@ -65,6 +67,12 @@ def _complaint(back: int, steps: int) -> str:
         f"{what}: in the first rows, {back:,} of {steps:,} steps from row to row go back in time. "
         "Say --sort to send them sorted by date, or --as-is to have them scored in this order"
     )
+
+
+def _counted(steps: Iterable[int]) -> tuple[int, int]:
+    """How many steps go forth or back, and how many of these back."""
+    counts = Counter(steps)
+    return counts[1] + counts[-1], counts[-1]
 
 
 def _steps_of_users(records: Sequence[ProducerRecord]) -> list[int]:

@@ -31,6 +31,9 @@ def records(days: list[float], users: int = 1) -> list[ProducerRecord]:
         ([2, 2, 2], 1, True),
         ([5, 1], 2, True),  # of two users
         ([1, 2, 3, 0.5, *range(3, 40)], 1, False),  # one is late
+        ([2, 1, 3], 3, False),  # of a pipe, so far: one is late, of another user
+        ([2, 1], 1, False),
+        ([day - (day % 4 == 3) * 1.5 for day in range(40)], 40, False),  # a quarter is late, of other users
         ([], 1, True),
         (
             [user + day * 10 for day in range(9) for user in (3, 2, 1)],
