@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 # So many keys of a large batch are looked at, and all of a small one. A key not seen before costs 10 µs.
 _LOOKED_AT = 50
 _KEY_BYTES = 36  # of any other length it is refused
-_REMEMBERED_USERS = 20_000  # some 4 MB
+_REMEMBERED_USERS = 10_000  # twice as many with those of before, some 4 MB
 _SAID_EVERY_SECONDS = 600.0
 
 
@@ -33,10 +33,14 @@ class KeyPlacement:
     ) -> None:
         self.name: Name | None = None if partitioner == "auto" else partitioner
         self.misplaced = 0
-        """How many users were seen on a partition that they do not belong on."""
+        """How many users were seen on a partition that they do not belong on.
+
+        One who comes back after 10,000 others or more may count again.
+        """
         self._count = count
         self._clock = clock
         self._seen: set[Placed] = set()
+        self._seen_before: set[Placed] = set()
         self._newest: deque[Placed] = deque(maxlen=2 * _LOOKED_AT)
         self._say_after = clock()
 
@@ -63,11 +67,11 @@ class KeyPlacement:
         """Users of the batch who were not looked at on its partition before."""
         records = batch.records[:: len(batch.records) // _LOOKED_AT + 1]
         keys = {record.key for record in records}
-        fresh = {(key, batch.partition) for key in keys if key is not None and len(key) == _KEY_BYTES}
-        fresh -= self._seen
+        found = {(key, batch.partition) for key in keys if key is not None and len(key) == _KEY_BYTES}
+        fresh = found - self._seen - self._seen_before
         if len(self._seen) > _REMEMBERED_USERS:
-            self._seen.clear()
-        self._seen |= fresh
+            self._seen, self._seen_before = set(), self._seen
+        self._seen |= found  # also those seen before, so that whoever keeps coming is not forgotten
         return list(fresh)
 
     def _misplaced(self, placed: Sequence[Placed], partitions: int) -> Sequence[Placed]:

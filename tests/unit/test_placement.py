@@ -124,3 +124,14 @@ def test_of_one_partition_everybody_is_on_it(caplog: pytest.LogCaptureFixture) -
     watched = Watched("murmur2", caplog)
     watched.placement.look(batch(0, USERS), 1)
     assert (watched.said(), watched.counted) == ([], 0)
+
+
+def test_whoever_keeps_coming_counts_once_however_many_others_come(caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched("murmur2", caplog)
+    stray = next(user for user in USERS if partition_of("murmur2", user, PARTITIONS) != 0)
+    others = [b"%036d" % number for number in range(100_000)]
+    at_home = [user for user in others if partition_of("murmur2", user, PARTITIONS) == 0]
+    for start in range(0, len(at_home), 48):
+        watched.look(batch(0, [stray, *at_home[start : start + 48]]))
+
+    assert watched.placement.misplaced == 1

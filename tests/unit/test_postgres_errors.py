@@ -51,6 +51,7 @@ def test_the_tables_name_only_what_there_is() -> None:
             False,
             "it refuses the user, or a connection without TLS",
         ),
+        (asyncpg.DataError("invalid input for query argument $1"), False, ""),  # of asyncpg itself
         (asyncpg.ClientConfigurationError("port"), False, "a parameter of its URL cannot be used"),
         (ssl.SSLCertVerificationError(), False, "its certificate is not trusted"),
         (KeyError(), False, ""),
