@@ -66,6 +66,10 @@ _NORMAL = b'{"is_anomaly":false}'
 _NORMAL_RAW = msgspec.Raw(_NORMAL)
 VERDICT_NAMES = frozenset(["is_anomaly", "detector", "rule", "revision"])
 """What a verdict says in `meta_data`, beside each detector's evidence."""
+FIRST_REVISION = 2
+"""The number of an id's second content."""
+RULE_HEADER = "rule"
+"""The header that names the rule's version."""
 
 
 def encode_scored(txn: Transaction, flag: Flag | None, revision: int = 0) -> tuple[bytes, bytes]:

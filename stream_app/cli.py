@@ -11,17 +11,12 @@ from infra.runtime.aiokafka_changes import install
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.kafka import check_topics
 from infra.runtime.logs import silenced
-from infra.runtime.open_files import most_open_files
 from infra.runtime.services import KAFKA
 from stream_app.app import create_app
 from stream_app.detectors import detector_of
 from stream_app.faust_adapter.worker import BoundedWorker
 from stream_app.settings import Settings
 from stream_app.sinks.owners import check_stores
-
-# A partition's windows are 6 files at first and some more later; the rest are connections and libraries.
-_FILES_OF_A_PARTITION = 10
-_OTHER_FILES = 200
 
 
 @click.command()
@@ -47,21 +42,8 @@ def worker(loglevel: str, **overrides: Any) -> None:
 
 
 async def _check(settings: Settings) -> None:
-    cluster = await check_topics(settings, settings.topics)
-    _check_open_files(len(cluster.topics[settings.transactions_topic]))
+    await check_topics(settings, settings.topics)
     await check_stores(settings)
-
-
-def _check_open_files(partitions: int) -> None:
-    """Say so where this worker could not have all partitions: it ends with an error once it gets too many."""
-    limit, needed = most_open_files(), _OTHER_FILES + _FILES_OF_A_PARTITION * partitions
-    if limit < needed:
-        most = max(0, limit - _OTHER_FILES) // _FILES_OF_A_PARTITION
-        click.echo(
-            f"Warning: {limit} files may be open here (ulimit -n), which is enough for about {most} of the "
-            f"{partitions} partitions; a worker that has all of them needs {needed}",
-            err=True,
-        )
 
 
 def _check_folder(settings: Settings) -> None:

@@ -5,6 +5,7 @@ those that we had: whether a generation was missed in between cannot be told fro
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -12,6 +13,7 @@ from typing import NoReturn, TypeVar
 
 from infra.runtime.background import cancel
 from infra.runtime.kafka import AWAY, Cluster, TopicsError, is_transient
+from infra.runtime.open_files import most_open_files
 from infra.runtime.retry import retried
 from stream_app.batch import Batch
 from stream_app.settings import Settings
@@ -19,9 +21,15 @@ from stream_app.sinks.kafka import CommittedPosition
 from stream_app.state.topics import ChangedTopicsError, KnownTopics
 from stream_app.takeover import OwnedPartition, TakeOver, end_if_cancelled
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 _WATCH_SECONDS = 5.0
+
+# A partition's windows are 6 files at first and some more later; the rest are connections and libraries.
+_FILES_OF_A_PARTITION = 10
+_OTHER_FILES = 200
 
 
 class Ownership:
@@ -101,6 +109,8 @@ class Ownership:
 
     async def _acquire(self, partitions: Iterable[int]) -> None:
         cluster, source = await self._retried(self._check), self._settings.transactions_topic
+        if self._topics is None:
+            _check_open_files(len(cluster.topics[source]))
         topics = self._topics = KnownTopics.of(cluster, self._settings)
         self._take_over.mirror.follow_topic(cluster.ids.get(source, source))
         end_if_cancelled()
@@ -113,3 +123,17 @@ class Ownership:
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
         return await retried(attempt, is_transient, what="Kafka", within=self._settings.retry_seconds)
+
+
+def _check_open_files(partitions: int) -> None:
+    """Say so where this worker could not have all partitions: it ends with an error once it gets too many."""
+    limit, needed = most_open_files(), _OTHER_FILES + _FILES_OF_A_PARTITION * partitions
+    if limit < needed:
+        log.warning(
+            "%d files may be open here (ulimit -n), which is enough for about %d of the %d partitions; "
+            "a worker that has all of them needs %d",
+            limit,
+            max(0, limit - _OTHER_FILES) // _FILES_OF_A_PARTITION,
+            partitions,
+            needed,
+        )

@@ -17,14 +17,8 @@ from infra.runtime.cli_errors import StopError
 from infra.runtime.kafka import Records, client_options, consumer_options, read_until
 from infra.runtime.partitioners import Name, Partitioner, best_fit
 from stream_app.settings import Settings
-from stream_app.sinks.kafka import (
-    UNCOMPRESSED,
-    CommittedPosition,
-    Message,
-    batches,
-    committed_positions,
-    moved_metadata,
-)
+from stream_app.sinks.kafka import CommittedPosition, committed_positions, moved_metadata
+from stream_app.sinks.record_batches import UNCOMPRESSED, Message, batches
 from stream_app.state.store import WindowStore
 from stream_app.state.topics import TOPICS_KEY, KnownTopics
 from stream_app.window import Window, encode_window

@@ -6,14 +6,11 @@ owner's and aborts what that one left open, and a transaction of the fenced one 
 
 import asyncio
 import re
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Self, TypeVar
 
 from aiokafka import TopicPartition, errors
 from aiokafka.errors import IllegalOperation, KafkaError
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
 from infra.runtime.background import cancel
@@ -22,11 +19,14 @@ from infra.runtime.patience import KafkaSilentError, Patience
 from infra.runtime.retry import causes
 from infra.runtime.shared_client import ClientPool, SharedProducer
 from schemas.dead_letter import Place, encode_dead_letter
-from schemas.scored import Header, moved_headers, source_headers
+from schemas.scored import RULE_HEADER, Header, moved_headers, source_headers
 from stream_app.batch import LostPartitionError, Output, Refusal
 from stream_app.scoring import Verdict
 from stream_app.settings import Settings
+from stream_app.sinks.record_batches import LARGEST_BATCH, LZ4, UNCOMPRESSED, Message, batches
 from stream_app.state.changelog import KafkaMismatchError
+
+T = TypeVar("T")
 
 _STOP_SECONDS = 10
 
@@ -46,13 +46,6 @@ _LOST = (
     errors.InvalidTxnState,
     errors.OutOfOrderSequenceNumber,
 )
-
-_LARGEST_BATCH = 1 << 20
-# Attributes of a record batch, as Kafka numbers them.
-UNCOMPRESSED, LZ4 = 0, 3
-
-Message = tuple[bytes | None, bytes | None, list[Header]]
-"""Key, value and headers of a record to be written."""
 
 _NO_HEADERS: list[Header] = []
 _METADATA = re.compile(r"(?:(-?\d+)|moved)(?: of (\d+))?", re.ASCII)
@@ -124,7 +117,8 @@ class TransactionalOutput:
         self._patience = settings.retry_seconds
         self._reached = -1
         self._partitions = 0
-        self._headers = source_headers(partition, *[("rule", rule.encode())] if rule else ())
+        self._rule = rule
+        self._headers = self._headers_by(rule)
         self._producer: SharedProducer
 
     async def __aenter__(self) -> Self:
@@ -132,7 +126,7 @@ class TransactionalOutput:
             await self._clients.client(self._partition),
             within=self._patience,
             transactional_id=f"{self._settings.app_id}-{self._partition}",
-            max_request_size=2 * _LARGEST_BATCH,
+            max_request_size=2 * LARGEST_BATCH,
             retry_backoff_ms=_RETRY_MS,
         )
         await self._producer.start()
@@ -158,12 +152,9 @@ class TransactionalOutput:
 
         Raises:
             KafkaError: It may not be there.
+            KafkaSilentError: Kafka has not taken it for `retry_seconds`.
         """
-        async with self._producer.transaction():
-            change = (key, value, _NO_HEADERS)
-            return await _last_offset(
-                await self._submit(self._settings.changelog_topic, [change], UNCOMPRESSED)
-            )
+        return await self._bounded("a note in the changelog", self._put((key, value, _NO_HEADERS)))
 
     async def commit(self, output: Output) -> int | None:
         """Write the output and the source offset, all or nothing; returns the last change's offset.
@@ -173,9 +164,12 @@ class TransactionalOutput:
             KafkaMismatchError: The last change's offset is not past the one before.
             KafkaSilentError: Kafka has not taken it for `retry_seconds`.
         """
+        return await self._bounded("a batch's output", self._commit(output))
+
+    async def _bounded(self, what: str, transaction: Coroutine[Any, Any, T]) -> T:
         # A task of its own: aiokafka never gives a transaction up, and waits for its end when cancelled, too.
-        committing = asyncio.create_task(self._commit(output))
-        waits = Patience(f"partition {self._partition}: Kafka has not taken a batch's output", self._patience)
+        committing = asyncio.create_task(transaction)
+        waits = Patience(f"partition {self._partition}: Kafka has not taken {what}", self._patience)
         try:
             while not (await asyncio.wait([committing], timeout=min(1, self._patience / 4)))[0]:
                 gone = await self._producer.unknown_topics()
@@ -187,6 +181,11 @@ class TransactionalOutput:
         finally:
             if not committing.done():
                 await cancel(committing)
+
+    async def _put(self, change: Message) -> int:
+        async with self._producer.transaction():
+            submitted = await self._submit(self._settings.changelog_topic, [change], UNCOMPRESSED)
+            return await _last_offset(submitted)
 
     async def _commit(self, output: Output) -> int | None:
         try:
@@ -245,12 +244,22 @@ class TransactionalOutput:
         return submitted
 
     def _scored(self, verdicts: Sequence[Verdict]) -> Iterator[Message]:
-        headers = self._headers
+        headers, of_revision = self._headers, self._of_revision
         for verdict in verdicts:
-            its = headers(verdict.offset)
-            if verdict.moved_from is not None:
-                its += moved_headers(verdict.moved_from)
+            its = of_revision(verdict) if verdict.revision else headers(verdict.offset)
             yield verdict.transaction.user_id.encode(), verdict.encoded()[0], its
+
+    def _of_revision(self, verdict: Verdict) -> list[Header]:
+        """A revision's headers: the rule is that of the flag it repeats.
+
+        The rule of a first verdict without a flag is not kept: there the present one is named.
+        """
+        rule = verdict.flag.rule if verdict.flag else ""
+        moved = [] if verdict.moved_from is None else moved_headers(verdict.moved_from)
+        return self._headers_by(rule or self._rule)(verdict.offset) + moved
+
+    def _headers_by(self, rule: str) -> Callable[[int], list[Header]]:
+        return source_headers(self._partition, *[(RULE_HEADER, rule.encode())] if rule else ())
 
     def _refused(self, refusal: Refusal) -> Message:
         record = refusal.record
@@ -264,34 +273,6 @@ class TransactionalOutput:
             source_ms=record.timestamp,
             partitions=self._partitions,
         )
-
-
-class RecordBatch(BatchBuilder):  # type: ignore[misc]
-    """A batch for `send_batch` of a transactional producer, filled by the thousand."""
-
-    def __init__(self, compression: int) -> None:
-        super().__init__(_LARGEST_BATCH, compression, is_transactional=1)
-
-    def fill(self, messages: Sequence[Message], start: int) -> int:
-        """Append the messages from `start` on, at least one; the number of the first that did not fit."""
-        append, now_ms = self._builder.append, int(time.time() * 1000)
-        count = 0
-        for key, value, headers in islice(messages, start, None):
-            if append(count, now_ms, key, value, headers) is None:
-                break
-            count += 1
-        self._relative_offset = count
-        self.close()
-        return start + count
-
-
-def batches(messages: Sequence[Message], compression: int) -> Iterator[RecordBatch]:
-    """The messages in as few batches as they fit in."""
-    start = 0
-    while start < len(messages):
-        batch = RecordBatch(compression)
-        start = batch.fill(messages, start)
-        yield batch
 
 
 async def _last_offset(submitted: Iterable[tuple[_Sent, int]]) -> int:

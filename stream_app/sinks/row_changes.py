@@ -4,14 +4,14 @@ A row is known by id, date and user, so a revision of another date takes the for
 its own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from schemas.scored import Header, moved_from
+from schemas.scored import FIRST_REVISION, RULE_HEADER, Header, moved_from
 from schemas.transaction import Transaction
 from stream_app.scoring import Verdict
 
@@ -34,10 +34,13 @@ class Change(NamedTuple):
         return cls._of(one, row, verdict.moved_from, is_revision=verdict.revision > 0)
 
     @classmethod
-    def read(cls, row: bytes, headers: Iterable[Header]) -> Self:
+    def read(cls, row: bytes, headers: Sequence[Header]) -> Self:
         """The change of a record of the scored topic."""
         one = _READ(row)
-        return cls._of(one, row, moved_from(headers), is_revision=one.meta_data.revision > 0)
+        number = one.meta_data.revision
+        # Records without the header are a former version's: what they have there, the producer has said.
+        is_revision = RULE_HEADER in dict(headers) and type(number) is int and number >= FIRST_REVISION
+        return cls._of(one, row, moved_from(headers), is_revision=is_revision)
 
     @classmethod
     def _of(
@@ -48,7 +51,7 @@ class Change(NamedTuple):
 
 
 class _Meta(msgspec.Struct):
-    revision: int = 0
+    revision: Any = None
 
 
 class _Published(msgspec.Struct):

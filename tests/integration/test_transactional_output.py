@@ -17,6 +17,7 @@ from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
 )
+from msgspec.structs import replace
 
 from infra.runtime.patience import KafkaSilentError
 from infra.runtime.shared_client import ClientPool
@@ -110,6 +111,21 @@ async def test_a_revision_of_another_date_says_where_its_row_was(
     flags = await installation.read("TXNWATCH_ANOMALIES_TOPIC")
     assert [moved_from(record.headers) for record in scored] == [None, former]
     assert [json.loads(flag.value or b"")["meta_data"].get("revision") for flag in flags] == [None, 2]
+
+
+async def test_a_revision_names_the_rule_of_the_flag_that_it_repeats(
+    settings: Settings, installation: Installation
+) -> None:
+    one = output(1).verdicts[0].transaction
+    flags = [replace(FLAG, rule="11111111"), None]
+    revisions = [verdict_on(at, one, flag, revision=2) for at, flag in enumerate(flags)]
+
+    async with transactional_output(PARTITION, settings, "0a1b2c3d") as publisher:
+        await publisher.commit(Output(PARTITION, 2, revisions, [], []))
+
+    flagged, unflagged = await installation.read("TXNWATCH_SCORED_TOPIC")
+    assert dict(flagged.headers)["rule"].decode() == json.loads(flagged.value or b"")["meta_data"]["rule"]
+    assert dict(unflagged.headers)["rule"] == b"0a1b2c3d"
 
 
 async def test_a_large_batch_goes_in_several_and_the_last_offset_is_the_changelogs(
@@ -231,6 +247,21 @@ async def test_an_output_topic_that_is_deleted_is_named_and_waited_for_in_bounde
                 await publisher.commit(output(10, flagged=2))
 
     assert named.replace("2 s", "1 s") in caplog.text
+
+
+async def test_a_changelog_that_is_deleted_is_waited_for_in_bounded_time_before_the_first_batch(
+    settings: Settings, installation: Installation
+) -> None:
+    impatient = settings.model_copy(update={"retry_seconds": 2})
+    topic = settings.changelog_topic
+    named = f"Kafka has not taken a note in the changelog for 2 s, as there is no topic {topic}"
+    async with transactional_output(PARTITION, impatient) as publisher:
+        assert await publisher.put(b"\0rule", b"1") == 0
+        async with installation.administration() as admin:
+            await admin.delete_topics([topic])
+        async with asyncio.timeout(20):
+            with pytest.raises(KafkaSilentError, match=named):
+                await publisher.put(b"\0rule", b"2")
 
 
 async def test_producers_of_many_partitions_share_their_connections(settings: Settings) -> None:
