@@ -33,7 +33,9 @@ class UnreadableBatchError(KafkaError):  # type: ignore[misc]
             f"topic {tp.topic} partition {tp.partition}: the records from offset {first}{upto} cannot be "
             f"read: {reason!r}. To go on without them, stop the workers and set their group to {past} "
             "(kafka-consumer-groups --reset-offsets --to-offset); for readers without a group, remove what "
-            "is before it (kafka-delete-records)"
+            "is before it (kafka-delete-records). Of a changelog, which is compacted, Kafka removes nothing: "
+            "run the worker whose data folder has all windows, or, without one, score from the source's "
+            "beginning (`txnwatch state start-over`)"
         )
 
 

@@ -5,11 +5,12 @@ Plain asyncio over what is needed of aiokafka's consumer; nothing of Faust.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from infra.runtime.patience import Patience
 from stream_app.batch import Record
@@ -82,7 +83,9 @@ class _Fetches:
         waiting = self.backlog(await self.consumer.position(self.source))
         async with self.in_flight.room(min(len(records) + waiting, self.batch_size)) as share:
             if share.records > 1:
-                records += await self._fetched(0, share.records - 1)
+                # What Kafka refuses here is raised when the next is fetched: first, the record is finished.
+                with suppress(KafkaError):
+                    records += await self._fetched(0, share.records - 1)
             share.take(len(records), sum([len(record.value or b"") for record in records]))
             yield records, await self.consumer.position(self.source)
 

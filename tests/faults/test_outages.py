@@ -196,3 +196,42 @@ def longest_pause(ground: Rig, since: float) -> float:
     """The longest time from one batch to the next."""
     commits = [since, *(event.at for event in ground.events("output committed") if event.at > since)]
     return max(after - before for before, after in pairwise(commits))
+
+
+@pytest.mark.slow
+async def test_a_batch_damaged_on_the_brokers_disk_costs_itself_alone(
+    ground: Rig, own_services: Services
+) -> None:
+    """One record is before it, which must not go with it: the worker stops, and its line leads on."""
+    sent = traffic(4, users=1)
+    for batch in (sent[:1], sent[1:3], sent[3:]):
+        await ground.send_transactions(batch)
+    partition = damage(own_services.datadir, ground.transactions)
+    with ground.run() as worker:
+        assert await worker.ended() == 1, worker.tail()
+    line = worker.log.read_text().splitlines()[-1]
+    place = (
+        f"topic {ground.transactions} partition {partition}: the records from offset 1 to 2 cannot be read"
+    )
+    assert place in line
+    assert "set their group to 3 (kafka-consumer-groups --reset-offsets --to-offset)" in line
+
+    await ground.set_group({partition: 3})
+    with ground.run() as worker:
+        await ground.finish(worker)
+        assert await worker.stop() == 0, worker.tail()
+    assert {row["id"] for row in await ground.rows()} == {sent[0].id, sent[3].id}
+
+
+def damage(datadir: Path, topic: str) -> int:
+    """Change the last byte of the second batch of the topic's only partition with records; the partition."""
+    (segment,) = [path for path in datadir.rglob(f"{topic}-*/*0.log") if path.stat().st_size]
+    with segment.open("r+b") as file:
+        start = 12 + int.from_bytes(file.read(12)[8:])
+        file.seek(start)
+        last = start + 12 + int.from_bytes(file.read(12)[8:]) - 1
+        file.seek(last)
+        byte = file.read(1)[0]
+        file.seek(last)
+        file.write(bytes([byte ^ 0xFF]))
+    return int(segment.parent.name.rpartition("-")[2])

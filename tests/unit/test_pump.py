@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import CorruptRecordException
 
 from infra.runtime.patience import KafkaSilentError
 from stream_app.batch import Record
@@ -287,6 +288,38 @@ async def test_a_partition_that_no_fetch_succeeds_for_is_given_up_and_one_withou
 
     assert partition.polls > 30
     assert caplog.text.count(words) == 1
+
+
+@dataclass
+class Damaged(OnePartition):
+    """From an offset on, it cannot be read."""
+
+    damage: int = 0
+
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int, max_records: int
+    ) -> dict[TopicPartition, list[Record]]:
+        if self.at == self.damage:
+            raise CorruptRecordException(f"offset {self.at}")
+        most = min(max_records, self.damage - self.at)
+        return await super().getmany(*partitions, timeout_ms=timeout_ms, max_records=most)
+
+
+@pytest.mark.parametrize("good", [0, 1, 2, 11])
+async def test_all_records_before_a_damaged_one_are_processed(good: int) -> None:
+    seen: list[int] = []
+
+    async def process(records: Sequence[Record], _position: int) -> bool:
+        seen.extend(record.offset for record in records)
+        return True
+
+    partition = Damaged(waiting=30, damage=good)
+    with pytest.raises(CorruptRecordException, match=f"offset {good}"):
+        await pump(
+            partition, SOURCE, batch_size=10, in_flight=InFlight(100, 1 << 20), patience=30, process=process
+        )
+
+    assert seen == list(range(good))
 
 
 async def test_partitions_together_have_no_more_in_flight_than_there_is_room_for() -> None:
