@@ -134,7 +134,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             if await refresh_metadata(self._kafka, within):
                 waits.renew()
             waits.check()
-            self.lags.look(self._kafka)
+            await self.lags.look(self._kafka)
             await self.sleep(_LOOK_SECONDS)
 
     def partition_lags(self) -> Iterator[PartitionLag]:
@@ -193,9 +193,10 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     def _gone(self, source: TopicPartition, beginning: int, what: str) -> SourceGapError:
         return SourceGapError(
-            f"{source.topic} partition {source.partition}: {what} no longer in Kafka, "
-            f"which has records from {beginning} on. What is between is lost to this worker; to go on "
-            f"without it, set the group {self.app.conf.id} to an offset that is there."
+            f"{source.topic} partition {source.partition}: {what} no longer in Kafka, which has offsets from "
+            f"{beginning} on. What is between may have been records, which are lost to this worker, or only "
+            "transaction markers: nothing tells any more. To go on, stop the workers and set the "
+            f"group {self.app.conf.id} to {beginning} (kafka-consumer-groups --reset-offsets --to-offset)."
         )
 
     async def _beginning(self, source: TopicPartition) -> int:

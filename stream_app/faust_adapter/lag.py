@@ -1,13 +1,18 @@
 """How far behind each partition is, by what can be read of it, and what cannot be read yet."""
 
+import asyncio
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 10
 
 
 class PartitionLag(NamedTuple):
@@ -23,23 +28,36 @@ class PartitionLag(NamedTuple):
 
 
 class Lags:
-    """The lags of a consumer's partitions, by their last fetch."""
+    """The lags of a consumer's partitions, by their last fetch or the last look, whichever is later."""
 
     def __init__(self) -> None:
         self.finished: dict[TopicPartition, int] = {}
         """The offset before which each of our partitions is finished."""
+        self._readable: dict[TopicPartition, int] = {}
         self._open: dict[int, tuple[int, str]] = {}
 
     def of(self, consumer: AIOKafkaConsumer) -> Iterator[PartitionLag]:
-        """Those of partitions that were fetched from."""
+        """Those of partitions that were fetched from or looked at."""
         for one in sorted(consumer.assignment() & self.finished.keys()):
-            if (readable := consumer.last_stable_offset(one)) is not None:
+            known = [consumer.last_stable_offset(one), self._readable.get(one)]
+            if (readable := max((at for at in known if at is not None), default=None)) is not None:
                 behind = max(0, readable - self.finished[one])
-                held_back = max(0, consumer.highwater(one) - readable)
+                held_back = max(0, (consumer.highwater(one) or 0) - readable)
                 yield PartitionLag(one.partition, readable, behind, held_back)
 
-    def look(self, consumer: AIOKafkaConsumer) -> None:
-        """Log, once each, the transactions that have been open since the last look."""
+    async def look(self, consumer: AIOKafkaConsumer) -> None:
+        """Ask how far each partition can be read, and log, once each, the transactions open since before.
+
+        A partition is not fetched while its batch waits for a service: its last fetch says nothing of how far
+        it falls behind.
+        """
+        with suppress(KafkaError, TimeoutError):  # which brokers answer is watched elsewhere
+            async with asyncio.timeout(_LOOK_SECONDS):
+                ours = consumer.assignment() & self.finished.keys()
+                self._readable = await consumer.end_offsets(ours)  # of a reader of what is committed
+        self._log(consumer)
+
+    def _log(self, consumer: AIOKafkaConsumer) -> None:
         before, self._open = self._open, {}
         for lag in self.of(consumer):
             if not lag.held_back:

@@ -76,7 +76,7 @@ async def test_source_records_deleted_before_they_were_scored(
     if forgotten:
         await ground.forget_group()
 
-    findings = await refuses(ground, says="no longer in Kafka")
+    findings = await refuses(ground, says="or only transaction markers")
 
     settle(ledger, f"source records deleted{', group forgotten' * forgotten}", findings)
     await ground.set_group(beginnings)

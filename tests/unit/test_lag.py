@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaTimeoutError
 
 from stream_app.faust_adapter.lag import Lags, PartitionLag
 
@@ -17,6 +18,8 @@ class Fetched:
 
     stable: int | None
     high: int
+    end: int | None = None
+    """Up to where it can be read now, if a broker answers."""
 
     def assignment(self) -> set[TopicPartition]:
         return {ONE}
@@ -28,6 +31,12 @@ class Fetched:
     def highwater(self, partition: TopicPartition) -> int:
         assert partition == ONE
         return self.high
+
+    async def end_offsets(self, partitions: set[TopicPartition]) -> dict[TopicPartition, int]:
+        assert partitions == {ONE}
+        if self.end is None:
+            raise KafkaTimeoutError
+        return {ONE: self.end}
 
 
 def finished(at: int) -> Lags:
@@ -49,14 +58,29 @@ def test_lag_is_of_what_can_be_read(consumer: Fetched, expected: list[PartitionL
     assert list(finished(100).of(consumer)) == expected
 
 
-def test_a_transaction_that_stays_open_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("consumer", "expected"),
+    [
+        (Fetched(None, 0, end=130), PartitionLag(1, 130, 30, 0)),
+        (Fetched(110, 160, end=150), PartitionLag(1, 150, 50, 10)),
+        (Fetched(110, 160, end=500), PartitionLag(1, 500, 400, 0)),
+        (Fetched(110, 160, end=105), PartitionLag(1, 110, 10, 50)),
+    ],
+)
+async def test_lag_grows_also_while_nothing_is_fetched(consumer: Fetched, expected: PartitionLag) -> None:
+    lags = finished(100)
+    await lags.look(consumer)
+    assert list(lags.of(consumer)) == [expected]
+
+
+async def test_a_transaction_that_stays_open_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     lags = finished(100)
     for consumer in [Fetched(100, 101), Fetched(102, 103), Fetched(103, 103)]:
-        lags.look(consumer)
+        await lags.look(consumer)
     assert not caplog.messages
 
     for high in (1060, 1160, 1260):
-        lags.look(Fetched(103, high))
+        await lags.look(Fetched(103, high))
 
     (said,) = caplog.messages
     assert re.fullmatch(
