@@ -47,7 +47,6 @@ FETCH_BYTES = 4 << 20
 # Of many partitions each has its part of `fetch_ahead_bytes`, but no less than some hundred messages.
 _LEAST_FETCH_BYTES = 128 << 10
 
-
 # aiokafka leaves the group for good when nothing was polled for so long (Faust's default is 1,000 s), and a
 # spare worker has no partition to poll: the one that it was kept for died, and it never took over (aiokafka
 # 720). Heartbeats tell the group who is alive, and a batch waits for its services in bounded time.

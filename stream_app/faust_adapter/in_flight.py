@@ -42,7 +42,11 @@ class InFlight:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                self._waiting.remove((wanted, turn))
+                if (
+                    wanted,
+                    turn,
+                ) in self._waiting:  # else the holder was cancelled with it, and passed it over
+                    self._waiting.remove((wanted, turn))
                 self.free(0, 0)
             else:
                 self.free(wanted, 0)

@@ -74,3 +74,21 @@ async def test_one_that_is_cancelled_keeps_no_room_from_others(*, let_in: bool) 
     async with asyncio.timeout(10):
         await (await third).aclose()
     assert whole.records == 0
+
+
+async def test_holder_and_waiter_that_are_cancelled_together_leave_nothing_taken() -> None:
+    whole = InFlight(most_records=10, most_bytes=1000)
+
+    async def hold() -> None:
+        async with whole.room(10):
+            await asyncio.get_running_loop().create_future()
+
+    tasks = [asyncio.create_task(hold()) for _ in range(2)]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [type(end) for end in ends] == [asyncio.CancelledError] * 2
+    assert whole.records == 0
