@@ -26,7 +26,7 @@ _IDENTITY_KEY = b"\0changelog"
 _FORMER_IDENTITY = 2  # how many of an identity's parts there were before it had the topic's id and partition
 _USER_KEY_BYTES = 36
 _PAGE_ENTRIES = 500
-_ENTRY_BYTES = 800  # a key, a window of 20 transactions, and their place in a dictionary
+_ENTRY_BYTES = 260  # of a recent value beside its content: its key, and their place in a dictionary
 
 
 def describe(user_id: str, window: Window) -> Stats:
@@ -72,15 +72,16 @@ def _former(identity: str) -> bytes:
 
 
 class RecentValues:
-    """Values by key, a bounded number of them; those that have not been put for longest go first.
+    """Values by key, in bounded memory; those that have not been put for longest go first.
 
     With it, users who come again are not looked up in RocksDB. Two generations in place of an order: when the
     young one is full it becomes the old one, and the former old one is dropped as a whole.
 
     >>> recent = RecentValues()
-    >>> recent.put([(b"a", b"1"), (b"b", b"2")], most=4)
-    >>> recent.put([(b"c", b"3"), (b"a", b"4")], most=4)
-    >>> recent.put([(b"d", b"")], most=4)
+    >>> two = 2 * (_ENTRY_BYTES + 1)
+    >>> recent.put([(b"a", b"1"), (b"b", b"2")], two, most=2 * two)
+    >>> recent.put([(b"c", b"3"), (b"a", b"4")], two, most=2 * two)
+    >>> recent.put([(b"d", b"")], _ENTRY_BYTES, most=2 * two)
     >>> recent.get([b"a", b"b", b"c", b"d"])
     [b'4', None, b'3', b'']
     """
@@ -88,6 +89,7 @@ class RecentValues:
     def __init__(self) -> None:
         self._young: dict[bytes, bytes] = {}
         self._old: dict[bytes, bytes] = {}
+        self._young_bytes = 0  # at the most: a key that was put several times counts each time
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The value of each key, None where it is not here."""
@@ -95,11 +97,14 @@ class RecentValues:
         values = [*map(self._young.get, keys)]
         return [old.get(key) if value is None else value for key, value in zip(keys, values, strict=True)]
 
-    def put(self, items: Iterable[tuple[bytes, bytes]], most: int) -> None:
-        """Keep these, and of all some `most`."""
+    def put(self, items: Iterable[tuple[bytes, bytes]], size: int, most: int) -> None:
+        """Keep these, which take `size` bytes, and of all some `most` bytes."""
         self._young.update(items)
-        if len(self._young) >= most / 2:
-            self._old, self._young = self._young, {}
+        self._young_bytes += size
+        if self._young_bytes >= most / 2:
+            self._young_bytes = _ENTRY_BYTES * len(self._young) + sum(map(len, self._young.values()))
+            if self._young_bytes >= most * 3 / 8:  # not at half, or it would soon be counted again
+                self._old, self._young, self._young_bytes = self._young, {}, 0
 
 
 class WindowStore:
@@ -112,7 +117,7 @@ class WindowStore:
         self.folder = folder
         self._databases: dict[int, Rdict] = {}
         self._recent: dict[int, RecentValues] = {}
-        self._most_recent = recent_bytes // _ENTRY_BYTES
+        self._most_recent = recent_bytes
         self._cache = rocksdict.Cache(cache_bytes)
         self._buffers = rocksdict.WriteBufferManager(buffer_bytes, allow_stall=False)
 
@@ -171,16 +176,17 @@ class WindowStore:
 
     def write(self, partition: int, items: Sequence[tuple[bytes, bytes | None]], offset: int) -> None:
         """Put (for None, delete) encoded windows by key and set the changelog offset, in one write."""
-        batch = WriteBatch(raw_mode=True)
+        batch, size = WriteBatch(raw_mode=True), _ENTRY_BYTES * len(items)
         for key, value in items:
             if value is None:
                 batch.delete(key)
             else:
                 batch.put(key, value)
+                size += len(value)
         batch.put(_OFFSET_KEY, str(offset).encode())
         self._databases[partition].write(batch)
         known = ((key, value or b"") for key, value in items)
-        self._recent[partition].put(known, self._most_recent // len(self._databases))
+        self._recent[partition].put(known, size, self._most_recent // len(self._databases))
 
     def windows(self, partition: int) -> Iterator[tuple[str, Window]]:
         """Every user's window in the partition, by user id; an exception at the first that cannot be read.
