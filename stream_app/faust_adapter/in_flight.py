@@ -1,9 +1,18 @@
 """What all partitions of a worker together may have in flight, between a fetch and its end."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+log = logging.getLogger(__name__)
+
+_SAY_SECONDS = 10.0
+_FULL = (
+    "%d partitions wait for room, one of them for %g s: others have %d messages of %d bytes in flight, which "
+    "wait for Kafka or Postgres. More room is TXNWATCH_IN_FLIGHT_TRANSACTIONS and TXNWATCH_IN_FLIGHT_BYTES"
+)
 
 
 class InFlight:
@@ -21,6 +30,7 @@ class InFlight:
         self.records = self.bytes = 0
         """What is taken of it."""
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._said = False
 
     @asynccontextmanager
     async def room(self, wanted: int) -> AsyncIterator["Share"]:
@@ -36,7 +46,8 @@ class InFlight:
         if not self._waiting and self._has_room(wanted):
             self.records += wanted
             return
-        turn = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn, saying = loop.create_future(), loop.call_later(_SAY_SECONDS, self._say)
         self._waiting.append((wanted, turn))
         try:
             await turn
@@ -51,6 +62,14 @@ class InFlight:
             else:
                 self.free(wanted, 0)
             raise
+        finally:
+            saying.cancel()
+
+    def _say(self) -> None:
+        """Log, once until somebody is let in, that there is no room."""
+        if not self._said:
+            self._said = True
+            log.warning(_FULL, len(self._waiting), _SAY_SECONDS, self.records, self.bytes)
 
     def free(self, records: int, size: int) -> None:
         """Give room back, and let in who has waited for it."""
@@ -59,6 +78,7 @@ class InFlight:
         while self._waiting and self._has_room(self._waiting[0][0]):
             wanted, turn = self._waiting.popleft()
             if not turn.cancelled():
+                self._said = False
                 self.records += wanted
                 turn.set_result(None)
 

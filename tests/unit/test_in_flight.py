@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from stream_app.faust_adapter import in_flight
 from stream_app.faust_adapter.in_flight import InFlight
 
 
@@ -92,3 +93,20 @@ async def test_holder_and_waiter_that_are_cancelled_together_leave_nothing_taken
 
     assert [type(end) for end in ends] == [asyncio.CancelledError] * 2
     assert whole.records == 0
+
+
+async def test_a_wait_for_room_that_lasts_is_said_once_for_all_who_wait(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(in_flight, "_SAY_SECONDS", 0.01)
+    whole = InFlight(most_records=10, most_bytes=1000)
+    async with whole.room(10) as share:
+        share.take(10, 400)
+        tasks = [await entering(whole, 5) for _ in range(2)]
+        await asyncio.wait(tasks, timeout=0.1)  # ten times as long
+    for task in tasks:
+        await (await task).aclose()
+
+    (said,) = caplog.messages
+    assert "2 partitions wait for room" in said
+    assert "others have 10 messages of 400 bytes in flight" in said
