@@ -52,18 +52,17 @@ class InFlight:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.cancelled():
-                if (
-                    wanted,
-                    turn,
-                ) in self._waiting:  # else the holder was cancelled with it, and passed it over
-                    self._waiting.remove((wanted, turn))
-                self.free(0, 0)
-            else:
-                self.free(wanted, 0)
+            self._leave(wanted, turn)
             raise
         finally:
             saying.cancel()
+
+    def _leave(self, wanted: int, turn: asyncio.Future[None]) -> None:
+        if not turn.cancelled():
+            self.free(wanted, 0)
+        elif (wanted, turn) in self._waiting:  # else its holder was cancelled with it, and passed it over
+            self._waiting.remove((wanted, turn))
+            self.free(0, 0)
 
     def _say(self) -> None:
         """Log, once until somebody is let in, that there is no room."""
@@ -76,11 +75,13 @@ class InFlight:
         self.records -= records
         self.bytes -= size
         while self._waiting and self._has_room(self._waiting[0][0]):
-            wanted, turn = self._waiting.popleft()
-            if not turn.cancelled():
-                self._said = False
-                self.records += wanted
-                turn.set_result(None)
+            self._let_in(*self._waiting.popleft())
+
+    def _let_in(self, wanted: int, turn: asyncio.Future[None]) -> None:
+        if not turn.cancelled():
+            self._said = False
+            self.records += wanted
+            turn.set_result(None)
 
     def _has_room(self, wanted: int) -> bool:
         return self.records == 0 or (
