@@ -56,7 +56,7 @@ async def ensure_topics(settings: Settings, *, alter: bool = False) -> Ensured:
 
 async def _stamped(admin: AIOKafkaAdminClient, topics: Iterable[str], *, alter: bool) -> list[str]:
     """The topics whose records have their producers' times, also now."""
-    stamped = [name for name in topics if await _config(admin, name, _STAMP) != _BROKERS_STAMP]
+    stamped = [name for name in topics if await topic_config(admin, name, _STAMP) != _BROKERS_STAMP]
     for name in stamped if alter else ():
         await _alter(admin, name, {_STAMP: _BROKERS_STAMP})
     return [] if alter else stamped
@@ -91,7 +91,7 @@ def _configs(settings: Settings, name: str) -> dict[str, str]:
 async def _check(admin: AIOKafkaAdminClient, settings: Settings, cluster: Cluster) -> None:
     problems = wrong_partitions(cluster, settings.topics, settings.partitions, "TXNWATCH_PARTITIONS is")
     if settings.changelog_topic in cluster.topics:
-        policy = await _config(admin, settings.changelog_topic, _POLICY)
+        policy = await topic_config(admin, settings.changelog_topic, _POLICY)
         if policy != "compact":
             problems.append(f"{settings.changelog_topic} has {_POLICY}={policy}, but needs compact alone")
     if problems:
@@ -121,7 +121,8 @@ async def _when_all_lead(admin: AIOKafkaAdminClient, names: Sequence[str], parti
             await asyncio.sleep(_POLL_SECONDS)  # a broker sends no news of leaders
 
 
-async def _config(admin: AIOKafkaAdminClient, topic: str, name: str) -> str:
+async def topic_config(admin: AIOKafkaAdminClient, topic: str, name: str) -> str:
+    """The value that a topic has for this configuration, be it the broker's."""
     return str(next(value for one, value, *_rest in await _configs_of(admin, topic, name) if one == name))
 
 

@@ -6,11 +6,12 @@ All of it is one transaction of Kafka, with the group's offsets.
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
 from infra.runtime.cli_errors import StopError
@@ -18,7 +19,7 @@ from infra.runtime.kafka import Records, client_options, consumer_options, read_
 from infra.runtime.partitioners import Name, Partitioner, best_fit
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import CommittedPosition, committed_positions, moved_metadata
-from stream_app.sinks.record_batches import UNCOMPRESSED, Message, batches
+from stream_app.sinks.record_batches import UNCOMPRESSED, ZSTD, Message, batches
 from stream_app.state.store import WindowStore
 from stream_app.state.topics import TOPICS_KEY, KnownTopics
 from stream_app.window import Window, encode_window
@@ -27,6 +28,8 @@ _AT_A_TIME = 5_000
 _SAMPLE = 1_000  # users of each partition, by whom the producers' partitioner is told
 # The longest that brokers let a transaction take by default.
 _TRANSACTION_MS = 900_000
+# What the topic takes was looked at by then, and is of records as they are compressed.
+_NO_LIMIT = 1 << 30
 
 
 class NotPossibleError(StopError):
@@ -73,6 +76,8 @@ class CarryOver:
     bounds: Bounds
     partitioner: Partitioner
     former: Partitioner
+    _moved: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
+    """By user how long the window is that was moved: of two the longer is kept, also if none is at home."""
 
     @classmethod
     async def planned(
@@ -85,7 +90,10 @@ class CarryOver:
         """
         positions, bounds = await committed_positions(settings), await Bounds.of(settings, partitions)
         if bounds.committed_ends != bounds.ends:
-            raise NotPossibleError(f"a transaction is open on {known.source}: stop its producer first")
+            raise NotPossibleError(
+                f"a transaction is open on {known.source}: stop its producer first. What a `repartition` "
+                "that was killed has left open ends when it is run again, without --dry-run"
+            )
         if unknown := [
             one for one in windows.partitions if one not in positions and any(windows.windows(one))
         ]:
@@ -102,6 +110,20 @@ class CarryOver:
         waiting = sum(end - self._next(number) for number, end in self.bounds.ends.items())
         return Counter(windows=places.total(), moved=places[True], waiting=waiting)
 
+    async def look_through(self, largest: int) -> int:
+        """Look at every message that waits; how many have neither key nor value, which are left out.
+
+        Raises:
+            NotPossibleError: One is larger than the topic takes by now, which is `largest` bytes.
+        """
+        empty = 0
+        async with aclosing(self._waiting()) as fetches:
+            async for records in fetches:
+                empty += sum(map(_is_empty, records))
+                for record in records:
+                    _check_size(record, largest)
+        return empty
+
     async def commit(self) -> None:
         """Move it, all or nothing.
 
@@ -109,18 +131,10 @@ class CarryOver:
             NotPossibleError: Producers still write.
             KafkaError: Nothing is moved.
         """
-        async with self._producer() as producer, producer.transaction():
+        async with _producer(self.settings) as producer, producer.transaction():
             await self._carry_windows(producer)
             await self._check_unchanged(await self._carry_messages(producer))
             await producer.send_offsets_to_transaction(self._offsets(), self.settings.app_id)
-
-    def _producer(self) -> AIOKafkaProducer:
-        return AIOKafkaProducer(
-            **client_options(self.settings, "repartition"),
-            transactional_id=f"{self.settings.app_id}-repartition",
-            transaction_timeout_ms=_TRANSACTION_MS,
-            max_request_size=2 << 20,
-        )
 
     def _offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
         """The group's, past all that was there: what of it waited comes again behind them."""
@@ -149,7 +163,8 @@ class CarryOver:
         for before, to, user, window in places:
             key = user.encode()
             changes[before].append((key, None, []))
-            if _is_longer(window, self._window_on(to, user)):
+            if _length(window) > self._moved.get(user, _length(self._window_on(to, user))):
+                self._moved[user] = _length(window)
                 # What was finished of another partition says nothing of this one's offsets.
                 window.last_offset = self.bounds.ends[to] - 1
                 changes[to].append((key, encode_window(window), []))
@@ -170,7 +185,8 @@ class CarryOver:
         for are_home in (True, False):
             async with aclosing(self._waiting()) as fetches:
                 async for records in fetches:
-                    chosen = [record for record in records if self._is_home(record) is are_home]
+                    there = [record for record in records if not _is_empty(record)]
+                    chosen = [record for record in there if self._is_home(record) is are_home]
                     again.update(await self._send_again(producer, chosen))
         return again
 
@@ -181,7 +197,7 @@ class CarryOver:
         """Send these to the partitions of their keys, which are returned; without one, to where they are."""
         numbers = [one.partition if one.key is None else self.partitioner.of(one.key) for one in records]
         sent = [
-            await producer.send(one.topic, one.value, one.key, number, one.timestamp, one.headers)
+            await producer.send(one.topic, one.value, one.key, number, one.timestamp, [*one.headers])
             for one, number in zip(records, numbers, strict=True)
         ]
         for one in sent:
@@ -216,8 +232,50 @@ class CarryOver:
         return self.bounds.beginnings[number] if position is None else position.next_offset
 
 
-def _is_longer(window: Window, other: Window) -> bool:
-    return (window.count, window.updated_at) > (other.count, other.updated_at)
+def _length(window: Window) -> tuple[int, int]:
+    return window.count, window.updated_at
+
+
+def _is_empty(record: ConsumerRecord[bytes, bytes]) -> bool:
+    """Whether there is nothing to it; aiokafka's producer sends no such record."""
+    return record.key is None and record.value is None
+
+
+def _check_size(record: ConsumerRecord[bytes, bytes], largest: int) -> None:
+    """Look whether the topic takes the record again, on its own and compressed if it is a large one.
+
+    Raises:
+        NotPossibleError: It does not.
+    """
+    if all(_size(record, compression) > largest for compression in (UNCOMPRESSED, ZSTD)):
+        raise NotPossibleError(
+            f"{record.topic} partition {record.partition} offset {record.offset}: the message has "
+            f"{_size(record, ZSTD)} bytes, compressed, and the topic takes {largest}: raise its "
+            "max.message.bytes first"
+        )
+
+
+def _size(record: ConsumerRecord[bytes, bytes], compression: int) -> int:
+    """The bytes of the record in a batch of its own."""
+    batch = DefaultRecordBatchBuilder(2, compression, 1, -1, -1, 0, _NO_LIMIT)
+    batch.append(0, record.timestamp, record.key, record.value, [*record.headers])
+    return len(batch.build())
+
+
+def _producer(settings: Settings) -> AIOKafkaProducer:
+    return AIOKafkaProducer(
+        **client_options(settings, "repartition"),
+        transactional_id=f"{settings.app_id}-repartition",
+        transaction_timeout_ms=_TRANSACTION_MS,
+        max_request_size=_NO_LIMIT,
+        compression_type="zstd",  # as small as any that the records came in
+    )
+
+
+async def end_former_transaction(settings: Settings) -> None:
+    """Abort the transaction of a `repartition` that was killed, which brokers keep for up to 15 minutes."""
+    async with _producer(settings):
+        pass
 
 
 def _partitioner(settings: Settings, windows: WindowStore, partitions: int) -> Name:

@@ -8,11 +8,12 @@ Postgres' offsets follow the commit; until they have, workers refuse to start.
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from aiokafka.admin import AIOKafkaAdminClient
 from msgspec.structs import replace
 
 from infra.runtime.aiokafka_changes import install
@@ -25,9 +26,9 @@ from infra.runtime.kafka import (
     describe_cluster,
 )
 from infra.runtime.services import KAFKA, POSTGRES
-from infra.topics import add_partitions
-from stream_app.commands.carry_over import CarryOver, NotPossibleError
-from stream_app.commands.state import taken_over
+from infra.topics import add_partitions, topic_config
+from stream_app.commands.carry_over import CarryOver, NotPossibleError, end_former_transaction
+from stream_app.commands.state import note_topics, rows_up_to
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import CommittedPosition, committed_positions
 from stream_app.sinks.postgres import connect
@@ -36,7 +37,6 @@ from stream_app.state.store import WindowStore
 from stream_app.state.topics import TOPICS_KEY, KnownTopics
 
 _CACHE_BYTES = 64 << 20
-_STORED = "SELECT partition, next_offset FROM sink_offsets WHERE app_id = $1 AND topic = $2"
 _FOLLOW = """
 UPDATE sink_offsets SET next_offset = greatest(next_offset, $4), topics = $5
 WHERE app_id = $1 AND topic = $2 AND partition = $3
@@ -58,12 +58,16 @@ def repartition_command(partitions: int, *, dry_run: bool) -> None:
     tense = "would be" if dry_run else "were"
     click.echo(f"{carried['moved']} of {carried['windows']} windows {tense} moved")
     click.echo(f"{carried['waiting']} messages that wait on the input {tense} moved, in their order")
+    if carried["empty"]:
+        click.echo(f"{carried['empty']} messages with neither key nor value {tense} left out")
     if not dry_run:
         click.echo(f"all topics have {partitions} partitions: set TXNWATCH_PARTITIONS={partitions}")
 
 
 async def repartition(settings: Settings, partitions: int, *, dry_run: bool = False) -> Counter[str]:
     """Bring all topics to so many partitions; how many `windows` there are, were `moved`, and messages wait.
+
+    Messages that are `empty` are not moved. Of topics that have so many already, nothing is.
 
     Raises:
         NotPossibleError: It cannot be done as things are.
@@ -76,31 +80,36 @@ async def repartition(settings: Settings, partitions: int, *, dry_run: bool = Fa
         await check_nobody_runs(admin, settings.app_id)
         cluster = await describe_cluster(admin)
         _check_counts(settings, cluster, partitions)
+        if not dry_run:
+            await end_former_transaction(settings)
         with _restoring(len(cluster.topics[settings.changelog_topic])) as windows:
             known = await _restored(settings, windows, cluster)
             after = replace(known, partitions=partitions)
             there = len(cluster.topics[settings.transactions_topic])
             plan = await CarryOver.planned(settings, windows, known, after, there)
             await _check_rows(settings, plan.positions)
-            if dry_run:
-                return plan.count()
             carried: Counter[str] = Counter()
             if known != after:
-                await add_partitions(admin, settings.topics, partitions)
-                await _fence(settings, windows.partitions)
+                carried = await _counted(admin, plan)
+            if dry_run:
+                return carried
+            if known != after:
+                # Windows made before they said so: ended after this, their number would be the new one.
+                await note_topics(settings, windows.partitions, known)
+            await add_partitions(admin, settings.topics, partitions)
+            if known != after:
                 await _restored(settings, windows, cluster)
                 plan = await CarryOver.planned(settings, windows, known, after, partitions)
                 await plan.commit()
-                carried = plan.count()
     await _follow(settings, after)
     return carried
 
 
-async def _fence(settings: Settings, partitions: Iterable[int]) -> None:
-    """Shut out workers that hang: from here on nothing comes of them."""
-    async with aclosing(taken_over(settings, partitions)) as outputs:
-        async for _output in outputs:
-            pass
+async def _counted(admin: AIOKafkaAdminClient, plan: CarryOver) -> Counter[str]:
+    """What is to be moved, once it is known that it can be: partitions that were added stay."""
+    topic = plan.settings.transactions_topic
+    empty = await plan.look_through(int(await topic_config(admin, topic, "max.message.bytes")))
+    return plan.count() + Counter(empty=empty)
 
 
 def _check_counts(settings: Settings, cluster: Cluster, partitions: int) -> None:
@@ -108,8 +117,8 @@ def _check_counts(settings: Settings, cluster: Cluster, partitions: int) -> None
     counts = {name: len(cluster.topics[name]) for name in settings.topics}
     if more := [f"{name} has {count}" for name, count in counts.items() if count > partitions]:
         raise NotPossibleError(
-            f"{', '.join(more)} partitions: Kafka takes none away. For fewer, use topics with other names "
-            "and another TXNWATCH_APP_ID, which starts over"
+            f"{', '.join(more)} partitions: Kafka takes none away. For fewer, name other topics, make the "
+            "source among them, and `txnwatch state start-over`"
         )
 
 
@@ -147,8 +156,7 @@ async def _check_rows(settings: Settings, positions: Mapping[int, CommittedPosit
     """Look whether Postgres has the rows of all that is finished, which is not asked later."""
     if not settings.has_sink("postgres"):
         return
-    async with connect(settings.postgres.get_secret_value()) as pool:
-        stored = dict(await pool.fetch(_STORED, settings.app_id, settings.transactions_topic))
+    stored = await rows_up_to(settings)
     if lacking := [number for number, at in positions.items() if stored.get(number, 0) < at.finished]:
         raise NotPossibleError(f"Postgres lacks rows of partitions {lacking}: first `txnwatch rows restore`")
 

@@ -10,7 +10,7 @@ from schemas.scored import Header
 
 LARGEST_BATCH = 1 << 20
 # Attributes of a record batch, as Kafka numbers them.
-UNCOMPRESSED, LZ4 = 0, 3
+UNCOMPRESSED, LZ4, ZSTD = 0, 3, 4
 
 Message = tuple[bytes | None, bytes | None, list[Header]]
 """Key, value and headers of a record to be written."""

@@ -46,14 +46,13 @@ async def restore(
             raise KafkaMismatchError(
                 f"partition {partition}: Postgres has rows up to offset {stored_up_to}, but "
                 f"{source.topic} ends at {ends[source]}: it was truncated or recreated. If that was meant, "
-                "delete the topic's rows of sink_offsets and use another TXNWATCH_APP_ID: these windows "
-                "and offsets are the former topic's."
+                "`txnwatch state start-over` forgets windows and offsets, which are the former topic's."
             )
         if reached >= ends[changelog]:
             raise KafkaMismatchError(
                 f"partition {partition}: the changelog once had an offset {reached} and ends at "
                 f"{ends[changelog]}: it was truncated or recreated, and windows are lost. To score again "
-                "from the source, use another TXNWATCH_APP_ID."
+                "from the source: `txnwatch state start-over`."
             )
         consumer.seek(changelog, _start(store, partition, beginning, ends[changelog]))
         patience = settings.retry_seconds
@@ -64,13 +63,13 @@ async def restore(
 async def _apply(store: WindowStore, partition: int, fetches: AsyncIterator[Records]) -> int:
     count = 0
     async for records in fetches:
-        changes = _readable(partition, records)
+        changes = readable(partition, records)
         store.write(partition, changes, records[-1].offset)
         count += len(records)
     return count
 
 
-def _readable(partition: int, records: Records) -> list[tuple[bytes, bytes | None]]:
+def readable(partition: int, records: Records) -> list[tuple[bytes, bytes | None]]:
     """The records' keys and values, where all windows are of versions that this program reads."""
     for record in records:
         if record.value and is_later(record.value) and not record.key.startswith(NO_USER):
@@ -87,7 +86,7 @@ def _start(store: WindowStore, partition: int, beginning: int, end: int) -> int:
         raise KafkaMismatchError(
             f"partition {partition}: the changelog begins at offset {beginning}, and these windows lack what "
             "was before: records were deleted from it, which has to be compacted alone. Start the worker "
-            "whose data folder has all windows, or reset the windows and score again from the source."
+            "whose data folder has all windows, or score again from the source: `txnwatch state start-over`."
         )
     if local is None:
         return beginning

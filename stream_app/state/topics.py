@@ -17,8 +17,8 @@ from infra.runtime.settings import TopicSettings
 TOPICS_KEY = b"\0topics"
 _VERSION = 1
 _WAYS_ON = (
-    "If it is the same data, restored or mirrored, `txnwatch state accept` goes on where it was left. If a "
-    "topic was made anew, `txnwatch state start-over` forgets windows and offsets, and scores from 0."
+    "If it has the same records at the same offsets, `txnwatch state accept` goes on where it was left. If "
+    "a topic was made anew, `txnwatch state start-over` forgets windows and offsets, and scores from 0."
 )
 
 

@@ -4,8 +4,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import NewPartitions
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.protocol.admin import DeleteTopicsResponse_v0
 
+from infra.runtime.kafka import TopicsError
+from stream_app.commands import state
+from stream_app.settings import Settings
 from tests.support.faults.topics import make_anew
 from tests.support.installation import Installation, ended, json_of, until
 from tests.support.traffic import traffic
@@ -50,6 +55,9 @@ async def test_a_source_made_anew_and_grown_past_the_former_is_not_gone_on_in(
 
     assert f"{installation.transactions} had the id " in said
     assert "`txnwatch state accept`" in said
+    code, refused = await installation.completed("txnwatch", "state", "accept")
+    assert code == 1
+    assert "the group to None" in refused, refused
     code, forgot = await installation.completed("txnwatch", "state", "start-over", "--yes")
     assert code == 0, forgot
     installation.environment["TXNWATCH_DATADIR"] = str(tmp_path / "a third")
@@ -94,3 +102,22 @@ async def test_more_partitions_are_noticed_also_where_all_topics_agree(installat
     assert worker.returncode not in {0, None}
     assert "`txnwatch repartition 6` then carries the windows over" in output.decode()
     assert "`txnwatch repartition 6` then carries the windows over" in await stopped(installation)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [(TopicAuthorizationFailedError.errno, KafkaError), (0, TopicsError)]
+)
+async def test_starting_over_ends_where_the_changelog_is_not_deleted(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, code: int, expected: type[Exception]
+) -> None:
+    """The broker refuses, or agrees and does not; a real one is brought to neither."""
+    settings = Settings.model_validate(environment | {"TXNWATCH_SINKS": ""})
+
+    async def kept(*_arguments: object) -> DeleteTopicsResponse_v0:
+        return DeleteTopicsResponse_v0([(settings.changelog_topic, code)])
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "delete_topics", kept)
+    monkeypatch.setattr(state, "_DELETED_SECONDS", 0.2, raising=False)
+    async with asyncio.timeout(20):
+        with pytest.raises(expected, match=settings.changelog_topic):
+            await state.start_over(settings)

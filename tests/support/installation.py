@@ -91,7 +91,7 @@ class Installation:
     async def send(self, records: Iterable[tuple[bytes | None, bytes | None]], **options: Any) -> None:
         """Put records (key, value) on the input topic; a record without a key goes to partition 0."""
         async with AIOKafkaProducer(
-            bootstrap_servers=self.kafka, linger_ms=5, max_request_size=1 << 20, **options
+            **{"bootstrap_servers": self.kafka, "linger_ms": 5, "max_request_size": 1 << 20} | options
         ) as producer:
             for key, value in records:
                 partition = 0 if key is None else None
