@@ -15,10 +15,12 @@ def write_env_file(path: Path, values: Mapping[str, str]) -> None:
     """
     path = path.resolve()
     draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)  # of a command that was killed
+    draft.touch(mode=0o600, exist_ok=False)
     if path.exists():
-        shutil.copy(path, draft)
-    else:
-        draft.touch(mode=0o600)
+        shutil.copyfile(path, draft)
     for name, value in values.items():
         set_key(draft, name, value, quote_mode="never")
+    if path.exists():
+        shutil.copymode(path, draft)
     draft.replace(path)

@@ -46,7 +46,9 @@ async def lost(
     """
     response = await handler(request)
     if request.path == "/dashboard/":
-        query = f"?{request.query_string}" if request.query_string else ""
+        # As it was sent: a decoded line break or # would not be one header, or not the query.
+        raw = request.rel_url.raw_query_string
+        query = f"?{raw}" if raw else ""
         return web.Response(status=308, headers={hdrs.LOCATION: f"../dashboard{query}"})
     is_page = request.path.startswith("/dashboard") and not request.path.startswith("/dashboard/data/")
     if not (is_page and isinstance(response, web.Response) and response.status >= _BAD_REQUEST):

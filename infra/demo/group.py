@@ -37,8 +37,14 @@ async def guarded(folder: Path, say: Callable[[str], None]) -> AsyncIterator[int
         finally:
             say("\nstopping")
             guard.stdin.close()
-            await guard.wait()
-            say("everything has stopped")
+            code = await guard.wait()
+            say(_not_ended(folder, code) if code else "everything has stopped")
+
+
+def _not_ended(folder: Path, code: int) -> str:
+    log = folder / "logs" / "guard.log"
+    remedy = f"txnwatch services down --datadir {folder} ends the services"
+    return f"something may still run: its guard ended with exit code {code}, see {log}; {remedy}"
 
 
 @contextmanager

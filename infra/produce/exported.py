@@ -1,4 +1,8 @@
-"""The API's own exports as input: newest first, and each row with the verdict that it got."""
+"""The API's own exports as input: newest first, and each row with the verdict that it got.
+
+Of CSV only the escaped form, which is the default, is read back exactly: a file does not say whether it is
+escaped, so that with `escape=false` a status that has an apostrophe before `=` of its own loses it.
+"""
 
 import csv
 import json

@@ -228,7 +228,7 @@ class RowReader:
                 fields["amount"] = Raw(_ENCODE(self._amount(line, amount)))
             if (date := _text(fields.get("txn_date"))) is not None:
                 fields["txn_date"] = Raw(_ENCODE(self._date(date)))
-            if self.exported:
+            if self.exported and "meta_data" in fields:
                 fields["meta_data"] = self._meta_data(fields["meta_data"])
         except msgspec.DecodeError as error:
             return RejectedRow(line, "meta_data", str(error))

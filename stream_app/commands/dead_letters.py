@@ -4,8 +4,8 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -242,7 +242,7 @@ async def _redrive(
     producer = AIOKafkaProducer(
         **client_options(settings, "redrive"), enable_idempotence=True, max_request_size=1 << 20
     )
-    async with producer, aclosing(_letters(settings, places, reasons)) as letters:
+    async with _started(producer), aclosing(_letters(settings, places, reasons)) as letters:
         destination = Destination(topic, await producers_partitioner(settings, producer, topic))
         with ExternalSort(Redriven, lambda message: message.came) as messages:
             async for letter in letters:
@@ -256,6 +256,16 @@ async def _redrive(
                 await _send(producer, topic, message)
     click.echo(f"{outcomes[True]} {'would be sent' if dry_run else 'sent'} to {topic}, {outcomes[False]} not")
     return not outcomes[False] and outcomes[True] >= len(places)
+
+
+@asynccontextmanager
+async def _started(producer: AIOKafkaProducer) -> AsyncIterator[None]:
+    """Stop it also where it did not start: else it complains in lines of its own."""
+    try:
+        await producer.start()
+        yield
+    finally:
+        await producer.stop()
 
 
 async def _send(producer: AIOKafkaProducer, topic: str, message: Redriven) -> None:

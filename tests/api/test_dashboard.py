@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from yarl import URL
 
 from api.settings import Settings
 from tests.support.coordinator import answer_as_loading
@@ -123,9 +124,13 @@ async def test_who_looks_for_a_page_that_is_not_there_gets_one_that_says_so(
         assert (response.status, response.content_type) == (status, "application/problem+json")
 
 
-async def test_a_slash_too_many_leads_to_the_page(client: Client) -> None:
-    async with client.get("/dashboard/?a=1", allow_redirects=False) as response:
-        assert (response.status, response.headers["Location"]) == (308, "../dashboard?a=1")
+@pytest.mark.parametrize("query", ["", "?a=1", "?a=%0d%0aX-Own:%201", "?a=%23b&c=%26%3D+%C3%BC%FF"])
+async def test_a_slash_too_many_leads_to_the_page_with_the_query_as_it_was_sent(
+    client: Client, query: str
+) -> None:
+    url = URL(f"{client.make_url('/dashboard/')}{query}", encoded=True)
+    async with client.session.get(url, allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (308, f"../dashboard{query}")
 
 
 @pytest.mark.parametrize("accepted", ["gzip", "identity"])

@@ -1,5 +1,6 @@
 """The demo as a person runs it: it shows traffic and flags, survives a killed worker, leaves nothing."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
@@ -17,9 +19,11 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
+from infra.demo import watch
 from infra.demo.children import ChildError, Children
+from infra.demo.group import guarded
 from infra.demo.watch import until_answers
-from infra.embedded.state import State
+from infra.embedded.state import STATE_FILE, State
 from tests.support.services import embedded_datadir
 from tests.support.serving import DEAD
 from tests.support.source import ROOT
@@ -140,6 +144,33 @@ async def test_another_programs_answers_are_not_taken_for_the_apis(tmp_path: Pat
         api = await children.start("api")
         with pytest.raises(ChildError, match=rf"Port {other.port} on 127.0.0.1 is taken"):
             await until_answers(session, api, str(other.make_url("/ready")), other.port or 0, within=60)
+
+
+@pytest.mark.parametrize("killed", [True, False])
+async def test_a_guard_that_failed_is_said_with_its_log(tmp_path: Path, *, killed: bool) -> None:
+    said: list[str] = []
+    (tmp_path / "logs").mkdir()
+    if not killed:
+        (tmp_path / STATE_FILE).write_text("cut")
+    async with guarded(tmp_path, said.append) as guard:
+        if killed:
+            os.kill(guard, signal.SIGKILL)
+
+    assert "everything has stopped" not in said
+    assert f"exit code {-signal.SIGKILL if killed else 1}, see {tmp_path}/logs/guard.log" in said[-1]
+
+
+async def test_a_disk_that_is_nearly_full_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.01)
+    for little, times in ((0, 0), (1 << 62, 1)):
+        monkeypatch.setattr(watch, "_LITTLE_BYTES", little)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(watch.watch_disk(tmp_path, said.append), 0.2)
+        assert len(said) == times
+    assert re.fullmatch(rf"the disk of {tmp_path} is nearly full: \d+ MB are left; .*", said[0])
 
 
 async def test_how_the_sending_of_a_file_ended_is_said(tmp_path: Path) -> None:

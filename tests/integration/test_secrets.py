@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -35,16 +37,44 @@ REDIS = [
     "redis://:Hush1Hush2@127.0.0.1:1/0?socket_timeout=Hush1",
     "http://:Hush1Hush2@127.0.0.1:1/0",
 ]
-COMMANDS = {
-    "POSTGRES_URL": [(url, command) for url in POSTGRES for command in ("migrate", "partitions ensure")],
-    "REDIS_URL": [(url, "mirror rebuild") for url in REDIS],
-    "KAFKA_BOOTSTRAP_SERVERS": [
-        (f"user:{password}@127.0.0.1:1", command)
-        for password in PASSWORDS
-        for command in ("topics", "dlq list", "produce --generate 1", "worker")
-    ],
+KAFKA = [f"user:{password}@127.0.0.1:1" for password in PASSWORDS]
+ARGUMENTS = {
+    "dlq redrive": "0:1",
+    "dlq show": "0:1",
+    "produce": "--generate 1",
+    "repartition": "8",
+    "state start-over": "--yes",
 }
-CASES = [(variable, *case) for variable, cases in COMMANDS.items() for case in cases]
+# These find or make their addresses themselves, and start what the test would have to stop.
+OF_ONE_MACHINE = {"demo", "services up", "services down", "services status"}
+SERVING = {"worker", "api"}
+"""Begin to serve where every URL can be read."""
+
+
+def commands(command: click.Command, path: str = "") -> Iterator[str]:
+    """Every command of txnwatch that reads a URL, as it is typed."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from commands(child, f"{path} {name}".strip())
+    elif path not in OF_ONE_MACHINE:
+        yield f"{path} {ARGUMENTS.get(path, '')}".strip()
+
+
+def cases() -> Iterator[tuple[str, str, str]]:
+    """A variable, its URL and a command: all URLs for one that reads it, and some for every command."""
+    yield from (("POSTGRES_URL", url, "migrate") for url in POSTGRES)
+    yield from (("REDIS_URL", url, "mirror rebuild") for url in REDIS)
+    yield from (("KAFKA_BOOTSTRAP_SERVERS", url, "topics") for url in KAFKA)
+    for command in commands(main):
+        yield "POSTGRES_URL", "postgresql://user:Hush1@Hush2@127.0.0.1:1/txnwatch", command
+        yield "REDIS_URL", "redis://:Hush1/Hush2@127.0.0.1:1/0", command
+        yield "KAFKA_BOOTSTRAP_SERVERS", "user:Hush1@Hush2@127.0.0.1:1", command
+        if command not in SERVING:
+            yield "POSTGRES_URL", "postgresql://user:Hush1%2FHush2@127.0.0.1:1/txnwatch", command
+            yield "REDIS_URL", "redis://:Hush1%2FHush2@127.0.0.1:1/0", command
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +91,7 @@ def test_no_command_prints_a_part_of_a_password(
 ) -> None:
     caplog.set_level("DEBUG")
     shown = []
-    for variable, url, command in CASES:
+    for variable, url, command in cases():
         with monkeypatch.context() as patch:
             patch.setenv(variable, url)
             caplog.clear()

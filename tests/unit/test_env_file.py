@@ -1,5 +1,6 @@
 """Files of KEY=value lines."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,28 @@ def test_a_file_that_others_may_not_read_stays_so(tmp_path: Path) -> None:
     write_env_file(path, {"A": "1"})
 
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("left_behind", [False, True])
+def test_what_is_written_is_for_its_owner_alone_until_it_has_the_files_permissions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, left_behind: bool
+) -> None:
+    path, modes, copy = tmp_path / ".env", [], shutil.copyfile
+
+    def copied(source: Path, draft: Path, **options: Any) -> Path:
+        copy(source, draft, **options)
+        modes.append(draft.stat().st_mode & 0o777)
+        return draft
+
+    path.write_text("PASSWORD=secret\n")
+    path.chmod(0o640)
+    if left_behind:
+        (tmp_path / "..env.new").touch(mode=0o644)
+    monkeypatch.setattr(shutil, "copyfile", copied)
+    write_env_file(path, {"A": "1"})
+
+    assert (modes, path.stat().st_mode & 0o777) == ([0o600], 0o640)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_new_file_is_for_its_owner_alone(tmp_path: Path) -> None:

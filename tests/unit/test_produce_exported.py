@@ -56,9 +56,10 @@ def test_anything_else_is_none(head: list[bytes]) -> None:
     assert not is_export(head)
 
 
-def message(item: Item) -> object:
+def message(item: Item) -> dict[str, object]:
     assert isinstance(item, ProducerRecord), item
-    return json.loads(item.value, parse_float=Decimal)
+    sent: dict[str, object] = json.loads(item.value, parse_float=Decimal)
+    return sent
 
 
 def test_verdicts_are_left_out_and_the_producers_own_stays() -> None:
@@ -71,6 +72,12 @@ def test_verdicts_are_left_out_and_the_producers_own_stays() -> None:
     }  # fmt: skip
     for lines in ([HEADING, cells(flagged), cells(normal)], [line(flagged), line(normal)]):
         assert [message(item) for item in reader.read(lines)] == [expected, expected]
+
+
+def test_a_later_line_without_what_verdicts_stand_in_is_sent_too() -> None:
+    without = line("null").replace(b',"meta_data":null', b"")
+    first, second = RowReader(exported=True).read([line('{"is_anomaly": false}'), without])
+    assert message(first) == message(second) | {"meta_data": None}
 
 
 @pytest.mark.parametrize(
