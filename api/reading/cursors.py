@@ -27,9 +27,13 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 _TAG_BYTES = 18
+_SHORT_BYTES = 24
+"""Of a date and an id."""
+_SHORT_CURSOR = (_SHORT_BYTES + _TAG_BYTES) * 4 // 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _KEY_BYTES = 32
+_LOWEST_USER = str(uuid.UUID(int=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,16 @@ class Cursors:
     def to_row(self, user_id: str | None, cursor: str) -> RowKey:
         """The row that this cursor stands after.
 
+        One of all users' pages names no user if it was given out before ids and dates could be shared. What
+        follows it are all rows of its id and date: one of them is sent twice, and none is left out.
+
         Raises:
             ValueError: It is not a cursor of ours for this user.
         """
-        packed = self._open(_rows_of(user_id), cursor, 24 if user_id else 42)
+        short = user_id is not None or len(cursor) == _SHORT_CURSOR
+        packed = self._open(_rows_of(user_id), cursor, _SHORT_BYTES if short else 42)
         micros = int.from_bytes(packed[:8], "big", signed=True)
-        row_id, owner = str(uuid.UUID(bytes=packed[8:24])), user_id or str(uuid.UUID(bytes=packed[24:40]))
+        row_id, owner = str(uuid.UUID(bytes=packed[8:24])), user_id or _owner(packed)
         return RowKey(_EPOCH + micros * _MICROSECOND, row_id, owner)
 
     def of_user(self, user_id: str) -> str:
@@ -99,6 +107,10 @@ class Cursors:
 
 def _rows_of(user_id: str | None) -> bytes:
     return b"rows" + (uuid.UUID(user_id).bytes if user_id else b"")
+
+
+def _owner(packed: bytes) -> str:
+    return str(uuid.UUID(bytes=packed[24:40])) if len(packed) > _SHORT_BYTES else _LOWEST_USER
 
 
 def key_from(setting: str, folder: Path) -> bytes:

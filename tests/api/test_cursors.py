@@ -1,6 +1,8 @@
 import base64
+import hmac
 import os
 import stat
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +23,17 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 def test_a_cursor_brings_its_position_back(when: datetime, row: object, owner: object, bound: bool) -> None:  # noqa: FBT001 - of hypothesis
     position, bound_to = RowKey(when, str(row), str(owner)), str(owner) if bound else None
     assert CURSORS.to_row(bound_to, CURSORS.of_row(bound_to, position)) == position
+
+
+def test_a_cursor_of_before_rows_had_users_goes_on_with_the_same_id_and_date() -> None:
+    """Its row comes twice; another user's row of its id and date would be left out."""
+    packed = (31_000_005).to_bytes(8, "big", signed=True) + uuid.UUID(user(9)).bytes
+    tag = hmac.digest(b"k" * 32, b"\0\4rows" + packed, "sha256")[:18]
+    cursor = base64.urlsafe_b64encode(packed + tag).decode()
+    when = datetime(1970, 1, 1, 0, 0, 31, 5, tzinfo=UTC)
+    assert CURSORS.to_row(None, cursor) == RowKey(when, user(9), str(uuid.UUID(int=0)))
+    with pytest.raises(ValueError, match="for this user"):
+        CURSORS.to_row(user(9), cursor)
 
 
 def test_no_character_can_be_changed_unseen() -> None:
