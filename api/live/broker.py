@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from api.live.event_id import incarnation_of
+from api.live.event_id import former_incarnation_of, incarnation_of
 from api.settings import Settings
 from api.web.problems import Unavailable
 from infra.runtime.kafka import AWAY, client_options, consumer_options, describe_cluster
@@ -32,6 +32,7 @@ class Topic:
     name: str
     partitions: tuple[TopicPartition, ...]
     incarnation: str
+    former_incarnation: str
 
 
 class Broker:
@@ -109,7 +110,9 @@ class Broker:
             raise Unavailable(f"Kafka has no topic {name}: run `txnwatch topics`.")
         partitions = tuple(TopicPartition(name, number) for number in sorted(cluster.topics[name]))
         incarnation = incarnation_of(cluster.id, name, cluster.ids.get(name, ""))
-        self._topics[name] = topic = Topic(name, partitions, incarnation)
+        self._topics[name] = topic = Topic(
+            name, partitions, incarnation, former_incarnation_of(cluster.id, name)
+        )
         return topic
 
     async def ends(self, name: str) -> dict[int, int]:

@@ -70,20 +70,31 @@ def incarnation_of(cluster_id: str, topic: str, topic_id: str) -> str:
     return hashlib.sha256(f"{cluster_id}/{topic}/{topic_id}".encode()).hexdigest()[:8]
 
 
+def former_incarnation_of(cluster_id: str, topic: str) -> str:
+    """What event ids had until topics' ids were known: clients come back with them after the upgrade."""
+    return hashlib.sha256(f"{cluster_id}/{topic}".encode()).hexdigest()[:8]
+
+
 def settle(
-    asked: EventId, incarnation: str, beginnings: Mapping[int, int], ends: Mapping[int, int]
+    asked: EventId,
+    incarnation: str,
+    beginnings: Mapping[int, int],
+    ends: Mapping[int, int],
+    *,
+    former: str = "",
 ) -> tuple[EventId, list[Missing]]:
     """Where reading can go on from `asked`, and what is missing before that.
 
     A partition that is not in `asked` was added later and is read from its beginning. Where offsets
     expired, those up to the beginning are missing. Offsets beyond the end are of a topic that was
     made again: the client may have seen none of its records, so all of them count as missing.
+    `former` is how ids of before an upgrade name the same topic.
 
     >>> point, missing = settle(EventId("aa", {0: 5}), "aa", {0: 9}, {0: 20})
     >>> point.offsets, missing
     ({0: 9}, [Missing(partition=0, first=5, until=9, reason='expired')])
     """
-    if asked.incarnation != incarnation:
+    if asked.incarnation not in (incarnation, former):
         missing = [Missing(p, beginnings[p], ends[p], "other topic") for p in ends]
         return EventId(incarnation, dict(ends)), missing
     offsets, missing = {}, []

@@ -106,7 +106,8 @@ class Follower:
             return EventId(self.topic.incarnation, beginnings), []
         # The follower may have read further since the ends were asked for.
         ends = {partition: max(end, self._offsets.get(partition, 0)) for partition, end in ends.items()}
-        return settle(asked, self.topic.incarnation, beginnings, ends)
+        former = self.topic.former_incarnation
+        return settle(asked, self.topic.incarnation, beginnings, ends, former=former)
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Clients can listen while the block runs."""

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.live.event_id import EventId, Missing, behind, incarnation_of, parse, settle
+from api.live.event_id import (
+    EventId,
+    Missing,
+    behind,
+    former_incarnation_of,
+    incarnation_of,
+    parse,
+    settle,
+)
 
 OFFSETS = st.dictionaries(st.integers(0, 999), st.integers(0, 10**17), min_size=1, max_size=8)
 
@@ -49,6 +57,14 @@ def test_an_id_of_another_topic_or_cluster_is_a_gap_whatever_its_offsets() -> No
     point, missing = settle(EventId("bb", {0: 4}), "aa", {0: 3}, {0: 8})
     assert point == EventId("aa", {0: 8})
     assert missing == [Missing(0, 3, 8, "other topic")]
+
+
+def test_an_id_of_before_topics_ids_were_known_is_of_this_topic() -> None:
+    former = former_incarnation_of("a cluster", "scored")
+    asked = parse(f"{former}.0-4")
+    assert former == "93a3de54"
+    point, missing = settle(asked, "aa", {0: 3}, {0: 8}, former=former)
+    assert (point, missing) == (EventId("aa", {0: 4}), [])
 
 
 def test_a_partition_added_later_is_read_from_its_beginning() -> None:
