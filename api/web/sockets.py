@@ -52,10 +52,12 @@ class Sockets:
     def admitted(self, handler: web.RequestHandler) -> web.RequestHandler:
         """Take note of a new connection; the most silent one makes room for it."""
         while len(self._unheard) + len(self._idle) + self._busy >= self._most:
-            silent = self._unheard or self._idle
-            if not silent:
+            silent = next(iter(self._unheard), None) or next(filter(_is_silent, self._idle), None)
+            if silent is None:
                 break
-            self._crowded += _cut_off(silent.popitem(last=False)[0])
+            self._unheard.pop(silent, None)
+            self._idle.pop(silent, None)
+            self._crowded += _cut_off(silent)
         self._unheard[handler] = time.monotonic()
         return handler
 
@@ -94,6 +96,11 @@ class Sockets:
             self._most,
         )
         self._late = self._crowded = 0
+
+
+def _is_silent(one: web.RequestHandler) -> bool:
+    """Whether its last answer is out: a slow reader's is being written long after its handler ended."""
+    return one.transport is None or not one.transport.get_write_buffer_size()
 
 
 def _cut_off(one: web.RequestHandler) -> bool:

@@ -15,6 +15,7 @@ from api.web.sockets import Site, Sockets
 from tests.support.installation import until
 from tests.support.services import free_port
 
+LARGE = b"x" * (16 << 20) + b"!"
 HALF_A_HEAD = b"GET /health HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -31,9 +32,13 @@ async def listening(sockets: Sockets) -> AsyncIterator[int]:
     async def health(_request: web.Request) -> web.Response:
         return web.Response(text="ok")
 
+    async def large(_request: web.Request) -> web.Response:
+        return web.Response(body=LARGE)
+
     app = web.Application(middlewares=[sockets.heard])
     app.router.add_get("/health", health)
     app.router.add_get("/stream", stream)
+    app.router.add_get("/large", large)
     runner, port = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1), free_port()
     await runner.setup()
     try:
@@ -84,6 +89,29 @@ async def test_who_sends_no_whole_head_in_time_is_cut_off_alone(
                 assert again.status == 200
     [line] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert re.match(r"cut off [12] connections without a whole request within 0.5 s", line)
+
+
+async def test_who_reads_its_answer_slowly_is_not_silent() -> None:
+    async with (
+        listening(Sockets(2)) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+    ):
+        with await connected(port, b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n") as slow:
+            await asyncio.get_running_loop().sock_recv(slow, 1)
+            for _ in range(3):
+                with await connected(port):
+                    async with session.get("/health") as response:
+                        assert response.status == 200
+            assert len(await _rest(slow)) > len(LARGE)
+
+
+async def _rest(one: socket.socket) -> bytes:
+    """All that the other side still sends, up to the end of the large answer."""
+    got = b""
+    async with asyncio.timeout(10):
+        while not got.endswith(b"!") and (more := await asyncio.get_running_loop().sock_recv(one, 1 << 20)):
+            got += more
+    return got
 
 
 async def test_any_number_of_silent_connections_leaves_room_for_who_asks() -> None:
