@@ -25,7 +25,10 @@ log = logging.getLogger(__name__)
 
 _BLOCK_RECORDS = 2000
 _BLOCK_BYTES = 1 << 20
-_KEPT_BLOCKS = 32
+_KEPT_BYTES = 64 << 20
+"""A block of each partition of two topics: with fewer, clients that come back would read them for ever."""
+_RECORD_BYTES = 300
+"""What a record takes beside its value: an offset, a tuple, a place in two lists, a key."""
 _KEPT_SECONDS = 10.0
 """Longer than clients take that come back together; a topic that was made again is read again after it."""
 _READ_SECONDS = 3.0
@@ -48,14 +51,16 @@ class Block:
 
     first: int
     until: int
+    most_bytes: int = _BLOCK_BYTES
     all: list[Entry] = field(default_factory=list)
     by_key: defaultdict[bytes | None, list[Entry]] = field(default_factory=lambda: defaultdict(list))
-    size: int = 0
+    size: int = 1000
+    """What it takes in bytes, about; empty ones are counted too."""
 
     @property
     def full(self) -> bool:
         """Whether it holds as much as a block may."""
-        return len(self.all) >= _BLOCK_RECORDS or self.size >= _BLOCK_BYTES
+        return len(self.all) >= _BLOCK_RECORDS or self.size >= self.most_bytes
 
     def add(self, record: ConsumerRecord) -> None:
         """Take a record in, unless it is a tombstone."""
@@ -63,7 +68,7 @@ class Block:
             entry = (record.offset, record.value)
             self.all.append(entry)
             self.by_key[record.key].append(entry)
-            self.size += len(record.value)
+            self.size += len(record.value) + _RECORD_BYTES
 
 
 class History:
@@ -75,6 +80,7 @@ class History:
         self._idle: defaultdict[Topic, list[AIOKafkaConsumer]] = defaultdict(list)
         self._blocks: defaultdict[tuple[Topic, TopicPartition], list[Block]] = defaultdict(list)
         self._order: deque[tuple[float, list[Block], Block]] = deque()
+        self._size = 0
         self._reading: dict[tuple[Topic, TopicPartition], tuple[int, asyncio.Task[bool]]] = {}
         self._forgetting: asyncio.TimerHandle | None = None
 
@@ -90,6 +96,22 @@ class History:
             while idle:
                 await idle.pop().stop()
 
+    def kept(self, topic: Topic, partition: TopicPartition, offset: int) -> Block | None:
+        """The block with this offset, where it need not be read."""
+        return _covering(self._blocks[topic, partition], offset)
+
+    def begin(
+        self, topic: Topic, partition: TopicPartition, offset: int, end: int
+    ) -> tuple[int, asyncio.Task[bool]]:
+        """Read a block of the partition, unless one is being read: the first offset of it, and the task."""
+        place = (topic, partition)
+        if place not in self._reading:
+            task = asyncio.create_task(self._read(topic, partition, offset, end))
+            self._reading[place] = (offset, task)
+            task.add_done_callback(lambda _: self._reading.pop(place))
+            task.add_done_callback(_noted)
+        return self._reading[place]
+
     async def block(self, topic: Topic, partition: TopicPartition, offset: int, end: int) -> Block | None:
         """A block with this offset; where it has to be read, up to `end` at most.
 
@@ -99,12 +121,8 @@ class History:
             Expired: Kafka no longer has the record at the offset.
         """
         place = (topic, partition)
-        while (block := _covering(self._blocks[place], offset)) is None:
-            if place not in self._reading:
-                task = asyncio.create_task(self._read(topic, partition, offset, end))
-                self._reading[place] = (offset, task)
-                task.add_done_callback(lambda _: self._reading.pop(place))
-            start, task = self._reading[place]
+        while (block := self.kept(*place, offset)) is None:
+            start, task = self.begin(topic, partition, offset, end)
             try:
                 if not await asyncio.shield(task):
                     return None
@@ -120,7 +138,7 @@ class History:
         end = min([end, *(block.first for block in blocks[following : following + 1])])
         try:
             async with self._reader(topic) as consumer:
-                block = await _block(consumer, partition, start, end)
+                block = await _block(consumer, partition, Block(start, start, _block_bytes(topic)), end)
         except OffsetOutOfRangeError as error:
             raise Expired from error
         except AWAY as error:
@@ -147,14 +165,16 @@ class History:
     def _keep(self, blocks: list[Block], block: Block) -> None:
         blocks.insert(bisect_right(blocks, block.first, key=attrgetter("first")), block)
         self._order.append((time.monotonic() + _KEPT_SECONDS, blocks, block))
+        self._size += block.size
         self._forget()
 
     def _forget(self) -> None:
         """Forget blocks that are old or too many, and do so again when the next one is old."""
         now = time.monotonic()
-        while self._order and (self._order[0][0] <= now or len(self._order) > _KEPT_BLOCKS):
+        while self._order and (self._order[0][0] <= now or self._size > _KEPT_BYTES):
             _, blocks, block = self._order.popleft()
             blocks.remove(block)
+            self._size -= block.size
         if self._forgetting:
             self._forgetting.cancel()
         if self._order:
@@ -166,10 +186,21 @@ def _covering(blocks: list[Block], offset: int) -> Block | None:
     return blocks[at] if at >= 0 and offset < blocks[at].until else None
 
 
-async def _block(consumer: AIOKafkaConsumer, partition: TopicPartition, start: int, end: int) -> Block:
-    block, finish = Block(start, start), time.monotonic() + _READ_SECONDS
-    if await consumer.position(partition) != start:  # else what was fetched ahead is used
-        consumer.seek(partition, start)
+def _noted(task: asyncio.Task[bool]) -> None:
+    """What failed is asked for again by who needs it; a client that has left is not waiting for it."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _block_bytes(topic: Topic) -> int:
+    return min(_BLOCK_BYTES, _KEPT_BYTES // (2 * len(topic.partitions)))
+
+
+async def _block(consumer: AIOKafkaConsumer, partition: TopicPartition, block: Block, end: int) -> Block:
+    """Fill the block."""
+    finish = time.monotonic() + _READ_SECONDS
+    if await consumer.position(partition) != block.first:  # else what was fetched ahead is used
+        consumer.seek(partition, block.first)
     consumer.resume(partition)
     while block.until < end and not block.full and time.monotonic() < finish:
         await asyncio.sleep(0)  # records fetched ahead come without a wait, and live clients would have to

@@ -9,6 +9,8 @@ from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass
 
+from aiokafka import TopicPartition
+
 from api.live.broker import Broker, Topic
 from api.live.event_id import EventId, text_of
 from api.live.frames import event
@@ -18,6 +20,9 @@ _SLICE_FRAMES = 500
 _SLICE_BYTES = 1 << 20
 """A client is sent the frames of a slice at its own pace, so each client may hold so many, and one frame."""
 _SLICE_SECONDS = 5.0
+_READ_AT_ONCE = 4
+"""Partitions read for a client at a time. It has no tasks of its own: those of 500 clients for 200 partitions
+each held all of them up."""
 
 
 @dataclass(slots=True)
@@ -72,19 +77,56 @@ class Replay:
             Expired: Kafka no longer has some of the records.
         """
         part = Slice([], dict(start.offsets))
+        # A share of each partition for who hears all: none comes long after another.
+        most = max(_SLICE_FRAMES // len(topic.partitions), 1) if key is None else _SLICE_FRAMES
+        turn = _Turn(self._history, topic, part, until, key, most)
         with suppress(TimeoutError):
             async with asyncio.timeout(_SLICE_SECONDS):
-                await self._fill(part, topic, until, key)
+                await turn.fill()
         return part
 
-    async def _fill(self, part: Slice, topic: Topic, until: EventId, key: bytes | None) -> None:
-        """Take a block of each partition, a share of it for who hears all: none comes long after another."""
-        most = max(_SLICE_FRAMES // len(topic.partitions), 1) if key is None else _SLICE_FRAMES
-        while ahead := [one for one in topic.partitions if part.lacks(one.partition, until)]:
-            asked = [(one, part.offsets.get(one.partition, 0), until.offsets[one.partition]) for one in ahead]
-            blocks = await asyncio.gather(*(self._history.block(topic, *place) for place in asked))
-            for partition, block in zip(ahead, blocks, strict=True):
-                if block is not None:
-                    part.take(block, partition.partition, until, key, most)
-            if part.full or None in blocks:
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One client's turn: fills a slice, and keeps what it has when time is up."""
+
+    _history: History
+    _topic: Topic
+    _part: Slice
+    _until: EventId
+    _key: bytes | None
+    _most: int
+
+    async def fill(self) -> None:
+        """Take a block of each partition in turn, until the slice is full, or there is no more just now."""
+        while not self._part.full:
+            ahead = [one for one in self._topic.partitions if self._part.lacks(one.partition, self._until)]
+            if not ahead or not await self._taken(ahead):
                 return
+            await asyncio.sleep(0)  # all of it may be kept, and the others would have to wait
+
+    async def _taken(self, ahead: list[TopicPartition]) -> bool:
+        """Take a block of each, first of those that need not be read; False where one is not to be had."""
+        late = [one for one in ahead if not self._take_kept(one)]
+        for at in range(0, len(late), _READ_AT_ONCE):
+            if self._part.full:
+                break
+            some = [one for one in late[at : at + _READ_AT_ONCE] if not self._take_kept(one)]
+            for one in some:
+                self._history.begin(self._topic, one, *self._stretch(one))
+            for one in some:
+                if not self._take(await self._history.block(self._topic, one, *self._stretch(one)), one):
+                    return False
+        return True
+
+    def _take_kept(self, one: TopicPartition) -> bool:
+        block = self._history.kept(self._topic, one, self._part.offsets.get(one.partition, 0))
+        return self._take(block, one)
+
+    def _stretch(self, one: TopicPartition) -> tuple[int, int]:
+        return self._part.offsets.get(one.partition, 0), self._until.offsets[one.partition]
+
+    def _take(self, block: Block | None, one: TopicPartition) -> bool:
+        if block is not None:
+            self._part.take(block, one.partition, self._until, self._key, self._most)
+        return block is not None

@@ -3,8 +3,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
+from api.live import history
 from api.live.broker import Broker
 from api.live.event_id import EventId
 from api.live.history import History
@@ -124,6 +126,65 @@ def _counting(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return read
 
 
+async def test_clients_of_many_partitions_go_on_when_their_time_is_up_in_the_midst_of_them(
+    settings: Settings, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass through all partitions takes several turns, and more blocks than there were places for."""
+    monkeypatch.setattr("api.live.replay._SLICE_SECONDS", 0.2)
+    _slowly(monkeypatch, 0.01)
+    await _spread(settings, partitions=100, each=5)
+    topic, ends = await broker.topic(settings.scored_topic), await broker.ends(settings.scored_topic)
+    read, until = _counting(broker, monkeypatch), EventId(topic.incarnation, ends)
+    replay = Replay(broker, readers=4)
+
+    async def came_back(number: int) -> int:
+        """How many frames a client is sent that comes a little after the one before."""
+        await asyncio.sleep(number / 20)
+        part, frames = Slice([], dict.fromkeys(ends, 0)), 0
+        while part.offsets != ends:
+            part = await replay.read(topic, EventId(topic.incarnation, part.offsets), until, None)
+            frames += len(part.frames)
+        return frames
+
+    try:
+        async with asyncio.timeout(20):
+            assert await asyncio.gather(*map(came_back, range(20))) == [500] * 20
+    finally:
+        await replay.aclose()
+    assert 500 <= sum(read) < 600
+
+
+def _slowly(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    read = history._block  # noqa: SLF001 - made slower
+
+    async def slow(*asked: Any) -> history.Block:
+        await asyncio.sleep(seconds)
+        return await read(*asked)
+
+    monkeypatch.setattr(history, "_block", slow)
+
+
+async def _spread(settings: Settings, *, partitions: int, each: int) -> None:
+    """Give the topic so many partitions, and each so many records."""
+    topic = settings.scored_topic
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        await admin.create_partitions({topic: NewPartitions(partitions)})
+
+        async def are_there() -> bool:
+            [known] = await admin.describe_topics([topic])
+            return len(known["partitions"]) == partitions
+
+        await until(are_there, within=10)
+    finally:
+        await admin.close()
+    async with AIOKafkaProducer(bootstrap_servers=settings.kafka) as producer:
+        for number in range(partitions):
+            for _ in range(each):
+                await producer.send(topic, b"{}", partition=number)
+
+
 async def test_what_was_read_is_not_kept_for_long(
     settings: Settings, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,10 +193,10 @@ async def test_what_was_read_is_not_kept_for_long(
     read = _counting(broker, monkeypatch)
     topic, ends = await broker.topic(settings.scored_topic), await broker.ends(settings.scored_topic)
     [partition] = [one for one in topic.partitions if ends[one.partition]]
-    history = History(broker, readers=1)
+    one = History(broker, readers=1)
 
     async def reads_again() -> bool:
-        block = await history.block(topic, partition, 0, ends[partition.partition])
+        block = await one.block(topic, partition, 0, ends[partition.partition])
         assert block is not None
         assert len(block.all) == 10
         return sum(read) == 20
@@ -144,4 +205,4 @@ async def test_what_was_read_is_not_kept_for_long(
         assert not await reads_again()
         await until(reads_again, within=10)
     finally:
-        await history.aclose()
+        await one.aclose()
