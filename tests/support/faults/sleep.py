@@ -15,7 +15,11 @@ FIRST, SECOND = 3000, 1000
 
 @dataclass(frozen=True, slots=True)
 class Nap:
-    """When a worker fell asleep, and what it committed to Kafka from waking to opening partitions again."""
+    """When a worker fell asleep, and what it committed to Kafka from waking to opening partitions again.
+
+    Of the partition in whose batch it fell asleep: another one's commit may have reached the broker just
+    before, and only its answer is read after waking.
+    """
 
     slept: float
     commits_before_opening: int
@@ -37,7 +41,7 @@ async def sleep_through(ground: Rig, plan: Plan, *, seed: int, off: tuple[str, .
             await ground.finish(sleeper, other)
             for worker in (sleeper, other):
                 assert await worker.stop() == 0, worker.tail()
-    return Nap(slept.at, commits_before_opening(ground, sleeper, after=woken))
+    return Nap(slept.at, commits_before_opening(ground, sleeper, slept.partition, after=woken))
 
 
 async def asleep(worker: Worker) -> None:
@@ -63,8 +67,9 @@ async def opened(ground: Rig, worker: Worker, *, after: float) -> bool:
     return any(event.at > after for event in ground.events("opened", worker.process.pid))
 
 
-def commits_before_opening(ground: Rig, worker: Worker, *, after: float) -> int:
-    """How many batches the worker committed after that time with no partition taken over since."""
+def commits_before_opening(ground: Rig, worker: Worker, partition: int, *, after: float) -> int:
+    """How many of the partition's batches the worker committed from then to taking any partition over."""
     later = [event for event in ground.events(pid=worker.process.pid) if event.at > after]
     opened = [event.at for event in later if event.what == "opened"]
-    return sum(event.what == "output committed" and event.at < min(opened) for event in later)
+    ours = [event.at for event in later if event.what == "output committed" and event.partition == partition]
+    return sum(at < min(opened) for at in ours)
