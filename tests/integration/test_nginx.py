@@ -21,7 +21,6 @@ from tests.support.source import ROOT
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 ALICE = user(1)
-FEED = f"/sse/transactions/{ALICE}"
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,7 +31,7 @@ pytestmark = [
 @asynccontextmanager
 async def nginx(folder: Path, api: int) -> AsyncIterator[str]:
     """The address of an nginx in front of this port."""
-    [recipe] = blocks((ROOT / "docs/proxies.md").read_text(), "nginx")
+    recipe = "".join(blocks((ROOT / "docs/proxies.md").read_text(), "nginx"))
     assert "127.0.0.1:8000" in recipe
     port = free_port()
     kept = "".join(
@@ -67,25 +66,29 @@ async def _listens(port: int) -> bool:
     return True
 
 
+@pytest.mark.parametrize("prefix", ["", "/txn"])
 async def test_feeds_flow_through_and_an_api_that_is_away_ends_no_event_source(
-    environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], tmp_path: Path, prefix: str
 ) -> None:
     settings: Settings = settings_from(environment)
+    feed = f"{prefix}/sse/transactions/{ALICE}"
     async with (
         serving(settings) as client,
         nginx(tmp_path, client.port or 0) as url,
         aiohttp.ClientSession(url) as session,
     ):
-        async with session.get(FEED) as stream, asyncio.timeout(SECONDS):
+        async with session.get(feed) as stream, asyncio.timeout(SECONDS):
             assert b"event: position" in await stream.content.readuntil(b"\n\n")
             async with Worker(settings.kafka, settings.scored_topic) as worker:
                 await worker.publish(made(ALICE))
             assert made(ALICE).row in await stream.content.readuntil(b"\n\n")
-        async with session.get(f"{FEED}?last_event_id=x") as refused:
+        async with session.get(f"{feed}?last_event_id=x") as refused:
             assert refused.status == 422
+        async with session.get(f"{prefix}/health") as healthy:
+            assert healthy.status == 200
         await client.close()
-        async with session.get(FEED) as away:
+        async with session.get(feed) as away:
             assert (away.status, away.content_type, away.charset) == (200, "text/event-stream", "utf-8")
             assert re.fullmatch(r"retry: \d+\n", await away.text())
-        async with session.get("/health") as other:
+        async with session.get(f"{prefix}/health") as other:
             assert other.status == 502

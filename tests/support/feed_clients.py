@@ -22,6 +22,12 @@ class Network:
     """What came from the API since `received` was last emptied."""
     _came: asyncio.Event = field(default_factory=asyncio.Event)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _stalled: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def stall(self) -> None:
+        """Bring nothing more over the connections that there are, and leave them open."""
+        self._stalled |= self._writers
+        self.received = b""
 
     def cut(self) -> None:
         """End every connection, and refuse new ones."""
@@ -65,6 +71,8 @@ class Network:
     ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(1 << 16):
+                if writer in self._stalled:
+                    continue
                 writer.write(data)
                 await writer.drain()
                 if answer:
