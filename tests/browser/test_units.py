@@ -168,5 +168,6 @@ async def test_forced_colours_and_paper_keep_the_marks(pages: Site, browser: Bro
             legend, column, ground = await page.evaluate(PAINTED)
             assert ground not in (legend, column)
             assert [blot for blot in await blots(chart, "flag") if blot.width > 7]
+            await expect(page.locator(".row.flagged")).not_to_have_count(0)
             border = "getComputedStyle(document.querySelector('.row.flagged')).borderInlineStartWidth"
             assert await page.evaluate(border) == "3px"

@@ -131,7 +131,7 @@ def test_aiokafkas_fetcher_takes_the_wait_that_is_set_on_it() -> None:
 
 
 def test_a_record_is_made_by_a_method_that_can_be_replaced() -> None:
-    assert "self._consumer_record(tp, record)" in inspect.getsource(fetcher.PartitionRecords)
+    assert "self._consumer_record(tp, record)" in inspect.getsource(fetcher.PartitionRecords._unpack_records)
     assert ".getall(max_records)" in inspect.getsource(fetcher.Fetcher.fetched_records)
 
 
