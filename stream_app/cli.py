@@ -7,7 +7,6 @@ from typing import Any
 import click
 import uvloop
 
-from infra.runtime.aiokafka_changes import install
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.kafka import check_topics
 from infra.runtime.logs import silenced
@@ -29,7 +28,6 @@ def worker(loglevel: str, **overrides: Any) -> None:
     Several workers share the partitions; each needs a data folder and a web port of its own.
     """
     settings = Settings.load(**overrides)
-    install()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     # End with one line where the worker, once started, would end with a stack trace.

@@ -82,10 +82,8 @@ class Ownership:
             await asyncio.sleep(_WATCH_SECONDS)
             try:
                 await self._compare_topics()
-            except (
-                ChangedTopicsError,
-                TopicsError,
-            ):  # once may be an answer of a broker that is just starting
+            except (ChangedTopicsError, TopicsError):
+                # Once, it may be the answer of a broker that is just starting.
                 await asyncio.sleep(_WATCH_SECONDS)
                 await self._compare_topics()
 

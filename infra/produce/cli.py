@@ -26,7 +26,6 @@ from infra.produce.order import check_order, in_order
 from infra.produce.report import Outcomes, progress_bar
 from infra.produce.rows import Item, RowReader, Source, read_unchanged
 from infra.produce.sending import CheckedFeed, DirectFeed, RateLimit, Sending, WaitingFeed
-from infra.runtime.aiokafka_changes import install
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.kafka import TopicsError
 from infra.runtime.services import KAFKA
@@ -140,7 +139,6 @@ def produce(context: click.Context, /, **options: object) -> None:
     _check(given)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # DeliveryError says what matters
     settings = Settings.load()
-    install()
     errors = ServiceErrors(KAFKA.name, (DeliveryError,)), ServiceErrors(str(given.file), (InputError,))
     with ending_in_one_line(*errors, TopicsError), ExitStack() as stack:
         opened = stack.enter_context(open_input(given.file)) if given.file else None

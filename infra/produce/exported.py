@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 import schemas
+from schemas.scored import VERDICT_NAMES
 from schemas.strict_json import exact_number
 
 _DECODE = msgspec.json.Decoder(dict[str, Any] | None, float_hook=exact_number).decode
@@ -59,4 +60,4 @@ def _verdict() -> frozenset[str]:
     """The names under which verdicts of any detector stand in `meta_data`."""
     schema = json.loads((Path(schemas.__file__).parent / "scored.schema.json").read_text())
     flags = [flag["properties"] for flag in schema["$defs"]["flag"]["oneOf"]]
-    return frozenset(["is_anomaly", "detector", "revision"]).union(*flags)
+    return VERDICT_NAMES.union(*flags)

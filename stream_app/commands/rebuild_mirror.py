@@ -71,9 +71,9 @@ async def rebuild(settings: Settings) -> Rebuilt:
 
 
 async def _topic_id(settings: Settings) -> str:
+    topic = settings.transactions_topic
     async with admin_client(settings, "topics") as admin:
-        ids = (await describe_cluster(admin)).ids
-    return ids.get(settings.transactions_topic, settings.transactions_topic)
+        return (await describe_cluster(admin, [topic])).ids.get(topic, topic)
 
 
 async def _write_changelog(settings: Settings, target: RedisWindows) -> int:

@@ -16,7 +16,6 @@ import click
 from aiokafka.admin import AIOKafkaAdminClient
 from msgspec.structs import replace
 
-from infra.runtime.aiokafka_changes import install
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.kafka import (
     Cluster,
@@ -52,7 +51,6 @@ def repartition_command(partitions: int, *, dry_run: bool) -> None:
     Producers and workers have to be stopped. Ended in the middle, it is run again.
     """
     settings = Settings.load()
-    install()
     with ending_in_one_line(StopError, KAFKA, POSTGRES):
         carried = asyncio.run(repartition(settings, partitions, dry_run=dry_run))
     tense = "would be" if dry_run else "were"

@@ -20,14 +20,13 @@ from schemas.scored import source_of
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import CommittedPosition, committed_positions
 from stream_app.sinks.owners import SharedRowsError, claim_rows
-from stream_app.sinks.postgres import MERGE, NEEDED, REVISE, Advance, connect, json_array
+from stream_app.sinks.postgres import MERGE, NEEDED, NEXT_OFFSETS, REVISE, Advance, connect, json_array
 from stream_app.sinks.row_changes import Change, RowChanges
 
 _MAKE_KNOWN = """
 INSERT INTO sink_offsets (app_id, topic, partition, epoch, next_offset) SELECT $1, $2, number, 0, 0
 FROM unnest($3::int[]) AS one (number) ON CONFLICT DO NOTHING
 """
-_KNOWN = "SELECT partition, next_offset FROM sink_offsets WHERE app_id = $1 AND topic = $2"
 
 
 class GapsError(Exception):
@@ -95,7 +94,7 @@ async def _known(
     async with pool.acquire() as connection:
         await claim_rows(connection, *source, shared=settings.share_rows)
     await pool.execute(_MAKE_KNOWN, *source, sorted(positions))
-    return dict(await pool.fetch(_KNOWN, *source))
+    return dict(await pool.fetch(NEXT_OFFSETS, *source))
 
 
 async def _store(pool: asyncpg.Pool, advance: Advance, lost: Records) -> int:

@@ -30,7 +30,7 @@ from infra.topics import ensure_topics
 from stream_app.commands.carry_over import Bounds, NotPossibleError
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import TransactionalOutput, committed_positions
-from stream_app.sinks.postgres import connect
+from stream_app.sinks.postgres import NEXT_OFFSETS, connect
 from stream_app.state.changelog import readable
 from stream_app.state.store import NO_USER
 from stream_app.state.topics import TOPICS_KEY, KnownTopics
@@ -40,7 +40,6 @@ _ACCEPT = "UPDATE sink_offsets SET topics = $3 WHERE app_id = $1 AND topic = $2"
 _FORGET = """
 UPDATE sink_offsets SET topics = '', next_offset = 0, epoch = epoch + 1 WHERE app_id = $1 AND topic = $2
 """
-_STORED = "SELECT partition, next_offset FROM sink_offsets WHERE app_id = $1 AND topic = $2"
 _POLL_SECONDS = 0.05
 _DELETED_SECONDS = 30.0
 _NO_SUCH_GROUP = 69  # GROUP_ID_NOT_FOUND
@@ -223,7 +222,7 @@ async def rows_up_to(settings: Settings) -> dict[int, int]:
     if not settings.has_sink("postgres"):
         return {}
     async with connect(settings.postgres.get_secret_value()) as pool:
-        return dict(await pool.fetch(_STORED, settings.app_id, settings.transactions_topic))
+        return dict(await pool.fetch(NEXT_OFFSETS, settings.app_id, settings.transactions_topic))
 
 
 async def _in_postgres(settings: Settings, statement: str, *arguments: str) -> None:

@@ -38,6 +38,7 @@ LIMITS = {
 
 _SQL = {path.stem: path.read_text() for path in (Path(__file__).parent / "sql").glob("*.sql")}
 TAKE_OVER, LOCK, MERGE, REVISE = _SQL["take_over"], _SQL["lock"], _SQL["merge"], _SQL["revise"]
+NEXT_OFFSETS = "SELECT partition, next_offset FROM sink_offsets WHERE app_id = $1 AND topic = $2"
 _ONE = "app_id = $1 AND topic = $2 AND partition = $3"
 _TOPICS = f"SELECT topics FROM sink_offsets WHERE {_ONE}"  # noqa: S608 - a constant
 _REMEMBER = f"UPDATE sink_offsets SET topics = $4 WHERE {_ONE} AND topics <> $4"  # noqa: S608 - the same

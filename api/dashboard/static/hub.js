@@ -50,7 +50,7 @@ export class Hub {
     if (url) send(port, url, this.#sources.get(url)?.now ?? { state: "crowded" });
   }
 
-  // Closes streams to which nobody listens, and opens those for which there is room.
+  // Closes the streams that no tab shows any more, and opens those that tabs wait for, up to the limit.
   #settle() {
     const wanted = new Set([...this.#tabs.values()].map(({ url }) => url));
     for (const [url, source] of this.#sources) {
@@ -77,7 +77,8 @@ export class Hub {
     const slept = now - this.#looked > SILENT;
     this.#looked = now;
     if (slept) {
-      // What was missed may be hours long: streams begin anew, and the tabs read the database.
+      // The computer has slept. Catching up may mean hours of rows: the streams start at the end, and the tabs
+      // read what they missed from the database.
       for (const source of this.#sources.values()) source.close();
       this.#sources.clear();
       for (const tab of this.#tabs.values()) tab.at = now;

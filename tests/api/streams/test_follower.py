@@ -77,7 +77,10 @@ async def test_who_listens_after_an_outage_that_outlasted_all_others_starts_at_t
 
 
 async def test_a_listener_waits_no_longer_for_coming_while_another_waits() -> None:
+    asked = asyncio.Event()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
         with closing(writer):
             await reader.read()
 
@@ -86,7 +89,7 @@ async def test_a_listener_waits_no_longer_for_coming_while_another_waits() -> No
         settings = settings_from({"KAFKA_BOOTSTRAP_SERVERS": address}, dependency_seconds=1.5)
         async with following(settings, Switched(settings)) as follower:
             first = asyncio.create_task(_turned_away(follower))
-            await asyncio.sleep(0.1)  # its question is under way
+            await asked.wait()
             async with asyncio.timeout(settings.dependency_seconds * 1.6):
                 await _turned_away(follower)
             await first
