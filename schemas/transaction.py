@@ -3,7 +3,7 @@ r"""The transactions that producers put on the input topic, and the checks that 
 A message that `Decoder.decode` returns can be written to Postgres and as JSON; any other raises
 `Refused`, whatever its bytes are. When several things are wrong, the reason is the first one in the order
 `json` after `size`, then `text`, `id`, `user_id`, `key`, `amount`, `txn_date`, `currency`,
-`status`, `meta_data`.
+`status`, `meta_data`, `merchant_id`, `card_id`, `country`, `channel`.
 
 - **size** The value is longer than the limit. Checked before anything else.
 - **json** One object in UTF-8, without a byte order mark, at most 100 levels deep. Of a key given
@@ -22,37 +22,26 @@ A message that `Decoder.decode` returns can be written to Postgres and as JSON; 
 - **currency** Three ASCII letters, kept as they are. **status** At most 32 characters.
 - **meta_data** An object, null or absent. Its numbers are within a double's range, at most 308
   digits long, and kept to the last digit. The names that a verdict uses there are left out.
+- **merchant_id, card_id** At most 64 characters. **channel** At most 32. No control characters; kept as
+  they are. **country** The two letters of ISO 3166-1, kept in capitals, whether there is such a country or
+  not. All four may be absent; null and an empty text are as if they were.
 
 Fields of any other name are left out and counted.
 """
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal, get_args
+from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from schemas import fast_path, strict_json
-from schemas.fast_path import MAX_STATUS
-from schemas.money import parse_amount
+from schemas import checks, fast_path
+from schemas.fast_path import MAX_CHANNEL, MAX_IDENTIFIER
+from schemas.refusal import Refused, excerpt
 
-Reason = Literal[
-    "size", "json", "text", "id", "user_id", "key", "amount", "txn_date", "currency", "status", "meta_data"
-]
-REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
-"""All reasons, in the order in which they are checked."""
-
-FIELDS: Final = frozenset(["id", "user_id", "amount", "currency", "txn_date", "status", "meta_data"])
-
-_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-# Producers write NaN or Infinity for a float that is not a number. That is not JSON, but the reason should be
-# `amount`: with `false` in its place the rest can be read.
-_NOT_A_NUMBER = re.compile(rb'("amount"\s*:\s*)(?:NaN|-?Infinity)\b')
-_EXCERPT = 60
 # Messages in one call of the fast path. One that is not of the ordinary form has all decoded again, in
 # halves, so larger calls cost more than they save.
 _TOGETHER = 128
@@ -75,20 +64,16 @@ class Transaction(msgspec.Struct, frozen=True, gc=False):
     meta_data: dict[str, Any] | None
     unknown: int = 0
     """How many fields of other names were left out."""
+    merchant_id: str | None = None
+    """At most 64 characters, like `card_id`; all four are None where absent, null or empty."""
+    card_id: str | None = None
+    country: str | None = None
+    """Two capitals."""
+    channel: str | None = None
+    """At most 32 characters."""
 
 
-class Refused(ValueError):  # noqa: N818 - a verdict on the input, and the term of the contract
-    """A message that is not a valid transaction: `reason` is a code for counting, `detail` for people."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason: Reason = reason
-        self.detail = detail
-
-
-_TEXT = msgspec.json.Decoder(str)
 _DATE = msgspec.json.Decoder(datetime)
-_META = msgspec.json.Decoder(dict[str, Any] | None, float_hook=strict_json.exact_number)
 
 
 class Decoder:
@@ -105,7 +90,7 @@ class Decoder:
     ('f06a72cf-e094-50a7-b663-8929e421dd6f', 1230, '2018-04-01T00:00:31+00:00', None)
     >>> decoder.decode(b"[1]", key=None, timestamp_ms=0)
     Traceback (most recent call last):
-    schemas.transaction.Refused: json: Expected `object`, got `array`
+    schemas.refusal.Refused: json: Expected `object`, got `array`
     """
 
     def __init__(
@@ -169,9 +154,15 @@ class Decoder:
         if {date.tzinfo for date in dates} != {UTC} or self._is_ahead(max(dates), min(timestamps_ms)):
             dates = list(map(self._in_time, dates, timestamps_ms))
         metas = [message.meta_data and self._producers_own(message.meta_data) for message in messages]
+        parts = zip(messages, amounts, dates, metas, strict=True)
+        if fast_path.are_full(messages):
+            return [
+                Transaction(one.id, one.user_id, amount, one.currency, date, one.status, meta, 0, *more)
+                for (one, amount, date, meta), more in zip(parts, fast_path.optional(messages), strict=True)
+            ]
         return [
             Transaction(one.id, one.user_id, amount, one.currency, date, one.status, meta)
-            for one, amount, date, meta in zip(messages, amounts, dates, metas, strict=True)
+            for one, amount, date, meta in parts
         ]
 
     def _decode_slow(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction | Refused:
@@ -183,20 +174,24 @@ class Decoder:
     def _checked(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction:
         if len(value) > self._max_bytes:
             raise Refused("size", f"{len(value)} bytes, at most {self._max_bytes}")
-        fields = _fields(value)
-        known = {name: raw for name, raw in fields.items() if name in FIELDS}
-        txn_id = _uuid("id", known)
-        user_id = _uuid("user_id", known)
-        _check_key(key, user_id)
+        fields = checks.split(value)
+        known = {name: raw for name, raw in fields.items() if name in checks.FIELDS}
+        txn_id = checks.uuid_of("id", known)
+        user_id = checks.uuid_of("user_id", known)
+        checks.check_key(key, user_id)
         return Transaction(
             id=txn_id,
             user_id=user_id,
-            amount=_checked_amount(known),
+            amount=checks.amount_of(known),
             txn_date=self._checked_date(known, timestamp_ms),
-            currency=_checked_currency(known),
-            status=_checked_status(known),
-            meta_data=self._producers_own(_checked_meta(known)),
+            currency=checks.currency_of(known),
+            status=checks.status_of(known),
+            meta_data=self._producers_own(checks.meta_data_of(known)),
             unknown=len(fields) - len(known),
+            merchant_id=checks.optional_of("merchant_id", known, MAX_IDENTIFIER),
+            card_id=checks.optional_of("card_id", known, MAX_IDENTIFIER),
+            country=checks.country_of(known),
+            channel=checks.optional_of("channel", known, MAX_CHANNEL),
         )
 
     def _producers_own(self, meta: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -206,15 +201,15 @@ class Decoder:
         return {name: value for name, value in meta.items() if name not in self._verdict_names}
 
     def _checked_date(self, known: dict[str, Raw], timestamp_ms: int) -> datetime:
-        text = _text("txn_date", known)
+        text = checks.text_of("txn_date", known)
         try:
             return self._in_time(_DATE.decode(known["txn_date"]), timestamp_ms)
         except msgspec.ValidationError:
-            raise Refused("txn_date", f"{_excerpt(text)} is not an RFC 3339 date and time") from None
+            raise Refused("txn_date", f"{excerpt(text)} is not an RFC 3339 date and time") from None
         except OverflowError:
-            raise Refused("txn_date", f"{_excerpt(text)} is not in the years 1 to 9999 in UTC") from None
+            raise Refused("txn_date", f"{excerpt(text)} is not in the years 1 to 9999 in UTC") from None
         except ValueError as error:
-            raise Refused("txn_date", f"{_excerpt(text)}: {error}") from None
+            raise Refused("txn_date", f"{excerpt(text)}: {error}") from None
 
     def _in_time(self, date: datetime, timestamp_ms: int) -> datetime:
         if date.tzinfo is None:
@@ -226,95 +221,3 @@ class Decoder:
 
     def _is_ahead(self, date: datetime, timestamp_ms: int) -> bool:
         return (date - _EPOCH) // _MILLISECOND - timestamp_ms > self._max_ahead_ms
-
-
-def _fields(value: bytes) -> dict[str, Raw]:
-    try:
-        return strict_json.fields(value)
-    except strict_json.NotJsonError as error:
-        fields = _fields_without_number(value)
-        if fields is None:
-            raise Refused("json", str(error)) from None
-        return fields
-    except strict_json.NotTextError as error:
-        raise Refused("text", str(error)) from None
-
-
-def _fields_without_number(value: bytes) -> dict[str, Raw] | None:
-    """The fields of a message that would be JSON but for an amount of NaN or Infinity; None for any other."""
-    try:
-        fields = strict_json.fields(_NOT_A_NUMBER.sub(rb"\1false", value))
-    except (strict_json.NotJsonError, strict_json.NotTextError):
-        return None
-    return fields if bytes(fields.get("amount", b"")) == b"false" else None
-
-
-def _text(name: Reason, known: dict[str, Raw]) -> str:
-    if name not in known:
-        raise Refused(name, "missing")
-    try:
-        return _TEXT.decode(known[name])
-    except msgspec.ValidationError:
-        raise Refused(name, "not a string") from None
-
-
-def _uuid(name: Reason, known: dict[str, Raw]) -> str:
-    text = _text(name, known)
-    canonical = text.lower()
-    # Lower-casing turns no other character into a hex digit: only K and İ become ASCII letters, k and i.
-    if not _UUID.fullmatch(canonical):
-        raise Refused(name, f"{_excerpt(text)} is not a UUID with hyphens")
-    return canonical
-
-
-def _check_key(key: bytes | None, user_id: str) -> None:
-    if key is None:
-        raise Refused("key", "missing; it has to be the text of user_id")
-    if key != user_id.encode():
-        raise Refused(
-            "key",
-            f"{_excerpt(key)} is not {user_id}, the lower-case text of user_id: "
-            "another spelling would put the user on another partition",
-        )
-
-
-def _checked_amount(known: dict[str, Raw]) -> int:
-    if "amount" not in known:
-        raise Refused("amount", "missing")
-    raw = known["amount"]
-    text = str(raw, "utf-8")
-    if text[0] == '"':
-        text = _TEXT.decode(raw)
-    try:
-        return parse_amount(text)
-    except ValueError as error:
-        raise Refused("amount", f"{_excerpt(text)}: {error}") from None
-
-
-def _checked_currency(known: dict[str, Raw]) -> str:
-    currency = _text("currency", known)
-    if len(currency) != 3 or not (currency.isascii() and currency.isalpha()):  # noqa: PLR2004 - ISO 4217
-        raise Refused("currency", f"{_excerpt(currency)} is not three letters")
-    return currency
-
-
-def _checked_status(known: dict[str, Raw]) -> str:
-    status = _text("status", known)
-    if len(status) > MAX_STATUS:
-        raise Refused("status", f"{len(status)} characters, at most {MAX_STATUS}")
-    return status
-
-
-def _checked_meta(known: dict[str, Raw]) -> dict[str, Any] | None:
-    try:
-        meta: dict[str, Any] | None = _META.decode(known.get("meta_data", b"null"))
-        strict_json.check_integers(meta)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise Refused("meta_data", str(error)) from None
-    return meta
-
-
-def _excerpt(text: str | bytes) -> str:
-    """The beginning of what a producer sent: about 60 printable ASCII characters."""
-    shown = ascii(text[:_EXCERPT])
-    return shown if len(shown) <= _EXCERPT else shown[:_EXCERPT] + "..."

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from schemas.refusal import REASONS
+
 
 class RecordCounts:
     """Counts of records by what became of them."""
@@ -18,6 +20,8 @@ class RecordCounts:
             ["outcome"],
             registry=self.registry,
         )
+        for reason in REASONS:  # at 0 until it happens: a rate needs a value before the first
+            self._records.labels(f"refused_{reason}")
         self._mirror_waiting = Gauge(
             "txnwatch_mirror_waiting_users",
             "Users whose newest window is not in Redis yet.",

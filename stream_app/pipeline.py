@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from schemas.transaction import Decoder, Refused
+from schemas.refusal import Refused
+from schemas.transaction import Decoder
 from stream_app.batch import Batch, Intake, Output, Refusal
 from stream_app.scoring import Arrival, Scorer, Scores, Verdict
 from stream_app.window import Window, encode_window

@@ -18,7 +18,8 @@ from infra.produce.exported import own_meta_data, own_status
 from infra.produce.files import MAX_LINE, InputError, is_cut
 from infra.produce.tables import csv_rows, first_line, header_of, is_blank, numbered
 from schemas import strict_json
-from schemas.transaction import Decoder, Refused
+from schemas.refusal import Refused
+from schemas.transaction import Decoder
 
 _REQUIRED = FIELDS[:-1]
 

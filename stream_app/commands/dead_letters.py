@@ -21,7 +21,8 @@ from infra.runtime.kafka import TopicsError, client_options, read_committed
 from infra.runtime.partitioners import Partitioner, producers_partitioner
 from infra.runtime.services import KAFKA
 from schemas.dead_letter import DeadLetter, Place, utc
-from schemas.transaction import Decoder, Refused
+from schemas.refusal import Refused
+from schemas.transaction import Decoder
 from stream_app.settings import Settings
 
 

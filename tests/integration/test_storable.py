@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.money import amount_text
+from schemas.refusal import Refused
 from schemas.scored import encode_scored
-from schemas.transaction import Decoder, Refused, Transaction
+from schemas.transaction import Decoder, Transaction
 
 ID = "f06a72cf-e094-50a7-b663-8929e421dd6f"
 USER = "1e145f1e-f2e1-512a-aebb-35bb6597e178"

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import fast_path
-from schemas.transaction import Decoder, Refused, Transaction
+from schemas.refusal import Refused
+from schemas.transaction import Decoder, Transaction
 from tests.support.messages import message
 from tests.support.traffic import Sent, traffic
 
@@ -49,6 +50,15 @@ SLOW = [
     message(status='"\\u00e9"'),
     message(status='"é"'),
     message(meta_data='{"a":"' + "x" * 2000 + '"}'),
+    message(merchant_id='"m"'),
+    message(merchant_id="null", card_id='"c"', country='"in"', channel='""'),
+    message(merchant_id='""', unknown="1"),
+    message(merchant_id='"a\\u0009b"'),
+    message(card_id='"\u00a0"'),
+    message(card_id='"\u007f"'),
+    message(channel=f'"{"x" * 33}"'),
+    message(country='"I1"'),
+    message(country='"\u0131n"'),
     message(id='"F06A72CF-E094-50A7-B663-8929E421DD6F"'),
 ]
 KEYS = [b"1e145f1e-f2e1-512a-aebb-35bb6597e178", TRAFFIC[0].key, TRAFFIC[0].key + TRAFFIC[1].key, b"", None]
@@ -107,6 +117,15 @@ def test_ordinary_messages_take_the_fast_path() -> None:
 
     assert [one.id for one in messages] == [sent.id for sent in TRAFFIC]
     assert amounts == [sent.hundredths for sent in TRAFFIC]
+    assert not fast_path.are_full(messages)
+
+
+def test_messages_with_optional_fields_take_it_too_beside_those_without() -> None:
+    full = message(merchant_id='"m"', country='"in"')
+    messages, _ = fast_path.read([ONE, full], [TRAFFIC[0].key, KEYS[0]])
+
+    assert fast_path.are_full(messages)
+    assert fast_path.optional(messages) == [(None, None, None, None), ("m", None, "IN", None)]
 
 
 @pytest.mark.parametrize(

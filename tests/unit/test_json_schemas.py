@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from schemas.checks import FIELDS, OPTIONAL
+from schemas.refusal import Refused
 from schemas.scored import Flag, Scored, encode_scored
-from schemas.transaction import FIELDS, Decoder, Refused, Transaction
+from schemas.transaction import Decoder, Transaction
 from stream_app.detectors import known
 from stream_app.detectors.rolling_mean import RollingMean
 from tests.support.detectors import mean_flag
@@ -148,6 +150,9 @@ def test_the_example_of_a_scored_transaction_is_what_the_code_writes() -> None:
         ("status", '""'),
         ("status", f'"{"é" * 32}"'),
         *[("meta_data", meta) for meta in ["null", "{}", '{"a":[1,2.5,{"b":null}]}']],
+        *[(name, value) for name in OPTIONAL for value in ["null", '""', '"in"']],
+        *[(name, f'"{"é" * 64}"') for name in ("merchant_id", "card_id")],
+        ("channel", f'"{"é" * 32}"'),
     ],
 )
 def test_what_the_code_takes_the_schema_takes(name: str, value: str) -> None:
@@ -161,10 +166,11 @@ OTHER_KINDS: list[str | None] = [None, "null", "true", "[]", "{}", "-1"]
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *[(name, value) for name in sorted(FIELDS - {"meta_data"}) for value in OTHER_KINDS],
+        *[(name, value) for name in sorted(FIELDS - {"meta_data", *OPTIONAL}) for value in OTHER_KINDS],
+        *[(name, value) for name in OPTIONAL for value in OTHER_KINDS[2:]],
         *[
             (name, value)
-            for name in sorted(FIELDS - {"meta_data", "status"})
+            for name in sorted(FIELDS - {"meta_data", "status", *OPTIONAL})
             for value in ['"?"', '"\\n"', '""']
         ],
     ],
@@ -203,6 +209,13 @@ def test_a_field_that_is_missing_or_of_another_kind_fails_both(name: str, value:
             ]
         ],
         ("status", f'"{"x" * 33}"'),
+        ("channel", f'"{"x" * 33}"'),
+        *[
+            (name, f'"{text}"')
+            for name in OPTIONAL
+            for text in ["x" * 65, "a\\n", "\\u001f", "\u007f", "\u009f", "a\\tb"]
+        ],
+        *[("country", f'"{text}"') for text in ["I", "IND", "I1", "in\\n", "ÉI"]],
         *[("meta_data", meta) for meta in ["1", '"a"', "[]", "true"]],
     ],
 )

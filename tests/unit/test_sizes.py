@@ -11,7 +11,7 @@ import pytest
 from tests.support.source import ROOT, parsed, production, short
 
 ENTRIES = {"stream_app": 16, "api": 12}
-PRODUCTION_LINES, MODULE_LINES = 18_000, 320
+PRODUCTION_LINES, MODULE_LINES = 20_000, 320
 MEDIAN_FUNCTION, NINE_OF_TEN_FUNCTIONS, LONGEST_FUNCTION = 6, 15, 40
 SHARED_NAMES: dict[str, str] = {
     "Settings": "each program has its own, and none uses two",

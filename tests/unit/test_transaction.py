@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.checks import OPTIONAL
 from schemas.money import parse_amount
+from schemas.refusal import REASONS, Reason, Refused
 from schemas.scored import encode_scored
 from schemas.strict_json import MAX_DEPTH
-from schemas.transaction import REASONS, Decoder, Reason, Refused, Transaction
+from schemas.transaction import Decoder, Transaction
 from tests.support.messages import DATE, ID, USER, message
 
 RECORD_MS = 1522540831000  # the same moment
@@ -394,6 +396,46 @@ def test_a_currency_that_is_not_three_letters_is_refused(currency: str | None) -
     assert reason(message(currency=currency)) == "currency"
 
 
+MORE = {"merchant_id": "M 1/é", "card_id": "411111******1111", "country": "IN", "channel": "web"}
+
+
+def more_of(value: bytes) -> dict[str, str | None]:
+    txn = decode(value)
+    return {name: getattr(txn, name) for name in OPTIONAL}
+
+
+def test_the_optional_fields_are_kept_as_they_are_and_countries_in_capitals() -> None:
+    assert more_of(message(**{name: json.dumps(text) for name, text in MORE.items()})) == MORE
+    assert more_of(message(country='"in"'))["country"] == "IN"
+    assert decode(message(country='"in"')).unknown == 0
+    longest = {"merchant_id": "é" * 64, "card_id": "c" * 64, "country": "ZZ", "channel": "x" * 32}
+    assert more_of(message(**{name: json.dumps(text) for name, text in longest.items()})) == longest
+
+
+@pytest.mark.parametrize("absent", [None, "null", '""'])
+def test_an_optional_field_that_is_null_or_empty_is_absent(absent: str | None) -> None:
+    assert set(more_of(message(**dict.fromkeys(OPTIONAL, absent))).values()) == {None}
+    assert more_of(message(channel='"web"', card_id=absent))["channel"] == "web"
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+@pytest.mark.parametrize(
+    "value",
+    ["7", "true", "[]", '["a"]', "{}", f'"{"x" * 65}"', '"a\\n"', '"\\u0007"', '"a\u007f"', '"\u0085b"'],
+)
+def test_an_optional_field_that_is_no_such_text_is_refused_under_its_name(name: Reason, value: str) -> None:
+    assert reason(message(**{name: value})) == name
+
+
+@pytest.mark.parametrize("country", ["I", "IND", "356", "I1", "I ", "\u0130N", "\uff29\uff2e", "India"])
+def test_a_country_is_two_letters(country: str) -> None:
+    assert reason(message(country=f'"{country}"')) == "country"
+
+
+def test_a_channel_is_at_most_32_characters() -> None:
+    assert reason(message(channel=f'"{"x" * 33}"')) == "channel"
+
+
 def test_a_currency_is_kept_as_it_is() -> None:
     assert decode(message(currency='"inr"')).currency == "inr"
 
@@ -505,6 +547,10 @@ BROKEN = {
     "currency": "null",
     "status": "null",
     "meta_data": "1",
+    "merchant_id": "1",
+    "card_id": "1",
+    "country": "1",
+    "channel": "1",
 }
 
 
