@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import inf, nextafter
 from typing import Annotated
 
 import msgspec
@@ -16,6 +17,7 @@ from stream_app.scoring import Detector
 from stream_app.window import Window
 
 _Decimal = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9][0-9]*)\.[0-9]{2}$")]
+_NOTHING = (0.0, None)
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -54,10 +56,10 @@ class RollingMean(Detector[None]):
     ...     return Transaction("", "", amount, "INR", datetime(2018, 4, 1, tzinfo=UTC), "paid", None)
     >>> rule = RollingMean(Settings(window_size=20, window_minimum=2, factor=Fraction(5)))
     >>> window = Window.of([100, 300])
-    >>> rule.score_one(window, None, of(1000)) is None  # 10.00 is exactly 5 x 2.00
-    True
+    >>> rule.score_one(window, None, of(1000))  # 10.00 is exactly 5 x 2.00
+    (5.0, None)
     >>> rule.score_one(window, None, of(1001))
-    Evidence(mean='2.00', window=2, ratio=5.005, threshold='10.00')
+    (5.005, Evidence(mean='2.00', window=2, ratio=5.005, threshold='10.00'))
     """
 
     NAME = "rolling_mean"
@@ -70,11 +72,13 @@ class RollingMean(Detector[None]):
         fields={"mean": "money", "window": "count", "ratio": "times", "threshold": "money"},
     )
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, profile: msgspec.Struct | None = None) -> None:
+        super().__init__(settings, profile)
         self._minimum = settings.window_minimum
         self._factor = settings.factor
+        self._nearest = float(settings.factor)
         self._times, self._over = settings.factor.as_integer_ratio()
+        self.threshold = nextafter(self._nearest, inf)
 
     def sentence(self) -> str:
         """What is flagged, in one sentence."""
@@ -89,14 +93,22 @@ class RollingMean(Detector[None]):
         mean = Line("rolling mean", of="mean", window=self.settings.window_size, minimum=self._minimum)
         return [mean, replace(mean, name="threshold", factor=float(self._factor), threshold=True)]
 
-    def score_one(self, window: Window, state: None, transaction: Transaction) -> Evidence | None:  # noqa: ARG002 - it has none
-        """The evidence of an amount above the threshold, else None."""
-        count, total, amount = window.count, window.total, transaction.amount
+    def score_one(
+        self, window: Window, state: None, transaction: Transaction
+    ) -> tuple[float, Evidence | None]:
+        """How many times the mean the amount is, 0 where nothing can be flagged; the evidence of a flag."""
+        count, total = window.count, window.total
         if count < self._minimum or not total:
-            return None
-        if amount * count * self._over <= self._times * total:
-            return None
-        mean = Fraction(total, count)
+            return _NOTHING
+        amount = transaction.amount * count
+        ratio = amount / total
+        # Dividing integers rounds to the nearest float: what is below the factor's is below the factor, and
+        # only at or above it have the exact numbers to tell.
+        if ratio < self._nearest or amount * self._over <= self._times * total:
+            return ratio, None
+        return max(ratio, self.threshold), self._evidence(transaction.amount, Fraction(total, count), count)
+
+    def _evidence(self, amount: int, mean: Fraction, count: int) -> Evidence:
         return Evidence(
             mean=amount_text(round(mean)),
             window=count,

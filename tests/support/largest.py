@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Sequence
+from math import inf, nextafter
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -64,6 +65,10 @@ class Largest(Detector[Seen]):
     )
     STATE = StateFormat(version=1, fresh=Seen(), encode=encode, decode=decode)
 
+    def __init__(self, settings: Settings, profile: msgspec.Struct | None = None) -> None:
+        super().__init__(settings, profile)
+        self.threshold = nextafter(settings.largest_factor, inf)
+
     def sentence(self) -> str:
         """What is flagged, in one sentence."""
         return f"An amount is flagged above {self.settings.largest_factor} times the largest before it."
@@ -73,14 +78,19 @@ class Largest(Detector[Seen]):
         factor = float(self.settings.largest_factor)
         return [Line("most expected", of="largest", window=0, factor=factor, threshold=True)]
 
-    def score_one(self, window: Window, state: Seen, transaction: Transaction) -> Evidence | None:  # noqa: ARG002 - more than the window
-        """The evidence of an amount above the threshold, else None."""
-        if not state.largest or transaction.amount <= self.settings.largest_factor * state.largest:
-            return None
-        times = round(transaction.amount / state.largest, 4)
-        return Evidence(amount_text(state.largest), state.number, times)
+    def score_one(
+        self, window: Window, state: Seen, transaction: Transaction
+    ) -> tuple[float, Evidence | None]:
+        """How many times the largest it is; the evidence of an amount above the threshold."""
+        amount, largest = transaction.amount, state.largest
+        if not largest:
+            return 0.0, None
+        if amount <= self.settings.largest_factor * largest:
+            return amount / largest, None
+        evidence = Evidence(amount_text(largest), state.number, round(amount / largest, 4))
+        return max(amount / largest, self.threshold), evidence
 
-    def learn_one(self, window: Window, state: Seen, transaction: Transaction) -> Seen:  # noqa: ARG002 - more than the window
+    def learn_one(self, window: Window, state: Seen, transaction: Transaction, *, flagged: bool) -> Seen:
         """The state with this amount."""
         return Seen(max(state.largest, transaction.amount), state.number + 1)
 

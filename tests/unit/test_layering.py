@@ -22,7 +22,7 @@ OURS = {*ALLOWED, "tests", "benchmarks"}
 # schemas and the scoring core are to be usable, and testable, without anything installed or running.
 ONLY: dict[str, set[str]] = {
     "schemas": {"msgspec"},
-    "stream_app/scoring.py": {"schemas", "msgspec"},
+    "stream_app/scoring": {"schemas", "msgspec"},
     "stream_app/window": {"schemas", "msgspec"},
     "stream_app/detectors": {"schemas", "infra.runtime.settings", "msgspec", "pydantic"},
 }
@@ -68,7 +68,7 @@ def test_the_core_needs_nothing_but_what_is_named(place: str) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("place", ["stream_app/scoring.py", "stream_app/window", "stream_app/detectors"])
+@pytest.mark.parametrize("place", ["stream_app/scoring", "stream_app/window", "stream_app/detectors"])
 def test_scoring_reads_no_clock_chance_log_or_file(place: str) -> None:
     found = [(short(path), name) for path in modules(place) for name in imported(path) if top(name) in IMPURE]
 

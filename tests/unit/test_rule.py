@@ -2,12 +2,19 @@
 
 from fractions import Fraction
 
+import msgspec
 import pytest
 
 from stream_app.detectors import rule_of
 from stream_app.detectors.rolling_mean import RollingMean
 from stream_app.state.rules import KnownRule
 from tests.support.detectors import rolling_mean
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """What history taught a detector."""
+
+    limit: int
 
 
 class Later(RollingMean):
@@ -36,6 +43,18 @@ def test_the_same_rule_has_the_same_version_wherever_it_runs() -> None:
     assert rolling_mean(factor=Fraction(10, 2)).rule == DEFAULT.rule
     assert rule_of(DEFAULT).rule == DEFAULT.rule
     assert len(DEFAULT.rule) == 8
+
+
+def test_the_default_rule_is_what_it_was() -> None:
+    """Verdicts name it: by this version they are known to be of the same rule, whatever the program's."""
+    assert DEFAULT.rule == "20ccef12"
+
+
+def test_what_history_taught_a_detector_is_of_its_rule() -> None:
+    one, other = (RollingMean(DEFAULT.settings, Profile(limit)) for limit in (5, 6))
+
+    assert len({DEFAULT.rule, one.rule, other.rule}) == 3
+    assert RollingMean(DEFAULT.settings, Profile(5)).rule == one.rule
 
 
 def test_what_has_changed_is_said_with_the_former_values() -> None:

@@ -66,7 +66,8 @@ def test_verdicts_are_those_of_the_rule_computed_anew_over_each_prefix(
 def test_a_flag_says_what_it_was_measured_against(amounts: list[int]) -> None:
     rule, window = rolling_mean(minimum=1), Window()
     for amount in amounts:
-        flag = rule.score_one(window, None, transaction(amount))
+        score, flag = rule.score_one(window, None, transaction(amount))
+        assert (score >= rule.threshold) == (flag is not None)
         if flag is not None:
             mean = Fraction(sum(window.amounts), len(window.amounts))
             assert flag.window == len(window.amounts)

@@ -1,141 +1,20 @@
-"""The scoring core: pure, no I/O, no clock. Same transactions in the same order, same verdicts.
-
-A detector has two verbs, kept apart so that a transaction never counts towards its own verdict: `score_one`
-decides about a transaction by what was before it, and `learn_one` lets it join the detector's own state. The
-window of the user's last transactions in a currency is the core's, whatever the detector.
-"""
+"""Scores batches: pure, no I/O, no clock. Same transactions in the same order, same verdicts."""
 
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from functools import cached_property
-from hashlib import sha256
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any
 from zlib import crc32
 
 import msgspec
 
-from schemas.rule import Line, Words
-from schemas.scored import Flag, decode_flag, encode_flag, encode_scored
+from schemas.scored import Flag, decode_flag, encode_flag
 from schemas.transaction import Transaction
+from stream_app.scoring.detector import Detector
+from stream_app.scoring.verdict import Arrival, Scores, Verdict, identities_of
 from stream_app.window import ANY_CURRENCY, Window
 from stream_app.window.recent import KEY_BYTES, Note, date_of, entries_of, is_same, read_note, with_note
 
-S = TypeVar("S")
-
-_ID_BYTES = 16
 _TAG = struct.Struct("<I")
-
-
-@dataclass(frozen=True, slots=True)
-class StateFormat(Generic[S]):
-    """What a detector keeps of each user and currency beside the window: a value, never changed in place."""
-
-    version: int
-    """Counts up when the bytes or their meaning change."""
-    fresh: S
-    """Of a user who is new to the currency, or whose state is another detector's or version's."""
-    encode: Callable[[S], bytes]
-    decode: Callable[[bytes], S]
-
-
-class Detector(Generic[S]):
-    """Decides which transactions stand out, one file each in `stream_app.detectors`; `S` is its state."""
-
-    NAME: ClassVar[str]
-    VERSION: ClassVar[int]
-    """Counts up when it decides otherwise."""
-    EVIDENCE: ClassVar[type[msgspec.Struct]]
-    """What explains a flag: fields with `msgspec.Meta`, published beside the detector's name."""
-    SETTINGS: ClassVar[type[Any]]
-    """Its settings, read from the environment: a subclass of `WindowSettings`."""
-    WORDS: ClassVar[Words]
-    STATE: ClassVar[StateFormat[Any] | None] = None
-    """None: the window is enough."""
-
-    def __init__(self, settings: Any) -> None:
-        self.settings = settings
-
-    @cached_property
-    def rule(self) -> str:
-        """Eight hexadecimal digits that stand for the detector, its version and its settings."""
-        settings = self.settings.model_dump(mode="json")
-        known = msgspec.json.encode([self.NAME, self.VERSION, settings], order="deterministic")
-        return sha256(known).hexdigest()[:8]
-
-    def sentence(self) -> str:
-        """What is flagged, in one sentence."""
-        raise NotImplementedError
-
-    def lines(self) -> Sequence[Line]:
-        """The lines over the chart of a user's amounts."""
-        raise NotImplementedError
-
-    def score_one(self, window: Window, state: S, transaction: Transaction) -> msgspec.Struct | None:
-        """The evidence where the transaction stands out against what was before it, else None. Pure."""
-        raise NotImplementedError
-
-    def learn_one(self, window: Window, state: S, transaction: Transaction) -> S:
-        """The state with the transaction, which is not yet in the window. Pure; needed where `STATE` is."""
-        raise NotImplementedError
-
-
-class Arrival(msgspec.Struct, gc=False):
-    """A valid transaction and where it stands in the source partition (`timestamp` in milliseconds)."""
-
-    offset: int
-    timestamp: int
-    transaction: Transaction
-
-
-class Verdict(msgspec.Struct, gc=False):
-    """A scored transaction: a flag, or None when it does not stand out.
-
-    `identity` is its id in 16 bytes, `entry` what it is known again by (`stream_app.window.recent`).
-    """
-
-    offset: int
-    identity: bytes
-    entry: bytes
-    transaction: Transaction
-    flag: Flag | None
-    revision: int = 0
-    """2, 3, … of other content under an id that got its verdict before, which `flag` repeats; else 0."""
-    moved_from: datetime | None = None
-    """The date of the content before, where a revision has another."""
-    _encoded: tuple[bytes, bytes] | None = None
-
-    def encoded(self) -> tuple[bytes, bytes]:
-        """The whole row as JSON, and its `meta_data` alone; made once, when first asked for."""
-        if self._encoded is None:
-            self._encoded = encode_scored(self.transaction, self.flag, self.revision)
-        return self._encoded
-
-
-@dataclass(slots=True)
-class Scores:
-    """A batch's verdicts in arrival order, how many arrivals got none, and the windows that have changed."""
-
-    verdicts: list[Verdict] = field(default_factory=list)
-    revisions: int = 0
-    """How many of the verdicts are of revisions."""
-    duplicates: int = 0
-    replayed: int = 0
-    dropped: int = 0
-    """How many windows had to go because their users have too many currencies."""
-    changed: dict[str, Window] = field(default_factory=dict)
-
-
-def identity_of(uuid: str) -> bytes:
-    """A UUID's text as 16 bytes."""
-    return bytes.fromhex(uuid.replace("-", ""))
-
-
-def identities_of(uuids: Sequence[str]) -> list[bytes]:
-    """Many of them, at a third of the cost."""
-    joined = identity_of("".join(uuids))
-    return [joined[at : at + _ID_BYTES] for at in range(0, len(joined), _ID_BYTES)]
 
 
 class Scorer:
@@ -174,7 +53,7 @@ class Scorer:
                 if transaction.currency != window.currency and by_currency:
                     scores.dropped += self._use(window, states, transaction)
                 if stateless:
-                    evidence = score_one(window, None, transaction)
+                    _, evidence = score_one(window, None, transaction)
                 else:
                     evidence = self._learn(window, states, transaction)
                 flag = None if evidence is None else Flag(self._detector.NAME, evidence, self._detector.rule)
@@ -193,9 +72,10 @@ class Scorer:
         self, window: Window, states: dict[str, Any], transaction: Transaction
     ) -> msgspec.Struct | None:
         """Score by a detector that has a state, and let it learn."""
-        state = states[transaction.user_id]
-        evidence = self._detector.score_one(window, state, transaction)
-        states[transaction.user_id] = self._detector.learn_one(window, state, transaction)
+        detector, user = self._detector, transaction.user_id
+        state = states[user]
+        _, evidence = detector.score_one(window, state, transaction)
+        states[user] = detector.learn_one(window, state, transaction, flagged=evidence is not None)
         return evidence
 
     def _score_again(self, window: Window, at: int, verdict: Verdict, scores: Scores) -> None:

@@ -1,0 +1,106 @@
+"""What a detector is: it decides which transactions stand out, and may keep a state of its own for that.
+
+It has two verbs, kept apart so that a transaction never counts towards its own verdict: `score_one` decides
+about a transaction by what was before it, and `learn_one` lets it join the detector's own state. The window
+of the user's last transactions in a currency is the core's, whatever the detector.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import msgspec
+
+from schemas.rule import Line, Words
+from schemas.transaction import Transaction
+from stream_app.window import Window
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class StateFormat(Generic[S]):
+    """What a detector keeps of each user and currency beside the window: a value, never changed in place."""
+
+    version: int
+    """Counts up when the bytes or their meaning change."""
+    fresh: S
+    """Of a user who is new to the currency, or whose state is another detector's or version's."""
+    encode: Callable[[S], bytes]
+    decode: Callable[[bytes], S]
+
+
+class Fitting(Protocol):
+    """Learns a profile from history, oldest first, in bounded memory."""
+
+    def add(self, transaction: Transaction, label: bool | None) -> None:  # noqa: FBT001 - what it is called with
+        """Take a transaction in: a fraud, legitimate, or None where that is not known."""
+
+    def profile(self) -> msgspec.Struct:
+        """What it has learned so far."""
+
+
+class Detector(Generic[S]):
+    """Decides which transactions stand out, one file each in `stream_app.detectors`; `S` is its state."""
+
+    NAME: ClassVar[str]
+    VERSION: ClassVar[int]
+    """Counts up when it decides otherwise."""
+    EVIDENCE: ClassVar[type[msgspec.Struct]]
+    """What explains a flag: fields with `msgspec.Meta`, published beside the detector's name."""
+    SETTINGS: ClassVar[type[Any]]
+    """Its settings, read from the environment: a subclass of `WindowSettings`."""
+    WORDS: ClassVar[Words]
+    STATE: ClassVar[StateFormat[Any] | None] = None
+    """None: the window is enough."""
+    PROFILE: ClassVar[type[msgspec.Struct] | None] = None
+    """What history taught it, frozen; None: nothing does."""
+
+    threshold: float
+    """Scores from here on are flagged."""
+
+    def __init__(self, settings: Any, profile: msgspec.Struct | None = None) -> None:
+        self.settings, self.profile = settings, profile
+
+    @cached_property
+    def rule(self) -> str:
+        """Eight hexadecimal digits that stand for the detector, its version, settings and profile."""
+        known = [self.NAME, self.VERSION, self.settings.model_dump(mode="json")]
+        if self.profile is not None:
+            known.append(self.profile)
+        return sha256(msgspec.json.encode(known, order="deterministic")).hexdigest()[:8]
+
+    def sentence(self) -> str:
+        """What is flagged, in one sentence."""
+        raise NotImplementedError
+
+    def lines(self) -> Sequence[Line]:
+        """The lines over the chart of a user's amounts."""
+        raise NotImplementedError
+
+    def score_one(
+        self, window: Window, state: S, transaction: Transaction
+    ) -> tuple[float, msgspec.Struct | None]:
+        """How far the transaction stands out against what was before it, more is worse. Pure.
+
+        The evidence is there where, and only where, the score reaches the threshold.
+        """
+        raise NotImplementedError
+
+    def learn_one(self, window: Window, state: S, transaction: Transaction, *, flagged: bool) -> S:
+        """The state with the transaction, which is not yet in the window. Pure; needed where `STATE` is.
+
+        `flagged` is by this detector, whatever others say.
+        """
+        raise NotImplementedError
+
+    def strength(self, score: float) -> float:
+        """The score on a scale that detectors have in common: 1.0 is where flags begin."""
+        return score / self.threshold
+
+    @classmethod
+    def fitting(cls, settings: Any) -> Fitting | None:  # noqa: ARG003 - for those that have a profile
+        """What makes its profile of history; None where it has none."""
+        return None
