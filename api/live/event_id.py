@@ -1,6 +1,7 @@
 """Where a live feed stands: the next offset of every partition, as the `id:` of its events.
 
-The text is `incarnation.partition-offset.partition-offset…`, e.g. `1f0c9a3e.0-15.1-7.2-0.3-99`.
+The text is `v1.incarnation.partition-offset.partition-offset…`, e.g. `v1.1f0c9a3e.0-15.1-7.2-0.3-99`; of
+before there were formats, it is without `v1.`.
 The incarnation stands for this topic on this cluster: an id of a cluster or a topic that was replaced is not
 taken for a position in the new one, which may have grown past it.
 """
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-_TEXT = re.compile(r"(?P<incarnation>[0-9a-f]{8})(?P<offsets>(\.[0-9]{1,6}-[0-9]{1,18})+)", re.ASCII)
+_FORMAT = "v1."
+_TEXT = re.compile(r"(v1\.)?(?P<incarnation>[0-9a-f]{8})(?P<offsets>(\.[0-9]{1,6}-[0-9]{1,18})+)", re.ASCII)
+_OF_LATER_FORMAT = re.compile(r"v([2-9]|[1-9][0-9]{1,2})\.[!-~]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class EventId:
 
 EARLIEST = EventId("", {})
 """Where the topic begins, wherever that is."""
+LATER_FORMAT = EventId("later format", {})
+"""What an id stands for that a later version gave: it is known to be one, and not what it says."""
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -41,20 +46,27 @@ class Missing(msgspec.Struct, frozen=True):
 
 def text_of(incarnation: str, offsets: Mapping[int, int]) -> str:
     """The id of an event after which these offsets are next."""
-    return incarnation + "".join([f".{partition}-{offset}" for partition, offset in offsets.items()])
+    return (
+        _FORMAT + incarnation + "".join([f".{partition}-{offset}" for partition, offset in offsets.items()])
+    )
 
 
 def parse(text: str) -> EventId:
     """Read an id back, or the word `earliest`.
 
+    One of a later format is a gap for who has it, when the service went back to this version: refused, many
+    clients would never come again.
+
     Raises:
         ValueError: It is neither.
 
-    >>> parse("1f0c9a3e.0-15.1-7").offsets
+    >>> parse("v1.1f0c9a3e.0-15.1-7").offsets
     {0: 15, 1: 7}
     """
     if text == "earliest":
         return EARLIEST
+    if _OF_LATER_FORMAT.fullmatch(text):
+        return LATER_FORMAT
     match = _TEXT.fullmatch(text)
     if match is None:
         raise ValueError("is not an event id of this service")
@@ -95,7 +107,8 @@ def settle(
     ({0: 9}, [Missing(partition=0, first=5, until=9, reason='expired')])
     """
     if asked.incarnation not in (incarnation, former):
-        missing = [Missing(p, beginnings[p], ends[p], "other topic") for p in ends]
+        reason = "later format" if asked == LATER_FORMAT else "other topic"
+        missing = [Missing(p, beginnings[p], ends[p], reason) for p in ends]
         return EventId(incarnation, dict(ends)), missing
     offsets, missing = {}, []
     for partition, end in ends.items():

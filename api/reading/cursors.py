@@ -1,9 +1,10 @@
 """Cursors: opaque, tamper-evident positions after a page's last row.
 
-A cursor is `base64url(position || tag)`, where the tag is an HMAC-SHA-256, cut to 18 bytes, over the position
-and the user that it is bound to. So it stays good when dates or amounts change between two pages, and no
-other user's page takes it. Together the two parts are a multiple of three bytes long: base64 then has no
-spare bits, and a change of any bit of the text is noticed.
+A cursor is `v1.base64url(position || tag)`, where the tag is an HMAC-SHA-256, cut to 18 bytes, over the
+format, the position and the user that it is bound to; of before there were formats, without
+`v1.` in both. So it stays good when dates or amounts change between two pages, and no other user's page takes
+it. Together the two parts are a multiple of three bytes long: base64 then has no spare bits, and a change of
+any bit of the text is noticed.
 
 The key is TXNWATCH_CURSOR_KEY. Without it, a random one is made once and kept in the data folder, readable by
 its owner only: cursors then outlive a restart and hold between the API processes that share the folder.
@@ -16,6 +17,7 @@ import hashlib
 import hmac
 import logging
 import os
+import re
 import secrets
 import tempfile
 import uuid
@@ -26,6 +28,8 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
+_FORMAT = "v1."
+_OF_A_FORMAT = re.compile(r"v[1-9][0-9]{0,2}\.", re.ASCII)
 _TAG_BYTES = 18
 _SHORT_BYTES = 24
 """Of a date and an id."""
@@ -88,9 +92,14 @@ class Cursors:
         return str(uuid.UUID(bytes=self._open(b"users", cursor, 18)[:16]))
 
     def _seal(self, bound_to: bytes, packed: bytes) -> str:
-        return base64.urlsafe_b64encode(packed + self._tag(bound_to, packed)).decode()
+        tag = self._tag(_FORMAT.encode() + bound_to, packed)
+        return _FORMAT + base64.urlsafe_b64encode(packed + tag).decode()
 
     def _open(self, bound_to: bytes, cursor: str, size: int) -> bytes:
+        if cursor.startswith(_FORMAT):
+            cursor, bound_to = cursor.removeprefix(_FORMAT), _FORMAT.encode() + bound_to
+        elif _OF_A_FORMAT.match(cursor):
+            raise ValueError("is a cursor of a later version of this service")
         try:
             raw = base64.b64decode(cursor, altchars=b"-_", validate=True)
         except ValueError:

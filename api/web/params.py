@@ -250,8 +250,8 @@ FLAG = Kind(
     {"type": "boolean", "examples": [True]},
 )
 CURSOR = Kind(
-    _matching(r"[A-Za-z0-9_-]{0,200}", "is not one that this service gave out", str),
-    {"type": "string", "pattern": "^[A-Za-z0-9_-]{0,200}$", "examples": [""]},  # no other is good everywhere
+    _matching(r"[A-Za-z0-9_.-]{0,200}", "is not one that this service gave out", str),
+    {"type": "string", "pattern": "^[A-Za-z0-9_.-]{0,200}$", "examples": [""]},  # no other is good everywhere
 )
 FROM = Kind(
     lambda text: _moment(text, day_ends=False),

@@ -21,6 +21,15 @@ OFFSETS = st.dictionaries(st.integers(0, 999), st.integers(0, 10**17), min_size=
 def test_an_id_brings_its_position_back(offsets: dict[int, int]) -> None:
     point = EventId("0a1b2c3d", offsets)
     assert parse(str(point)) == point
+    assert str(point).startswith("v1.")
+    assert parse(str(point).removeprefix("v1.")) == point  # as before there were formats
+
+
+@pytest.mark.parametrize("text", ["v2.0a1b2c3d.0-1", "v10.anything/else=", "v999.{}"])
+def test_an_id_of_a_later_format_is_a_gap_and_not_misread(text: str) -> None:
+    point, missing = settle(parse(text), "0a1b2c3d", {0: 3}, {0: 8}, former="0a1b2c3e")
+    assert point == EventId("0a1b2c3d", {0: 8})
+    assert missing == [Missing(0, 3, 8, "later format")]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +37,8 @@ def test_an_id_brings_its_position_back(offsets: dict[int, int]) -> None:
     [
         "", "0a1b2c3d", "0a1b2c3d.", "0a1b2c3d.0", "0a1b2c3d.0-", "0a1b2c3d.0--1", "0a1b2c3d.0-1.", "0-1.1-2",
         "0a1b2c3d.0-1\n", "0a1b2c3d.0-٣", "0A1B2C3D.0-1", "0a1b2c3d.0-1.0-1",
-        "0a1b2c3d.0-" + "9" * 19, "\udcff",
+        "0a1b2c3d.0-" + "9" * 19, "\udcff", "v0.0a1b2c3d.0-1", "v1.", "v1.v1.0a1b2c3d.0-1", "v2.",
+        "v1000.a", "v02.a",
     ],
 )  # fmt: skip
 def test_other_ids_are_refused(text: str) -> None:
