@@ -39,10 +39,28 @@ class RefusedPage(msgspec.Struct, frozen=True):
     last: Sequence[Refused]
 
 
+class _Meta(msgspec.Struct):
+    revision: int = 0
+
+
+class _Described(msgspec.Struct):
+    meta_data: _Meta
+
+
 class _Identified(msgspec.Struct):
     id: str
     txn_date: str
     user_id: str
+
+
+def is_revision(flag: ConsumerRecord) -> bool:
+    """Whether the flag was raised before, and is published again as its transaction has new content."""
+    if flag.value is None or b'"revision"' not in flag.value:
+        return False
+    try:
+        return msgspec.json.decode(flag.value, type=_Described).meta_data.revision > 1
+    except msgspec.DecodeError:
+        return False
 
 
 async def produced(flag: ConsumerRecord, source: AIOKafkaConsumer, topic: str) -> Produced | None:

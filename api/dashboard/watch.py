@@ -17,7 +17,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from api.dashboard.rates import Lag, OpenTransactions, Rates, Sample, lags, per_step
-from api.dashboard.records import Refusals, RefusedPage, arrived_by, produced
+from api.dashboard.records import Refusals, RefusedPage, arrived_by, is_revision, produced
 from api.dashboard.workers import WorkerGroup
 from api.live.broker import Broker
 from api.settings import Settings
@@ -176,7 +176,7 @@ class Watch:
             if record.topic == self._settings.dlq_topic:
                 self._refusals.add(record)
                 refused.append(record)
-            elif record.value is not None:
+            elif record.value is not None and not is_revision(record):
                 flags.append(record)
 
 

@@ -209,10 +209,15 @@ async def test_refused_messages_have_a_rate(settings: Settings) -> None:
         await until(counted, within=PATIENCE)
 
 
-async def test_flags_are_counted_and_not_the_markers_of_their_transactions(settings: Settings) -> None:
-    flags = [made(user(number), number, flag=FLAG) for number in range(12)]
+async def test_flags_are_counted_and_not_the_markers_of_their_transactions_nor_revisions(
+    settings: Settings,
+) -> None:
+    flags = [made(user(number), number, flag=FLAG, meta_data={"shop": '"revision"'}) for number in range(12)]
+    revised = [
+        made(user(number), number, flag=FLAG, status="settled", revision=2 + number) for number in range(4)
+    ]
     async with Worker(settings.kafka, settings.anomalies_topic) as worker:
-        await worker.publish(*flags)
+        await worker.publish(*flags, *revised)
         await worker.abort(made(user(), 99, flag=FLAG))
 
     async with serving(settings) as client:

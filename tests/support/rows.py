@@ -43,11 +43,12 @@ def made(
     currency: str = "INR",
     status: str = "paid",
     meta_data: dict[str, Any] | None = None,
+    revision: int = 0,
 ) -> Made:
     """A transaction of this user, `after` the start; equal arguments make equal ones."""
     row_id = str(uuid.uuid5(uuid.UUID(user_id), str(number)))
     txn = Transaction(row_id, user_id, hundredths, currency, START + after, status, meta_data)
-    return Made(txn, *encode_scored(txn, flag))
+    return Made(txn, *encode_scored(txn, flag, revision))
 
 
 def user(number: int = 1) -> str:
