@@ -71,7 +71,8 @@ class Settings(
     batch_size: int = Field(16_000, ge=1, le=50_000)
     """How many messages of one partition are scored at a time at the most."""
     in_flight_transactions: int = Field(64_000, ge=1)
-    """How many messages of all partitions together are scored and stored at a time at the most."""
+    """How many messages of all partitions together are scored and stored at a time at the most; half as many
+    more while some have been for 5 s, so that others go on."""
     in_flight_bytes: int = Field(64 << 20, ge=1 << 20)
     """About how many bytes those messages may have in all."""
     fetch_ahead_bytes: int = Field(32 << 20, ge=1 << 20)

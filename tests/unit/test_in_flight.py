@@ -110,3 +110,37 @@ async def test_a_wait_for_room_that_lasts_is_said_once_for_all_who_wait(
     (said,) = caplog.messages
     assert "2 partitions wait for room" in said
     assert "others have 10 messages of 400 bytes in flight" in said
+
+
+async def test_what_is_stuck_leaves_room_for_others_and_is_bounded_however_much_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(in_flight, "_STUCK_SECONDS", 0.01)
+    whole = InFlight(most_records=1000, most_bytes=1 << 20)
+    tasks = [await entering(whole, 250) for _ in range(40)]
+    assert [task.done() for task in tasks] == [True] * 4 + [False] * 36
+
+    async with asyncio.timeout(10):
+        granted = [(await task).pop_all() for task in tasks[:10]]
+
+    assert whole.records <= 1500
+    for one in granted:
+        await one.aclose()
+    async with asyncio.timeout(10):
+        for task in tasks[10:]:
+            await (await task).aclose()
+    assert (whole.records, whole.bytes) == (0, 0)
+
+
+async def test_beside_what_is_stuck_the_others_have_whole_batches_in_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(in_flight, "_STUCK_SECONDS", 0.01)
+    whole = InFlight(most_records=1000, most_bytes=1 << 20)
+    async with AsyncExitStack() as stuck:
+        for _ in range(4):
+            (await stuck.enter_async_context(whole.room(250))).take(250, 1 << 18)
+        for _ in range(3):
+            async with asyncio.timeout(10), whole.room(250) as share:
+                assert share.records == 250
+                share.take(250, 1 << 18)

@@ -12,6 +12,7 @@ from aiokafka.errors import CorruptRecordException
 
 from infra.runtime.patience import KafkaSilentError
 from stream_app.batch import Record
+from stream_app.faust_adapter import in_flight
 from stream_app.faust_adapter.in_flight import InFlight
 from stream_app.faust_adapter.pump import SMALL_BACKLOG, Pumps, pump
 from tests.support.fakes import FakeRecord
@@ -340,3 +341,30 @@ async def test_partitions_together_have_no_more_in_flight_than_there_is_room_for
         await asyncio.gather(*(pumped(one, 100, process, room) for one in partitions))
 
     assert 100 < max(together) <= 250
+
+
+async def test_partitions_that_are_stuck_do_not_keep_others_from_going_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Four whole batches are all the room that there is, and none of them ends."""
+    monkeypatch.setattr(in_flight, "_STUCK_SECONDS", 0.05)
+    room = InFlight(most_records=400, most_bytes=1 << 30)
+
+    async def stuck(_records: Sequence[Record], _position: int) -> bool:
+        await forever()
+
+    async def done(_records: Sequence[Record], _position: int) -> bool:
+        return True
+
+    holding = [asyncio.create_task(pumped(OnePartition(waiting=100_000), 100, stuck, room)) for _ in range(4)]
+    await asyncio.sleep(0)
+    others = [OnePartition(waiting=1000) for _ in range(3)]
+    try:
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(pumped(one, 100, done, room) for one in others))
+    finally:
+        for task in holding:
+            task.cancel()
+        await asyncio.gather(*holding, return_exceptions=True)
+
+    assert [one.at for one in others] == [1000] * 3
