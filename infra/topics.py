@@ -112,13 +112,17 @@ async def add_partitions(admin: AIOKafkaAdminClient, names: Sequence[str], parti
 
 async def _when_all_lead(admin: AIOKafkaAdminClient, names: Sequence[str], partitions: int = 1) -> Cluster:
     """The cluster once these topics have so many partitions, and every partition of theirs a leader."""
-    async with asyncio.timeout(_LEADERS_SECONDS):
-        while True:
-            cluster = await describe_cluster(admin)
-            leaders = [[*cluster.topics.get(name, {}).values()] for name in names]
-            if all(len(one) >= partitions and min(one) >= 0 for one in leaders):
-                return cluster
-            await asyncio.sleep(_POLL_SECONDS)  # a broker sends no news of leaders
+    deadline = asyncio.get_running_loop().time() + _LEADERS_SECONDS
+    while asyncio.get_running_loop().time() < deadline:
+        cluster = await describe_cluster(admin)
+        leaders = [[*cluster.topics.get(name, {}).values()] for name in names]
+        if all(len(one) >= partitions and min(one) >= 0 for one in leaders):
+            return cluster
+        await asyncio.sleep(_POLL_SECONDS)  # a broker sends no news of leaders
+    raise TopicsError(
+        f"not every partition has a leader {_LEADERS_SECONDS:g} s after it was made: see whether all "
+        "brokers run"
+    )
 
 
 async def topic_config(admin: AIOKafkaAdminClient, topic: str, name: str) -> str:

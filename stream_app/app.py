@@ -5,7 +5,7 @@ Run it with `txnwatch worker` or `faust -A stream_app.app worker`. Nothing conne
 
 import asyncio
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -20,6 +20,9 @@ from yarl import URL
 from infra.runtime.aiokafka_changes import install
 from infra.runtime.coalesced import Coalesced
 from infra.runtime.kafka import check_topics
+from infra.runtime.logs import silenced
+from infra.runtime.redis import check_owner
+from infra.runtime.services import REDIS
 from infra.runtime.shared_client import ClientPool
 from schemas.transaction import Decoder
 from stream_app.detectors import detector_of, rule_of, verdict_names
@@ -27,6 +30,7 @@ from stream_app.faust_adapter.consumer import BatchTransport
 from stream_app.faust_adapter.message import BatchSchema
 from stream_app.faust_adapter.recovery import PartitionTableManager
 from stream_app.faust_adapter.router import WindowRouter
+from stream_app.faust_adapter.start_checks import check_port, make_folder
 from stream_app.faust_adapter.table import WindowTable
 from stream_app.faust_adapter.worker import BoundedWorker
 from stream_app.metrics import RecordCounts
@@ -65,12 +69,21 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         self._resources = AsyncExitStack()
 
     async def on_first_start(self) -> None:
-        """Make the data folder."""
-        self.settings.datadir.mkdir(parents=True, exist_ok=True)
+        """Look for what is wrong with this machine and with the topics: whatever runs the app, it says so."""
+        make_folder(self.settings.datadir)
+        check_port(self.conf.web_bind, self.conf.web_port)
+        with silenced("aiokafka"):
+            await check_topics(self.settings, self.settings.topics)
         await super().on_first_start()
 
     async def on_start(self) -> None:
-        """Make what the pipelines write to, before anything is consumed."""
+        """Make what the pipelines write to, before anything is consumed.
+
+        Raises:
+            DatabaseError: The database is not one to write to.
+            SharedRowsError: Its rows are another app's.
+            ForeignMirrorError: The windows in Redis are.
+        """
         self.ownership = await _ownership(self, self._resources)
         self._resources.push_async_callback(self.ownership.release)
         self.add_future(self.ownership.watch_topics())
@@ -164,7 +177,7 @@ async def _rows(settings: Settings, resources: AsyncExitStack) -> PostgresRows |
         share_rows=settings.share_rows,
         retry_seconds=settings.retry_seconds,
     )
-    await rows.check()
+    await rows.claim()
     return rows
 
 
@@ -172,7 +185,10 @@ async def _mirror(app: ScoringApp, resources: AsyncExitStack) -> RedisMirror | N
     if not app.settings.has_sink("redis"):
         return NoMirror()
     redis = Redis.from_url(app.settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
-    windows = RedisWindows(await resources.enter_async_context(redis), app.settings)
+    await resources.enter_async_context(redis)
+    with suppress(*REDIS.errors):  # one that does not answer is waited for later, and asked again then
+        await check_owner(redis, app.settings)
+    windows = RedisWindows(redis, app.settings)
     mirror = RedisMirror(windows, app.windows.load)
     app.counts.show_waiting(lambda: mirror.waiting)
     return await resources.enter_async_context(mirror.running())

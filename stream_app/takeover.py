@@ -108,8 +108,8 @@ class TakeOver:
             # 1. Raise the epoch: Postgres refuses the former owner's rows. This comes before the producer:
             #    the other way round, of two owners at once, the one with the fenced producer could get the
             #    epoch and store rows scored on windows that lack the other's last transaction (decision 11).
-            epoch, stored_up_to = await self.rows.take_over(partition)
-            topics = topics.after(_decoded(await self.rows.topics(partition)))
+            epoch, stored_up_to, known = await self.rows.take_over(partition)
+            topics = topics.after(_decoded(known))
             # 2. Start the transactional producer, which fences the former owner and aborts what it left open:
             #    from here on nobody else commits, so the offsets and the changelog stand still.
             output = TransactionalOutput(partition, self.settings, self.clients, self.rule.rule)

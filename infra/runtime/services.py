@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 from infra.runtime import postgres, redis
 from infra.runtime.cli_errors import ServiceErrors
 
-KAFKA = ServiceErrors("Kafka (KAFKA_BOOTSTRAP_SERVERS)", (KafkaError, TimeoutError))
+KAFKA = ServiceErrors("Kafka (KAFKA_BOOTSTRAP_SERVERS)", (KafkaError, TimeoutError), library="aiokafka")
 POSTGRES = ServiceErrors(
     "Postgres (POSTGRES_URL)",
     (
@@ -19,5 +19,6 @@ POSTGRES = ServiceErrors(
         TimeoutError,
     ),
     postgres.reason,
+    library="asyncpg",
 )
-REDIS = ServiceErrors("Redis (REDIS_URL)", (RedisError, OSError), redis.reason)
+REDIS = ServiceErrors("Redis (REDIS_URL)", (RedisError, OSError), redis.reason, library="redis")

@@ -43,7 +43,7 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]
     def execute_from_commandline(self) -> NoReturn:
         """Run until stopped; what is wrong outside the program is said in one last line."""
         try:
-            with ending_in_one_line(StopError, POSTGRES, KAFKA, REDIS):
+            with ending_in_one_line(StopError, POSTGRES, KAFKA, REDIS, OSError):
                 self._run()
         except click.ClickException as error:
             log.debug("the error in full", exc_info=error.__cause__)

@@ -3,18 +3,16 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from stream_app.scoring import Verdict
+from stream_app.sinks.postgres import TakenOver
 from stream_app.window import Window
 
 
 class NoRows:
     """In place of `PostgresRows`."""
 
-    async def take_over(self, _partition: int) -> tuple[int, int]:
+    async def take_over(self, _partition: int) -> TakenOver:
         """No epoch, and no offset that rows have reached."""
-        return 0, 0
-
-    async def topics(self, _partition: int) -> bytes | None:
-        """Nothing is known."""
+        return TakenOver(0, 0)
 
     async def remember(self, partition: int, topics: bytes) -> None:
         """Nothing is kept."""

@@ -1,14 +1,8 @@
-"""Whose the rows in Postgres and the windows in Redis are: what is another app's is left alone."""
-
-from contextlib import suppress
+"""Whose the rows in Postgres are: what is another app's is left alone."""
 
 import asyncpg
-from redis.asyncio import Redis
 
 from infra.runtime.cli_errors import StopError
-from infra.runtime.redis import check_owner
-from infra.runtime.services import POSTGRES, REDIS
-from stream_app.settings import Settings
 
 # Of two apps that come at once, the second has to see the first.
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('sink_offsets'))"
@@ -26,7 +20,6 @@ _OTHERS_ARE_THERE = (
     "the rows in this database are those of TXNWATCH_APP_ID {others}, not of {app_id}: use another database, "
     "or set TXNWATCH_SHARE_ROWS=true; of a transaction that both score, the row that comes first then stays"
 )
-_ANSWER_SECONDS = 5
 
 
 class SharedRowsError(StopError):
@@ -46,29 +39,3 @@ async def claim_rows(connection: asyncpg.Connection, app_id: str, topic: str, *,
         if others and not shared:
             raise SharedRowsError(_OTHERS_ARE_THERE.format(others=others, app_id=app_id))
         await connection.execute(_CLAIM, app_id, topic)
-
-
-async def check_stores(settings: Settings) -> None:
-    """Return where rows and windows are this app's; what does not answer is waited for later.
-
-    Raises:
-        SharedRowsError: The rows are another app's.
-        ForeignMirrorError: The windows are.
-    """
-    if settings.has_sink("postgres"):
-        with suppress(*POSTGRES.errors):
-            await _check_rows(settings)
-    if settings.has_sink("redis"):
-        redis = Redis.from_url(settings.redis.get_secret_value(), socket_timeout=_ANSWER_SECONDS)
-        async with redis:
-            with suppress(*REDIS.errors):
-                await check_owner(redis, settings)
-
-
-async def _check_rows(settings: Settings) -> None:
-    url, topic = settings.postgres.get_secret_value(), settings.transactions_topic
-    connection = await asyncpg.connect(url, timeout=_ANSWER_SECONDS)
-    try:
-        await claim_rows(connection, settings.app_id, topic, shared=settings.share_rows)
-    finally:
-        await connection.close()

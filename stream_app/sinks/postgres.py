@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import asyncpg
 
@@ -40,8 +40,7 @@ _SQL = {path.stem: path.read_text() for path in (Path(__file__).parent / "sql").
 TAKE_OVER, LOCK, MERGE, REVISE = _SQL["take_over"], _SQL["lock"], _SQL["merge"], _SQL["revise"]
 NEXT_OFFSETS = "SELECT partition, next_offset FROM sink_offsets WHERE app_id = $1 AND topic = $2"
 _ONE = "app_id = $1 AND topic = $2 AND partition = $3"
-_TOPICS = f"SELECT topics FROM sink_offsets WHERE {_ONE}"  # noqa: S608 - a constant
-_REMEMBER = f"UPDATE sink_offsets SET topics = $4 WHERE {_ONE} AND topics <> $4"  # noqa: S608 - the same
+_REMEMBER = f"UPDATE sink_offsets SET topics = $4 WHERE {_ONE} AND topics <> $4"  # noqa: S608 - a constant
 _COLUMNS = ("id", "user_id", "amount", "currency", "txn_date", "status", "meta_data")
 NEEDED = [
     *rights(("transactions", "users", "sink_offsets"), ("SELECT", "INSERT", "UPDATE")),
@@ -50,6 +49,15 @@ NEEDED = [
 _FEW_ROWS = 100
 # A duplicate fails a whole COPY, and seldom comes alone: a topic that is sent again is all duplicates.
 MERGED_AFTER_A_DUPLICATE = 50
+
+
+class TakenOver(NamedTuple):
+    """A partition's place in Postgres, as it was when it was taken over."""
+
+    epoch: int
+    next_offset: int
+    topics: bytes = b""
+    """Which topics the offset belongs to, as `remember` was given it; empty where that is not known."""
 
 
 class LostRowsError(StopError):
@@ -74,30 +82,20 @@ class PostgresRows:
     _to_merge: Counter[int] = field(default_factory=Counter, init=False)
     _reached: Counter[int] = field(default_factory=Counter, init=False)
 
-    async def check(self) -> None:
-        """Return when Postgres answers and the database is one to write to.
+    async def claim(self) -> None:
+        """Return when Postgres answers, the database is one to write to, and its rows are this app's.
 
         Raises:
             DatabaseError: It is not: another version's, without a right, behind a pooler or not in UTF-8.
-        """
-        await self._retried(partial(check_database, self.pool, NEEDED))
-
-    async def take_over(self, partition: int) -> tuple[int, int]:
-        """Raise the partition's epoch, which shuts its former owner out: (our epoch, its next offset).
-
-        Raises:
             SharedRowsError: The rows are another app's.
         """
+        await self._retried(partial(check_database, self.pool, NEEDED))
         await self._retried(self._claim)
+
+    async def take_over(self, partition: int) -> TakenOver:
+        """Raise the partition's epoch, which shuts its former owner out."""
         self._reached[partition] = 0
         return await self._retried(partial(self._raise_epoch, partition))
-
-    async def topics(self, partition: int) -> bytes | None:
-        """Which topics the partition's offset belongs to, as `remember` was given it, if that is known."""
-        text: str | None = await self._retried(
-            partial(self.pool.fetchval, _TOPICS, self.app_id, self.topic, partition)
-        )
-        return text.encode() if text else None
 
     async def remember(self, partition: int, topics: bytes) -> None:
         """Keep which topics the partition's offset belongs to."""
@@ -133,13 +131,13 @@ class PostgresRows:
         self._reached[partition] = max(next_offset, self._reached[partition])
         return stored
 
-    async def _raise_epoch(self, partition: int) -> tuple[int, int]:
+    async def _raise_epoch(self, partition: int) -> TakenOver:
         try:
             row = await self.pool.fetchrow(TAKE_OVER, self.app_id, self.topic, partition)
         except asyncpg.QueryCanceledError:  # the former owner still has the row locked
             await self.pool.execute(_SQL["end_frozen"])
             raise
-        return row["epoch"], row["next_offset"]
+        return TakenOver(row["epoch"], row["next_offset"], row["topics"].encode())
 
     async def _claim(self) -> None:
         async with self.pool.acquire() as connection:

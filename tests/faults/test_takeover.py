@@ -20,7 +20,7 @@ from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
 from stream_app.sinks.disabled import NoMirror
 from stream_app.sinks.kafka import committed_positions
-from stream_app.sinks.postgres import PostgresRows, connect
+from stream_app.sinks.postgres import PostgresRows, TakenOver, connect
 from stream_app.state.store import WindowStore
 from stream_app.takeover import TakeOver
 from tests.support.detectors import rolling_mean, rolling_scorer
@@ -50,7 +50,7 @@ class SlowRows(PostgresRows):
 
     gate: Gate | None = None
 
-    async def take_over(self, partition: int) -> tuple[int, int]:
+    async def take_over(self, partition: int) -> TakenOver:
         if self.gate is not None:
             await self.gate()
         return await super().take_over(partition)

@@ -19,7 +19,7 @@ from api.web.problems import Unavailable
 from infra.embedded.cluster import Addresses
 from infra.migrate import FOLDER, MigrationError, migrate, read
 from infra.runtime.postgres import DatabaseError, is_transient, reason
-from stream_app.sinks.postgres import LIMITS, PostgresRows, connect
+from stream_app.sinks.postgres import LIMITS, PostgresRows, TakenOver, connect
 from tests.support.installation import until
 from tests.support.services import empty_database, free_port
 
@@ -46,7 +46,7 @@ def with_user(url: str, user: str) -> str:
 async def refused_by_the_worker(url: str) -> str:
     async with connect(url) as pool:
         with pytest.raises((DatabaseError, asyncpg.ProtocolViolationError)) as refused:
-            await PostgresRows(pool, "transactions", app_id="txnwatch", retry_seconds=5).check()
+            await PostgresRows(pool, "transactions", app_id="txnwatch", retry_seconds=5).claim()
     return str(refused.value)
 
 
@@ -158,10 +158,10 @@ async def test_a_sink_outlives_a_time_in_which_postgres_is_read_only(database: s
     async with connect(database) as pool:
         sink = PostgresRows(pool, "transactions", app_id="txnwatch", retry_seconds=30)
         await execute(database, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-        await sink.check()  # a session is open, and read-only
+        await pool.execute("SELECT")  # a session is open, and read-only
         taking_over = asyncio.create_task(sink.take_over(0))
         await asyncio.wait([taking_over], timeout=0.3)
         assert not taking_over.done()
         await execute(database, "SET default_transaction_read_only = off", f"ALTER DATABASE {name} RESET ALL")
 
-        assert await taking_over == (1, 0)
+        assert await taking_over == TakenOver(1, 0)

@@ -25,6 +25,7 @@ from stream_app.sinks.postgres import (
     MERGED_AFTER_A_DUPLICATE,
     LostRowsError,
     PostgresRows,
+    TakenOver,
     connect,
 )
 from stream_app.window import Window
@@ -86,7 +87,7 @@ async def test_every_field_is_stored_exactly(
     pool: asyncpg.Pool, sink: PostgresRows, changes: list[dict[str, Any]]
 ) -> None:
     await pool.execute("TRUNCATE transactions, users, sink_offsets")
-    epoch, _ = await sink.take_over(0)
+    epoch, *_ = await sink.take_over(0)
     rows = [row(offset, **fields) for offset, fields in enumerate(changes)]
 
     assert await sink.write(0, epoch, rows, len(rows)) == len(rows)
@@ -103,18 +104,18 @@ async def test_every_field_is_stored_exactly(
 
 
 async def test_rows_below_the_next_offset_are_dropped(pool: asyncpg.Pool, sink: PostgresRows) -> None:
-    epoch, _ = await sink.take_over(0)
+    epoch, *_ = await sink.take_over(0)
     batch = [row(offset) for offset in range(10)]
     await sink.write(0, epoch, batch[:6], 6)
 
     assert await sink.write(0, epoch, batch, 10) == 4
 
     assert await pool.fetchval("SELECT count(*) FROM transactions") == 10
-    assert await sink.take_over(0) == (epoch + 1, 10)
+    assert await sink.take_over(0) == TakenOver(epoch + 1, 10)
 
 
 async def test_the_same_transaction_again_leaves_the_first(pool: asyncpg.Pool, sink: PostgresRows) -> None:
-    epoch, _ = await sink.take_over(0)
+    epoch, *_ = await sink.take_over(0)
     first = row(0, status="first")
     again = row(1, id=first.transaction.id, user_id=first.transaction.user_id, status="again")
 
@@ -127,7 +128,7 @@ async def test_the_same_transaction_again_leaves_the_first(pool: asyncpg.Pool, s
 async def test_of_one_id_in_a_batch_the_first_stays_and_the_others_are_stored(
     pool: asyncpg.Pool, sink: PostgresRows
 ) -> None:
-    epoch, _ = await sink.take_over(0)
+    epoch, *_ = await sink.take_over(0)
     first = row(0, status="first", user_id=str(UUID(int=0)))
     again = row(1, id=first.transaction.id, user_id=str(UUID(int=0)), status="again")
 
@@ -136,12 +137,12 @@ async def test_of_one_id_in_a_batch_the_first_stays_and_the_others_are_stored(
 
     statuses = await pool.fetch("SELECT status FROM transactions ORDER BY status")
     assert [record["status"] for record in statuses] == ["first", "paid", "paid", "paid"]
-    assert await sink.take_over(0) == (epoch + 1, 5)
+    assert await sink.take_over(0) == TakenOver(epoch + 1, 5)
 
 
 async def test_a_debit_and_its_credit_are_a_row_each(pool: asyncpg.Pool, sink: PostgresRows) -> None:
     """They have one id and one date, and two users."""
-    epoch, _ = await sink.take_over(0)
+    epoch, *_ = await sink.take_over(0)
     debit = row(0)
     credit = row(1, id=debit.transaction.id)
 
@@ -162,7 +163,7 @@ async def test_revisions_come_to_what_one_verdict_after_the_other_comes_to(
     arrivals = [Arrival(offset, 0, one) for offset, one in enumerate(transactions)]
     verdicts = rolling_scorer().score(arrivals, defaultdict(Window)).verdicts
     expected = FakeRows(lambda _step: None)
-    epoch, _ = await sink.take_over(0)
+    epoch, *_ = await sink.take_over(0)
 
     for start in range(0, len(verdicts), size):
         some = verdicts[start : start + size]
@@ -181,7 +182,7 @@ async def test_revisions_come_to_what_one_verdict_after_the_other_comes_to(
 async def test_a_duplicate_early_in_a_long_copy_costs_no_other_row(
     pool: asyncpg.Pool, sink: PostgresRows
 ) -> None:
-    epoch, _ = await sink.take_over(0)
+    epoch, *_ = await sink.take_over(0)
     first = row(0, status="first")
     await sink.write(0, epoch, [first], 1)
     again = row(1, id=first.transaction.id, user_id=first.transaction.user_id, status="again")
@@ -230,7 +231,7 @@ async def test_a_partition_is_taken_from_who_is_frozen_in_the_middle_of_a_copy(p
     former = asyncio.create_task(former_owner())
     await copying.wait()
 
-    epoch, _ = await sink.take_over(0)
+    epoch, *_ = await sink.take_over(0)
 
     assert epoch == 2
     former.cancel()
@@ -254,7 +255,7 @@ async def test_what_is_copied_and_what_is_merged_is_the_same(pool: asyncpg.Pool)
     for few_rows in (0, 100):
         await pool.execute("TRUNCATE transactions, users, sink_offsets")
         sink = PostgresRows(pool, TOPIC, app_id=APP, retry_seconds=5, few_rows=few_rows)
-        epoch, _ = await sink.take_over(0)
+        epoch, *_ = await sink.take_over(0)
         assert await sink.write(0, epoch, given, 4) == 4
         found.append(await pool.fetch("SELECT *, meta_data::text FROM transactions ORDER BY id"))
 
@@ -262,18 +263,18 @@ async def test_what_is_copied_and_what_is_merged_is_the_same(pool: asyncpg.Pool)
 
 
 async def test_a_batch_without_rows_advances_the_offset(sink: PostgresRows) -> None:
-    epoch, _ = await sink.take_over(0)
+    epoch, *_ = await sink.take_over(0)
 
     assert await sink.write(0, epoch, [], 7) == 0
 
-    assert await sink.take_over(0) == (epoch + 1, 7)
+    assert await sink.take_over(0) == TakenOver(epoch + 1, 7)
 
 
 async def test_after_a_duplicate_rows_are_stored_while_batches_are_merged_and_when_copied_again(
     pool: asyncpg.Pool,
 ) -> None:
     sink = PostgresRows(pool, TOPIC, app_id=APP, retry_seconds=5, few_rows=0)
-    epoch, _ = await sink.take_over(0)
+    epoch, *_ = await sink.take_over(0)
     first = row(0)
 
     await sink.write(0, epoch, [first], 1)
@@ -286,7 +287,7 @@ async def test_after_a_duplicate_rows_are_stored_while_batches_are_merged_and_wh
 
 
 async def test_a_former_owner_is_refused_and_writes_nothing(pool: asyncpg.Pool, sink: PostgresRows) -> None:
-    former, _ = await sink.take_over(0)
+    former, *_ = await sink.take_over(0)
     await sink.take_over(0)
 
     with pytest.raises(LostPartitionError, match="epoch"):
@@ -296,13 +297,13 @@ async def test_a_former_owner_is_refused_and_writes_nothing(pool: asyncpg.Pool, 
 
 
 async def test_rows_that_are_gone_are_not_gone_on_without(pool: asyncpg.Pool, sink: PostgresRows) -> None:
-    epoch, _ = await sink.take_over(0)
+    epoch, *_ = await sink.take_over(0)
     await sink.write(0, epoch, [row(0), row(1)], 2)
     await pool.execute("UPDATE sink_offsets SET next_offset = 1")
 
     with pytest.raises(LostRowsError, match=r"up to offset 2 and has them up to 1.*rows restore"):
         await sink.write(0, epoch, [row(2)], 3)
-    epoch, _ = await sink.take_over(0)
+    epoch, *_ = await sink.take_over(0)
     sink.expect(0, 3)
     with pytest.raises(LostRowsError, match=r"up to offset 3 and has them up to 1"):
         await sink.write(0, epoch, [row(3)], 4)
@@ -314,7 +315,7 @@ async def test_rows_that_are_gone_are_not_gone_on_without(pool: asyncpg.Pool, si
 
 async def test_a_former_owner_is_no_judge_of_what_is_lost(sink: PostgresRows) -> None:
     """It may know of offsets that the next owner has brought about."""
-    former, _ = await sink.take_over(0)
+    former, *_ = await sink.take_over(0)
     await sink.take_over(0)
     sink.expect(0, 200)
 
@@ -323,14 +324,14 @@ async def test_a_former_owner_is_no_judge_of_what_is_lost(sink: PostgresRows) ->
 
 
 async def test_partitions_have_epochs_of_their_own(sink: PostgresRows) -> None:
-    epoch, _ = await sink.take_over(0)
+    epoch, *_ = await sink.take_over(0)
     await sink.take_over(1)
 
     assert await sink.write(0, epoch, [row(0)], 1) == 1
 
 
 async def test_each_user_is_listed_once(pool: asyncpg.Pool, sink: PostgresRows) -> None:
-    epoch, _ = await sink.take_over(0)
+    epoch, *_ = await sink.take_over(0)
     user = str(uuid4())
 
     await sink.write(0, epoch, [row(0, user_id=user), row(1, user_id=user), row(2)], 3)
@@ -342,7 +343,7 @@ async def test_each_user_is_listed_once(pool: asyncpg.Pool, sink: PostgresRows) 
 async def test_a_broken_connection_is_replaced_and_the_rows_are_stored(
     pool: asyncpg.Pool, sink: PostgresRows, database: str
 ) -> None:
-    epoch, _ = await sink.take_over(0)
+    epoch, *_ = await sink.take_over(0)
     await sink.write(0, epoch, [row(0)], 1)
     other = await asyncpg.connect(database)
     await other.execute(
@@ -374,7 +375,7 @@ async def test_a_former_owner_frozen_in_its_transaction_does_not_keep_the_partit
     await frozen.execute("SELECT 1 FROM sink_offsets FOR UPDATE")
 
     async with asyncio.timeout(30):
-        assert await sink.take_over(0) == (2, 0)
+        assert await sink.take_over(0) == TakenOver(2, 0)
 
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)):
         await frozen.execute("COMMIT")

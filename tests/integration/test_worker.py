@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
+from infra.runtime.redis import Keys
 from schemas.money import amount_text
+from stream_app.sinks.owners import claim_rows
 from tests.support.detectors import rolling_mean
 from tests.support.installation import Installation, ended, json_of, twice_or_more, until
 from tests.support.oracle import Expected, replay
@@ -265,14 +268,33 @@ async def test_a_worker_that_its_database_ends_says_why_on_its_last_line(
     assert "Traceback" not in output
 
 
-async def test_a_worker_whose_port_is_taken_says_so_in_a_line(installation: Installation) -> None:
-    port = int(installation.environment["TXNWATCH_WEB_PORT"])
-    with (
-        socket.create_server(("127.0.0.1", port)),
-        installation.command("txnwatch", "worker") as worker,
+async def test_whichever_command_starts_a_worker_it_says_why_it_cannot(installation: Installation) -> None:
+    """Each of these ends Faust's own command with a last line, as it does `txnwatch worker`."""
+    async with (
+        installation.postgres() as connection,
+        Redis.from_url(installation.environment["REDIS_URL"]) as redis,
     ):
-        output, _ = await asyncio.to_thread(worker.communicate, timeout=60)
+        await claim_rows(connection, "theirs", installation.transactions, shared=False)
+        await redis.hset(Keys("eu:").owner, mapping={"app_id": "theirs", "format": "1"})
+    wrong = {
+        "for the web views: Address already in use: TXNWATCH_WEB_PORT": {},
+        "TXNWATCH_DATADIR: README.md is no folder to write to": {"TXNWATCH_DATADIR": "README.md"},
+        "no topic another-windows-changelog: create the topics": {"TXNWATCH_APP_ID": "another"},
+        "TXNWATCH_WINDOW_MINIMUM: is more than": {"TXNWATCH_WINDOW_MINIMUM": "21"},
+        "the rows in this database are those of TXNWATCH_APP_ID theirs": {"TXNWATCH_SINKS": "postgres"},
+        "the windows in this Redis are those of TXNWATCH_APP_ID theirs": {
+            "TXNWATCH_SINKS": "redis",
+            "TXNWATCH_REDIS_PREFIX": "eu:",
+        },
+    }
+    faust = ("faust", "-A", "stream_app.app", "worker")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        next(iter(wrong.values()))["TXNWATCH_WEB_PORT"] = str(taken.getsockname()[1])
+        ended = await asyncio.gather(*(installation.completed(*faust, **one) for one in wrong.values()))
 
-    assert worker.returncode == 1
-    assert "for the web views: Address already in use: TXNWATCH_WEB_PORT" in output.decode()
-    assert "Traceback" not in output.decode()
+    for (code, output), said in zip(ended, wrong, strict=True):
+        *before, last = output.splitlines()
+        assert (code, "Traceback" in output) == (1, False)
+        assert last.startswith("Error: ")
+        assert said in last
+        assert len(before) < 20

@@ -63,9 +63,9 @@ class Installation:
                     process.send_signal(signal.SIGCONT)
                     process.kill()
 
-    async def completed(self, *arguments: str) -> tuple[int, str]:
+    async def completed(self, *arguments: str, **overrides: str) -> tuple[int, str]:
         """A command's exit code and what it printed, once it has ended by itself."""
-        with self.command(*arguments) as process:
+        with self.command(*arguments, output=subprocess.PIPE, **overrides) as process:
             output, _ = await asyncio.to_thread(process.communicate, timeout=60)
         return process.returncode, output.decode()
 

@@ -1,14 +1,20 @@
 """The command `txnwatch`: put together from entry points, some of which may be missing."""
 
+import asyncio
+import socket
 import sys
+from collections.abc import Callable, Coroutine
 from importlib.metadata import EntryPoint, version
+from typing import Any
 
+import asyncpg
 import click
 import pytest
 from click.testing import CliRunner
 
 from infra import cli
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
+from infra.runtime.services import KAFKA, POSTGRES
 
 
 @click.command()
@@ -103,3 +109,33 @@ def test_an_error_of_ours_is_said_whole_and_a_services_in_its_first_line() -> No
         with pytest.raises(click.ClickException) as raised, ending_in_one_line(expected):
             raise OSError(text)
         assert raised.value.message == said
+
+
+async def _a_database_that_is_not_there(_port: int) -> None:
+    await asyncpg.connect("postgresql://someone@127.0.0.1:1/none")
+
+
+async def _a_database_that_says_nothing(port: int) -> None:
+    async with asyncio.timeout(0.05):
+        await asyncpg.connect(f"postgresql://someone@127.0.0.1:{port}/none")
+
+
+async def _a_port_that_is_taken(port: int) -> None:
+    await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (_a_database_that_is_not_there, "Postgres (POSTGRES_URL): nothing listens at its address"),
+        (_a_database_that_says_nothing, "Postgres (POSTGRES_URL): it did not answer in time"),
+        (_a_port_that_is_taken, "[Errno 98]"),
+    ],
+)
+def test_whose_an_error_of_the_system_is_is_told_by_who_raised_it(
+    what: Callable[[int], Coroutine[Any, Any, None]], said: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(click.ClickException) as raised:  # noqa: SIM117 - the inner one raises
+        with ending_in_one_line(KAFKA, POSTGRES, OSError):
+            asyncio.run(what(silent.getsockname()[1]))
+    assert raised.value.message.startswith(said)
