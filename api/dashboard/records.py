@@ -39,12 +39,8 @@ class RefusedPage(msgspec.Struct, frozen=True):
     last: Sequence[Refused]
 
 
-class _Meta(msgspec.Struct):
-    revision: int = 0
-
-
-class _Described(msgspec.Struct):
-    meta_data: _Meta
+class _Revised(msgspec.Struct):
+    meta_data: dict[str, object]
 
 
 class _Identified(msgspec.Struct):
@@ -58,7 +54,7 @@ def is_revision(flag: ConsumerRecord) -> bool:
     if flag.value is None or b'"revision"' not in flag.value:
         return False
     try:
-        return msgspec.json.decode(flag.value, type=_Described).meta_data.revision > 1
+        return "revision" in msgspec.json.decode(flag.value, type=_Revised).meta_data
     except msgspec.DecodeError:
         return False
 
