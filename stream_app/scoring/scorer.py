@@ -1,7 +1,8 @@
 """Scores batches: pure, no I/O, no clock. Same transactions in the same order, same verdicts."""
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 from zlib import crc32
 
@@ -15,6 +16,10 @@ from stream_app.window import ANY_CURRENCY, Window
 from stream_app.window.recent import KEY_BYTES, Note, date_of, entries_of, is_same, read_note, with_note
 
 _TAG = struct.Struct("<I")
+
+# A batch is scored in slices whose objects stay in the processor's nearest cache: each pass over a whole one,
+# of 16,000 and some 10 MB, waits for memory, which was a quarter of the time.
+_AT_A_TIME = 500
 
 
 class Scorer:
@@ -34,11 +39,25 @@ class Scorer:
         verdict. One whose id is among the user's last 20 is a duplicate, or a revision where its content is
         another: it gets the first verdict again, and nothing learns from it.
         """
-        scores, arrivals = Scores(), [*arrivals]
+        scores, states = Scores(), self._begin(windows)
+        remaining = iter(arrivals)
+        while some := [*islice(remaining, _AT_A_TIME)]:
+            self._score_some(some, windows, states, scores)
+        changed = {verdict.transaction.user_id for verdict in scores.verdicts}
+        scores.changed = {user: window for user, window in windows.items() if user in changed}
+        self._keep(states, scores.changed)
+        return scores
+
+    def _score_some(
+        self,
+        arrivals: Sequence[Arrival],
+        windows: Mapping[str, Window],
+        states: dict[str, Any],
+        scores: Scores,
+    ) -> None:
         transactions = [arrival.transaction for arrival in arrivals]
         identities = identities_of([transaction.id for transaction in transactions])
         entries = entries_of(transactions, identities)
-        states = self._begin(windows)
         score_one, add = self._detector.score_one, scores.verdicts.append
         size, stateless, by_currency = self._size, self._format is None, self._by_currency
         for arrival, identity, entry in zip(arrivals, identities, entries, strict=True):
@@ -63,10 +82,6 @@ class Scorer:
                     window.notes = with_note(window.notes, entry, Note(encode_flag(flag)))
                 window.last_offset = arrival.offset
                 window.updated_at = arrival.timestamp
-        changed = {verdict.transaction.user_id for verdict in scores.verdicts}
-        scores.changed = {user: window for user, window in windows.items() if user in changed}
-        self._keep(states, scores.changed)
-        return scores
 
     def _learn(
         self, window: Window, states: dict[str, Any], transaction: Transaction
@@ -96,6 +111,8 @@ class Scorer:
 
     def _use(self, window: Window, states: dict[str, Any], transaction: Transaction) -> int:
         """Go over to the window and state of the transaction's currency; how many windows had to go."""
+        if window.is_new:  # as every user's is once: there is nothing to put away or to fit
+            return window.use(transaction.currency)
         its = {transaction.user_id: window}
         self._keep(states, its)
         dropped = window.use(transaction.currency)

@@ -20,6 +20,7 @@ _NARROW_LIMIT = 1 << 8 * NARROW
 _RECENT_BYTES = RECENT * ENTRY_BYTES
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECTION = struct.Struct("<3sBBHq")
+_READ_NARROW = struct.Struct("<IB").unpack_from  # in a third of the time of int.from_bytes
 
 # The years that datetime has, in milliseconds: a record may carry any timestamp.
 _FIRST_TIME, _LAST_TIME = -62_135_596_800_000, 253_402_300_799_999
@@ -104,6 +105,11 @@ class Window(msgspec.Struct, gc=False):
         others = [_of_section(section) for section in sections_of(self.others)]
         return {window.currency: window for window in (*others, self)}
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has been learnt of any currency."""
+        return not (self.count or self.state or self.others)
+
     def find(self, entry: bytes) -> int:
         """Where among `recent` the transaction of this entry's key is; -1 if it is not."""
         key = entry[:KEY_BYTES]
@@ -130,7 +136,8 @@ class Window(msgspec.Struct, gc=False):
             return
         packed = self.packed
         if self.count == size:
-            self.total -= int.from_bytes(packed[:NARROW], "little")
+            low, high = _READ_NARROW(packed)
+            self.total -= low + (high << 32)
             packed = packed[NARROW:]
         else:
             self.count += 1
