@@ -74,19 +74,22 @@ class Pipeline:
         self.count(_outcomes(intake, scores, stored))
 
     def _decode(self, batch: Batch) -> Intake:
-        records = [record for record in batch.records if record.value is not None]
-        intake = Intake(tombstones=len(batch.records) - len(records))
+        records, values = batch.records, [record.value for record in batch.records]
+        if None in values:
+            records = [record for record in records if record.value is not None]
+        intake = Intake(tombstones=len(values) - len(records))
+        timestamps = [record.timestamp for record in records]
         found = self.decoder.decode_many(
-            [record.value or b"" for record in records],
-            [record.key for record in records],
-            [record.timestamp for record in records],
+            [value for value in values if value is not None], [record.key for record in records], timestamps
         )
-        for record, one in zip(records, found, strict=True):
+        add, unknown = intake.arrivals.append, 0
+        for record, timestamp, one in zip(records, timestamps, found, strict=True):
             if isinstance(one, Refused):
                 intake.refusals.append(Refusal(record, one.reason, one.detail))
             else:
-                intake.unknown_fields += one.unknown
-                intake.arrivals.append(Arrival(record.offset, record.timestamp, one))
+                unknown += one.unknown
+                add(Arrival(record.offset, timestamp, one))
+        intake.unknown_fields = unknown
         return intake
 
     def _load(self, partition: int, arrivals: Iterable[Arrival]) -> dict[str, Window]:

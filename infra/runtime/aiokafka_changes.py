@@ -37,7 +37,6 @@ import asyncio
 import functools
 import sys
 from contextlib import suppress
-from itertools import islice
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, codec
@@ -49,7 +48,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.producer import sender
 from aiokafka.protocol.metadata import MetadataRequest
 
-from infra.runtime.foreign_batches import KeptRecords, UnreadableBatchError, next_record
+from infra.runtime.foreign_batches import KeptRecords, UnreadableBatchError, next_record, read_records
 
 _TRANSACTION_WAIT_SECONDS = 0.001
 _LZ4_LEVEL = 1
@@ -173,7 +172,7 @@ def _part(self: fetcher.FetchResult, max_records: int | None = None) -> list[Any
         asked = min(_AT_A_TIME, most - len(taken))
         some: list[Any] = []
         try:
-            some.extend(islice(self._partition_records, asked))
+            read_records(self._partition_records, some, asked)
         except UnreadableBatchError:
             if not (taken or some):
                 raise

@@ -1,6 +1,7 @@
 """A window's bytes, in the changelog and in RocksDB."""
 
 import struct
+from functools import lru_cache
 from itertools import accumulate, pairwise
 
 from stream_app.window.former import FORMER, decode_former
@@ -11,6 +12,8 @@ VERSION = 3
 """The first byte of a window's bytes; never one of `FORMER`."""
 _HEADER = struct.Struct("<BBBB3sHIqqq")
 _HEADER_BYTES, _PACK, _UNPACK = _HEADER.size, _HEADER.pack, _HEADER.unpack_from
+# Most windows of a worker are of a few currencies: one text of each, not one a window.
+_text = lru_cache(maxsize=1024)(bytes.decode)
 
 
 def encode_window(window: Window) -> bytes:
@@ -33,9 +36,7 @@ def encode_window(window: Window) -> bytes:
         window.updated_at,
         window.total if width == NARROW else 0,  # it may not fit
     )
-    if state or notes or window.others:
-        return b"".join((header, window.packed, state, recent, notes, window.others))
-    return header + window.packed + recent  # as most have, in half the time
+    return b"".join((header, window.packed, state, recent, notes, window.others))
 
 
 def is_later(data: bytes) -> bool:
@@ -59,7 +60,7 @@ def decode_window(data: bytes) -> Window:
         return decode_former(data)
     end = _HEADER_BYTES + width * count
     if version == VERSION and width == NARROW and len(data) == end + recent * ENTRY_BYTES:  # as most have
-        packed, currency = data[_HEADER_BYTES:end], code.decode()
+        packed, currency = data[_HEADER_BYTES:end], _text(code)
         return Window(count, total, offset, at, NARROW, packed, b"", currency, data[end:])
     return decode_former(data) if version != VERSION else _decode_any(data)
 
