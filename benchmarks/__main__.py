@@ -25,6 +25,7 @@ from benchmarks.query import query
 from benchmarks.recovery import recovery
 from benchmarks.report import report
 from benchmarks.result import Record, Result, show
+from benchmarks.returning import returning
 from benchmarks.state import state
 from benchmarks.whole import whole
 
@@ -37,6 +38,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "recovery": recovery,
     "query": query,
     "feed": feed,
+    "returning": returning,
 }
 
 

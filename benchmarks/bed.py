@@ -47,14 +47,20 @@ class Bed:
 
     async def create_topics(self, *names: str, **config: str) -> None:
         """Topics of four partitions each."""
-        topics = [NewTopic(name, PARTITIONS, 1, topic_configs=config) for name in names]
+        await self._create(*(NewTopic(name, PARTITIONS, 1, topic_configs=config) for name in names))
+
+    async def create_wide_topic(self, name: str, partitions: int) -> None:
+        """A topic of so many partitions."""
+        await self._create(NewTopic(name, partitions, 1))
+
+    async def _create(self, *topics: NewTopic) -> None:
         async with _admin(self.kafka) as admin:
-            response = await admin.create_topics(topics)
+            response = await admin.create_topics(list(topics))
             for name, code, *_rest in response.topic_errors:
                 if code:
                     raise for_code(code)(name)
             # The broker tells nobody of new leaders: it has to be asked.
-            while not all(map(_is_led, await admin.describe_topics(list(names)))):  # noqa: ASYNC110
+            while not await _are_led(admin, {topic.name: topic.num_partitions for topic in topics}):  # noqa: ASYNC110
                 await asyncio.sleep(POLL_SECONDS)
 
     async def database(self, run: str) -> str:
@@ -122,6 +128,9 @@ async def _admin(kafka: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await client.close()
 
 
-def _is_led(topic: dict[str, Any]) -> bool:
-    partitions = topic["partitions"]
-    return len(partitions) == PARTITIONS and all(partition["leader"] >= 0 for partition in partitions)
+async def _are_led(admin: AIOKafkaAdminClient, topics: dict[str, int]) -> bool:
+    """Whether each has a leader for so many partitions."""
+    known: dict[str, list[dict[str, Any]]] = {
+        one["topic"]: one["partitions"] for one in await admin.describe_topics([*topics])
+    }
+    return all(len([one for one in known[name] if one["leader"] >= 0]) == topics[name] for name in topics)

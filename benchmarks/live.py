@@ -125,7 +125,7 @@ async def _run(bed: Bed, case: Case, events: int) -> tuple[Heard, float]:
     folder = bed.scratch(run)
     try:
         with running(Command([TXNWATCH, "api"], environment, folder / "api.log")) as api:
-            await _when_up(port, api)
+            await when_up(port, api)
             before = api.memory_bytes()
             arguments = [str(port), "/sse/anomalies", str(case.reading), str(case.silent), str(events)]
             module: list[str | Path] = [Path(executable), "-m", "benchmarks.listeners", *arguments]
@@ -158,7 +158,9 @@ async def _publish(kafka: str, topic: str, case: Case, events: int) -> None:
             )
 
 
-async def _when_up(port: int, api: Running) -> None:
+async def when_up(port: int, api: Running) -> None:
+    """Wait until the API answers."""
+
     def asks() -> bool:
         with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{port}/health") as answer:
             return bool(answer.status == 200)  # noqa: PLR2004

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from api.live.event_id import EARLIEST, EventId, Missing, behind
 from api.live.feed import LiveFeed
-from api.live.frames import heartbeat, jittered, opening, pieces
+from api.live.frames import heartbeat, jittered, opening
 from api.live.history import Expired
 from api.live.listeners import Client, Frame, Subscription
 from api.live.replay import Replay
@@ -90,10 +90,10 @@ class CatchUp:
         except Expired:
             yield await self._resettle()
             return
-        self._point = EventId(self._point.incarnation, part.offsets)
-        if not part.frames:
-            yield heartbeat(str(self._point))
-        for piece in pieces(part.frames):
+        self._point = part.position.event_id
+        if not part.pieces:
+            yield heartbeat(part.position.text)
+        for piece in part.pieces:
             yield piece
 
     async def _resettle(self) -> bytes:
@@ -107,4 +107,4 @@ class CatchUp:
             await asyncio.sleep(settings.heartbeat_seconds - client.idle_seconds)
             client.check(settings.send_seconds)
             if client.idle_seconds >= settings.heartbeat_seconds and not client.gone:
-                client.write(Frame(heartbeat(str(self._feed.follower.event_id))))
+                client.write(Frame(heartbeat(self._feed.follower.event_id_text)))

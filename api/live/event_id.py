@@ -1,21 +1,33 @@
 """Where a live feed stands: the next offset of every partition, as the `id:` of its events.
 
-The text is `v1.incarnation.partition-offset.partition-offset…`, e.g. `v1.1f0c9a3e.0-15.1-7.2-0.3-99`; of
-before there were formats, it is without `v1.`.
+The text is `v2.` and base64url of: the incarnation, how many partitions there are, how many bits each of them
+has, a base, and each partition's offset above the base in so many bits, the last partition's first. So it is
+short, 300 characters for 200 partitions, and one that differs in one offset costs an addition.
+
+In `v1.` it was `incarnation.partition-offset.partition-offset…`, e.g. `v1.1f0c9a3e.0-15.1-7.2-0.3-99`; of
+before there were formats, it is without `v1.`. Those are still taken.
+
 The incarnation stands for this topic on this cluster: an id of a cluster or a topic that was replaced is not
 taken for a position in the new one, which may have grown past it.
 """
 
+import base64
 import hashlib
 import re
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 
-_FORMAT = "v1."
-_TEXT = re.compile(r"(v1\.)?(?P<incarnation>[0-9a-f]{8})(?P<offsets>(\.[0-9]{1,6}-[0-9]{1,18})+)", re.ASCII)
-_OF_LATER_FORMAT = re.compile(r"v([2-9]|[1-9][0-9]{1,2})\.[!-~]+", re.ASCII)
+_FORMAT = "v2."
+_TEXT = re.compile(r"v2\.(?P<packed>([A-Za-z0-9_-]{4})+)", re.ASCII)
+_OF_LATER_FORMAT = re.compile(r"v([3-9]|[1-9][0-9]{1,2})\.[!-~]+", re.ASCII)
+_FORMER = re.compile(r"(v1\.)?(?P<incarnation>[0-9a-f]{8})(?P<offsets>(\.[0-9]{1,6}-[0-9]{1,18})+)", re.ASCII)
+_HEAD = struct.Struct(">4sHBQ")
+"""Incarnation, partitions, bits of each, base: 15 bytes, which are 20 characters, whatever follows."""
+_LEAST_BITS, _MOST_BITS = 8, 63
+"""With fewer than the least, a feed of few partitions would have another base every other record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +38,53 @@ class EventId:
     offsets: Mapping[int, int]
 
     def __str__(self) -> str:
-        return text_of(self.incarnation, self.offsets)
+        return Position(self).text
 
 
 EARLIEST = EventId("", {})
 """Where the topic begins, wherever that is."""
 LATER_FORMAT = EventId("later format", {})
 """What an id stands for that a later version gave: it is known to be one, and not what it says."""
+
+
+class Position:
+    """An id that moves on: its text after each record costs a microsecond, for 200 partitions too."""
+
+    __slots__ = ("_base", "_bits", "_bytes", "_head", "_packed", "incarnation", "offsets")
+
+    def __init__(self, start: EventId) -> None:
+        self.incarnation = start.incarnation
+        self.offsets = dict(start.offsets)
+        self._lay_out()
+
+    @property
+    def event_id(self) -> EventId:
+        """Where it is now."""
+        return EventId(self.incarnation, dict(self.offsets))
+
+    @property
+    def text(self) -> str:
+        """The id as clients have it."""
+        return self._head + _base64(self._packed.to_bytes(self._bytes, "big"))
+
+    def move(self, partition: int, offset: int) -> None:
+        """Have this offset next in the partition."""
+        step = offset - self.offsets[partition]
+        self.offsets[partition] = offset
+        if 0 <= offset - self._base < 1 << self._bits:
+            self._packed += step << self._bits * partition
+        else:
+            self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Choose a base, and as many bits as last for a while."""
+        values = [self.offsets[partition] for partition in range(len(self.offsets))]
+        self._base = min(values, default=0)
+        self._bits = min(max((max(values, default=0) - self._base).bit_length() + 1, _LEAST_BITS), _MOST_BITS)
+        self._packed = sum(value - self._base << self._bits * at for at, value in enumerate(values))
+        self._bytes = _packed_bytes(len(values), self._bits)
+        head = _HEAD.pack(bytes.fromhex(self.incarnation), len(values), self._bits, self._base)
+        self._head = _FORMAT + _base64(head)
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -44,13 +96,6 @@ class Missing(msgspec.Struct, frozen=True):
     reason: str
 
 
-def text_of(incarnation: str, offsets: Mapping[int, int]) -> str:
-    """The id of an event after which these offsets are next."""
-    return (
-        _FORMAT + incarnation + "".join([f".{partition}-{offset}" for partition, offset in offsets.items()])
-    )
-
-
 def parse(text: str) -> EventId:
     """Read an id back, or the word `earliest`.
 
@@ -60,21 +105,47 @@ def parse(text: str) -> EventId:
     Raises:
         ValueError: It is neither.
 
-    >>> parse("v1.1f0c9a3e.0-15.1-7").offsets
-    {0: 15, 1: 7}
+    >>> parse(str(EventId("1f0c9a3e", {0: 15, 1: 7}))) == parse("v1.1f0c9a3e.0-15.1-7")
+    True
     """
     if text == "earliest":
         return EARLIEST
     if _OF_LATER_FORMAT.fullmatch(text):
         return LATER_FORMAT
-    match = _TEXT.fullmatch(text)
-    if match is None:
-        raise ValueError("is not an event id of this service")
+    if match := _TEXT.fullmatch(text):
+        return _unpack(base64.urlsafe_b64decode(match["packed"]))
+    if match := _FORMER.fullmatch(text):
+        return _parse_former(match)
+    raise ValueError("is not an event id of this service")
+
+
+def _unpack(data: bytes) -> EventId:
+    if len(data) < _HEAD.size:
+        raise ValueError("is not an event id of this service: it is cut short")
+    incarnation, count, bits, base = _HEAD.unpack_from(data)
+    packed = int.from_bytes(data[_HEAD.size :], "big")
+    if len(data) != _HEAD.size + _packed_bytes(count, bits) or packed >> bits * count:
+        raise ValueError("is not an event id of this service: it is cut short, or longer than it was")
+    each = (1 << bits) - 1
+    offsets = {number: base + (packed >> bits * number & each) for number in range(count)}
+    return EventId(incarnation.hex(), offsets)
+
+
+def _parse_former(match: re.Match[str]) -> EventId:
     pairs = [part.split("-") for part in match["offsets"].split(".")[1:]]
     offsets = {int(partition): int(offset) for partition, offset in pairs}
     if len(offsets) != len(pairs):
         raise ValueError("is not an event id of this service: it names a partition twice")
     return EventId(match["incarnation"], offsets)
+
+
+def _packed_bytes(count: int, bits: int) -> int:
+    """A multiple of three, which base64 has without padding."""
+    return -(-count * bits // 24) * 3
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode()
 
 
 def incarnation_of(cluster_id: str, topic: str, topic_id: str) -> str:
@@ -126,4 +197,5 @@ def settle(
 
 def behind(point: EventId, other: EventId) -> int:
     """How many offsets `other` is ahead of `point`, over all partitions that it is ahead in."""
-    return sum(max(0, offset - point.offsets.get(p, 0)) for p, offset in other.offsets.items())
+    at = point.offsets.get
+    return sum([offset - here for p, offset in other.offsets.items() if offset > (here := at(p, 0))])

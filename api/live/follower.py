@@ -8,7 +8,7 @@ from functools import partial
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from api.live.broker import Broker, Topic
-from api.live.event_id import EARLIEST, EventId, Missing, settle, text_of
+from api.live.event_id import EARLIEST, EventId, Missing, Position, settle
 from api.settings import Settings
 from api.web.problems import Unavailable
 from infra.runtime.background import OnDemand, background
@@ -53,7 +53,7 @@ class Follower:
         self._ends = Coalesced(partial(broker.ends, topic))
         self._bounds = Coalesced(partial(broker.bounds, topic))
         self._known: Topic | None = None
-        self._offsets: dict[int, int] = {}
+        self._place = Position(EARLIEST)
 
     @property
     def clients(self) -> int:
@@ -70,12 +70,12 @@ class Follower:
     @property
     def event_id(self) -> EventId:
         """Where the follower is."""
-        return EventId(self.topic.incarnation, dict(self._offsets))
+        return EventId(self.topic.incarnation, dict(self._place.offsets))
 
     @property
     def event_id_text(self) -> str:
         """The same as text, for the frame of each record: an EventId would cost a copy of the offsets."""
-        return text_of(self.topic.incarnation, self._offsets)
+        return self._place.text
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -105,7 +105,7 @@ class Follower:
         if asked == EARLIEST:
             return EventId(self.topic.incarnation, beginnings), []
         # The follower may have read further since the ends were asked for.
-        ends = {partition: max(end, self._offsets.get(partition, 0)) for partition, end in ends.items()}
+        ends = {partition: max(end, self._place.offsets.get(partition, 0)) for partition, end in ends.items()}
         former = self.topic.former_incarnation
         return settle(asked, self.topic.incarnation, beginnings, ends, former=former)
 
@@ -116,7 +116,7 @@ class Follower:
     async def _follow(self) -> None:
         topic = await self._broker.topic(self.name)
         await self._find_place(topic)
-        positions = {partition: self._offsets[partition.partition] for partition in topic.partitions}
+        positions = {partition: self._place.offsets[partition.partition] for partition in topic.partitions}
         consumer = await self._broker.reader(
             positions, wait_milliseconds=_POLL_MILLISECONDS, metadata_max_age_ms=_METADATA_MILLISECONDS
         )
@@ -136,14 +136,14 @@ class Follower:
     def _forget_place(self) -> None:
         """Start at the end next time: what comes until then is not live for who listens from then on."""
         self._live.clear()
-        self._known, self._offsets = None, {}
+        self._known, self._place = None, Position(EARLIEST)
 
     async def _find_place(self, topic: Topic) -> None:
         """Set where to read from: the end at first, else where it was, with a gap where that is gone."""
         beginnings, ends = await self._broker.bounds(self.name)
         here = EventId(topic.incarnation, ends) if self._known is None else self.event_id
         point, missing = settle(here, topic.incarnation, beginnings, ends)
-        self._known, self._offsets = topic, dict(point.offsets)
+        self._known, self._place = topic, Position(point)
         if missing:
             self._report_gap(point, missing)
 
@@ -153,12 +153,12 @@ class Follower:
             await self._publish(self._moving_along(records))
         for partition in topic.partitions:
             # Past commit markers, which take up offsets and are never delivered.
-            self._offsets[partition.partition] = await consumer.position(partition)
+            self._place.move(partition.partition, await consumer.position(partition))
         self._moved.set()  # wakes those who wait now
         self._moved.clear()
 
     def _moving_along(self, records: Iterable[ConsumerRecord]) -> Iterator[ConsumerRecord]:
         """The same records; the follower is after each when it is yielded."""
         for record in records:
-            self._offsets[record.partition] = record.offset + 1
+            self._place.move(record.partition, record.offset + 1)
             yield record

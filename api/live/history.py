@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from bisect import bisect_right
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from api.live.broker import Broker, Topic
+from api.live.shelf import Shelf
 from infra.runtime.kafka import AWAY
 
 log = logging.getLogger(__name__)
@@ -79,15 +80,12 @@ class History:
         self._free = asyncio.Semaphore(readers)
         self._idle: defaultdict[Topic, list[AIOKafkaConsumer]] = defaultdict(list)
         self._blocks: defaultdict[tuple[Topic, TopicPartition], list[Block]] = defaultdict(list)
-        self._order: deque[tuple[float, list[Block], Block]] = deque()
-        self._size = 0
+        self._shelf = Shelf(seconds=_KEPT_SECONDS, size=_KEPT_BYTES)
         self._reading: dict[tuple[Topic, TopicPartition], tuple[int, asyncio.Task[bool]]] = {}
-        self._forgetting: asyncio.TimerHandle | None = None
 
     async def aclose(self) -> None:
         """End what is being read, and close the consumers."""
-        if self._forgetting:
-            self._forgetting.cancel()
+        self._shelf.close()
         tasks = [task for _, task in self._reading.values()]
         for task in tasks:
             task.cancel()
@@ -164,21 +162,7 @@ class History:
 
     def _keep(self, blocks: list[Block], block: Block) -> None:
         blocks.insert(bisect_right(blocks, block.first, key=attrgetter("first")), block)
-        self._order.append((time.monotonic() + _KEPT_SECONDS, blocks, block))
-        self._size += block.size
-        self._forget()
-
-    def _forget(self) -> None:
-        """Forget blocks that are old or too many, and do so again when the next one is old."""
-        now = time.monotonic()
-        while self._order and (self._order[0][0] <= now or self._size > _KEPT_BYTES):
-            _, blocks, block = self._order.popleft()
-            blocks.remove(block)
-            self._size -= block.size
-        if self._forgetting:
-            self._forgetting.cancel()
-        if self._order:
-            self._forgetting = asyncio.get_running_loop().call_later(self._order[0][0] - now, self._forget)
+        self._shelf.put(block.size, lambda: blocks.remove(block))
 
 
 def _covering(blocks: list[Block], offset: int) -> Block | None:

@@ -5,57 +5,22 @@ waiting, and no more is held for a client than it is being sent.
 """
 
 import asyncio
-from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from aiokafka import TopicPartition
 
 from api.live.broker import Broker, Topic
-from api.live.event_id import EventId, text_of
-from api.live.frames import event
+from api.live.event_id import EventId, Position
 from api.live.history import Block, History
+from api.live.shared import SharedSlices
+from api.live.slice import SLICE_FRAMES, Slice
 
-_SLICE_FRAMES = 500
-_SLICE_BYTES = 1 << 20
-"""A client is sent the frames of a slice at its own pace, so each client may hold so many, and one frame."""
 _SLICE_SECONDS = 5.0
 _READ_AT_ONCE = 4
 """Partitions read for a client at a time. It has no tasks of its own: those of 500 clients for 200 partitions
 each held all of them up."""
-
-
-@dataclass(slots=True)
-class Slice:
-    """The frames read of one slice, and the position after them."""
-
-    frames: list[bytes]
-    offsets: dict[int, int]
-    size: int = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether it holds as much as a slice may."""
-        return len(self.frames) >= _SLICE_FRAMES or self.size >= _SLICE_BYTES
-
-    def lacks(self, number: int, until: EventId) -> bool:
-        """Whether the partition is not read to there."""
-        return self.offsets.get(number, 0) < until.offsets.get(number, 0)
-
-    def take(self, block: Block, number: int, until: EventId, key: bytes | None, most: int) -> None:
-        """Go on in this block, until it ends, or the slice is full or has `most` frames more."""
-        entries = block.all if key is None else block.by_key.get(key, [])
-        end, before = min(block.until, until.offsets[number]), len(self.frames)
-        for offset, value in entries[bisect_left(entries, (self.offsets.get(number, 0),)) :]:
-            if offset >= end:
-                break
-            if self.full or len(self.frames) - before >= most:
-                return
-            self.offsets[number] = offset + 1
-            frame = event(value, text_of(until.incarnation, self.offsets))
-            self.frames.append(frame)
-            self.size += len(frame)
-        self.offsets[number] = end
 
 
 class Replay:
@@ -63,9 +28,11 @@ class Replay:
 
     def __init__(self, broker: Broker, *, readers: int) -> None:
         self._history = History(broker, readers=readers)
+        self._shared = SharedSlices(partial(self._cut, key=None))
 
     async def aclose(self) -> None:
         """Close the consumers."""
+        self._shared.close()
         await self._history.aclose()
 
     async def read(self, topic: Topic, start: EventId, until: EventId, key: bytes | None) -> Slice:
@@ -76,14 +43,29 @@ class Replay:
         Raises:
             Expired: Kafka no longer has some of the records.
         """
-        part = Slice([], dict(start.offsets))
+        start, until = _of_all(topic, start), _of_all(topic, until)
+        if key is None:
+            return await self._shared.read(topic, start, until)
+        return await self._cut(topic, start, until, key)
+
+    async def _cut(self, topic: Topic, start: EventId, until: EventId, key: bytes | None) -> Slice:
+        part = Slice(Position(start))
         # A share of each partition for who hears all: none comes long after another.
-        most = max(_SLICE_FRAMES // len(topic.partitions), 1) if key is None else _SLICE_FRAMES
+        most = max(SLICE_FRAMES // len(topic.partitions), 1) if key is None else SLICE_FRAMES
         turn = _Turn(self._history, topic, part, until, key, most)
         with suppress(TimeoutError):
             async with asyncio.timeout(_SLICE_SECONDS):
                 await turn.fill()
+        part.gather()
         return part
+
+
+def _of_all(topic: Topic, point: EventId) -> EventId:
+    """The same with a partition that was added since, from its beginning."""
+    if len(point.offsets) == len(topic.partitions):
+        return point
+    none = {partition.partition: 0 for partition in topic.partitions}
+    return EventId(point.incarnation, none | dict(point.offsets))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +102,11 @@ class _Turn:
         return True
 
     def _take_kept(self, one: TopicPartition) -> bool:
-        block = self._history.kept(self._topic, one, self._part.offsets.get(one.partition, 0))
+        block = self._history.kept(self._topic, one, self._part.position.offsets[one.partition])
         return self._take(block, one)
 
     def _stretch(self, one: TopicPartition) -> tuple[int, int]:
-        return self._part.offsets.get(one.partition, 0), self._until.offsets[one.partition]
+        return self._part.position.offsets[one.partition], self._until.offsets[one.partition]
 
     def _take(self, block: Block | None, one: TopicPartition) -> bool:
         if block is not None:

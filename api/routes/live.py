@@ -19,7 +19,7 @@ from api.web.problems import Unavailable
 from api.web.route import EVENT_STREAM, Route
 from schemas.scored import Scored
 
-EVENT_ID = Kind(parse, {"type": "string", "examples": ["earliest", "v1.1f0c9a3e.0-15.1-7.2-0.3-99"]})
+EVENT_ID = Kind(parse, {"type": "string", "examples": ["earliest", "v2.HwyaPgAECAAAAAAAAAADAABgAAQM"]})
 
 _LAST_SEEN = (
     "The id of the last event seen. The stream goes on after it, without a gap or a repeat. "

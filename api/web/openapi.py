@@ -28,8 +28,8 @@ _EVENTS_ABOUT = (
 )
 
 _EVENTS_EXAMPLE = (
-    "retry: 2741\nevent: position\nid: v1.1f0c9a3e.0-14.1-7.2-0.3-99\ndata: {{}}\n\n"
-    "id: v1.1f0c9a3e.0-15.1-7.2-0.3-99\ndata: {row}\n\n"
+    "retry: 2741\nevent: position\nid: v2.HwyaPgAECAAAAAAAAAADAABgAAQL\ndata: {{}}\n\n"
+    "id: v2.HwyaPgAECAAAAAAAAAADAABgAAQM\ndata: {row}\n\n"
 )
 _COMPONENTS = "#/components/schemas/"
 _REFERENCE = f"{_COMPONENTS}{{name}}"

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from api.live.event_id import (
     EventId,
     Missing,
+    Position,
     behind,
     former_incarnation_of,
     incarnation_of,
@@ -14,22 +15,47 @@ from api.live.event_id import (
     settle,
 )
 
-OFFSETS = st.dictionaries(st.integers(0, 999), st.integers(0, 10**17), min_size=1, max_size=8)
+OFFSETS = st.lists(st.integers(0, 2**62), min_size=1, max_size=8).map(lambda values: dict(enumerate(values)))
+
+ID = str(EventId("0a1b2c3d", {0: 15, 1: 7}))
 
 
 @given(OFFSETS)
 def test_an_id_brings_its_position_back(offsets: dict[int, int]) -> None:
     point = EventId("0a1b2c3d", offsets)
     assert parse(str(point)) == point
-    assert str(point).startswith("v1.")
-    assert parse(str(point).removeprefix("v1.")) == point  # as before there were formats
+    assert str(point).startswith("v2.")
 
 
-@pytest.mark.parametrize("text", ["v2.0a1b2c3d.0-1", "v10.anything/else=", "v999.{}"])
+@pytest.mark.parametrize("text", ["v3.0a1b2c3d.0-1", "v10.anything/else=", "v999.{}"])
 def test_an_id_of_a_later_format_is_a_gap_and_not_misread(text: str) -> None:
     point, missing = settle(parse(text), "0a1b2c3d", {0: 3}, {0: 8}, former="0a1b2c3e")
     assert point == EventId("0a1b2c3d", {0: 8})
     assert missing == [Missing(0, 3, 8, "later format")]
+
+
+@given(OFFSETS, st.lists(st.tuples(st.integers(0, 7), st.integers(0, 2**40))))
+def test_an_id_that_moved_on_is_that_of_the_place_it_came_to(
+    offsets: dict[int, int], steps: list[tuple[int, int]]
+) -> None:
+    position, expected = Position(EventId("0a1b2c3d", offsets)), dict(offsets)
+    for partition, step in steps:
+        if partition in expected and expected[partition] + step < 2**63:
+            expected[partition] += step
+            position.move(partition, expected[partition])
+            assert parse(position.text) == position.event_id == EventId("0a1b2c3d", expected)
+
+
+def test_an_id_of_many_partitions_fits_into_a_header() -> None:
+    """Servers and proxies take 8 KiB a line; a feed sends an id with each row."""
+    offsets = {partition: 3_000_000_000 + partition * 997 % 60_000 for partition in range(1000)}
+    assert len(str(EventId("0a1b2c3d", offsets))) < 3000
+    assert len(str(EventId("0a1b2c3d", {number: offsets[number] for number in range(200)}))) < 650
+
+
+def test_an_id_as_they_were_at_first_is_taken() -> None:
+    for text in ("0a1b2c3d.0-15.1-7.3-99", "v1.0a1b2c3d.0-15.1-7.3-99"):
+        assert parse(text) == EventId("0a1b2c3d", {0: 15, 1: 7, 3: 99})
 
 
 @pytest.mark.parametrize(
@@ -37,8 +63,9 @@ def test_an_id_of_a_later_format_is_a_gap_and_not_misread(text: str) -> None:
     [
         "", "0a1b2c3d", "0a1b2c3d.", "0a1b2c3d.0", "0a1b2c3d.0-", "0a1b2c3d.0--1", "0a1b2c3d.0-1.", "0-1.1-2",
         "0a1b2c3d.0-1\n", "0a1b2c3d.0-٣", "0A1B2C3D.0-1", "0a1b2c3d.0-1.0-1",
-        "0a1b2c3d.0-" + "9" * 19, "\udcff", "v0.0a1b2c3d.0-1", "v1.", "v1.v1.0a1b2c3d.0-1", "v2.",
-        "v1000.a", "v02.a",
+        "0a1b2c3d.0-" + "9" * 19, "\udcff", "v0.0a1b2c3d.0-1", "v1.", "v1.v1.0a1b2c3d.0-1", "v3.",
+        "v1000.a", "v02.a", "v2.", "v2.ÿ", "v2.AAAA", "v2.0a1b2c3d.0-1", ID[1:], ID[2:], ID[:-1], ID[:-4],
+        ID + "AAAA", ID + "====", ID + "\n", ID[:9] + "+" + ID[10:], ID[:-4] + "____",
     ],
 )  # fmt: skip
 def test_other_ids_are_refused(text: str) -> None:

@@ -7,10 +7,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from api.live import history
-from api.live.broker import Broker
+from api.live.broker import Broker, Topic
 from api.live.event_id import EventId
+from api.live.frames import event
 from api.live.history import History
-from api.live.replay import Replay, Slice
+from api.live.replay import Replay
+from api.live.slice import Slice
 from api.settings import Settings
 from tests.support.installation import until
 from tests.support.rows import Made, Worker, made, partition_of, user
@@ -29,14 +31,26 @@ async def broker(settings: Settings) -> AsyncIterator[Broker]:
 async def slices(broker: Broker, name: str, key: bytes | None) -> list[Slice]:
     """All of the topic's past."""
     topic, ends = await broker.topic(name), await broker.ends(name)
-    replay, got = Replay(broker, readers=1), [Slice([], dict.fromkeys(ends, 0))]
+    replay = Replay(broker, readers=1)
     try:
-        while got[-1].offsets != ends:
-            place = EventId(topic.incarnation, got[-1].offsets)
-            got.append(await replay.read(topic, place, EventId(topic.incarnation, ends), key))
+        return [part async for part in to_the_end(replay, topic, dict.fromkeys(ends, 0), ends, key)]
     finally:
         await replay.aclose()
-    return got[1:]
+
+
+async def to_the_end(
+    replay: Replay, topic: Topic, start: dict[int, int], ends: dict[int, int], key: bytes | None
+) -> AsyncIterator[Slice]:
+    """What a client is sent that comes back to these offsets."""
+    place, until = EventId(topic.incarnation, start), EventId(topic.incarnation, ends)
+    while place != until:
+        yield (part := await replay.read(topic, place, until, key))
+        place = part.position.event_id
+
+
+def rows_of(parts: list[Slice]) -> list[bytes]:
+    lines = b"".join(piece for part in parts for piece in part.pieces).split(b"\n")
+    return [line[6:] for line in lines if line.startswith(b"data: ")]
 
 
 async def published(settings: Settings, many: list[Made]) -> None:
@@ -53,21 +67,17 @@ async def test_a_turn_is_bounded_in_bytes_and_the_next_goes_on_after_it(
     many = [made(BOB if n % 10 == 0 else ALICE, n, meta_data={"long": "x" * 60_000}) for n in range(100)]
     await published(settings, many)
     got = await slices(broker, settings.scored_topic, None if everyone else ALICE.encode())
-    assert all(sum(map(len, part.frames)) < MIB + 61_000 for part in got)
-    frames = b"".join(frame for part in got for frame in part.frames)
+    assert all(sum(map(len, part.pieces)) < MIB + 61_000 for part in got)
     for one in (ALICE, BOB):
         expected = [each.row for each in many if each.txn.user_id == one and (everyone or one == ALICE)]
-        seen = [
-            line[6:] for line in frames.split(b"\n") if line.startswith(b"data: ") and one.encode() in line
-        ]
-        assert seen == expected
+        assert [row for row in rows_of(got) if one.encode() in row] == expected
 
 
 async def test_short_rows_come_in_few_turns(settings: Settings, broker: Broker) -> None:
     await published(settings, [made(ALICE, n) for n in range(600)])
     got = await slices(broker, settings.scored_topic, ALICE.encode())
-    assert sum(len(part.frames) for part in got) == 600
-    assert len([part for part in got if part.frames]) <= 3
+    assert len(rows_of(got)) == 600
+    assert len([part for part in got if part.pieces]) <= 3
 
 
 async def test_however_many_come_back_what_they_missed_is_read_once(
@@ -79,26 +89,18 @@ async def test_however_many_come_back_what_they_missed_is_read_once(
     await published(settings, many)
     read = _counting(broker, monkeypatch)
     topic, ends = await broker.topic(settings.scored_topic), await broker.ends(settings.scored_topic)
-    until = EventId(topic.incarnation, ends)
     replay = Replay(broker, readers=2)
 
     async def missed(number: int) -> list[bytes]:
         """What a client of one user is sent, from some place near the beginning."""
-        part = Slice([], dict.fromkeys(ends, number % 3))
-        frames: list[bytes] = []
-        while part.offsets != ends:
-            part = await replay.read(
-                topic, EventId(topic.incarnation, part.offsets), until, users[number].encode()
-            )
-            frames += part.frames
-        return frames
+        start, key = dict.fromkeys(ends, number % 3), users[number].encode()
+        return rows_of([part async for part in to_the_end(replay, topic, start, ends, key)])
 
     try:
         sent = await asyncio.gather(*(missed(number) for number in range(len(users))))
     finally:
         await replay.aclose()
-    for one, frames in zip(users, sent, strict=True):
-        rows = [frame.partition(b"data: ")[2].removesuffix(b"\n\n") for frame in frames]
+    for one, rows in zip(users, sent, strict=True):
         expected = [each.row for each in many if each.txn.user_id == one]
         assert rows == expected[len(expected) - len(rows) :]
         assert len(rows) > len(expected) - 3
@@ -126,6 +128,42 @@ def _counting(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return read
 
 
+async def test_who_hears_all_shares_what_is_sent_wherever_each_comes_back(
+    settings: Settings, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each was cut off a little further on in one and the same stream."""
+    framed: list[bytes] = []
+
+    def counted(row: bytes, position: str) -> bytes:
+        framed.append(row)
+        return event(row, position)
+
+    for module in ("slice", "replay"):
+        monkeypatch.setattr(f"api.live.{module}.SLICE_FRAMES", 50)
+    monkeypatch.setattr("api.live.slice.event", counted)
+    many = [made(user(number % 40), number) for number in range(800)]
+    await published(settings, many)
+    topic, ends = await broker.topic(settings.scored_topic), await broker.ends(settings.scored_topic)
+    replay = Replay(broker, readers=2)
+    starts = [{one: (number + one) // len(ends) for one in ends} for number in range(20)]
+
+    async def missed(start: dict[int, int]) -> list[bytes]:
+        return rows_of([part async for part in to_the_end(replay, topic, start, ends, None)])
+
+    try:
+        sent = await asyncio.gather(*map(missed, starts))
+    finally:
+        await replay.aclose()
+    for start, rows in zip(starts, sent, strict=True):
+        for number in ends:
+            home = {each.row for each in many if partition_of(each.txn.user_id) == number}
+            expected = [each.row for each in many if each.row in home]
+            got = [row for row in rows if row in home]
+            assert got == expected[len(expected) - len(got) :]
+            assert len(expected) - len(got) <= start[number]
+    assert len(framed) < len(many) + 2 * 50 * len(starts)  # two slices until it is where another one is
+
+
 async def test_clients_of_many_partitions_go_on_when_their_time_is_up_in_the_midst_of_them(
     settings: Settings, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,17 +172,13 @@ async def test_clients_of_many_partitions_go_on_when_their_time_is_up_in_the_mid
     _slowly(monkeypatch, 0.01)
     await _spread(settings, partitions=100, each=5)
     topic, ends = await broker.topic(settings.scored_topic), await broker.ends(settings.scored_topic)
-    read, until = _counting(broker, monkeypatch), EventId(topic.incarnation, ends)
-    replay = Replay(broker, readers=4)
+    read, replay = _counting(broker, monkeypatch), Replay(broker, readers=4)
 
     async def came_back(number: int) -> int:
         """How many frames a client is sent that comes a little after the one before."""
         await asyncio.sleep(number / 20)
-        part, frames = Slice([], dict.fromkeys(ends, 0)), 0
-        while part.offsets != ends:
-            part = await replay.read(topic, EventId(topic.incarnation, part.offsets), until, None)
-            frames += len(part.frames)
-        return frames
+        start = dict.fromkeys(ends, 0)
+        return len(rows_of([part async for part in to_the_end(replay, topic, start, ends, None)]))
 
     try:
         async with asyncio.timeout(20):

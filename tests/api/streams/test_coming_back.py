@@ -109,7 +109,7 @@ async def test_clients_that_come_and_go_under_load_see_every_row_once_in_order(
 async def test_a_client_far_behind_catches_up_in_several_slices(
     settings: Settings, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.live.replay._SLICE_FRAMES", 50)
+    monkeypatch.setattr("api.live.slice.SLICE_FRAMES", 50)
     monkeypatch.setattr("api.live.catch_up._NEAR", 20)
     async with serving(settings) as client:
         async with listening(client, PATH) as stream:
