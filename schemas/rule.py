@@ -14,17 +14,20 @@ _READ: Mapping[Reading, Callable[[Any, str], str]] = {
     "times": lambda value, _: f"{value:.1f} times",
     "count": lambda value, _: f"{value:,}",
 }
+_FIELD = re.compile(r"{(\w+)}")
 
 
 class Words(msgspec.Struct, frozen=True):
     """A detector's flags in words; `{amount}` and fields of the evidence stand in braces."""
 
     flag: str
-    """The sentence of a flag."""
+    """The sentence of a flag, unless a special one fits."""
     cell: str
     """The same as short as a cell of a table."""
     fields: dict[str, Reading]
-    """How each field of the evidence reads."""
+    """How each field of the evidence reads; one that a flag may lack stands in special sentences alone."""
+    special: Sequence[str] = ()
+    """Sentences instead of `flag`: the first whose fields are all in the evidence counts."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -66,6 +69,11 @@ def sentence(row: Mapping[str, Any], words: Mapping[str, Words]) -> str:
     >>> row = {"amount": "9240.00", "currency": "INR", "meta_data": flag}
     >>> sentence(row, {"large": Words("{amount} is above {than}", "", {"than": "money"})})
     'INR 9,240.00 is above INR 1,266.00'
+    >>> new = Words("{amount} is above {than}", "", {"than": "money", "seen": "count"}, ["Only {seen} seen"])
+    >>> sentence(row, {"large": new})
+    'INR 9,240.00 is above INR 1,266.00'
+    >>> sentence({**row, "meta_data": {**flag, "seen": 2}}, {"large": new})
+    'Only 2 seen'
     >>> sentence(row, {})
     'INR 9,240.00 was flagged by large: {"than": "1266.00"}'
     """
@@ -75,5 +83,8 @@ def sentence(row: Mapping[str, Any], words: Mapping[str, Words]) -> str:
             name: value for name, value in flag.items() if name not in ("is_anomaly", "detector", "rule")
         }
         return f"{amount} was flagged by {flag['detector']}: {json.dumps(facts)}"
-    shown = {name: _READ[reading](flag[name], row["currency"]) for name, reading in its.fields.items()}
-    return re.sub(r"{(\w+)}", lambda field: {**shown, "amount": amount}[field[1]], its.flag)
+    fields = {name: reading for name, reading in its.fields.items() if name in flag}
+    shown = {name: _READ[reading](flag[name], row["currency"]) for name, reading in fields.items()}
+    shown["amount"] = amount
+    text = next((one for one in its.special if shown.keys() >= {*_FIELD.findall(one)}), its.flag)
+    return _FIELD.sub(lambda field: shown[field[1]], text)

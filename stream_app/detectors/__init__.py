@@ -1,4 +1,4 @@
-"""Detectors, one file each: TXNWATCH_DETECTOR chooses, and one line here makes it known."""
+"""Detectors, a file or a folder each: TXNWATCH_DETECTOR chooses, and one line here makes it known."""
 
 from collections.abc import Iterable
 from pkgutil import resolve_name
@@ -11,6 +11,7 @@ from stream_app.scoring import Detector
 
 DETECTORS = {
     "rolling_mean": "stream_app.detectors.rolling_mean:RollingMean",
+    "odds": "stream_app.detectors.odds:Odds",
 }
 
 

@@ -32,8 +32,14 @@
  */
 
 /**
- * A detector's flags in words: the sentence, the same for a cell of a table, and how each field of the evidence reads.
- * @typedef {{ flag: string, cell: string, fields: Record<string, "money" | "times" | "count"> }} Words
+ * A detector's flags in words: the sentence, the same for a cell of a table, how each field of the evidence reads, and
+ * sentences that come first where a flag has all of their fields.
+ * @typedef {{
+ *   flag: string,
+ *   cell: string,
+ *   fields: Record<string, "money" | "times" | "count">,
+ *   special?: string[],
+ * }} Words
  */
 
 /**

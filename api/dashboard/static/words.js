@@ -160,7 +160,7 @@ const READINGS = {
 };
 
 /**
- * The fields of a flag as they read; null where its detector is not known, or the flag lacks one of them.
+ * The fields that a flag has as they read.
  * @param {Row} row
  */
 function readFields(row) {
@@ -168,11 +168,18 @@ function readFields(row) {
   const texts = {};
   for (const [name, reading] of Object.entries(wordsOf(row)?.fields ?? {})) {
     const text = READINGS[reading]?.(row.meta_data[name], row.currency) ?? null;
-    if (text === null) return null;
-    texts[name] = text;
+    if (text !== null) texts[name] = text;
   }
-  return Object.keys(texts).length ? texts : null;
+  return texts;
 }
+
+/**
+ * The first of these whose fields are all there.
+ * @param {string[]} templates
+ * @param {Record<string, string>} texts
+ */
+const fitting = (templates, texts) =>
+  templates.find((one) => [...one.matchAll(/\{(\w+)\}/g)].every(([, name]) => name === "amount" || name in texts));
 
 /**
  * @param {string} template
@@ -203,8 +210,10 @@ function facts({ meta_data: flag }) {
 export function reason(row) {
   const amount = money(row.amount, row.currency);
   const texts = readFields(row);
-  if (!texts) return { before: "", amount, rest: ` was ${flaggedBy(row)}${facts(row)}` };
-  const [before, ...rest] = wordsOf(row).flag.split("{amount}");
+  const words = wordsOf(row);
+  const template = words && fitting([...(words.special ?? []), words.flag], texts);
+  if (!template) return { before: "", amount, rest: ` was ${flaggedBy(row)}${facts(row)}` };
+  const [before, ...rest] = template.split("{amount}");
   return { before: filled(before, texts), amount, rest: filled(rest.join(amount), texts) };
 }
 
@@ -220,7 +229,8 @@ export function sentence(row) {
  */
 export function verdict(row) {
   const texts = readFields(row);
-  return texts ? filled(wordsOf(row).cell, texts) : flaggedBy(row);
+  const cell = wordsOf(row) && fitting([wordsOf(row).cell], texts);
+  return cell ? filled(cell, texts) : flaggedBy(row);
 }
 
 /** @param {Row} row */
