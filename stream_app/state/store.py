@@ -5,6 +5,7 @@ state before a batch or after it. There is no write-ahead log: a process that di
 last flush, and the changelog has what came after.
 """
 
+import logging
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from infra.runtime.cli_errors import StopError
 from schemas.money import amount_text
 from schemas.window_view import CurrencyWindow, Stats
 from stream_app.window import VERSION, Window, decode_window
+
+log = logging.getLogger(__name__)
 
 NO_USER = b"\0"
 """What keys begin with that are no user's."""
@@ -55,6 +58,16 @@ def is_damage(error: Exception) -> bool:
     """Whether RocksDB found its files cut short, changed or missing."""
     text = str(error)  # rocksdict raises plain exceptions with RocksDB's message
     return text.startswith("Corruption") or (text.startswith("IO error") and "No such file" in text)
+
+
+def _close(database: Rdict) -> None:
+    """Close a database; its lock is free afterwards, also where its last writes fail."""
+    try:
+        database.close()
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        log.warning("windows were closed without their last writes, as they are damaged: %s", error)
 
 
 class WrongWindowsError(StopError):
@@ -138,11 +151,14 @@ class WindowStore:
         self._recent[partition] = RecentValues()
 
     def close(self, partition: int) -> None:
-        """Close the partition's database, which unlocks it; nothing where it is not open."""
+        """Close the partition's database, which unlocks it; nothing where it is not open.
+
+        Where its files are damaged, what it has not written yet is given up: the changelog has it.
+        """
         self._recent.pop(partition, None)
         database = self._databases.pop(partition, None)
         if database is not None:
-            database.close()
+            _close(database)
 
     def discard(self, partition: int) -> None:
         """Close the partition's database and remove its files, whatever state they are in."""

@@ -1,0 +1,45 @@
+"""A database whose files are damaged can be closed, and had again."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from stream_app.state.store import WindowStore
+from tests.support.faults.damage import flip_bits
+
+KEYS = [f"{number:036}".encode() for number in range(300)]
+
+
+def write(store: WindowStore, offset: int) -> None:
+    store.write(0, [(key, os.urandom(400)) for key in KEYS], offset)
+
+
+def meet_damage(store: WindowStore) -> None:
+    """Write until RocksDB, which merges its files in the background, has come upon the damage."""
+    deadline = time.monotonic() + 20
+    with pytest.raises(Exception, match="^Corruption"):
+        while time.monotonic() < deadline:
+            write(store, 9)
+
+
+def test_what_is_damaged_can_be_closed_and_opened_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = WindowStore(tmp_path, cache_bytes=1 << 20, buffer_bytes=1 << 16)
+    for offset in range(3):  # as many files, fewer than are merged
+        store.open(0)
+        write(store, offset)
+        store.close(0)
+    flip_bits(tmp_path)
+    store.open(0)
+    meet_damage(store)
+
+    store.close(0)
+
+    assert "closed without their last writes" in caplog.text
+    store.discard(0)
+    store.open(0)
+    assert store.changelog_offset(0) is None
+    store.close(0)
