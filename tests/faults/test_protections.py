@@ -216,7 +216,7 @@ async def test_a_former_owner_is_fenced_from_kafka(ground: Rig, trial: Trial) ->
 async def test_a_former_owner_is_shut_out_of_postgres(ground: Rig, trial: Trial) -> None:
     """An owner that sleeps between restoring and starting goes to the new offset with its old windows."""
     protection = "epochs in Postgres"
-    plan = Plan("windows restored", 4, signal.SIGSTOP, [DEAF, *trial.off(protection)])
+    plan = Plan("opened", 4, signal.SIGSTOP, [DEAF, *trial.off(protection)])
     transactions = traffic(FIRST + 400, users=20)
     await ground.send_transactions(transactions[:FIRST])
 
