@@ -88,7 +88,10 @@ class SharedProducer(AIOKafkaProducer):  # type: ignore[misc]
         """Flush what is pending, then end; the client goes on."""
         if not self._closed:
             self.client = self._unused
-            await super().stop()
+            try:
+                await super().stop()
+            finally:
+                self._look_at_failures()
 
     def abandon(self) -> None:
         """End at once: what waits for it gets ProducerClosed, and the next producer of its id fences it."""
@@ -96,9 +99,20 @@ class SharedProducer(AIOKafkaProducer):  # type: ignore[misc]
         self._message_accumulator.fail_all(error)
         if transactions._transaction_waiter is not None and not transactions.is_fatal_error():
             transactions.fatal_error(error)
-            transactions.wait_for_transaction_end().exception()  # nobody may be waiting
+        self._look_at_failures()
         if self._sender.sender_task is not None:
             self._sender.sender_task.cancel()
+
+    def _look_at_failures(self) -> None:
+        """Retrieve what nobody may be waiting for, which asyncio reports as never retrieved.
+
+        A producer that fails tells it to all that could be waited for: the end of the transaction, also where
+        its filling has failed before, and the sending of each batch.
+        """
+        unsent = [batch for batches in self._message_accumulator._batches.values() for batch in batches]
+        ends = [self._txn_manager._transaction_waiter, *(batch._drain_waiter for batch in unsent)]
+        for end in ends:
+            _look_at(end)
 
     async def unknown_topics(self) -> list[str]:
         """The topics that it was asked to send to and that Kafka does not have."""
@@ -106,3 +120,8 @@ class SharedProducer(AIOKafkaProducer):  # type: ignore[misc]
             await asyncio.wait_for(self.client.force_metadata_update(), _LOOK_SECONDS)
         known = self.client.cluster.topics()
         return sorted(self.client._topics - known)
+
+
+def _look_at(end: asyncio.Future[Any] | None) -> None:
+    if end is not None and end.done() and not end.cancelled():
+        end.exception()

@@ -1,8 +1,9 @@
 """The transactional output on a real broker: all of a batch or nothing, and nothing from a former owner."""
 
 import asyncio
+import gc
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from os import urandom
@@ -34,6 +35,18 @@ from tests.support.traffic import traffic
 
 PARTITION = 2
 FLAG = mean_flag("1.00", 10, 6.0, "5.00")
+
+
+@pytest.fixture(autouse=True)
+async def every_failure_is_looked_at() -> AsyncIterator[None]:
+    """What fails unseen, asyncio reports to the operator, long after and without saying of what."""
+    reported: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: reported.append(f"{context['message']}: {context.get('future')!r}")
+    )
+    yield
+    gc.collect()
+    assert reported == []
 
 
 @pytest.fixture
