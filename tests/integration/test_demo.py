@@ -9,15 +9,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 
+import asyncpg
 import psutil
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from infra.demo import watch
 from infra.demo.children import ChildError, Children
@@ -31,7 +33,7 @@ from tests.support.source import ROOT
 PATIENCE_SECONDS = 90
 STOP_SECONDS = 4.0
 """Ctrl-C's two, and as much for a machine that is loaded."""
-COUNTS = r"([\d,]+) scored +[\d,]+/s.* flagged +[\d,]+ waiting"
+COUNTS = r"([\d,]+) scored +[\d,]+/s.* flagged +(?P<waiting>[\d,]+) waiting"
 FLAG = (
     r"flag: \w{3} [\d,.]+ is [\d.]+ times this user's mean of \w{3} [\d,.]+ over \d+ transactions "
     r"\(user [0-9a-f]{8}-"
@@ -90,8 +92,14 @@ def started_in(datadir: Path) -> list[str]:
 
 
 def scored(screen: Screen) -> int:
-    """How many the next line of numbers has."""
-    return int(screen.until(COUNTS).group(1).replace(",", ""))
+    """How many are scored, by the next line of numbers."""
+    return numbers(screen)[0]
+
+
+def numbers(screen: Screen) -> tuple[int, int]:
+    """How many are scored, and how many wait, by the next line of numbers."""
+    line = screen.until(COUNTS)
+    return int(line.group(1).replace(",", "")), int(line.group("waiting").replace(",", ""))
 
 
 def test_the_demo_survives_killed_parts_keeps_its_numbers_and_leaves_nothing_however_it_ends() -> None:
@@ -124,6 +132,69 @@ def test_the_demo_survives_killed_parts_keeps_its_numbers_and_leaves_nothing_how
                 screen.until(moment)
                 stop(process, screen)
             assert started_in(datadir) == []
+
+
+@pytest.mark.slow
+def test_the_numbers_add_up_after_a_kill_services_come_back_and_ctrl_c_ends_it_while_traffic_flows() -> None:
+    with embedded_datadir() as datadir, demo(datadir, "--rate", "300") as process:
+        try:
+            screen = Screen(process)
+            kafka, postgres = (screen.until(rf"{name} +(\S+)").group(1) for name in ("Kafka", "Postgres"))
+            worker = int(screen.until(r"kill -9 (\d+)").group(1))
+            scored(screen)
+            psutil.Process(worker).kill()
+            asyncio.run(send_refused(kafka, 7))
+            screen.until(r"worker ended \(killed by SIGKILL\): started again")
+            with standing_still(datadir, "produce"):
+                sent = asyncio.run(produced(kafka))
+                while numbers(screen) != (sent - 7, 0):
+                    pass  # a screen that has come to a standstill fails
+                assert asyncio.run(rows(postgres)) == sent - 7
+            for service in ("kafka", "postgres"):
+                psutil.Process(State.load(datadir).pids[service]).kill()
+                screen.until(f"{service} ended: starting again")
+                before = scored(screen)
+                while scored(screen) <= before:
+                    pass
+            stop(process, screen)
+        finally:
+            process.kill()
+        assert started_in(datadir) == []
+
+
+async def send_refused(kafka: str, count: int) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        for _ in range(count):
+            await producer.send_and_wait("transactions", b"{")
+
+
+async def produced(kafka: str) -> int:
+    """How many messages the input has."""
+    async with AIOKafkaConsumer("transactions", bootstrap_servers=kafka) as consumer:
+        return sum((await consumer.end_offsets(consumer.assignment())).values())
+
+
+async def rows(postgres: str) -> int:
+    connection = await asyncpg.connect(postgres)
+    try:
+        return int(await connection.fetchval("SELECT count(*) FROM transactions"))
+    finally:
+        await connection.close()
+
+
+@contextmanager
+def standing_still(datadir: Path, command: str) -> Iterator[None]:
+    """The demo's process of this command does nothing during the block."""
+    [process] = [
+        one
+        for one in psutil.process_iter(["cmdline", "environ"])
+        if command in (one.info["cmdline"] or []) and str(datadir) in str(one.info["environ"])
+    ]
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
 
 
 def stop(process: subprocess.Popen[str], screen: Screen) -> None:
