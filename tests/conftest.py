@@ -13,6 +13,7 @@ from tests.support import ending
 from tests.support.services import (
     Choice,
     choose,
+    compile_less,
     empty_redis_database,
     fresh_database,
     fresh_topics,
@@ -60,6 +61,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the services and the fault runs' seed once, before any test."""
     ending.install()
+    compile_less()
     config.stash[_CHOICE] = choose()
     if config.option.faults_seed is None:
         config.option.faults_seed = random.SystemRandom().randrange(10**6)

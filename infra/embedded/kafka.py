@@ -7,12 +7,14 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from infra.embedded import jars, processes
 from infra.embedded.server import Report, Server
 from infra.runtime.logs import silenced
 
-_HEAP = ("-Xms128m", "-Xmx512m")
+# For what ends within a second: compiling it well takes longer than running it.
+_SHORT = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _LOGGING = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX",
@@ -31,6 +33,7 @@ class Kafka(Server):
     start_seconds = 120.0
     # Long enough to close its logs properly: otherwise the broker checks all of them at its next start.
     stop_seconds = 20.0
+    java_options: ClassVar[tuple[str, ...]] = ("-Xms128m", "-Xmx512m")
 
     @property
     def address(self) -> str:
@@ -53,8 +56,10 @@ class Kafka(Server):
         (self.folder / "server.properties").write_text(_PROPERTIES.read_text().format_map(self.ports))
         if not (self.folder / "data" / "meta.properties").exists():
             tool = ("kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", _cluster_id())
-            processes.run(self.name, (*java, *tool, "-c", "server.properties"), self.folder, self.log)
-        return (*java, *_HEAP, self.marker, "kafka.Kafka", "server.properties")
+            processes.run(
+                self.name, (*java, *_SHORT, *tool, "-c", "server.properties"), self.folder, self.log
+            )
+        return (*java, *self.java_options, self.marker, "kafka.Kafka", "server.properties")
 
     def answers(self) -> bool:
         """Whether the broker serves requests and its controller has let it in."""

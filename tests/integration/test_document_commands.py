@@ -10,6 +10,7 @@ Only looked at are
 Measurements run with the least load and once; `docker compose` where there is Docker.
 """
 
+import json
 import os
 import re
 import shlex
@@ -189,19 +190,51 @@ def stop(lasting: "dict[str, subprocess.Popen[bytes]]") -> None:
 
 @pytest.mark.parametrize("command", of("make"))
 def test_make_has_what_it_is_told_to_make(command: str) -> None:
-    recipe = subprocess.check_output([*shlex.split(command), "--dry-run"], cwd=ROOT, text=True)
-
-    for line in recipe.splitlines():
+    for line in recipe(command):
         program = line.split()[0]
         if program.startswith(".venv/bin/"):
             assert (VENV.parent / program).exists(), line
-        if program == ".venv/bin/pytest":
-            collected(line)
 
 
-@pytest.mark.parametrize("command", of("pytest"))
-def test_pytest_takes_the_options(command: str) -> None:
-    collected(command)
+def recipe(command: str) -> list[str]:
+    """The lines that make would run."""
+    return subprocess.check_output([*shlex.split(command), "--dry-run"], cwd=ROOT, text=True).splitlines()
+
+
+COLLECT = """
+import contextlib, io, json, sys, pytest
+
+for options in json.load(sys.stdin):
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        code = pytest.main(options)
+    print(json.dumps([code, said.getvalue()]))
+"""
+"""Collects with each of the lists of options: one process, since pytest takes seconds to start."""
+
+
+def test_pytest_takes_the_options() -> None:
+    made = [
+        line for command in of("make") for line in recipe(command) if line.startswith(".venv/bin/pytest ")
+    ]
+    runs = [collecting(command) for command in sorted({*made, *of("pytest")})]
+    argv = [sys.executable, "-c", COLLECT]
+    said = subprocess.check_output(
+        argv, cwd=ROOT, text=True, input=json.dumps([options for options, _ in runs])
+    )
+
+    for (options, module), line in zip(runs, said.splitlines(), strict=True):
+        code, collected = json.loads(line)
+        assert (code, f"{module}::" in collected) == (pytest.ExitCode.OK, True), (options, collected)
+
+
+def collecting(command: str) -> tuple[list[str], str]:
+    """The options of a run that only collects the tests of one module, and the module."""
+    _, *options = shlex.split(command)
+    folders = [option for option in options if option.startswith("tests/")]
+    assert all((ROOT / folder).exists() for folder in folders)
+    kept = [option for option in options if option not in folders]
+    module = "tests/clients/test_foreign_clients.py" if "clients" in options else "tests/unit/test_sizes.py"
+    return ["-p", "no:cacheprovider", *kept, "--collect-only", "-q", module], module
 
 
 SPOILT = {
@@ -220,18 +253,6 @@ def test_what_is_kept_is_written_again(command: str, tmp_path: Path) -> None:
     subprocess.run(shlex.split(command), cwd=folder, env=environment(folder), check=True)
 
     assert (folder / kept).read_text() == (ROOT / kept).read_text()
-
-
-def collected(command: str) -> None:
-    """The same run with these options, which only collects the tests of one module."""
-    _, *options = shlex.split(command)
-    folders = [option for option in options if option.startswith("tests/")]
-    assert all((ROOT / folder).exists() for folder in folders)
-    kept = [option for option in options if option not in folders]
-    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *kept, "--collect-only", "-q"]
-    module = "tests/clients/test_foreign_clients.py" if "clients" in options else "tests/unit/test_sizes.py"
-    found = subprocess.check_output([*argv, module], cwd=ROOT, text=True)
-    assert f"{module}::" in found
 
 
 # --- measuring

@@ -59,7 +59,11 @@ def test_that_sleeps(services, child):
 
 
 @pytest.mark.parametrize(
-    ("ending", "test"), [(signal.SIGTERM, "test_that_awaits"), (signal.SIGHUP, "test_that_sleeps")]
+    ("ending", "test"),
+    [
+        (signal.SIGTERM, "test_that_awaits"),
+        pytest.param(signal.SIGHUP, "test_that_sleeps", marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_ends_the_session_and_all_that_it_started(
     ending: signal.Signals, test: str, tmp_path: Path

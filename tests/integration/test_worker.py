@@ -121,6 +121,7 @@ async def test_what_is_no_transaction_is_kept_with_its_reason(installation: Inst
     assert 'txnwatch_records_total{outcome="refused_size"} 1.0' in metrics
 
 
+@pytest.mark.slow  # tests/faults/test_kills.py kills one at its commits
 async def test_a_worker_killed_in_the_middle_goes_on_to_the_same_numbers(installation: Installation) -> None:
     transactions = traffic(30_000, users=300)
     await installation.send_transactions(transactions)

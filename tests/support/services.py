@@ -21,7 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from infra.embedded import cluster
 from infra.embedded.cluster import Addresses
-from infra.embedded.kafka import has_broker
+from infra.embedded.kafka import Kafka, has_broker
 from infra.migrate import migrate
 from infra.runtime.settings import Settings
 from infra.topics import ensure_topics
@@ -37,6 +37,7 @@ _POSTGRES_VARIABLES = {
     "POSTGRES_HOST_AUTH_METHOD": "trust",
 }
 _CONTAINER_SECONDS = 120.0
+_MEMORY_BYTES = 4 << 30
 _POLL_SECONDS = 0.1
 
 
@@ -74,6 +75,11 @@ def running(choice: Choice) -> Iterator[Addresses]:
             yield cluster.up(datadir)
 
 
+def compile_less() -> None:
+    """Let the embedded Kafka's Java compile quickly, not well: a broker of the tests ends within minutes."""
+    Kafka.java_options += ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+
+
 @contextmanager
 def embedded_datadir() -> Iterator[Path]:
     """A data folder whose services are stopped, and which is removed, at the end.
@@ -81,12 +87,18 @@ def embedded_datadir() -> Iterator[Path]:
     Not pytest's tmp_path: as root the database's account has to reach it, and each pytest
     that starts closes the folders of tmp_path to other accounts again.
     """
-    datadir = Path(tempfile.mkdtemp(prefix="txnwatch-"))
+    datadir = Path(tempfile.mkdtemp(prefix="txnwatch-", dir=_in_memory()))
     try:
         yield datadir
     finally:
         cluster.down(datadir)
         shutil.rmtree(datadir)
+
+
+def _in_memory() -> Path | None:
+    """A folder in memory, if it has room: on a busy disk a database that is made waits for seconds."""
+    folder = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
+    return folder if folder.exists() and shutil.disk_usage(folder).free > _MEMORY_BYTES else None
 
 
 @asynccontextmanager
