@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.bed import Bed, free_port, new_run
 from benchmarks.contenders import TXNWATCH
 from benchmarks.environments import ROOT
-from benchmarks.live import when_up
+from benchmarks.live import READY_SECONDS, when_up
 from benchmarks.load import Loads
 from benchmarks.options import Options
 from benchmarks.process import Command, Running, running
@@ -147,8 +147,9 @@ async def _missed(bed: Bed, partitions: int, count: int) -> AsyncIterator[_Place
     }
     place = _Place(environment, folder)
     try:
-        async with place.api() as (_, port):
-            last_id = await asyncio.to_thread(_position, port)
+        async with place.api() as (_, port), asyncio.timeout(READY_SECONDS):
+            while not (last_id := await asyncio.to_thread(_position, port)):  # noqa: ASYNC110
+                await asyncio.sleep(1)
         await _publish(bed.kafka, topic, count)
         yield _Place(environment, folder, last_id)
     finally:
@@ -156,9 +157,10 @@ async def _missed(bed: Bed, partitions: int, count: int) -> AsyncIterator[_Place
 
 
 def _position(port: int) -> str:
+    """The first id of a stream, if it gets as far."""
     with urlopen(f"http://127.0.0.1:{port}/sse/anomalies") as stream:
         ids = (line[4:].decode().strip() for line in stream if line.startswith(b"id: "))
-        return str(next(ids))
+        return str(next(ids, ""))
 
 
 async def _publish(kafka: str, topic: str, count: int) -> None:

@@ -16,7 +16,7 @@ from api.live.event_id import EventId, Position
 from api.live.shelf import Shelf
 from api.live.slice import Slice
 
-_KEPT_SECONDS = 10.0
+_KEPT_SECONDS = 60.0
 """Longer than clients take that come back together."""
 _KEPT_BYTES = 64 << 20
 _WAIT_SECONDS = 3.0
