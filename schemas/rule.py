@@ -44,12 +44,26 @@ class Line(msgspec.Struct, frozen=True):
     """Whether an amount above the line is flagged."""
 
 
+class Running(msgspec.Struct, frozen=True):
+    """A detector of a worker."""
+
+    detector: str
+    version: int
+    sentence: str
+    """What it flags."""
+    rule: str
+    """Eight hexadecimal digits that stand for detector, version, settings and profile."""
+    has_profile: bool = False
+    """Whether history taught it."""
+
+
 class Rule(msgspec.Struct, frozen=True):
     """The rule that a worker runs, and the words of all detectors: flags of former rules stay readable."""
 
     detector: str
+    """The name; of several that decide, all names with commas between."""
     version: int
-    """Counts up when the detector decides otherwise."""
+    """Counts up when the detector decides otherwise; of several the largest."""
     window: int
     """How many of a user's transactions the worker keeps."""
     settings: dict[str, Any]
@@ -59,7 +73,11 @@ class Rule(msgspec.Struct, frozen=True):
     words: dict[str, Words]
     """By detector."""
     rule: str = ""
-    """Eight hexadecimal digits that stand for detector, version and settings: each verdict names them."""
+    """Eight hexadecimal digits that stand for all that a verdict depends on: each verdict names them."""
+    deciding: Sequence[Running] = ()
+    """The detectors that decide, one by one."""
+    watching: Sequence[Running] = ()
+    """Those that only watch: what they would flag is in a row's `meta_data.shadow`."""
 
 
 def sentence(row: Mapping[str, Any], words: Mapping[str, Words]) -> str:

@@ -30,11 +30,15 @@ class Flag(msgspec.Struct, frozen=True):
         return {"detector": self.detector, **({"rule": self.rule} if self.rule else {}), **evidence}
 
 
+Shadow = dict[str, dict[str, Any]]
+"""What detectors that only watch say: by name each one's score, and its evidence."""
+
+
 class Scored(msgspec.Struct):
     """The row: its JSON is what every reader of verdicts gets.
 
     `meta_data` is the producer's, and `is_anomaly`; where that is true, also the fields of `Flag`; of a
-    revision also `revision`: 2 and up.
+    revision also `revision`: 2 and up; and `shadow` where a detector that only watches would have flagged it.
     """
 
     id: str
@@ -64,7 +68,7 @@ _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
 _FACTS = msgspec.json.Decoder(dict[str, Any], float_hook=exact_number)
 _NORMAL = b'{"is_anomaly":false}'
 _NORMAL_RAW = msgspec.Raw(_NORMAL)
-VERDICT_NAMES = frozenset(["is_anomaly", "detector", "rule", "revision"])
+VERDICT_NAMES = frozenset(["is_anomaly", "detector", "rule", "revision", "shadow"])
 """What a verdict says in `meta_data`, beside each detector's evidence."""
 FIRST_REVISION = 2
 """The number of an id's second content."""
@@ -72,7 +76,9 @@ RULE_HEADER = "rule"
 """The header that names the rule's version."""
 
 
-def encode_scored(txn: Transaction, flag: Flag | None, revision: int = 0) -> tuple[bytes, bytes]:
+def encode_scored(
+    txn: Transaction, flag: Flag | None, revision: int = 0, shadow: Shadow | None = None
+) -> tuple[bytes, bytes]:
     """The row of a transaction as JSON, and the row's `meta_data` alone.
 
     What the producer put into `meta_data` under the names that the verdict uses is overridden; a `Decoder`
@@ -88,37 +94,41 @@ def encode_scored(txn: Transaction, flag: Flag | None, revision: int = 0) -> tup
     {"shop":7,"is_anomaly":true,"detector":"large","largest":"2.00"}
     """
     meta, raw = _NORMAL, _NORMAL_RAW
-    if flag is not None or revision or txn.meta_data:
-        meta = _meta(txn.meta_data, flag, revision)
+    if flag is not None or revision or shadow or txn.meta_data:
+        meta = _meta(txn.meta_data, flag, revision, shadow)
         raw = msgspec.Raw(meta)
     row = _Row(txn.id, txn.user_id, amount_text(txn.amount), txn.currency, txn.txn_date, txn.status, raw)
     return _ENCODE(row), meta
 
 
-def _meta(given: dict[str, Any] | None, flag: Flag | None, revision: int) -> bytes:
+def _meta(given: dict[str, Any] | None, flag: Flag | None, revision: int, shadow: Shadow | None) -> bytes:
     meta = {**(given or {}), "is_anomaly": flag is not None}
     if flag is not None:
         meta |= flag.facts
     if revision:
         meta["revision"] = revision
+    if shadow:
+        meta["shadow"] = shadow
     return _ENCODE(meta)
 
 
-def encode_flag(flag: Flag) -> bytes:
-    """A flag alone, to be kept for revisions."""
-    return _ENCODE(flag.facts)
+def encode_flag(flag: Flag | None, shadow: Shadow | None = None) -> bytes:
+    """What was found of a transaction, to be kept for revisions."""
+    facts = {} if flag is None else flag.facts
+    return _ENCODE({**facts, "shadow": shadow} if shadow else facts)
 
 
-def decode_flag(data: bytes) -> Flag | None:
-    """The flag that `encode_flag` made these bytes of; None of none.
+def decode_flag(data: bytes) -> tuple[Flag | None, Shadow | None]:
+    """What `encode_flag` made these bytes of; nothing of none.
 
-    >>> decode_flag(encode_flag(Flag("large", {"largest": "2.00"}))), decode_flag(b"")
+    >>> decode_flag(encode_flag(Flag("large", {"largest": "2.00"})))
     (Flag(detector='large', evidence={'largest': '2.00'}, rule=''), None)
+    >>> decode_flag(encode_flag(None, {"large": {"score": 7}})), decode_flag(b"")
+    ((None, {'large': {'score': 7}}), (None, None))
     """
-    if not data:
-        return None
-    facts = _FACTS.decode(data)
-    return Flag(facts.pop("detector"), facts, facts.pop("rule", ""))
+    facts = _FACTS.decode(data or b"{}")
+    shadow, detector = facts.pop("shadow", None), facts.pop("detector", None)
+    return detector and Flag(detector, facts, facts.pop("rule", "")), shadow
 
 
 def source_headers(partition: int, *others: Header) -> Callable[[int], list[Header]]:

@@ -25,7 +25,7 @@ from infra.runtime.redis import check_owner
 from infra.runtime.services import REDIS
 from infra.runtime.shared_client import ClientPool
 from schemas.transaction import Decoder
-from stream_app.detectors import detector_of, rule_of, verdict_names
+from stream_app.detectors import ensemble_of, rule_of, verdict_names
 from stream_app.faust_adapter.consumer import BatchTransport
 from stream_app.faust_adapter.message import BatchSchema
 from stream_app.faust_adapter.recovery import PartitionTableManager
@@ -36,7 +36,7 @@ from stream_app.faust_adapter.worker import BoundedWorker
 from stream_app.metrics import RecordCounts
 from stream_app.ownership import Ownership
 from stream_app.pipeline import Pipeline
-from stream_app.scoring import Scorer
+from stream_app.scoring import Ensemble, Scorer
 from stream_app.settings import Settings
 from stream_app.sinks.disabled import NoMirror, NoRows
 from stream_app.sinks.kafka import committed_positions
@@ -54,9 +54,9 @@ class ScoringApp(faust.App):  # type: ignore[misc]
     def __init__(self, settings: Settings) -> None:
         super().__init__(**_faust_options(settings))
         self.settings = settings
-        self.counts = RecordCounts()
+        self.ensemble = _chosen(settings)
+        self.counts = RecordCounts([one.NAME for one in self.ensemble.watching])
         self.placement = KeyPlacement(settings.partitioner, self.counts.misplaced.inc)
-        self.detector = detector_of(settings.detector)
         self.transport = BatchTransport(_brokers(settings), self)
         self.windows = WindowStore(
             settings.datadir / "windows",
@@ -97,6 +97,15 @@ class ScoringApp(faust.App):  # type: ignore[misc]
             await self._resources.aclose()
 
 
+def _chosen(settings: Settings) -> Ensemble:
+    """The detectors that the settings name.
+
+    Raises:
+        SettingsError: One cannot be used, or one of its settings.
+    """
+    return ensemble_of(settings.detector, settings.shadow_detectors, settings.untaught_statuses)
+
+
 def create_app(settings: Settings) -> ScoringApp:
     """A worker made of these settings, not yet connected to anything."""
     install()
@@ -128,7 +137,7 @@ def create_app(settings: Settings) -> ScoringApp:
 
 def _add_views(app: ScoringApp) -> None:
     """Add to Faust's web views the counters for Prometheus, the rule that runs, and where users were seen."""
-    rule_json = msgspec.json.encode(rule_of(app.detector))
+    rule_json = msgspec.json.encode(rule_of(app.ensemble))
 
     @app.page("/metrics/prometheus")  # type: ignore[untyped-decorator]
     async def metrics(view: View, _request: Request, **_kwargs: Any) -> Response:
@@ -145,23 +154,26 @@ def _add_views(app: ScoringApp) -> None:
 
 
 async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
-    settings = app.settings
+    settings, ensemble = app.settings, app.ensemble
     rows, mirror = await _rows(settings, resources), await _mirror(app, resources)
     make_pipeline = partial(
         Pipeline,
         decoder=Decoder(
-            settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours), verdict_names()
+            settings.max_message_bytes,
+            timedelta(hours=settings.max_ahead_hours),
+            verdict_names(ensemble.all),
         ),
-        scorer=Scorer(app.detector, settings.window_size, by_currency=settings.window_by == "currency"),
+        scorer=Scorer(ensemble, settings.window_size, by_currency=settings.window_by == "currency"),
         windows=app.windows,
         rows=rows,
         mirror=mirror,
         count=app.counts.count,
+        observe=app.counts.scoring.observe,
     )
     clients = ClientPool(settings, "output")
     resources.push_async_callback(clients.close)
     positions = Coalesced(partial(committed_positions, settings)).answer
-    made_of = (app.windows, rows, mirror, rule_of(app.detector), clients, positions)
+    made_of = (app.windows, rows, mirror, rule_of(ensemble), clients, positions)
     take_over = TakeOver(settings, *made_of, make_pipeline, app.consumer.rejoin)
     return Ownership(settings, partial(check_topics, settings, settings.topics), take_over)
 

@@ -1,27 +1,68 @@
 """The worker's counters, for Prometheus: GET /metrics/prometheus beside Faust's own web views."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from schemas.refusal import REASONS
+from stream_app.scoring import DetectorError, Scores
+
+log = logging.getLogger(__name__)
+
+
+class ScoringCounts:
+    """What scoring takes, and what comes of detectors that only watch."""
+
+    def __init__(self, registry: CollectorRegistry, watching: Iterable[str]) -> None:
+        self._seconds = Counter("txnwatch_scoring_seconds", "Time that scoring took.", registry=registry)
+        self._shadow = Counter(
+            "txnwatch_shadow",
+            "Transactions that a detector that only watches would have flagged, or failed on.",
+            ["detector", "outcome"],
+            registry=registry,
+        )
+        self._failed: set[str] = set()
+        for detector in watching:
+            self._count(detector, "flagged", 0)
+            self._count(detector, "failed", 0)
+
+    def observe(self, scores: Scores, seconds: float) -> None:
+        """Count what came of a batch; the first failure of a detector is logged."""
+        self._seconds.inc(seconds)
+        for detector, number in scores.shadow_flags.items():
+            self._count(detector, "flagged", number)
+        for failure in scores.failures:
+            self._fail(failure)
+
+    def _count(self, detector: str, outcome: str, number: int) -> None:
+        self._shadow.labels(detector, outcome).inc(number)
+
+    def _fail(self, failure: DetectorError) -> None:
+        self._count(failure.detector, "failed", 1)
+        if failure.detector not in self._failed:
+            self._failed.add(failure.detector)
+            log.warning("%s; as it only watches, scoring goes on without it (said once)", failure)
 
 
 class RecordCounts:
     """Counts of records by what became of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, watching: Iterable[str] = ()) -> None:
         self.registry = CollectorRegistry()
         self._records = Counter(
             "txnwatch_records",
             "Records by what became of them: scored, flagged (those among the scored), revision, duplicate, "
             "replayed, already_stored, tombstone, refused_<reason>; unknown_field counts fields left out, "
-            "window_dropped windows of users with too many currencies.",
+            "window_dropped windows of users with too many currencies, state_lost states of detectors that "
+            "could not be read, being damaged or of another version, and began afresh.",
             ["outcome"],
             registry=self.registry,
         )
         for reason in REASONS:  # at 0 until it happens: a rate needs a value before the first
             self._records.labels(f"refused_{reason}")
+        self._records.labels("state_lost")
+        self.scoring = ScoringCounts(self.registry, watching)
         self._mirror_waiting = Gauge(
             "txnwatch_mirror_waiting_users",
             "Users whose newest window is not in Redis yet.",

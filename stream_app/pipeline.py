@@ -8,12 +8,14 @@ verdicts, and Postgres drops the rows that it already has.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Protocol
 
+from infra.runtime.cli_errors import StopError
 from schemas.refusal import Refused
 from schemas.transaction import Decoder
 from stream_app.batch import Batch, Intake, Output, Refusal
-from stream_app.scoring import Arrival, Scorer, Scores, Verdict
+from stream_app.scoring import Arrival, DetectorError, Scorer, Scores, Verdict
 from stream_app.window import Window, encode_window
 
 
@@ -60,12 +62,15 @@ class Pipeline:
     rows: Rows
     mirror: Mirror
     count: Callable[[Mapping[str, int]], None]
+    observe: Callable[[Scores, float], None] = lambda _scores, _seconds: None
 
     async def process(self, batch: Batch) -> None:
         """Bring a batch through steps 1 to 7; step 8, the acknowledgement, is the caller's on return."""
         intake = self._decode(batch)  # 1. validated; what is invalid is refused
         windows = self._load(batch.partition, intake.arrivals)  # 2. from RocksDB
-        scores = self.scorer.score(intake.arrivals, windows)  # 3. no I/O; replayed ones are skipped
+        scores = self._score(
+            batch.partition, intake.arrivals, windows
+        )  # 3. no I/O; replayed ones are skipped
         output = _output(batch, intake, scores)
         stored = await self._store_rows(output)  # 4. Postgres, one transaction
         changelog_offset = await self.publisher.commit(output)  # 5. Kafka, one transaction
@@ -96,6 +101,15 @@ class Pipeline:
         # Sorted, as step 6 writes them in this order: RocksDB inserts sorted keys in half the time.
         return self.windows.load(partition, sorted({arrival.transaction.user_id for arrival in arrivals}))
 
+    def _score(self, partition: int, arrivals: Sequence[Arrival], windows: Mapping[str, Window]) -> Scores:
+        start = perf_counter()
+        try:
+            scores = self.scorer.score(arrivals, windows)
+        except DetectorError as error:
+            raise StopError(f"partition {partition}: {error}") from error
+        self.observe(scores, perf_counter() - start)
+        return scores
+
     async def _store_rows(self, output: Output) -> int:
         return await self.rows.write(output.partition, self.epoch, output.verdicts, output.next_offset)
 
@@ -121,6 +135,7 @@ def _outcomes(intake: Intake, scores: Scores, stored: int) -> Counter[str]:
     outcomes["replayed"] = scores.replayed
     outcomes["already_stored"] = len(first) - stored
     outcomes["window_dropped"] = scores.dropped
+    outcomes["state_lost"] = scores.states_lost
     outcomes["tombstone"] = intake.tombstones
     outcomes["unknown_field"] = intake.unknown_fields
     return outcomes

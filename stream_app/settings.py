@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
 from infra.runtime.settings import (
     DataSettings,
@@ -13,7 +13,7 @@ from infra.runtime.settings import (
     TopicSettings,
     WindowSettings,
 )
-from stream_app.detectors import DETECTORS
+from stream_app.detectors import DETECTORS, is_known, names_in
 
 Sink = Literal["postgres", "redis"]
 
@@ -46,14 +46,25 @@ class RuleSettings(WindowSettings):
     """The rule that scores; it has settings of its own, in `stream_app.detectors`."""
 
     detector: str = "rolling_mean"
-    """The rule that scores."""
+    """The detector that decides, or several separated by commas: what any of them flags is flagged."""
+    shadow_detectors: str = ""
+    """Detectors that only watch, separated by commas: what they would flag is kept in `meta_data.shadow`."""
+    untaught_statuses: str = ""
+    """Statuses, separated by commas, of transactions that are scored and from which nothing learns."""
 
-    @field_validator("detector")
+    @field_validator("detector", "shadow_detectors")
     @classmethod
-    def _is_known(cls, name: str) -> str:
-        if name not in DETECTORS:
-            raise ValueError(f"must be one of {', '.join(sorted(DETECTORS))}")
-        return name
+    def _are_known(cls, text: str, info: ValidationInfo) -> str:
+        names = names_in(text)
+        if not all(map(is_known, names)) or not (names or info.field_name != "detector"):
+            raise ValueError(
+                f"must be one or several of {', '.join(sorted(DETECTORS))}, or names that installed packages "
+                "have as entry points of the group txnwatch.detectors"
+            )
+        every = names + names_in(info.data.get("detector", ""))
+        if len(set(every)) < len(every):
+            raise ValueError("names a detector twice, or one that decides")
+        return text
 
 
 class Settings(

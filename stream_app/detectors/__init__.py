@@ -1,13 +1,19 @@
-"""Detectors, a file or a folder each: TXNWATCH_DETECTOR chooses, and one line here makes it known."""
+"""Detectors, one file or folder each: TXNWATCH_DETECTOR chooses, and one line here makes it known.
 
-from collections.abc import Iterable
+Others come from installed packages, by their entry points.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from pkgutil import resolve_name
 from typing import Any
 
-from infra.runtime.settings import SettingsGroup
-from schemas.rule import Rule
+import msgspec
+
+from infra.runtime.settings import SettingsError, SettingsGroup
+from schemas.rule import Rule, Running
 from schemas.scored import VERDICT_NAMES
-from stream_app.scoring import Detector
+from stream_app.detectors.installed import entry_points_of, load
+from stream_app.scoring import Detector, Ensemble
 
 DETECTORS = {
     "rolling_mean": "stream_app.detectors.rolling_mean:RollingMean",
@@ -15,42 +21,104 @@ DETECTORS = {
 }
 
 
-def known() -> Iterable[type[Detector[Any]]]:
-    """Every detector there is."""
-    return map(resolve_name, DETECTORS.values())
+def known(running: Sequence[Detector[Any]] = ()) -> Iterable[type[Detector[Any]]]:
+    """Every detector that comes with the program, and those that run."""
+    built_in = {name: resolve_name(place) for name, place in DETECTORS.items()}
+    return {**built_in, **{one.NAME: type(one) for one in running}}.values()
 
 
-def verdict_names() -> frozenset[str]:
+def verdict_names(running: Sequence[Detector[Any]] = ()) -> frozenset[str]:
     """What a verdict may say in `meta_data`: no producer's word counts there."""
-    evidence = [name for detector in known() for name in detector.EVIDENCE.__struct_fields__]
+    evidence = [name for detector in known(running) for name in detector.EVIDENCE.__struct_fields__]
     return VERDICT_NAMES.union(evidence)
 
 
 def all_settings() -> list[type[SettingsGroup]]:
-    """The settings of every detector."""
+    """The settings of every detector that comes with the program."""
     return [detector.SETTINGS for detector in known()]
 
 
-def detector_of(name: str) -> Detector[Any]:
-    """The detector of this name, with its settings as the environment has them.
+def names_in(text: str) -> list[str]:
+    """The names in a list with commas."""
+    return [name for one in text.split(",") if (name := one.strip())]
+
+
+def is_known(name: str) -> bool:
+    """Whether there is a detector of this name; an installed one is not loaded for that."""
+    return name in DETECTORS or bool(entry_points_of(name))
+
+
+def detector_class(name: str) -> type[Detector[Any]]:
+    """The detector of this name.
+
+    Raises:
+        KeyError: There is none.
+        SettingsError: An installed one cannot be used.
+    """
+    if name in DETECTORS:
+        found: type[Detector[Any]] = resolve_name(DETECTORS[name])
+        return found
+    return load(name)
+
+
+def detector_of(name: str, profile: msgspec.Struct | None = None) -> Detector[Any]:
+    """The detector of this name, with its settings as the environment has them, and its profile.
 
     Raises:
         KeyError: There is none of this name.
-        SettingsError: One of its settings cannot be used.
+        SettingsError: It cannot be used, or one of its settings.
     """
-    detector: type[Detector[Any]] = resolve_name(DETECTORS[name])
-    return detector(detector.SETTINGS.load())
+    detector = detector_class(name)
+    if profile is not None and (detector.PROFILE is None or not isinstance(profile, detector.PROFILE)):
+        raise SettingsError(f"detector {name}: {type(profile).__name__} is no profile of it")
+    return detector(detector.SETTINGS.load(), profile)
 
 
-def rule_of(detector: Detector[Any]) -> Rule:
-    """What a worker answers of the rule that it runs."""
-    return Rule(
-        detector=detector.NAME,
-        version=detector.VERSION,
-        window=detector.settings.window_size,
-        settings=detector.settings.model_dump(mode="json"),
-        sentence=detector.sentence(),
-        lines=detector.lines(),
-        words={one.NAME: one.WORDS for one in known()},
-        rule=detector.rule,
+def ensemble_of(
+    detectors: str,
+    shadow_detectors: str = "",
+    untaught_statuses: str = "",
+    profiles: Mapping[str, msgspec.Struct] | None = None,
+) -> Ensemble:
+    """The detectors of these lists with commas: those that decide, and those that only watch.
+
+    Raises:
+        KeyError: There is none of a name.
+        SettingsError: One cannot be used, or one of its settings.
+    """
+    given = profiles or {}
+    deciding, watching = (
+        [detector_of(name, given.get(name)) for name in names_in(names)]
+        for names in (detectors, shadow_detectors)
     )
+    return Ensemble(deciding, watching, names_in(untaught_statuses))
+
+
+def rule_of(runs: Detector[Any] | Ensemble) -> Rule:
+    """What a worker answers of the rule that it runs."""
+    ensemble = runs if isinstance(runs, Ensemble) else Ensemble([runs])
+    deciding = ensemble.deciding
+    return Rule(
+        detector=",".join(one.NAME for one in deciding),
+        version=max(one.VERSION for one in deciding),
+        window=deciding[0].settings.window_size,
+        settings=_settings(ensemble),
+        sentence=" ".join(one.sentence() for one in deciding),
+        lines=[line for one in deciding for line in one.lines()],
+        words={one.NAME: one.WORDS for one in known(ensemble.all)},
+        rule=ensemble.rule,
+        deciding=[_running(one) for one in deciding],
+        watching=[_running(one) for one in ensemble.watching],
+    )
+
+
+def _settings(ensemble: Ensemble) -> dict[str, Any]:
+    """The settings of all that decide: each is a variable of its own, and some are of all."""
+    dumped = [one.settings.model_dump(mode="json") for one in ensemble.deciding]
+    untaught = [{"untaught_statuses": sorted(ensemble.untaught)}] if ensemble.untaught else []
+    return {name: value for settings in dumped + untaught for name, value in settings.items()}
+
+
+def _running(detector: Detector[Any]) -> Running:
+    name, profiled = detector.NAME, detector.profile is not None
+    return Running(name, detector.VERSION, detector.sentence(), detector.rule, has_profile=profiled)

@@ -109,9 +109,5 @@ class RollingMean(Detector[None]):
         return max(ratio, self.threshold), self._evidence(transaction.amount, Fraction(total, count), count)
 
     def _evidence(self, amount: int, mean: Fraction, count: int) -> Evidence:
-        return Evidence(
-            mean=amount_text(round(mean)),
-            window=count,
-            ratio=round(float(amount / mean), 4),
-            threshold=amount_text(round(mean * self._factor)),
-        )
+        threshold = amount_text(round(mean * self._factor))
+        return Evidence(amount_text(round(mean)), count, round(float(amount / mean), 4), threshold)

@@ -19,6 +19,8 @@ from stream_app.window import Window
 
 S = TypeVar("S")
 
+_LONGEST_REASON = 300
+
 
 @dataclass(frozen=True, slots=True)
 class StateFormat(Generic[S]):
@@ -30,6 +32,20 @@ class StateFormat(Generic[S]):
     """Of a user who is new to the currency, or whose state is another detector's or version's."""
     encode: Callable[[S], bytes]
     decode: Callable[[bytes], S]
+
+
+class DetectorError(Exception):
+    """What a detector raised, or did though none may, and on which transaction."""
+
+    def __init__(self, detector: str, error: Exception, transaction_id: str = "") -> None:
+        self.detector, self.transaction_id, self.offset = detector, transaction_id, -1
+        self._said = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
+        super().__init__(detector, error)
+
+    def __str__(self) -> str:
+        at = "" if self.offset < 0 else f" at offset {self.offset}"
+        of = f", transaction {self.transaction_id}" if self.transaction_id else ""
+        return f"detector {self.detector} failed{at}{of}: {self._said}"
 
 
 class Fitting(Protocol):

@@ -1,21 +1,19 @@
 """Scores batches: pure, no I/O, no clock. Same transactions in the same order, same verdicts."""
 
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
-from zlib import crc32
-
-import msgspec
 
 from schemas.scored import Flag, decode_flag, encode_flag
 from schemas.transaction import Transaction
-from stream_app.scoring.detector import Detector
+from stream_app.scoring.detector import Detector, DetectorError
+from stream_app.scoring.ensemble import Ensemble, Judgement, check_flag
 from stream_app.scoring.verdict import Arrival, Scores, Verdict, identities_of
 from stream_app.window import ANY_CURRENCY, Window
 from stream_app.window.recent import KEY_BYTES, Note, date_of, entries_of, is_same, read_note, with_note
 
-_TAG = struct.Struct("<I")
+States = dict[str, list[Any]]
+"""Of each user, the detectors' states in the currency at hand."""
 
 # A batch is scored in slices whose objects stay in the processor's nearest cache: passes over a whole one, of
 # 16,000, wait for memory (2.6 µs a transaction in place of 2.9).
@@ -23,14 +21,18 @@ _AT_A_TIME = 500
 
 
 class Scorer:
-    """A detector over windows of up to `window_size` transactions, one a user and currency or one a user."""
+    """A detector, or several, over windows of up to `window_size` transactions.
 
-    def __init__(self, detector: Detector[Any], window_size: int, *, by_currency: bool = True) -> None:
-        self._detector = detector
+    There is a window for each user and currency, or one for each user.
+    """
+
+    def __init__(
+        self, detectors: Detector[Any] | Ensemble, window_size: int, *, by_currency: bool = True
+    ) -> None:
+        self._ensemble = detectors if isinstance(detectors, Ensemble) else Ensemble([detectors])
         self._size = window_size
         self._by_currency = by_currency
-        self._format = form = detector.STATE
-        self._tag = _TAG.pack(crc32(f"{detector.NAME}/{form.version}".encode())) if form else b""
+        self._judge = self._ask_one if self._ensemble.alone else self._ask_all
 
     def score(self, arrivals: Iterable[Arrival], windows: Mapping[str, Window]) -> Scores:
         """Score arrivals in their order against their users' windows and states, which learn from each.
@@ -38,60 +40,101 @@ class Scorer:
         An arrival at or below its window's `last_offset` was finished before a crash and gets no second
         verdict. One whose id is among the user's last 20 is a duplicate, or a revision where its content is
         another: it gets the first verdict again, and nothing learns from it.
+
+        Raises:
+            DetectorError: A detector that decides failed; windows are then to be loaded again.
         """
-        scores, states = Scores(), self._begin(windows)
-        remaining = iter(arrivals)
+        scores, remaining = Scores(), iter(arrivals)
+        states = self._begin(windows, scores)
         while some := [*islice(remaining, _AT_A_TIME)]:
             self._score_some(some, windows, states, scores)
         changed = {verdict.transaction.user_id for verdict in scores.verdicts}
         scores.changed = {user: window for user, window in windows.items() if user in changed}
-        self._keep(states, scores.changed)
+        if states:
+            self._check_last(states, scores)
+        self._keep(states, scores.changed, scores)
         return scores
 
     def _score_some(
-        self,
-        arrivals: Sequence[Arrival],
-        windows: Mapping[str, Window],
-        states: dict[str, Any],
-        scores: Scores,
+        self, arrivals: Sequence[Arrival], windows: Mapping[str, Window], states: States, scores: Scores
     ) -> None:
-        transactions = [arrival.transaction for arrival in arrivals]
-        identities = identities_of([transaction.id for transaction in transactions])
-        entries = entries_of(transactions, identities)
-        score_one, add = self._detector.score_one, scores.verdicts.append
-        size, stateless, by_currency = self._size, self._format is None, self._by_currency
-        for arrival, identity, entry in zip(arrivals, identities, entries, strict=True):
+        add, size, by_currency = scores.verdicts.append, self._size, self._by_currency
+        ensemble, judge = self._ensemble, self._judge
+        score_one, all_teach = ensemble.all[0].score_one, not ensemble.untaught
+        stateless = ensemble.alone and not ensemble.has_state
+        for arrival, identity, entry in _identified(arrivals):
             transaction = arrival.transaction
             window = windows[transaction.user_id]
             if arrival.offset <= window.last_offset:
                 scores.replayed += 1
-            elif (at := window.recent.find(entry[:KEY_BYTES])) >= 0 and (at := window.find(entry)) >= 0:
-                again = Verdict(arrival.offset, identity, entry, transaction, None)
-                self._score_again(window, at, again, scores)
-            else:
-                if transaction.currency != window.currency and by_currency:
-                    scores.dropped += self._use(window, states, transaction)
+                continue
+            verdict = Verdict(arrival.offset, identity, entry, transaction, None)
+            if (at := window.recent.find(entry[:KEY_BYTES])) >= 0 and (at := window.find(entry)) >= 0:
+                self._score_again(window, at, verdict, scores)
+                continue
+            if transaction.currency != window.currency and by_currency:
+                self._use(window, states, transaction, scores)
+            try:
                 if stateless:
-                    _, evidence = score_one(window, None, transaction)
+                    score, evidence = score_one(window, None, transaction)
                 else:
-                    evidence = self._learn(window, states, transaction)
-                flag = None if evidence is None else Flag(self._detector.NAME, evidence, self._detector.rule)
-                add(Verdict(arrival.offset, identity, entry, transaction, flag))
+                    score, evidence = judge(window, states, transaction, scores)
+                if evidence is not None:
+                    self._flag(verdict, score, evidence, scores)
+            except Exception as error:
+                raise self._failed(error, verdict) from error
+            add(verdict)
+            if all_teach or ensemble.teaches(transaction):
                 window.push(transaction.amount, entry, size)
-                if flag is not None:
-                    window.notes = with_note(window.notes, entry, Note(encode_flag(flag)))
-                window.last_offset = arrival.offset
-                window.updated_at = arrival.timestamp
+            else:
+                window.remember(entry)
+            if evidence is not None:
+                _note(window, verdict)
+            window.last_offset = arrival.offset
+            window.updated_at = arrival.timestamp
 
-    def _learn(
-        self, window: Window, states: dict[str, Any], transaction: Transaction
-    ) -> msgspec.Struct | None:
-        """Score by a detector that has a state, and let it learn."""
-        detector, user = self._detector, transaction.user_id
-        state = states[user]
-        _, evidence = detector.score_one(window, state, transaction)
-        states[user] = detector.learn_one(window, state, transaction, flagged=evidence is not None)
-        return evidence
+    def _ask_one(
+        self, window: Window, states: States, transaction: Transaction, _: Scores
+    ) -> tuple[float, Any]:
+        """Score by the one detector, and let it learn."""
+        detector, its = self._ensemble.all[0], states[transaction.user_id]
+        state = its[0]
+        score, evidence = detector.score_one(window, state, transaction)
+        its[0] = detector.learn_one(window, state, transaction, flagged=evidence is not None)
+        return score, evidence
+
+    def _ask_all(
+        self, window: Window, states: States, transaction: Transaction, scores: Scores
+    ) -> tuple[float, Any]:
+        """Score by several detectors, and let them learn."""
+        its = states[transaction.user_id]
+        return self._ensemble.judge(window, its, transaction, scores.failures)
+
+    def _flag(self, verdict: Verdict, score: float, evidence: Any, scores: Scores) -> None:
+        """Have the verdict say what was found."""
+        if isinstance(evidence, Judgement):
+            verdict.flag, verdict.shadow = evidence.flag, evidence.shadow
+            scores.shadow_flags.update(evidence.shadow.keys())
+        else:
+            detector = self._ensemble.all[0]
+            check_flag(detector, score, evidence)
+            verdict.flag = Flag(detector.NAME, evidence, self._ensemble.rule)
+
+    def _failed(self, error: Exception, verdict: Verdict) -> DetectorError:
+        """The error of a detector, with the place at which it came."""
+        if not isinstance(error, DetectorError):
+            error = DetectorError(self._ensemble.all[0].NAME, error, verdict.transaction.id)
+        error.offset = verdict.offset
+        return error
+
+    def _check_last(self, states: States, scores: Scores) -> None:
+        """See by the last transaction that detectors change nothing: by all it would cost too much."""
+        for verdict in reversed(scores.verdicts):
+            if not verdict.revision:
+                user = verdict.transaction.user_id
+                window, its = scores.changed[user], states[user]
+                self._ensemble.check_pure(window, its, verdict.transaction, scores.failures)
+                return
 
     def _score_again(self, window: Window, at: int, verdict: Verdict, scores: Scores) -> None:
         """Score a transaction whose id is among the last: other content becomes a revision."""
@@ -103,23 +146,24 @@ class Scorer:
         note.revision += 1
         window.revise(at, verdict.entry, note)
         window.last_offset = verdict.offset
-        verdict.flag, verdict.revision = decode_flag(note.flag), note.revision
+        verdict.flag, verdict.shadow = decode_flag(note.flag)
+        verdict.revision = note.revision
         date = date_of(former)
         verdict.moved_from = None if date == verdict.transaction.txn_date else date
         scores.verdicts.append(verdict)
         scores.revisions += 1
 
-    def _use(self, window: Window, states: dict[str, Any], transaction: Transaction) -> int:
-        """Go over to the window and state of the transaction's currency; how many windows had to go."""
+    def _use(self, window: Window, states: States, transaction: Transaction, scores: Scores) -> None:
+        """Go over to the window and the states of the transaction's currency."""
         if window.is_new:  # as every user's is once: there is nothing to put away or to fit
-            return window.use(transaction.currency)
+            window.use(transaction.currency)
+            return
         its = {transaction.user_id: window}
-        self._keep(states, its)
-        dropped = window.use(transaction.currency)
-        states |= self._begin(its)
-        return dropped
+        self._keep(states, its, scores)
+        scores.dropped += window.use(transaction.currency)
+        states |= self._begin(its, scores)
 
-    def _begin(self, windows: Mapping[str, Window]) -> dict[str, Any]:
+    def _begin(self, windows: Mapping[str, Window], scores: Scores) -> States:
         """Fit windows to the settings, which may be others than they were made by; the states behind them."""
         size, by_currency = self._size, self._by_currency
         for window in windows.values():
@@ -127,17 +171,32 @@ class Scorer:
                 window.cut(size)
             if not by_currency and window.currency != ANY_CURRENCY:
                 window.use_any()
-        return {user: self._state(window) for user, window in windows.items()} if self._format else {}
+        if self._ensemble.alone and not self._ensemble.has_state:
+            return {}
+        return {user: self._states(window, scores) for user, window in windows.items()}
 
-    def _state(self, window: Window) -> Any:
-        assert self._format is not None  # noqa: S101 - asked for only where there is one
-        mine = window.state.startswith(self._tag)
-        return self._format.decode(window.state[_TAG.size :]) if mine else self._format.fresh
+    def _states(self, window: Window, scores: Scores) -> list[Any]:
+        states, is_lost = self._ensemble.read(window.state)
+        scores.states_lost += is_lost
+        return states
 
-    def _keep(self, states: Mapping[str, Any], windows: Mapping[str, Window]) -> None:
-        """Pack the states behind their windows; those of another detector have missed transactions now."""
+    def _keep(self, states: States, windows: Mapping[str, Window], scores: Scores) -> None:
+        """Pack the states behind their windows; those of other detectors have missed transactions now."""
         for user, window in windows.items():
-            if self._format:
-                window.state = self._tag + self._format.encode(states[user])
+            if self._ensemble.has_state:
+                window.state = self._ensemble.pack(states[user], scores.failures)
             elif window.state:
                 window.state = b""
+
+
+def _identified(arrivals: Sequence[Arrival]) -> Iterable[tuple[Arrival, bytes, bytes]]:
+    """Each arrival with its id in 16 bytes, and what it is known again by."""
+    transactions = [arrival.transaction for arrival in arrivals]
+    identities = identities_of([transaction.id for transaction in transactions])
+    return zip(arrivals, identities, entries_of(transactions, identities), strict=True)
+
+
+def _note(window: Window, verdict: Verdict) -> None:
+    """Keep what was found, for revisions."""
+    flag = encode_flag(verdict.flag, verdict.shadow)
+    window.notes = with_note(window.notes, verdict.entry, Note(flag))

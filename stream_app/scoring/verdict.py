@@ -1,13 +1,15 @@
 """What goes into the scorer and what comes out of it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
 
-from schemas.scored import Flag, encode_scored
+from schemas.scored import Flag, Shadow, encode_scored
 from schemas.transaction import Transaction
+from stream_app.scoring.detector import DetectorError
 from stream_app.window import Window
 
 _ID_BYTES = 16
@@ -36,12 +38,14 @@ class Verdict(msgspec.Struct, gc=False):
     """2, 3, … of other content under an id that got its verdict before, which `flag` repeats; else 0."""
     moved_from: datetime | None = None
     """The date of the content before, where a revision has another."""
+    shadow: Shadow | None = None
+    """What detectors that only watch would have flagged it by."""
     _encoded: tuple[bytes, bytes] | None = None
 
     def encoded(self) -> tuple[bytes, bytes]:
         """The whole row as JSON, and its `meta_data` alone; made once, when first asked for."""
         if self._encoded is None:
-            self._encoded = encode_scored(self.transaction, self.flag, self.revision)
+            self._encoded = encode_scored(self.transaction, self.flag, self.revision, self.shadow)
         return self._encoded
 
 
@@ -56,6 +60,12 @@ class Scores:
     replayed: int = 0
     dropped: int = 0
     """How many windows had to go because their users have too many currencies."""
+    states_lost: int = 0
+    """How many states of users and currencies could not be read, and are fresh."""
+    shadow_flags: Counter[str] = field(default_factory=Counter)
+    """How many each detector that only watches would have flagged."""
+    failures: list[DetectorError] = field(default_factory=list)
+    """What those have failed at."""
     changed: dict[str, Window] = field(default_factory=dict)
 
 

@@ -26,7 +26,8 @@ class KnownRule(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, rule: Rule) -> Self:
         """A rule as a worker runs it."""
-        return cls(rule.rule, rule.detector, rule.version, rule.settings)
+        profiles = {f"profile of {one.detector}": one.rule for one in rule.deciding if one.has_profile}
+        return cls(rule.rule, rule.detector, rule.version, rule.settings | profiles)
 
     @classmethod
     def decode(cls, data: bytes | None) -> Self | None:

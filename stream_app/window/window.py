@@ -144,6 +144,12 @@ class Window(msgspec.Struct, gc=False):
         self.total += amount
         self.packed = packed + amount.to_bytes(NARROW, "little")
 
+    def remember(self, entry: bytes) -> None:
+        """Let a transaction be known again whose amount does not join."""
+        kept = self.count, self.total, self.width, self.packed
+        self.push(0, entry, self.count + 1)
+        self.count, self.total, self.width, self.packed = kept
+
     def cut(self, size: int) -> None:
         """Leave the newest `size` amounts."""
         if self.count > size:

@@ -222,7 +222,7 @@ async def test_without_sinks_the_worker_goes_from_kafka_to_kafka(installation: I
         ("TXNWATCH_APP_ID", "another", "no topic another-windows-changelog: create the topics"),
         ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1", "Kafka (KAFKA_BOOTSTRAP_SERVERS): "),
         ("TXNWATCH_BATCH_SIZE", "0", "TXNWATCH_BATCH_SIZE: Input should be greater than or equal to 1"),
-        ("TXNWATCH_DETECTOR", "oracle", "TXNWATCH_DETECTOR: must be one of rolling_mean"),
+        ("TXNWATCH_DETECTOR", "oracle", "TXNWATCH_DETECTOR: must be one or several of "),
         ("TXNWATCH_SINKS", "mysql", "TXNWATCH_SINKS: String should match pattern"),
         ("TXNWATCH_DLQ_TOPIC", "anomalies!", "TXNWATCH_DLQ_TOPIC: String should match pattern"),
         ("TXNWATCH_DATADIR", "README.md", "TXNWATCH_DATADIR: README.md is no folder to write to"),

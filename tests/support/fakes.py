@@ -10,7 +10,7 @@ from schemas.transaction import Decoder
 from stream_app.batch import Batch, LostPartitionError, Output
 from stream_app.detectors import verdict_names
 from stream_app.pipeline import Pipeline
-from stream_app.scoring import Scorer, Verdict
+from stream_app.scoring import Scorer, Scores, Verdict
 from stream_app.window import Window, decode_window, encode_window
 from tests.support.detectors import rolling_scorer
 
@@ -134,6 +134,7 @@ class World:
         self.windows = FakeWindows(self.reach)
         self.mirror = FakeMirror(self.reach)
         self.counts: Counter[str] = Counter()
+        self.observe: Callable[[Scores, float], None] = lambda _scores, _seconds: None
 
     def reach(self, step: str) -> None:
         """Note a step, or crash before it."""
@@ -154,6 +155,7 @@ class World:
             rows=self.rows,
             mirror=self.mirror,
             count=self.counts.update,
+            observe=self.observe,
         )
 
     async def crash(self, records: Sequence[FakeRecord], step: str, batch_size: int) -> None:

@@ -1,5 +1,7 @@
 """The worker's settings and the app that is made of them, nothing of it connected."""
 
+import re
+
 import pytest
 from pydantic import ValidationError
 
@@ -47,3 +49,21 @@ def test_an_address_is_never_shown_with_its_password() -> None:
     settings = Settings.model_validate({"POSTGRES_URL": "postgresql://someone:secret@localhost/txnwatch"})
 
     assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("detector", "shadow", "said"),
+    [
+        ("", "", "detector: .*must be one or several of"),
+        ("rolling_mean,oracle", "", "detector: .*must be one or several of"),
+        ("rolling_mean", "oracle", "shadow_detectors: .*must be one or several of"),
+        ("rolling_mean, rolling_mean", "", "detector: .*names a detector twice"),
+        ("rolling_mean", "rolling_mean", "shadow_detectors: .*names a detector twice, or one that decides"),
+    ],
+)
+def test_detectors_are_known_and_each_has_one_part(detector: str, shadow: str, said: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(detector=detector, shadow_detectors=shadow)
+
+    [error] = refused.value.errors()
+    assert re.match(said, f"{error['loc'][0]}: {error['msg']}".lower().removeprefix("txnwatch_"))

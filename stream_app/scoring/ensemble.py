@@ -1,0 +1,189 @@
+"""Detectors that run together: those that decide, and those that only watch.
+
+A transaction is flagged where any that decides flags it, by the one to which it stands out most. What a
+watching one would have flagged is kept apart. Each learns by itself, whatever the others say.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from math import inf, isfinite
+from typing import Any
+
+import msgspec
+from msgspec.structs import asdict
+
+from schemas.scored import Flag, Shadow
+from schemas.transaction import Transaction
+from stream_app.scoring.detector import Detector, DetectorError
+from stream_app.scoring.states import Kept, joined, parts_of
+from stream_app.window import Window, encode_window
+
+Failures = list[DetectorError]
+"""What detectors that only watch have failed at."""
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What the detectors say of a transaction that at least one flags."""
+
+    flag: Flag | None = None
+    shadow: Shadow = field(default_factory=dict)
+    strength: float = -inf
+
+
+class ChangedWindowError(Exception):
+    """A detector has changed the window, which others decide by, too."""
+
+
+class Ensemble:
+    """Detectors in the order in which they were named: of flags of one strength the first one's counts."""
+
+    def __init__(
+        self,
+        deciding: Sequence[Detector[Any]],
+        watching: Sequence[Detector[Any]] = (),
+        untaught: Collection[str] = (),
+    ) -> None:
+        self.deciding, self.watching = deciding, watching
+        self.untaught = frozenset(map(str.lower, untaught))
+        """Statuses, in small letters, of transactions from which nothing learns."""
+        self.rule = self._rule()
+        """Eight hexadecimal digits that stand for all that a verdict depends on."""
+        self.alone = len(deciding) == 1 and not watching and not self.untaught
+        """Whether there is one detector, and every transaction teaches."""
+        self.all = [*deciding, *watching]
+        self._kept = {at: Kept(one.NAME, one.STATE) for at, one in enumerate(self.all) if one.STATE}
+        self.has_state = bool(self._kept)
+
+    def _rule(self) -> str:
+        rules = [one.rule for one in self.deciding]
+        if len(rules) == 1 and not self.untaught:
+            return rules[0]
+        return sha256(msgspec.json.encode([rules, sorted(self.untaught)])).hexdigest()[:8]
+
+    def teaches(self, transaction: Transaction) -> bool:
+        """Whether windows and states learn from it."""
+        return transaction.status.lower() not in self.untaught
+
+    def read(self, data: bytes) -> tuple[list[Any], bool]:
+        """Each detector's state, fresh where it cannot be read; and whether any could not be."""
+        parts, kept = parts_of(data), self._kept
+        states = [kept[at].read(parts) if at in kept else None for at in range(len(self.all))]
+        return states, bool(parts)
+
+    def pack(self, states: Sequence[Any], failures: Failures) -> bytes:
+        """The states as `read` takes them.
+
+        Raises:
+            DetectorError: One that decides has a state that cannot be packed.
+        """
+        return joined([one for at in self._kept for one in self._pack(at, states[at], failures)])
+
+    def _pack(self, at: int, state: Any, failures: Failures) -> list[tuple[bytes, bytes]]:
+        kept = self._kept[at]
+        try:
+            return [(kept.tag, kept.pack(state))]
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            self._fail(at, error, failures)
+            return []
+
+    def judge(
+        self, window: Window, states: list[Any], transaction: Transaction, failures: Failures
+    ) -> tuple[float, Judgement | None]:
+        """The flag's strength, and what all say where any flags it; all learn.
+
+        Raises:
+            DetectorError: One that decides has failed.
+        """
+        judgement, learns = Judgement(), self.teaches(transaction)
+        for at in range(len(self.all)):
+            try:
+                flagged = self._ask(at, window, states[at], transaction, judgement)
+                if learns and at in self._kept:
+                    states[at] = self.all[at].learn_one(window, states[at], transaction, flagged=flagged)
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                self._fail(at, error, failures, transaction.id)
+        return judgement.strength, judgement if judgement.flag or judgement.shadow else None
+
+    def _ask(
+        self, at: int, window: Window, state: Any, transaction: Transaction, judgement: Judgement
+    ) -> bool:
+        """Have one detector add to the judgement; whether it flags the transaction."""
+        detector = self.all[at]
+        score, evidence = detector.score_one(window, state, transaction)
+        if evidence is None:
+            return False
+        check_flag(detector, score, evidence)
+        if at >= len(self.deciding):
+            judgement.shadow[detector.NAME] = {"score": score, **asdict(evidence)}
+        elif (strength := detector.strength(score)) > judgement.strength:
+            judgement.strength, judgement.flag = strength, Flag(detector.NAME, evidence, self.rule)
+        return True
+
+    def check_pure(
+        self, window: Window, states: Sequence[Any], transaction: Transaction, failures: Failures
+    ) -> None:
+        """Ask each detector once more, and see that nothing has changed by it.
+
+        Raises:
+            DetectorError: One has changed the window, by which others decide; or one that decides has changed
+                its state, or says something else each time.
+        """
+        for at, detector in enumerate(self.all):
+            try:
+                check_pure(detector, window, states[at], transaction)
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                self._fail(at, error, failures, transaction.id)
+
+    def _fail(self, at: int, error: Exception, failures: Failures, transaction_id: str = "") -> None:
+        """Note what one that watches has failed at; what changes verdicts is raised."""
+        failed = DetectorError(self.all[at].NAME, error, transaction_id)
+        if at < len(self.deciding) or isinstance(error, ChangedWindowError):
+            raise failed from error
+        failures.append(failed)
+
+
+def check_flag(detector: Detector[Any], score: Any, evidence: Any) -> None:
+    """See that a flag is what a detector says it gives.
+
+    Raises:
+        TypeError: Score or evidence is something else.
+        ValueError: The score is no finite number.
+    """
+    check_number("score", score)
+    if not isinstance(evidence, detector.EVIDENCE):
+        raise TypeError(f"its evidence is of {type(evidence).__name__}, not of its EVIDENCE")
+
+
+def check_number(what: str, number: Any) -> None:
+    """See that something is a finite number, and raise the error that says that it is not."""
+    if type(number) not in (int, float):
+        raise TypeError(f"its {what} is {number!r}, which is no number")
+    if not isfinite(number):
+        raise ValueError(f"its {what} is {number}")
+
+
+def check_pure(detector: Detector[Any], window: Window, state: Any, transaction: Transaction) -> None:
+    """Ask a detector about a transaction twice, and have it learn.
+
+    Raises:
+        ChangedWindowError: It has changed the window.
+        ValueError: It has changed the state, or given two answers.
+    """
+
+    def look(verb: str) -> None:
+        if encode_window(window) != before:
+            raise ChangedWindowError(f"{verb} changes the window")
+        if form and form.encode(state) != kept:
+            raise ValueError(f"{verb} changes the state that it is given")
+
+    form, before = detector.STATE, encode_window(window)
+    kept = form.encode(state) if form else b""
+    answers = [detector.score_one(window, state, transaction) for _ in range(2)]
+    look("score_one")
+    if answers[0] != answers[1]:
+        raise ValueError(f"score_one says {answers[0]} and, asked again, {answers[1]}")
+    if form:
+        detector.learn_one(window, state, transaction, flagged=answers[0][1] is not None)
+        look("learn_one")
