@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,8 +25,9 @@ PATH = f"/sse/transactions/{ALICE}"
 SECONDS = 60
 
 
-@pytest.fixture
-async def datadir() -> AsyncIterator[Path]:
+@pytest.fixture(scope="module")
+def datadir() -> Iterator[Path]:
+    """Services that each test leaves running."""
     with embedded_datadir() as folder:
         yield folder
 
