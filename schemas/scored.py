@@ -26,8 +26,14 @@ class Flag(msgspec.Struct, frozen=True):
     @property
     def facts(self) -> dict[str, Any]:
         """What a row's `meta_data` says of it."""
-        evidence = self.evidence if isinstance(self.evidence, dict) else msgspec.structs.asdict(self.evidence)
+        evidence = self.evidence if isinstance(self.evidence, dict) else facts_of(self.evidence)
         return {"detector": self.detector, **({"rule": self.rule} if self.rule else {}), **evidence}
+
+
+def facts_of(evidence: msgspec.Struct) -> dict[str, Any]:
+    """The fields that are set."""
+    facts = msgspec.structs.asdict(evidence)
+    return {name: value for name, value in facts.items() if value is not msgspec.UNSET}
 
 
 Shadow = dict[str, dict[str, Any]]

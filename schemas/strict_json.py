@@ -46,12 +46,15 @@ def is_plain(value: bytes) -> bool:
 
     Cheap, and true for nearly all messages. After False, only `fields` can tell.
     """
-    if not _is_utf8(value):
-        return False
-    if b"\\u" in value and _storable_escapes(value) is not value:
+    if not is_plain_text(value):
         return False
     brackets = value.count(b"{") + value.count(b"[")
     return brackets <= MAX_DEPTH and _LONG_NUMBER.search(value) is None
+
+
+def is_plain_text(value: bytes) -> bool:
+    """Whether all text in it, which is JSON, can be stored."""
+    return _is_utf8(value) and (b"\\u" not in value or _storable_escapes(value) is value)
 
 
 def fields(value: bytes) -> dict[str, msgspec.Raw]:

@@ -62,6 +62,23 @@ class Input:
         except (OSError, EOFError, zlib.error) as error:
             raise DamagedInputError(f"cannot be read after line {number}: {error}") from error
 
+    def blocks(self, size: int) -> Iterator[bytes]:
+        """The same lines, whole ones together in about `size` bytes.
+
+        Raises:
+            DamagedInputError: The file cannot be read to its end.
+        """
+        number = 0
+        try:
+            while block := self._stream.read(size):
+                last = b"" if block.endswith(b"\n") else self._stream.readline(MAX_LINE)
+                yield block + last
+                number += block.count(b"\n") + 1
+                while is_cut(last):
+                    last = self._stream.readline(MAX_LINE)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DamagedInputError(f"cannot be read after line {number}: {error}") from error
+
 
 @contextmanager
 def open_input(path: Path) -> Iterator[Input]:

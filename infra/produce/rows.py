@@ -115,7 +115,7 @@ class RowReader:
         index = header.index(place) if place else len(header)
         for line, row in numbered(rows):
             if isinstance(row, list) and len(row) > index:
-                yield line, _cell(row[index])
+                yield line, cell_of(row[index])
 
     def _json_amounts(self, lines: Iterable[bytes]) -> Iterator[tuple[int, str]]:
         for number, line in enumerate(lines, start=1):
@@ -128,17 +128,33 @@ class RowReader:
     def _csv(self, begin: bytes, lines: Iterable[bytes]) -> Source:
         rows = csv_rows(begin, lines)
         header = header_of(rows)
-        places = self._places(header)
+        places = self.places(header)
         for line, row in numbered(rows):
-            if isinstance(row, csv.Error):
-                yield RejectedRow(line, "csv", str(row))
-            elif len(row) == len(header):
-                yield self._csv_row(line, row, places)
-            elif not is_blank(row):
-                yield RejectedRow(line, "csv", f"{len(row)} columns, but the header has {len(header)}")
+            if item := self.csv_item(line, row, len(header), places):
+                yield item
 
-    def _places(self, header: list[str]) -> dict[str, int]:
-        """Map each field that has a column to the column's index."""
+    def csv_item(
+        self, line: int, row: list[str] | csv.Error, columns: int, places: Mapping[str, int]
+    ) -> Item | None:
+        """A row of a table with so many columns; None where it is blank.
+
+        Raises:
+            InputError: Its amount can be read in several ways.
+        """
+        if isinstance(row, csv.Error):
+            return RejectedRow(line, "csv", str(row))
+        if len(row) == columns:
+            return self._csv_row(line, row, places)
+        if is_blank(row):
+            return None
+        return RejectedRow(line, "csv", f"{len(row)} columns, but the header has {columns}")
+
+    def places(self, header: list[str]) -> dict[str, int]:
+        """Map each field that has a column to the column's index.
+
+        Raises:
+            InputError: A column is absent.
+        """
         picked = self.columns.pick(tuple(header))
         shown = printable(", ".join(header))
         if absent := self.columns.absent(header):
@@ -158,7 +174,7 @@ class RowReader:
         return True
 
     def _csv_row(self, line: int, row: list[str], places: Mapping[str, int]) -> Item:
-        fields: dict[str, Any] = {name: _cell(row[place]) for name, place in places.items()}
+        fields: dict[str, Any] = {name: cell_of(row[place]) for name, place in places.items()}
         for name, default in self.defaults.items():
             fields[name] = fields.get(name) or default
         try:
@@ -208,14 +224,22 @@ class RowReader:
         for number, line in enumerate(lines, start=1):
             if line.isspace():
                 continue
-            found = _json_fields(number, line)
+            found = json_fields(number, line)
             if isinstance(found, RejectedRow):
                 yield found
                 continue
-            picked = self.columns.pick(tuple(found))
             if not said:
-                said = self._describe(picked, found)
-            yield self._json_row(number, {name: found[column] for name, column in picked.items()})
+                said = self._describe(self.columns.pick(tuple(found)), found)
+            yield self.json_item(number, found)
+
+    def json_item(self, line: int, found: Mapping[str, Raw]) -> Item:
+        """An object, by its fields as they are in the file.
+
+        Raises:
+            InputError: Its amount can be read in several ways.
+        """
+        picked = self.columns.pick(tuple(found))
+        return self._json_row(line, {name: found[column] for name, column in picked.items()})
 
     def _json_row(self, line: int, fields: dict[str, Raw]) -> Item:
         for name, raw in fields.items():
@@ -246,7 +270,8 @@ class RowReader:
         return ProducerRecord(key, value, transaction.txn_date)
 
 
-def _json_fields(number: int, line: bytes) -> dict[str, Raw] | RejectedRow:
+def json_fields(number: int, line: bytes) -> dict[str, Raw] | RejectedRow:
+    """The fields of a line, or why it is not a JSON object."""
     if is_cut(line):
         return RejectedRow(number, "size", f"more than {MAX_LINE} bytes")
     try:
@@ -281,6 +306,7 @@ def _text(raw: Raw | None) -> str | None:
         return None
 
 
-def _cell(text: str) -> str:
+def cell_of(text: str) -> str:
+    """A cell's text; nothing for what databases and data frames write for nothing."""
     text = text.strip()
     return "" if len(text) <= _LONGEST_EMPTY and text.lower() in _EMPTY else text

@@ -22,8 +22,12 @@ def first_line(lines: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 def csv_rows(begin: bytes, lines: Iterable[bytes]) -> Any:
     """The rows, split at the delimiter that the first line has most of."""
-    delimiter = max(_DELIMITERS, key=lambda delimiter: begin.count(delimiter.encode()))
-    return csv.reader(_texts(lines), delimiter=delimiter)
+    return csv.reader(_texts(lines), delimiter=delimiter_of(begin))
+
+
+def delimiter_of(begin: bytes) -> str:
+    """The one of which the first line has most."""
+    return max(_DELIMITERS, key=lambda delimiter: begin.count(delimiter.encode()))
 
 
 def header_of(rows: Any) -> list[str]:

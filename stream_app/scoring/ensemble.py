@@ -11,9 +11,8 @@ from math import inf, isfinite
 from typing import Any
 
 import msgspec
-from msgspec.structs import asdict
 
-from schemas.scored import Flag, Shadow
+from schemas.scored import Flag, Shadow, facts_of
 from schemas.transaction import Transaction
 from stream_app.scoring.detector import Detector, DetectorError
 from stream_app.scoring.states import Kept, joined, parts_of
@@ -91,7 +90,7 @@ class Ensemble:
     def judge(
         self, window: Window, states: list[Any], transaction: Transaction, failures: Failures
     ) -> tuple[float, Judgement | None]:
-        """The flag's strength, and what all say where any flags it; all learn.
+        """The strength of what stands out most, and what all say where any flags it; all learn.
 
         Raises:
             DetectorError: One that decides has failed.
@@ -112,14 +111,16 @@ class Ensemble:
         """Have one detector add to the judgement; whether it flags the transaction."""
         detector = self.all[at]
         score, evidence = detector.score_one(window, state, transaction)
-        if evidence is None:
-            return False
-        check_flag(detector, score, evidence)
-        if at >= len(self.deciding):
-            judgement.shadow[detector.NAME] = {"score": score, **asdict(evidence)}
-        elif (strength := detector.strength(score)) > judgement.strength:
-            judgement.strength, judgement.flag = strength, Flag(detector.NAME, evidence, self.rule)
-        return True
+        if evidence is not None:
+            check_flag(detector, score, evidence)
+        strength = detector.strength(score) if at < len(self.deciding) else -inf
+        if evidence is not None:
+            if at >= len(self.deciding):
+                judgement.shadow[detector.NAME] = {"score": score, **facts_of(evidence)}
+            elif judgement.flag is None or strength > judgement.strength:
+                judgement.flag = Flag(detector.NAME, evidence, self.rule)
+        judgement.strength = max(judgement.strength, strength)
+        return evidence is not None
 
     def check_pure(
         self, window: Window, states: Sequence[Any], transaction: Transaction, failures: Failures

@@ -83,6 +83,7 @@ class Scorer:
                     self._flag(verdict, score, evidence, scores)
             except Exception as error:
                 raise self._failed(error, verdict) from error
+            verdict.score = score
             add(verdict)
             if all_teach or ensemble.teaches(transaction):
                 window.push(transaction.amount, entry, size)

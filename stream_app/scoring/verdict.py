@@ -40,6 +40,8 @@ class Verdict(msgspec.Struct, gc=False):
     """The date of the content before, where a revision has another."""
     shadow: Shadow | None = None
     """What detectors that only watch would have flagged it by."""
+    score: float | None = None
+    """The detector's, or the largest strength of several; None of a revision, which is not scored."""
     _encoded: tuple[bytes, bytes] | None = None
 
     def encoded(self) -> tuple[bytes, bytes]:

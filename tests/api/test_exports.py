@@ -33,8 +33,6 @@ from tests.support.serving import PATIENCE, Client, serving, settings_from
 ALICE, BOB = user(1), user(2)
 JSON, LINES, CSV = "application/json", "application/x-ndjson", "text/csv"
 EVER = {"from_date": "0001-01-01"}
-MANY = 30_000
-"""Rows of 1.7 kB: 50 MB, several times what the sockets between client and API hold."""
 AWKWARD = {
     "quote": '"a", "b"',
     "line": "one\r\ntwo\u2028three\u2029four\x85",
@@ -231,7 +229,7 @@ def test_the_form_is_the_one_that_is_wanted_most(accept: str, expected: str) -> 
 async def test_more_exports_than_are_let_in_are_told_when_to_come_back(
     pages_settings: Settings, database: str
 ) -> None:
-    await fill(database, MANY, note=1500)
+    await fill(database, 100_000)
     query, headers = {"user_id": ALICE, **EVER}, {"Accept": LINES}
     async with serving(pages_settings, exports=1) as client:
         async with client.get("/transactions", params=query, headers=headers) as unread:
@@ -242,7 +240,7 @@ async def test_more_exports_than_are_let_in_are_told_when_to_come_back(
             async with client.get("/transactions", params=query) as response:
                 assert response.status == 200
         async with asyncio.timeout(10):  # the client that left has given its place back
-            while len(of_lines(await _whatever(client, query, headers))) != MANY:  # noqa: ASYNC110 - the API's
+            while len(of_lines(await _whatever(client, query, headers))) != 100_000:  # noqa: ASYNC110 - the API's
                 await asyncio.sleep(0.05)
 
 
@@ -255,8 +253,8 @@ async def _whatever(client: Client, query: dict[str, str], headers: dict[str, st
 async def begun(
     settings: Settings, database: str, *, query_seconds: float
 ) -> AsyncIterator[aiohttp.ClientResponse]:
-    """An export of many rows that has answered and is not read yet."""
-    await fill(database, MANY, note=1500)
+    """An export of 200,000 rows that has answered and is not read yet."""
+    await fill(database, 200_000)
     query, headers = {"user_id": ALICE, **EVER}, {"Accept": CSV}
     async with (
         serving(settings, query_seconds=query_seconds) as client,
@@ -285,13 +283,13 @@ async def test_an_export_outlives_a_statement_that_took_too_long(
             reading = asyncio.create_task(response.text())
             first = await waits_since(locking, unlike=None)
             await waits_since(locking, unlike=first)
-        assert len(of_csv(await reading)) == MANY
+        assert len(of_csv(await reading)) == 200_000
 
 
 async def test_a_client_that_does_not_read_holds_nothing_in_postgres(
     pages_settings: Settings, database: str
 ) -> None:
-    await fill(database, MANY, note=1500)
+    await fill(database, 200_000)
     query, headers = {"user_id": ALICE, **EVER}, {"Accept": CSV}
     async with (
         serving(pages_settings, database_connections=1) as client,
@@ -302,24 +300,24 @@ async def test_a_client_that_does_not_read_holds_nothing_in_postgres(
             assert response.status == 200
         async with locked(database, "transactions"):  # waits for a statement to end, and no longer
             pass
-        assert len(of_csv(await unread.text())) == MANY
+        assert len(of_csv(await unread.text())) == 200_000
 
 
 async def test_rows_inserted_meanwhile_neither_repeat_nor_hide_others(
     pages_settings: Settings, database: str
 ) -> None:
-    await fill(database, MANY, note=1500)
+    await fill(database, 200_000)
     query, headers = {"user_id": ALICE, **EVER}, {"Accept": LINES}
     async with serving(pages_settings) as client:
         before = [row["id"] for row in of_lines(await exported(client, LINES, user_id=ALICE))]
-        assert len(set(before)) == MANY
+        assert len(set(before)) == 200_000
         async with client.get("/transactions", params=query, headers=headers) as response:
             await response.content.readline()
             await store(
-                database, [made(ALICE, n, after=timedelta(minutes=n)) for n in range(0, MANY, MANY // 400)]
+                database, [made(ALICE, n, after=timedelta(minutes=n)) for n in range(0, 200_000, 500)]
             )
             after = [row["id"] for row in of_lines("{}\n" + await response.text())[1:]]
-    assert len(set(after)) == len(after) > MANY - 1  # some of the new ones came later than the reader
+    assert len(set(after)) == len(after) > 200_000 - 1  # some of the new ones came later than the reader
     known = set(before)
     assert [one for one in after if one in known] == before[1:]
 

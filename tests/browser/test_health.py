@@ -10,13 +10,11 @@ from playwright.async_api import expect
 from pydantic import SecretStr
 
 from api.settings import Settings
-from infra.runtime.partitioners import partition_of
 from tests.support.browser.chromium import Visit
 from tests.support.browser.site import Site, serving
-from tests.support.installation import Installation, until
+from tests.support.installation import Installation
 from tests.support.services import free_port
 from tests.support.serving import DEAD
-from tests.support.traffic import traffic
 
 
 async def test_it_shows_what_is_up_and_that_no_worker_runs(site: Site, visit: Visit) -> None:
@@ -99,26 +97,6 @@ async def test_two_workers_are_shown_with_the_partitions_that_each_of_them_holds
             first.terminate()
             await expect(names).to_have_text([re.compile(f":{other}$")] * 4, timeout=90_000)
         await expect(page.locator("#workers strong")).to_have_count(1)
-
-
-async def test_users_on_partitions_that_the_partitioner_does_not_name_are_counted(
-    environment: dict[str, str], site: Site, visit: Visit
-) -> None:
-    """Such a user has two windows: what is shown of the one lacks what is in the other."""
-    installation = Installation(environment)
-    named = [(partition_of("murmur2", one.key, 4), one) for one in traffic(30, users=10, seed=5)]
-    users = len({one.user_id for _, one in named})
-    page = await visit.open(site.view("/health"))
-    aside = page.locator("#workers-aside")
-    with installation.worker(TXNWATCH_SINKS="", TXNWATCH_PARTITIONER="murmur2"):
-        for further, said in ((0, ""), (1, f": {users} users on partitions where murmur2 does not put them")):
-            async with AIOKafkaProducer(bootstrap_servers=site.settings.kafka) as producer:
-                for partition, one in named:
-                    place = (partition + further) % 4
-                    await producer.send(installation.transactions, one.value, key=one.key, partition=place)
-            await until(installation.finished)
-            link = " (docs/producers.md)" if said else ""
-            await expect(aside).to_have_text(f"group {site.settings.app_id}{said}{link}", timeout=30_000)
 
 
 async def test_an_api_that_went_away_is_said_to_be_down(site: Site, visit: Visit) -> None:

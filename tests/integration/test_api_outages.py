@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,9 +25,8 @@ PATH = f"/sse/transactions/{ALICE}"
 SECONDS = 60
 
 
-@pytest.fixture(scope="module")
-def datadir() -> Iterator[Path]:
-    """Services that each test leaves running."""
+@pytest.fixture
+async def datadir() -> AsyncIterator[Path]:
     with embedded_datadir() as folder:
         yield folder
 

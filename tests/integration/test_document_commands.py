@@ -54,6 +54,7 @@ GROUPS = {
     "docker": r"docker compose .*",
     # tests/integration/test_topic_identity.py and test_repartition.py: no worker may run meanwhile.
     "stopped": r"txnwatch (?:state|repartition).*",
+    "backtest": r"txnwatch backtest.*",  # tests/unit/test_backtest_command.py
     "demo": r"txnwatch demo",  # tests/integration/test_demo.py
     "step by step": "|".join(re.escape(text) for text in USING if re.match(r"\.venv/bin/|curl ", text)),
 }

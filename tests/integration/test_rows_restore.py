@@ -169,6 +169,7 @@ async def test_a_worker_that_lacks_nothing_is_not_disturbed(installation: Instal
 async def test_what_does_not_answer_is_said_in_a_line(
     installation: Installation, variable: str, address: str, said: str
 ) -> None:
+    await scored(installation, 10)
     installation.environment[variable] = address
 
     code, output = await restore(installation)

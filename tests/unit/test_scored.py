@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.money import amount_text, parse_amount
-from schemas.scored import Flag, Scored, encode_scored
+from schemas.scored import Flag, Scored, decode_flag, encode_flag, encode_scored
 from schemas.transaction import Transaction
 from tests.support.detectors import mean_flag
 
@@ -58,6 +58,13 @@ def test_the_meta_data_alone_is_the_meta_data_of_the_row(
     verdict = {"is_anomaly": False} if flag is None else FLAGGED
     assert json.loads(row)["meta_data"] == json.loads(meta_data) == {**(meta or {}), **verdict}
     assert row.endswith(b'"meta_data":' + meta_data + b"}")
+
+
+def test_evidence_that_is_not_there_is_left_out() -> None:
+    kind = msgspec.defstruct("Evidence", [("mean", str), ("limit", str | msgspec.UnsetType, msgspec.UNSET)])
+
+    assert Flag("odds", kind("1.00")).facts == {"detector": "odds", "mean": "1.00"}
+    assert decode_flag(encode_flag(Flag("odds", kind("1.00")))) == (Flag("odds", {"mean": "1.00"}), None)
 
 
 def test_a_producer_cannot_pose_as_the_verdict() -> None:

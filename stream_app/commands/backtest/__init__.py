@@ -1,0 +1,1 @@
+"""`txnwatch backtest`: what a detector would have done with a history, by the worker's own code."""

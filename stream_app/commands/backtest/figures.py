@@ -1,0 +1,185 @@
+"""The figures of one detector over a history, taken day by day as it is scored."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+import msgspec
+
+from stream_app.commands.backtest.days import Budget, CardPrecision
+from stream_app.commands.backtest.ranks import Ranked, Ranking, ranking
+from stream_app.commands.backtest.rows import Label
+
+_QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
+
+
+@dataclass(slots=True)
+class Judged:
+    """Transactions of one day in their order, each scored for the first time."""
+
+    day: int
+    """The date's ordinal, in UTC."""
+    users: Sequence[str]
+    scores: Sequence[float]
+    labels: Sequence[Label]
+    """Empty where there are none at all, like `scenarios`."""
+    scenarios: Sequence[str]
+    flagged: Sequence[int]
+    """Which of them were flagged, by their places."""
+
+
+class Scenario(msgspec.Struct, frozen=True):
+    """How frauds of one kind were found among all that is no fraud."""
+
+    frauds: int
+    recall: float
+    average_precision: float | None
+    recall_at_precision_90: float | None
+
+
+class BudgetFigures(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What comes of flagging at most so many a day."""
+
+    alerts_per_day: int
+    threshold: float | None
+    """The score from which on to flag; None: on some day more than that have the highest score of all."""
+    flagged: int
+    precision: float | None
+    recall: float | None
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """All figures; None where there is nothing to take them of."""
+
+    transactions: int
+    days: int
+    flagged: int
+    alerts_a_day: float
+    most_alerts: int
+    most_alerts_on: str | None
+    frauds: int
+    legitimate: int
+    unlabelled: int
+    precision: float | None
+    recall: float | None
+    average_precision: float | None
+    auc: float | None
+    recall_at_precision_90: float | None
+    card_precision_100: float | None
+    quantiles: Mapping[str, float]
+    scenarios: Mapping[str, Scenario]
+    budget: BudgetFigures | None
+
+
+@dataclass(slots=True)
+class Figures:
+    """Counts what one detector did; `budget` where a number of alerts a day is asked for."""
+
+    budget: Budget | None = None
+    frauds: Ranked = field(default_factory=Ranked)
+    others: Ranked = field(default_factory=Ranked)
+    unlabelled: Ranked = field(default_factory=Ranked)
+    by_scenario: dict[str, Ranked] = field(default_factory=dict)
+    alerts: Counter[int] = field(default_factory=Counter)
+    """By day; a day without any has none, and every day between the first and the last is one."""
+    cards: CardPrecision = field(default_factory=CardPrecision)
+    _caught: Counter[str] = field(default_factory=Counter)
+    _flagged: Counter[Label] = field(default_factory=Counter)
+    _first: int = 0
+    _last: int = 0
+
+    def add(self, judged: Judged) -> None:
+        """Count transactions of a day."""
+        day, scores, labels = judged.day, judged.scores, judged.labels
+        self._first, self._last = min(self._first or day, day), max(self._last, day)
+        self.alerts[day] += len(judged.flagged)
+        if self.budget is not None:
+            self.budget.add(day, scores)
+        if labels:
+            self._add_labelled(judged)
+        else:
+            self.unlabelled.extend(scores)
+            self._flagged[None] += len(judged.flagged)
+
+    @property
+    def days(self) -> Sequence[int]:
+        """All from the first to the last."""
+        return range(self._first, self._last + 1) if self._first else []
+
+    def summary(self) -> Summary:
+        """All figures, which ends the last day."""
+        ranked, days = self.ranking(), len(self.days)
+        flagged, caught = self.alerts.total(), self._flagged[True]
+        most_on, most = max(self.alerts.items(), key=lambda one: (one[1], -one[0]), default=(0, 0))
+        return Summary(
+            transactions=len(self.frauds) + len(self.others) + len(self.unlabelled),
+            days=days,
+            flagged=flagged,
+            alerts_a_day=flagged / max(1, days),
+            most_alerts=most,
+            most_alerts_on=date.fromordinal(most_on).isoformat() if most else None,
+            frauds=len(self.frauds),
+            legitimate=len(self.others),
+            unlabelled=len(self.unlabelled),
+            precision=_share(caught, caught + self._flagged[False]) if len(self.frauds) else None,
+            recall=_share(caught, len(self.frauds)),
+            average_precision=ranked.average_precision,
+            auc=ranked.auc,
+            recall_at_precision_90=ranked.recall_at_precision,
+            card_precision_100=self.cards.mean() if len(self.frauds) else None,
+            quantiles=self._quantiles(),
+            scenarios={name: self._scenario(name) for name in sorted(self.by_scenario)},
+            budget=self._budget(),
+        )
+
+    def ranking(self) -> Ranking:
+        """Over all frauds."""
+        return ranking(self.frauds, self.others)
+
+    def _add_labelled(self, judged: Judged) -> None:
+        scores, labels = judged.scores, judged.labels
+        if True in labels or None in labels:
+            both = [*zip(scores, labels, strict=True)]
+            self.frauds.extend([score for score, label in both if label])
+            self.others.extend([score for score, label in both if label is False])
+            self.unlabelled.extend([score for score, label in both if label is None])
+        else:
+            self.others.extend(scores)
+        if True in labels and judged.scenarios:
+            self._add_scenarios(judged)
+        for place in judged.flagged:
+            self._flagged[labels[place]] += 1
+        self.cards.add(judged.day, judged.users, scores, labels)
+
+    def _add_scenarios(self, judged: Judged) -> None:
+        for score, label, name in zip(judged.scores, judged.labels, judged.scenarios, strict=True):
+            if label:
+                self.by_scenario.setdefault(name, Ranked()).extend([score])
+        self._caught.update(judged.scenarios[place] for place in judged.flagged if judged.labels[place])
+
+    def _scenario(self, name: str) -> Scenario:
+        frauds = self.by_scenario[name]
+        ranked = ranking(frauds, self.others)
+        recall = self._caught[name] / len(frauds)
+        return Scenario(len(frauds), recall, ranked.average_precision, ranked.recall_at_precision)
+
+    def _quantiles(self) -> dict[str, float]:
+        both = Ranked.of_all(self.frauds, self.others, self.unlabelled)
+        return {f"{share:g}": both.quantile(share) for share in _QUANTILES} if len(both) else {}
+
+    def _budget(self) -> BudgetFigures | None:
+        if self.budget is None:
+            return None
+        threshold = self.budget.threshold()
+        if threshold is None:
+            return BudgetFigures(self.budget.most, None, 0, None, None)
+        caught, alarms, unknown = (
+            ranked.at_least(threshold) for ranked in (self.frauds, self.others, self.unlabelled)
+        )
+        precision, recall = _share(caught, caught + alarms), _share(caught, len(self.frauds))
+        return BudgetFigures(self.budget.most, threshold, caught + alarms + unknown, precision, recall)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

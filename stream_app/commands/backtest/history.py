@@ -1,0 +1,151 @@
+"""Opens a file as history: of which kind it is, and which columns it has."""
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import datetime, timedelta
+from itertools import accumulate, chain
+
+from infra.produce.amounts import AmountMarks
+from infra.produce.columns import Columns, described
+from infra.produce.exported import is_export
+from infra.produce.files import Input, InputError, first_lines, is_cut
+from infra.produce.rows import RejectedRow, RowReader, json_fields
+from infra.produce.tables import csv_rows, first_line, header_of
+from schemas.transaction import Decoder
+from stream_app.commands.backtest.course import EARLIEST
+from stream_app.commands.backtest.labels import LABEL, SCENARIO, LabelWords, label_columns
+from stream_app.commands.backtest.ordinary import REQUIRED, OrdinaryForm
+from stream_app.commands.backtest.rows import Piece
+from stream_app.commands.backtest.tables import CsvTable, JsonTable, OneByOne
+from stream_app.detectors import verdict_names
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """How a file is read: as `produce` does, and where its labels are."""
+
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    """The column of a field, labels included, by its name."""
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    assume_utc: bool = False
+    marks: AmountMarks = field(default_factory=AmountMarks)
+
+
+@dataclass(frozen=True, slots=True)
+class FileHistory:
+    """Reads a file's rows in pieces; `now` bounds their dates, as a worker would at that time."""
+
+    options: FileOptions
+    now: datetime
+    max_bytes: int
+    max_ahead: timedelta
+    _: KW_ONLY
+    words: LabelWords = field(default_factory=LabelWords)
+    say: Callable[[str], None] = lambda _: None
+    block_bytes: int = 1 << 19
+
+    def read(self, opened: Input) -> tuple[bool, Iterator[Piece]]:
+        """Whether it is an export of the API's, newest row first; and the rows.
+
+        Raises:
+            InputError: It is neither CSV nor JSON lines, or lacks a column.
+        """
+        head, _ = first_lines(opened.lines())
+        exported, left = is_export(head), iter(head)
+        begin, lines = first_line(chain(left, opened.lines()))
+        reader = self._reader(exported=exported)
+        if begin.startswith(b"{"):
+            rest = chain([begin], left)
+            return exported, self._objects(
+                reader, begin, chain([b"".join(rest)], opened.blocks(self.block_bytes))
+            )
+        if not begin or begin.startswith(b"["):
+            return False, (Piece() for _ in reader.read(iter([begin])))
+        if is_cut(begin):
+            raise InputError("neither CSV nor JSON lines: its first line has no end")
+        table = csv_rows(begin, lines)
+        header = header_of(table)
+        blocks = chain(filter(None, [b"".join(left)]), opened.blocks(self.block_bytes))
+        return exported, self._table(reader, begin, header, table.line_num).read(blocks)
+
+    def _reader(self, *, exported: bool) -> RowReader:
+        fields = {
+            name: column for name, column in self.options.mapping.items() if name not in (LABEL, SCENARIO)
+        }
+        return RowReader(
+            columns=Columns(fields),
+            defaults=self.options.defaults,
+            assume_utc=self.options.assume_utc,
+            decoder=Decoder(self.max_bytes, self.max_ahead, verdict_names()),
+            now_ms=lambda: int(self.now.timestamp() * 1000),
+            marks=self.options.marks,
+            exported=exported,
+        )
+
+    def _table(self, reader: RowReader, begin: bytes, header: list[str], line: int) -> CsvTable:
+        places = reader.places(header)
+        labels = {name: header.index(column) for name, column in self._labels(header).items()}
+        names = {at: name for name, at in (places | labels).items()}
+        columns = [(column, names.get(at)) for at, column in enumerate(header)]
+        form = self._form(reader, columns, objects=False)
+        alone = OneByOne(reader, self.words, labels)
+        return CsvTable(alone, form, begin, len(header), places, labels, line + 1)
+
+    def _objects(self, reader: RowReader, begin: bytes, blocks: Iterator[bytes]) -> Iterator[Piece]:
+        fields = json_fields(1, begin)
+        names = [] if isinstance(fields, RejectedRow) else [*fields]
+        labels = self._labels(names)
+        fields_of = {column: name for name, column in (reader.columns.pick(tuple(names)) | labels).items()}
+        form = self._form(reader, [(name, fields_of.get(name)) for name in names], objects=True)
+        return JsonTable(OneByOne(reader, self.words, labels), form, labels).read(blocks)
+
+    def _labels(self, names: list[str]) -> dict[str, str]:
+        found = label_columns(names, self.options.mapping)
+        if absent := sorted(set(found.values()) - set(names)):
+            raise InputError(f"no column {', '.join(absent)}; there are: {', '.join(names)}")
+        return found
+
+    def _form(
+        self, reader: RowReader, columns: list[tuple[str, str | None]], *, objects: bool
+    ) -> OrdinaryForm | None:
+        """None where not one row can be of it."""
+        picked = {name: column for column, name in columns if name}
+        if said := described(picked, [column for column, _ in columns]):
+            self.say(said)
+        if reader.exported or (reader.marks.are_named and reader.marks.decimal != "."):
+            return None
+        if not picked.keys() >= REQUIRED - reader.defaults.keys():
+            return None
+        return OrdinaryForm(
+            columns,
+            reader.defaults,
+            self.words,
+            self.now + self.max_ahead,
+            assume_utc=reader.assume_utc,
+            objects=objects,
+        )
+
+
+@dataclass(slots=True)
+class OpenHistory:
+    """History under way, and what is noticed of them."""
+
+    name: str
+    fraction: Callable[[], float | None]
+    """How much of it has been read, from 0 to 1; None where that cannot be known."""
+    words: LabelWords
+    rows: Iterable[Piece] = ()
+    late: int = 0
+    """How many transactions are older than one before them."""
+    _last: datetime = EARLIEST
+
+    def counted(self, rows: Iterable[Piece]) -> Iterator[Piece]:
+        """The same rows, looked at."""
+        for piece in rows:
+            dates = [transaction.txn_date for transaction in piece.transactions]
+            if dates and (dates[0] < self._last or dates != sorted(dates)):
+                latest = accumulate(dates, max, initial=self._last)
+                self.late += sum(map(operator.lt, dates, latest))
+            self._last = max(self._last, max(dates, default=self._last))
+            yield piece

@@ -1,0 +1,76 @@
+"""The transactions that are flagged or frauds: compared, and the highest kept to be looked at."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from stream_app.commands.backtest.contender import Contender, Verdicts
+from stream_app.commands.backtest.examples import Example, Highest, example_of
+from stream_app.commands.backtest.outcome import Difference
+from stream_app.commands.backtest.rows import Label, Piece
+
+KINDS = {
+    "flagged": "The highest scores",
+    "alarms": "Legitimate, and flagged",
+    "missed": "Frauds that are not flagged: the highest scores",
+    "gained": "Flagged now, not by the other",
+    "lost": "Flagged by the other, not now",
+}
+"""The kinds of examples, and their headings."""
+
+
+@dataclass(slots=True)
+class Looks:
+    """Looks at transactions one by one; `contenders` are those of the verdicts."""
+
+    contenders: Sequence[Contender]
+    _counts: Counter[str] = field(default_factory=Counter)
+    _kept: dict[str, Highest] = field(default_factory=lambda: {kind: Highest() for kind in KINDS})
+
+    def at(self, place: int, rows: Piece, verdicts: Sequence[Verdicts]) -> None:
+        """Look at the transaction of this place."""
+        label = rows.labels[place] if rows.labels else None
+        flagged = [place in its.flags for its in verdicts]
+        for kind in _kinds(flagged[0], label):
+            self._keep(kind, place, rows, verdicts[0], self.contenders[0])
+        if len(flagged) > 1 and any(flagged):
+            kind = "both" if all(flagged) else "gained" if flagged[0] else "lost"
+            self._counts.update([kind, f"{kind}_frauds"] if label else [kind])
+            if kind != "both":
+                by = flagged.index(True)
+                self._keep(kind, place, rows, verdicts[by], self.contenders[by])
+
+    def difference(self) -> Difference | None:
+        """How many flags differ; None where there is nothing to compare with."""
+        if len(self.contenders) == 1:
+            return None
+        return Difference(**{name: self._counts[name] for name in Difference.__struct_fields__})
+
+    def examples(self) -> dict[str, list[Example]]:
+        """Those of each kind that has any."""
+        return {kind: found for kind, its in self._kept.items() if (found := [*its])}
+
+    def _keep(self, kind: str, place: int, rows: Piece, its: Verdicts, by: Contender) -> None:
+        score = its.scores[place] or 0.0
+        self._kept[kind].add(score, partial(_example, place, rows, its, by, score))
+
+
+def _kinds(flagged: bool, label: Label) -> Iterator[str]:  # noqa: FBT001 - a private function's only question
+    if flagged:
+        yield "flagged"
+        if label is False:
+            yield "alarms"
+    elif label:
+        yield "missed"
+
+
+def _example(place: int, rows: Piece, its: Verdicts, by: Contender, score: float) -> Example:
+    transaction, flag = rows.transactions[place], its.flags.get(place)
+    return example_of(
+        transaction,
+        score,
+        fraud=rows.labels[place] if rows.labels else None,
+        sentence="" if flag is None else by.explain(transaction, flag),
+        scenario=rows.scenarios[place] if rows.scenarios else "",
+    )

@@ -1,0 +1,111 @@
+"""The command line of `txnwatch backtest`."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from infra.produce.amounts import AmountMarks
+from infra.produce.columns import FIELDS
+from stream_app.commands.backtest.course import EARLIEST, LATEST
+from stream_app.commands.backtest.history import FileOptions
+from stream_app.commands.backtest.labels import LABEL, SCENARIO
+
+MOST_ALERTS = 100_000
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SPAN = re.compile(r"(\d{1,6})([mhdw])")
+
+
+class Span(click.ParamType):
+    """A number and a unit: 90m, 12h, 7d, 2w."""
+
+    name = "SPAN"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """As a time span."""
+        if isinstance(value, timedelta):
+            return value
+        if (found := _SPAN.fullmatch(value)) is None:
+            self.fail(f"{value!r} is not a number with m, h, d or w, as 7d", param, ctx)
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+class Moment(click.ParamType):
+    """A date, which is its midnight in UTC, or a time with an offset."""
+
+    name = "T"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """As a time in UTC."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no date, as 2026-03-01, nor a time, as 2026-03-01T12:00Z", param, ctx)
+        if moment.tzinfo is None and len(value) > len(date.min.isoformat()):
+            self.fail(f"{value!r} has no offset from UTC: write Z behind it, or +05:30", param, ctx)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def mapping_of(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Map each field to the column that was chosen for it."""
+    chosen, fields = {}, (*FIELDS, LABEL, SCENARIO)
+    for text in given:
+        field, _, column = text.partition("=")
+        if field not in fields or not column:
+            raise click.BadParameter(f"{text!r} is not field=column with a field of {', '.join(fields)}")
+        chosen[field] = column
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestOptions:
+    """What was asked for."""
+
+    file: Path
+    start: datetime | None
+    end: datetime | None
+    warm_up: timedelta
+    detector: str | None
+    scores: Path | None
+    against: str | None
+    report: Path | None
+    alerts_per_day: int | None
+    as_json: bool
+    mapping: dict[str, str]
+    currency: str | None
+    status: str | None
+    assume_utc: bool
+    decimal: str | None
+    thousands: str | None
+    sort: bool
+    as_is: bool
+
+    def check(self) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            click.UsageError: Something does not.
+        """
+        if self.sort and self.as_is:
+            raise click.UsageError("--sort and --as-is exclude each other.")
+        if self.decimal and self.decimal == self.thousands:
+            raise click.UsageError("--decimal and --thousands name the same mark.")
+        if self.start and self.end and self.start >= self.end:
+            raise click.UsageError("--from is not before --to.")
+
+    @property
+    def span(self) -> tuple[datetime, datetime]:
+        """From when on and until when history is taken."""
+        return self.start or EARLIEST, self.end or LATEST
+
+    @property
+    def of_file(self) -> FileOptions:
+        """How a file is read."""
+        defaults = {"currency": self.currency, "status": self.status}
+        given = {name: value for name, value in defaults.items() if value is not None}
+        return FileOptions(self.mapping, given, self.assume_utc, AmountMarks(self.decimal, self.thousands))

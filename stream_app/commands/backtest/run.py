@@ -1,0 +1,126 @@
+"""One pass over history: it is scored by each contender, counted, written and looked at."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from stream_app.commands.backtest.contender import Contender, Verdicts
+from stream_app.commands.backtest.course import EARLIEST, LATEST
+from stream_app.commands.backtest.figures import Figures
+from stream_app.commands.backtest.history import OpenHistory
+from stream_app.commands.backtest.looks import Looks
+from stream_app.commands.backtest.outcome import RefusedRows, Source
+from stream_app.commands.backtest.rows import Piece, RefusedRow
+from stream_app.commands.backtest.tally import judged
+
+_SHOWN_LINES = 5
+
+
+class ScoreRows(Protocol):
+    """Takes every row's score."""
+
+    def write(self, rows: Piece, verdicts: Verdicts) -> None:
+        """Write a line for each row."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What history was."""
+
+    transactions: int = 0
+    first: datetime = LATEST
+    last: datetime = EARLIEST
+    duplicates: int = 0
+    revisions: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    shown: defaultdict[str, list[RefusedRow]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, rows: Piece) -> None:
+        """Look at rows."""
+        self.transactions += len(rows.transactions)
+        if rows.transactions:
+            dates = [transaction.txn_date for transaction in rows.transactions]
+            self.first, self.last = min([self.first, *dates]), max([self.last, *dates])
+        for _, row in rows.refused:
+            self.refused[row.reason] += 1
+            if self.refused[row.reason] <= _SHOWN_LINES:
+                self.shown[row.reason].append(row)
+
+    def source(self, history: OpenHistory) -> Source:
+        """What is said of it."""
+        return Source(
+            name=history.name,
+            transactions=self.transactions,
+            first=_text(self.first) if self.transactions else None,
+            last=_text(self.last) if self.transactions else None,
+            duplicates=self.duplicates,
+            revisions=self.revisions,
+            late=history.late,
+            refused=self._refusals(),
+            notes=[*self._notes(history)],
+        )
+
+    def _notes(self, history: OpenHistory) -> Iterator[str]:
+        if self.duplicates or self.revisions:
+            yield f"{self.duplicates:,} duplicates and {self.revisions:,} revisions: not scored again"
+        if history.late:
+            yield f"{history.late:,} are older than one before them, and were scored in this order"
+        if history.words.unreadable:
+            words = ", ".join(map(ascii, history.words.unreadable))
+            yield f"no label, and taken as not known: {words}"
+
+    def _refusals(self) -> dict[str, RefusedRows]:
+        """By reason."""
+        return {
+            reason: RefusedRows(count, [row.line for row in self.shown[reason]], self.shown[reason][0].detail)
+            for reason, count in sorted(self.refused.items())
+        }
+
+
+@dataclass(slots=True)
+class Run:
+    """The pass; the first contender is the one that is asked about, a second one what it is compared with.
+
+    Of the first `warm_up` of history no figures are taken.
+    """
+
+    contenders: Sequence[Contender]
+    figures: Sequence[Figures]
+    _: KW_ONLY
+    warm_up: timedelta = timedelta(0)
+    scores: ScoreRows | None = None
+    progress: Callable[[int], None] = lambda _: None
+    seen: Seen = field(default_factory=Seen)
+    looks: Looks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.looks = Looks(self.contenders)
+
+    def through(self, history: Iterable[Piece]) -> None:
+        """Take all of it."""
+        for rows in history:
+            self.seen.add(rows)
+            verdicts = [contender.judge(rows.transactions) for contender in self.contenders]
+            self._count(rows, verdicts)
+            self.seen.duplicates += verdicts[0].duplicates
+            self.seen.revisions += len(verdicts[0].again) - verdicts[0].duplicates
+            if self.scores is not None:
+                self.scores.write(rows, verdicts[0])
+            self.progress(self.seen.transactions)
+
+    def _count(self, rows: Piece, verdicts: Sequence[Verdicts]) -> None:
+        counted_from = self.seen.first + self.warm_up if self.warm_up and self.seen.transactions else EARLIEST
+        for figures, its in zip(self.figures, verdicts, strict=True):
+            for one_day in judged(rows, its, counted_from):
+                figures.add(one_day)
+        frauds = {place for place, label in enumerate(rows.labels) if label} if True in rows.labels else set()
+        noticed = frauds.union(*(its.flags for its in verdicts)).difference(verdicts[0].again)
+        for place in sorted(noticed):
+            if rows.transactions[place].txn_date >= counted_from:
+                self.looks.at(place, rows, verdicts)
+
+
+def _text(date: datetime) -> str:
+    return date.isoformat(timespec="seconds").replace("+00:00", "Z")
