@@ -4,14 +4,14 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 import msgspec
 import tomli_w
 
 from infra.runtime.settings import SettingsError
-from stream_app.detectors import DETECTORS
+from stream_app.detectors import DETECTORS, detector_class, is_known, names_in
+from stream_app.scoring import Detector
 
 _MOST_BYTES = 1 << 20
 _OF_TABLE = "detector"
@@ -40,7 +40,7 @@ def read_decisions(path: Path) -> Decisions:
     detector = found.pop(_OF_TABLE, "")
     if not isinstance(detector, str):
         raise SettingsError(f'{path}: {_OF_TABLE}: not a text such as {_OF_TABLE} = "odds"')
-    for name in (one.strip() for one in detector.split(",") if one.strip()):
+    for name in names_in(detector):
         _known(path, _OF_TABLE, name)
     return Decisions(detector, {name: _profile(path, name, table) for name, table in found.items()})
 
@@ -77,19 +77,33 @@ def _profile(path: Path, name: str, table: Any) -> msgspec.Struct:
     profile = _known(path, name, name).PROFILE
     if profile is None:
         raise SettingsError(f"{path}: [{name}]: {name} has no profile")
+    wrong = _wrong(table, profile)
+    if wrong is None:
+        return msgspec.convert(table, profile)
+    what, place = wrong
+    field, any_key, rest = place.partition("[...]")
+    if any_key:  # msgspec does not say which
+        named = next(
+            key for key, one in table[field].items() if _wrong({**table, field: {key: one}}, profile)
+        )
+        place = f"{field}.{named}{rest}"
+    raise SettingsError(f"{path}: [{name}]{place and f' {place}'}: {what}")
+
+
+def _wrong(table: Any, profile: type[msgspec.Struct]) -> tuple[str, str] | None:
+    """What keeps a table from being a profile, and where; None: nothing."""
     try:
-        made: msgspec.Struct = msgspec.convert(table, profile)
+        msgspec.convert(table, profile)
     except msgspec.ValidationError as error:
-        what, _, place = str(error).partition(" - at `$")
-        key = place.rstrip("`").lstrip(".")
-        raise SettingsError(f"{path}: [{name}]{key and f' {key}'}: {what}") from None
-    return made
+        what, _, place = str(error).partition(" - at ")
+        return what, place.rpartition("$")[2].rstrip("`").lstrip(".")
+    return None
 
 
-def _known(path: Path, place: str, name: str) -> Any:
-    if name not in DETECTORS:
+def _known(path: Path, place: str, name: str) -> type[Detector[Any]]:
+    if not is_known(name):
         raise SettingsError(f"{path}: {place}: there is no detector {name}; there is {', '.join(DETECTORS)}")
-    return resolve_name(DETECTORS[name])
+    return detector_class(name)
 
 
 def _without_none(value: Any) -> Any:

@@ -199,3 +199,37 @@ async def test_a_rule_that_looks_further_back_has_more_rows_loaded(pages: Site, 
         sizes.pop(0)
     await expect(page.locator("#amounts-aside")).to_contain_text("mean of the user's last 30")
     await page.close()
+
+
+SAID = r"""async ([words, rows]) => {
+  const { learn, sentence, verdict } = await import(new URL("words.js", document.scripts[0].src));
+  learn(words);
+  return rows.map((row) => [sentence(row), verdict(row)].map((text) => text.replaceAll("\u00d7", "x")));
+}"""
+ODDS = {
+    "detector": "odds",
+    "mean": "10.12",
+    "window": 30,
+    "ratio": 7.91,
+    "threshold": "33.84",
+    "flags_from": 3.34,
+}
+
+
+async def test_a_detector_may_have_several_sentences(settings: ApiSettings, visit: Visit) -> None:
+    words = msgspec.to_builtins(rule_of(rolling_mean()).words)
+    lacking = {name: value for name, value in ODDS.items() if name != "flags_from"}
+    flags = [ODDS, {**ODDS, "above_limit": "60.00"}, {**ODDS, "population_mean": "53.00"}, lacking]
+    rows = [{"amount": "80.00", "currency": "EUR", "meta_data": flag} for flag in flags]
+    async with serving(settings) as site:
+        page = await visit.open(site.view("/"))
+
+        said = await page.evaluate(SAID, [words, rows])
+
+    assert said[0] == [
+        "€80.00 is 7.9 x this user's usual €10.12 (30 payments); flags start at 3.3 x",
+        "7.9 x the usual €10.12",
+    ]
+    assert said[1][0] == "€80.00 is above €60, from where on nearly all were frauds"
+    assert said[2][0].endswith("of a user of 30 payments where others spend €53; flags start at 3.3 x")
+    assert said[3][0].startswith("€80.00 was flagged by odds: mean 10.12")

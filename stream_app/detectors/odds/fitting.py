@@ -29,7 +29,7 @@ _STEPS: dict[str, Sequence[float]] = {
     "hours": (72, 120, 240, 480, 960),
 }
 # A constant leaves its default where the labels are so many nats likelier with another.
-_WORTH = 2.0
+_WORTH, _WORTH_OF_LIMITS = 2.0, 20.0
 _MOST_NATS = 20
 _BIN = NAT // 16
 _ROUNDS = 6
@@ -67,7 +67,8 @@ class OddsFitting:
         profile = Profile(
             currencies={code: self._currency(code, mean) for code, mean in self._amounts.means().items()}
         )
-        if sum(label == 1 for *_, label in self._sample.rows(_MOST_SEARCHED)) < LEAST_FRAUDS:
+        labels = Counter(label for *_, label in self._sample.rows(_MOST_SEARCHED))
+        if not LEAST_FRAUDS <= labels[1] < labels[0]:
             return profile
         profile = self._searched(profile)
         scores = sorted(self._scores(profile, _MOST_ROWS), reverse=True)
@@ -79,7 +80,7 @@ class OddsFitting:
 
     def _searched(self, profile: Profile) -> Profile:
         """Climb from the defaults, one step of one constant at a time, while the labels become likelier."""
-        best = self._likelihood(profile)
+        profile, best = self._limited(profile)
         for _ in range(_ROUNDS):
             before = best
             for name in _STEPS:
@@ -87,6 +88,13 @@ class OddsFitting:
             if best == before:
                 break
         return profile
+
+    def _limited(self, profile: Profile) -> tuple[Profile, float]:
+        """Leave limits out whose frauds the odds explain as well: a limit is never wrong by half."""
+        free = {code: Currency(one.mean) for code, one in profile.currencies.items()}
+        without = replace(profile, currencies=free)
+        likelihood, other = self._likelihood(profile), self._likelihood(without)
+        return (profile, likelihood) if likelihood > other + _WORTH_OF_LIMITS else (without, other)
 
     def _climbed(self, name: str, profile: Profile, best: float) -> tuple[Profile, float]:
         steps = _STEPS[name]

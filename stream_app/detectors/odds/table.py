@@ -134,7 +134,8 @@ def updates(share: Fraction) -> Row:
 
     Odds below 0 are found from the end, as Python counts; those of less money than usual are near 0.
     """
-    likelier = [_EXACT.exp(Decimal(at << UPDATE_SHIFT) / NAT) for at in range(-MOST_UPDATE, MOST_UPDATE + 1)]
+    middles = [Decimal(2 * at + 1) * (1 << UPDATE_SHIFT) / 2 for at in range(-MOST_UPDATE, MOST_UPDATE + 1)]
+    likelier = [_EXACT.exp(middle / NAT) for middle in middles]
     mine, rest = _decimal(share), _decimal(1 - share)
     units = [round((mine * one + rest) * (1 << UPDATE_BITS)) for one in likelier]
     return (*units[MOST_UPDATE:], *units[:MOST_UPDATE])
