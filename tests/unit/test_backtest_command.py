@@ -167,7 +167,7 @@ def test_labels_that_say_nothing_are_named() -> None:
         (("history.csv", "--scores", "absent/out.csv"), "absent/out.csv cannot be written: No such file"),
         (("history.csv", "--report", "."), ". cannot be written: it is a folder"),
         (("history.csv", "--detector", "unknown"), "TXNWATCH_DETECTOR: must be one or several of"),
-        (("history.csv", "--against", "unknown"), "--against: unknown: no detector"),
+        (("history.csv", "--against", "unknown"), "--against: unknown: no decisions file, and no detector"),
         (("history.csv", "--warm-up", "7"), "'7' is not a number with m, h, d or w, as 7d"),
         (("history.csv", "--from", "2024-01-01T00:00:00"), "has no offset from UTC"),
         (("history.csv", "--from", "2024-01-02", "--to", "2024-01-01"), "--from is not before --to"),
@@ -200,7 +200,9 @@ def test_what_cannot_be_finished_leaves_nothing() -> None:
     "command", [one.text for one in commands() if one.text.startswith("txnwatch backtest ")]
 )
 def test_commands_of_the_documents_run(command: str) -> None:
-    table(TRAFFIC, flags_as_labels(), "march.csv")
+    for name in ("march.csv", "april.csv"):
+        table(TRAFFIC, flags_as_labels(), name)
+    run("march.csv", "--detector", "odds", "--fit", "odds.toml")
 
     run(*shlex.split(command)[2:])
 

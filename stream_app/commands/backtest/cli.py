@@ -1,8 +1,9 @@
 """`txnwatch backtest`: the command, and what it is put together from."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,22 @@ from infra.produce.amounts import MARKS
 from infra.produce.files import STDIN, InputError, open_input
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from stream_app.commands.backtest.contender import Contender
-from stream_app.commands.backtest.course import between, by_date, in_order
+from stream_app.commands.backtest.course import EARLIEST, LATEST, between, by_date, in_order
 from stream_app.commands.backtest.days import Budget
 from stream_app.commands.backtest.figures import Figures
+from stream_app.commands.backtest.fit import end_of, fit, fittings_of
 from stream_app.commands.backtest.history import FileHistory, OpenHistory
+from stream_app.commands.backtest.label_file import LabelFile, LabelsError, read_labels
 from stream_app.commands.backtest.options import MOST_ALERTS, BacktestOptions, Moment, Span, mapping_of
 from stream_app.commands.backtest.outcome import Found, Outcome
 from stream_app.commands.backtest.output import OutputError, written_whole
 from stream_app.commands.backtest.report import report
 from stream_app.commands.backtest.run import Run
 from stream_app.commands.backtest.scores import ScoresFile
+from stream_app.commands.backtest.spool import rereadable
 from stream_app.commands.backtest.terminal import figures_table, notes_of, progress_of
 from stream_app.detectors import DETECTORS, ensemble_of, is_known, names_in
+from stream_app.detectors.decisions import Decisions, read_decisions, write_decisions
 from stream_app.settings import Settings
 
 _INTERRUPTED = 130  # the exit code that shells expect of a command ended by Ctrl-C
@@ -36,7 +41,21 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
 @click.command()
 @click.argument("file", type=_PATH)
 @click.option("--detector", help="Which detector, over TXNWATCH_DETECTOR; several with commas.")
-@click.option("--against", metavar="OTHER", help="Compare with another detector, by its name.")
+@click.option(
+    "--decisions", type=_PATH, metavar="FILE", help="What --fit has written: detectors and profiles."
+)
+@click.option("--against", metavar="OTHER", help="Compare with other detectors, or with a decisions file.")
+@click.option(
+    "--labels", type=_PATH, metavar="FILE", help="CSV with id and label; user_id and txn_date count, too."
+)
+@click.option(
+    "--labels-late",
+    type=Span(),
+    default=timedelta(0),
+    metavar="SPAN",
+    help="How long after a transaction its label is known, as 7d: --fit uses what is known at the end.",
+)
+@click.option("--fit", type=_PATH, metavar="OUT", help="Write what FILE teaches as a decisions file.")
 @click.option("--scores", type=_PATH, metavar="OUT.csv", help="Write id, score and flagged of every row.")
 @click.option("--report", type=_PATH, metavar="OUT.html", help="Write a page with curves and examples.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
@@ -79,12 +98,8 @@ def backtest(context: click.Context, /, **options: Any) -> None:
     """
     given = BacktestOptions(**options)
     given.check()
-    if unknown := [name for name in names_in(given.against or "") if not is_known(name)]:
-        raise click.UsageError(
-            f"--against: {', '.join(unknown)}: no detector; there is {', '.join(DETECTORS)}"
-        )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    errors = ServiceErrors(str(given.file), (InputError,)), OutputError
+    errors = ServiceErrors(str(given.file), (InputError,)), LabelsError, OutputError
     with ending_in_one_line(*errors):
         try:
             _backtest(given, Settings.load(detector=given.detector))
@@ -98,13 +113,21 @@ def _backtest(given: BacktestOptions, settings: Settings) -> None:
     with ExitStack() as stack:
         page = stack.enter_context(written_whole(given.report)) if given.report else None
         scores = ScoresFile(stack.enter_context(written_whole(given.scores))) if given.scores else None
-        contenders = [stack.enter_context(one) for one in _contenders(given, settings)]
+        fitted = stack.enter_context(written_whole(given.fit)) if given.fit else None
+        source = HistorySource(given, settings, console, read_labels(given.labels) if given.labels else None)
+        if fitted is not None:
+            source.file = stack.enter_context(rereadable(given.file))
+            chosen = _fit(given, _chosen(given, settings), source)
+            write_decisions(Path(fitted.name), chosen)
+        else:
+            chosen = _chosen(given, settings)
+        others = [_other(given.against, settings)] if given.against else []
+        contenders = [stack.enter_context(one) for one in _contenders([chosen, *others], settings)]
         figures = [
             Figures(Budget(given.alerts_per_day) if given.alerts_per_day else None) for _ in contenders
         ]
         run = Run(contenders, figures, warm_up=given.warm_up, scores=scores)
-        history = stack.enter_context(_history(given, settings, console))
-        with progress_of(history.fraction, console) as run.progress:
+        with source.opened() as history, progress_of(history.fraction, console) as run.progress:
             run.through(history.rows)
         outcome = _outcome(run, history)
         if page is not None:
@@ -112,28 +135,79 @@ def _backtest(given: BacktestOptions, settings: Settings) -> None:
     _print(outcome, as_json=given.as_json)
 
 
-def _contenders(given: BacktestOptions, settings: Settings) -> Iterator[Contender]:
+def _chosen(given: BacktestOptions, settings: Settings) -> Decisions:
+    """What is asked for by option, decisions file or setting, in this order."""
+    decisions = read_decisions(given.decisions) if given.decisions else Decisions()
+    return Decisions(given.detector or decisions.detector or settings.detector, decisions.profiles)
+
+
+def _other(against: str, settings: Settings) -> Decisions:
+    """What is compared with: a decisions file, or detectors by their names."""
+    if Path(against).suffix == ".toml" or Path(against).is_file():
+        decisions = read_decisions(Path(against))
+        return Decisions(decisions.detector or settings.detector, decisions.profiles)
+    if unknown := [name for name in names_in(against) if not is_known(name)]:
+        there_is = ", ".join(DETECTORS)
+        raise click.UsageError(
+            f"--against: {', '.join(unknown)}: no decisions file, and no detector; there is {there_is}"
+        )
+    return Decisions(against)
+
+
+def _fit(given: BacktestOptions, chosen: Decisions, source: "HistorySource") -> Decisions:
+    """The same detectors with what history teaches them."""
+    if not (fittings := fittings_of(chosen.detector)):
+        raise click.UsageError(
+            f"--fit: {chosen.detector} learns nothing of history: choose another with --detector."
+        )
+    end = given.end or LATEST
+    if given.labels_late and given.end is None:
+        with source.opened() as history:
+            end = end_of(history.rows)
+    known_to = end - min(given.labels_late, end - EARLIEST)
+    with source.opened() as history:
+        return Decisions(chosen.detector, fit(history.rows, fittings, known_to))
+
+
+def _contenders(several: Iterable[Decisions], settings: Settings) -> Iterator[Contender]:
     by_currency = settings.window_by == "currency"
-    for name in filter(None, (settings.detector, given.against)):
-        ensemble = ensemble_of(name, untaught_statuses=settings.untaught_statuses)
-        yield Contender(name, ensemble, by_currency=by_currency)
+    for one in several:
+        ensemble = ensemble_of(one.detector, "", settings.untaught_statuses, one.profiles)
+        yield Contender(one.detector, ensemble, by_currency=by_currency)
 
 
-@contextmanager
-def _history(given: BacktestOptions, settings: Settings, console: Console) -> Iterator[OpenHistory]:
-    max_ahead = timedelta(hours=settings.max_ahead_hours)
-    reader = FileHistory(
-        given.of_file, datetime.now(UTC), settings.max_message_bytes, max_ahead, say=console.print
-    )
-    with open_input(given.file) as opened:
-        exported, rows = reader.read(opened)
-        if given.sort or (exported and not given.as_is):
-            rows = by_date(rows)
-        elif not given.as_is:
-            rows = in_order(rows)
-        history = OpenHistory(_name(given.file), opened.fraction, reader.words)
-        history.rows = history.counted(between(rows, *given.span))
-        yield history
+@dataclass(slots=True)
+class HistorySource:
+    """The file that was named, to be read as often as it takes."""
+
+    given: BacktestOptions
+    settings: Settings
+    console: Console
+    labels: LabelFile | None
+    file: Path = field(init=False)
+    _times: int = 0
+
+    def __post_init__(self) -> None:
+        self.file = self.given.file
+
+    @contextmanager
+    def opened(self) -> Iterator[OpenHistory]:
+        """Its rows, from the first on; what is said of its columns is said once."""
+        given, max_ahead = self.given, timedelta(hours=self.settings.max_ahead_hours)
+        say = (lambda _: None) if self._times else self.console.print
+        self._times += 1
+        reader = FileHistory(
+            given.of_file, datetime.now(UTC), self.settings.max_message_bytes, max_ahead, say=say
+        )
+        with open_input(self.file) as opened:
+            exported, rows = reader.read(opened)
+            if given.sort or (exported and not given.as_is):
+                rows = by_date(rows)
+            elif not given.as_is:
+                rows = in_order(rows)
+            history = OpenHistory(_name(given.file), opened.fraction, reader.words, self.labels)
+            history.rows = history.counted(between(rows, *given.span))
+            yield history
 
 
 def _name(file: Path) -> str:

@@ -14,6 +14,7 @@ from infra.produce.rows import RejectedRow, RowReader, json_fields
 from infra.produce.tables import csv_rows, first_line, header_of
 from schemas.transaction import Decoder
 from stream_app.commands.backtest.course import EARLIEST
+from stream_app.commands.backtest.label_file import LabelFile
 from stream_app.commands.backtest.labels import LABEL, SCENARIO, LabelWords, label_columns
 from stream_app.commands.backtest.ordinary import REQUIRED, OrdinaryForm
 from stream_app.commands.backtest.rows import Piece
@@ -135,6 +136,7 @@ class OpenHistory:
     fraction: Callable[[], float | None]
     """How much of it has been read, from 0 to 1; None where that cannot be known."""
     words: LabelWords
+    labels: LabelFile | None = None
     rows: Iterable[Piece] = ()
     late: int = 0
     """How many transactions are older than one before them."""
@@ -142,7 +144,7 @@ class OpenHistory:
 
     def counted(self, rows: Iterable[Piece]) -> Iterator[Piece]:
         """The same rows, looked at."""
-        for piece in rows:
+        for piece in rows if self.labels is None else self.labels.join(rows):
             dates = [transaction.txn_date for transaction in piece.transactions]
             if dates and (dates[0] < self._last or dates != sorted(dates)):
                 latest = accumulate(dates, max, initial=self._last)

@@ -71,6 +71,10 @@ class BacktestOptions:
     end: datetime | None
     warm_up: timedelta
     detector: str | None
+    decisions: Path | None
+    labels: Path | None
+    labels_late: timedelta
+    fit: Path | None
     scores: Path | None
     against: str | None
     report: Path | None
@@ -91,6 +95,8 @@ class BacktestOptions:
         Raises:
             click.UsageError: Something does not.
         """
+        if self.fit and self.decisions:
+            raise click.UsageError("--fit makes profiles and --decisions brings them: one of the two.")
         if self.sort and self.as_is:
             raise click.UsageError("--sort and --as-is exclude each other.")
         if self.decimal and self.decimal == self.thousands:

@@ -9,6 +9,7 @@ from string import Template
 from stream_app.commands.backtest import charts
 from stream_app.commands.backtest.examples import Example
 from stream_app.commands.backtest.figures import Figures
+from stream_app.commands.backtest.looks import KINDS
 from stream_app.commands.backtest.outcome import Found, Outcome
 from stream_app.commands.backtest.ranks import Ranked
 from stream_app.commands.backtest.terminal import figure_lines, notes_of, score_text
@@ -26,7 +27,7 @@ def report(outcome: Outcome, figures: Sequence[Figures]) -> str:
         notes="".join(f"<p>{escape(note)}</p>" for note in notes_of(outcome)),
         figures=_figures(names, found),
         charts=_charts(dict(zip(names, figures, strict=True))),
-        examples="".join(_examples(title, some) for title, some in outcome.examples.items() if some),
+        examples="".join(_examples(KINDS[kind], some) for kind, some in outcome.examples.items()),
         rules=_table(["", "rule", "flags", "settings", "profile"], _rules(found)),
     )
 

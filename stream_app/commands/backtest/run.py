@@ -67,6 +67,11 @@ class Seen:
             yield f"{self.duplicates:,} duplicates and {self.revisions:,} revisions: not scored again"
         if history.late:
             yield f"{history.late:,} are older than one before them, and were scored in this order"
+        if (labels := history.labels) is not None:
+            yield f"{labels.matched:,} transactions have a label of the {len(labels):,} in the file"
+            if labels.contradictions:
+                named = ", ".join(labels.contradicted)
+                yield f"{labels.contradictions:,} labels contradict others, and the later counts: {named}"
         if history.words.unreadable:
             words = ", ".join(map(ascii, history.words.unreadable))
             yield f"no label, and taken as not known: {words}"
