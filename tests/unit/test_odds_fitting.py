@@ -16,19 +16,13 @@ from stream_app.detectors.odds.settings import Settings
 from stream_app.detectors.odds.state import State
 from stream_app.window import Window
 from tests.support.cardholder import START, payment
+from tests.support.ranking import fitted
 from tests.support.spending import Labelled, Spending
 
 Label = Callable[[Labelled], bool | None]
 SPENDING = Spending(seed=1, users=250, limit=20_000)
 HISTORY = list(SPENDING.history())
 NEXT = list(replace(SPENDING, seed=2).history())
-
-
-def fitted(history: Iterable[Labelled], label: Label) -> Profile:
-    fitting = Odds.fitting(Settings())
-    for one in history:
-        fitting.add(one.transaction, label(one))
-    return fitting.profile()
 
 
 def honest(one: Labelled) -> bool | None:
