@@ -49,6 +49,8 @@ class RuleSettings(WindowSettings):
     """The detector that decides, or several separated by commas: what any of them flags is flagged."""
     shadow_detectors: str = ""
     """Detectors that only watch, separated by commas: what they would flag is kept in `meta_data.shadow`."""
+    decisions: str = ""
+    """A decisions file in TOML: what decides, and what history taught it."""
     untaught_statuses: str = ""
     """Statuses, separated by commas, of transactions that are scored and from which nothing learns."""
 

@@ -86,7 +86,9 @@ def ensemble_of(
         KeyError: There is none of a name.
         SettingsError: One cannot be used, or one of its settings.
     """
-    given = profiles or {}
+    given, names = profiles or {}, names_in(detectors) + names_in(shadow_detectors)
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise SettingsError(f"detector {', '.join(twice)}: is to run twice")
     deciding, watching = (
         [detector_of(name, given.get(name)) for name in names_in(names)]
         for names in (detectors, shadow_detectors)

@@ -29,6 +29,9 @@ class Judgement:
     flag: Flag | None = None
     shadow: Shadow = field(default_factory=dict)
     strength: float = -inf
+    """That of the flag."""
+    most: float = -inf
+    """The largest strength, of flags and others."""
 
 
 class ChangedWindowError(Exception):
@@ -103,7 +106,7 @@ class Ensemble:
                     states[at] = self.all[at].learn_one(window, states[at], transaction, flagged=flagged)
             except Exception as error:  # noqa: BLE001 - whatever it is
                 self._fail(at, error, failures, transaction.id)
-        return judgement.strength, judgement if judgement.flag or judgement.shadow else None
+        return judgement.most, judgement if judgement.flag or judgement.shadow else None
 
     def _ask(
         self, at: int, window: Window, state: Any, transaction: Transaction, judgement: Judgement
@@ -111,16 +114,16 @@ class Ensemble:
         """Have one detector add to the judgement; whether it flags the transaction."""
         detector = self.all[at]
         score, evidence = detector.score_one(window, state, transaction)
-        if evidence is not None:
+        flagged, strength = evidence is not None, -inf
+        if at < len(self.deciding):
+            judgement.most = max(judgement.most, strength := detector.strength(score))
+        if flagged:
             check_flag(detector, score, evidence)
-        strength = detector.strength(score) if at < len(self.deciding) else -inf
-        if evidence is not None:
-            if at >= len(self.deciding):
-                judgement.shadow[detector.NAME] = {"score": score, **facts_of(evidence)}
-            elif judgement.flag is None or strength > judgement.strength:
-                judgement.flag = Flag(detector.NAME, evidence, self.rule)
-        judgement.strength = max(judgement.strength, strength)
-        return evidence is not None
+        if flagged and at >= len(self.deciding):
+            judgement.shadow[detector.NAME] = {"score": score, **facts_of(evidence)}
+        elif flagged and strength > judgement.strength:
+            judgement.strength, judgement.flag = strength, Flag(detector.NAME, evidence, self.rule)
+        return flagged
 
     def check_pure(
         self, window: Window, states: Sequence[Any], transaction: Transaction, failures: Failures

@@ -45,6 +45,7 @@ GROUPS = {
     "detector": "|".join(
         re.escape(line) for line in DETECTOR.splitlines()
     ),  # tests/integration/test_contributing.py
+    "package": r"pip install \./txnwatch-velocity",  # tests/integration/test_installed_detector.py
     "make": r"make .*",
     "goldens": r"(?:\.venv/bin/)?pytest .* --update-goldens",
     "pytest": r"(?:\.venv/bin/)?pytest .*",

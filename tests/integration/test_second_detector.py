@@ -12,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from schemas.rule import Rule
+from stream_app.detectors import DETECTORS
 from tests.support.flag_schema import flags_of
 from tests.support.installation import Installation, json_of, twice_or_more, until
 from tests.support.largest import Largest, flagged_by_largest
@@ -55,4 +56,4 @@ async def test_its_state_outlives_a_restart_and_a_machine_that_is_lost(
     rule = msgspec.convert(json.loads(text), Rule)
     assert (status, rule.detector, rule.window) == (200, "largest", 5)
     assert rule.settings["largest_factor"] == 2
-    assert set(rule.words) == {"rolling_mean", "largest"}
+    assert set(rule.words) == {*DETECTORS, "largest"}

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.runtime.cli_errors import StopError
+from stream_app.detectors.odds import Odds
+from stream_app.detectors.odds.settings import Settings as OddsSettings
 from stream_app.metrics import RecordCounts
 from stream_app.scoring import Detector, Ensemble, Scorer, StateFormat
 from stream_app.window import Window, decode_window
@@ -21,7 +23,7 @@ from tests.support.oracle import replay
 from tests.support.traffic import Sent, traffic
 
 STEPS = ["load", "rows", "kafka", "windows", "mirror"]
-MEAN = rolling_mean()
+MEAN, ODDS = rolling_mean(), Odds(OddsSettings(_env_file=None))
 
 
 def largest() -> Largest:
@@ -268,3 +270,16 @@ def test_what_only_watches_is_counted_from_0_on() -> None:
     for outcome in ("flagged", "failed"):
         assert f'txnwatch_shadow_total{{detector="largest",outcome="{outcome}"}} 0.0' in shown
     assert 'txnwatch_records_total{outcome="state_lost"} 0.0' in shown
+
+
+@pytest.mark.parametrize("runs", [[ODDS], [MEAN, ODDS]])
+async def test_odds_say_the_same_deciding_and_watching(runs: list[Detector[Any]]) -> None:
+    transactions = spending(*["10.00", "12.00"] * 8, "80.00")
+
+    deciding = meta_of(await run(Ensemble(runs), transactions))
+    watching = meta_of(await run(Ensemble([MEAN], [ODDS]), transactions))
+
+    flag, shadow = deciding[-1], watching[-1]["shadow"]["odds"]
+    assert (flag["detector"], flag["window"], shadow["window"]) == ("odds", 16, 16)
+    assert shadow.keys() - {"score"} == flag.keys() - {"is_anomaly", "detector", "rule"}
+    assert [one["is_anomaly"] for one in deciding] == ["shadow" in one for one in watching]
