@@ -13,6 +13,7 @@ from api.settings import Settings as ApiSettings
 from schemas.rule import Rule
 from schemas.scored import Flag
 from stream_app.detectors import DETECTORS, rule_of
+from stream_app.scoring import Ensemble
 from tests.support.browser.chromium import Visit
 from tests.support.browser.site import Site, serving
 from tests.support.detectors import rolling_mean
@@ -95,6 +96,41 @@ async def test_a_second_detector_brings_its_own_words_and_lines(
             "With ₹30.00, this user spends 2.5 × the ₹12 that was the most in 2 transactions"  # noqa: RUF001 - as it is shown
         )
         await expect(page.locator("#feed .ratio")).to_have_text("2.5 ×")  # noqa: RUF001 - as it is shown
+        await page.close()  # before what it asks
+
+
+async def test_who_only_watches_is_named_and_what_they_would_have_flagged_is_in_the_details(
+    settings: ApiSettings, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_app.detectors.DETECTORS", DETECTORS | LARGEST)
+    watching = Largest(Settings(window_size=20, largest_factor=2, _env_file=None))
+    rule = rule_of(Ensemble([rolling_mean()], [watching]))
+    shadow = {
+        "largest": {"score": 2.5, "largest": "12.00", "seen": 2, "times": 2.5},
+        "former": {"score": 7, "largest": "12.00"},
+        "odd": "text",
+    }
+    row = made(ALICE, hundredths=3000, meta_data={"shadow": shadow})
+    async with worker_view(rule) as worker, serving(settings, worker_url=worker) as site:
+        await site.store(row)
+        await site.mirror(ALICE, [3000])
+        page = await visit.open(site.view(f"/users/{ALICE}?from_date=2018-01-01"))
+        await expect(page.locator("#amounts-aside")).to_contain_text("Only watching: largest.")
+        await expect(page.locator(".row.flagged")).to_have_count(0)
+
+        await page.locator("#rows .row").first.get_by_role("button").click()
+
+        said = page.locator("#details-body > p")
+        await expect(said).to_have_count(2)
+        for at, (name, why) in enumerate(
+            [
+                ("largest", "With ₹30.00, this user spends 2.5"),
+                ("former", "₹30.00 was flagged by former: score 7"),
+            ]
+        ):
+            await expect(said.nth(at)).to_contain_text(
+                f"{name} only watches, and would have flagged it: {why}"
+            )
         await page.close()  # before what it asks
 
 

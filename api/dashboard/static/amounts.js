@@ -7,7 +7,7 @@
 import { draw } from "./charts.js";
 import { $, el, setText, show } from "./dom.js";
 import { rule, ruleProblem } from "./rule.js";
-import { number } from "./words.js";
+import { number, visible } from "./words.js";
 
 /**
  * @typedef {object} Shown
@@ -30,7 +30,8 @@ export function drawAmounts(series, { log, chosen, mark, held, dates }) {
   offer(currencies, currency);
   draw($("chart-amounts"), series.figure({ log, held: held(currency), currency, sought: mark }));
   const unknown = ruleProblem() && `${ruleProblem()} So the rule is not known, and no line of it is drawn.`;
-  const says = rule()?.sentence ?? unknown;
+  const watching = (rule()?.watching ?? []).map(({ detector }) => visible(detector)).join(", ");
+  const says = (rule()?.sentence ?? unknown) + (watching && ` Only watching: ${watching}.`);
   const others = currencies.length > 1 ? `; those in ${currency} are drawn` : "";
   setText($("amounts-aside"), `The newest ${number(series.count)} ${dates}, whatever their amounts${others}. ${says}`);
   const lines = rule()?.lines ?? [];

@@ -14,8 +14,15 @@
  */
 
 /**
- * What the producer said, and the verdict; a flag also has its detector's evidence.
- * @typedef {{ is_anomaly?: boolean, detector?: string, revision?: unknown, [key: string]: unknown }} Meta
+ * What the producer said, and the verdict; a flag also has its detector's evidence, and `shadow` that of each detector
+ * that only watches.
+ * @typedef {{
+ *   is_anomaly?: boolean,
+ *   detector?: string,
+ *   revision?: unknown,
+ *   shadow?: object,
+ *   [key: string]: unknown,
+ * }} Meta
  */
 
 /** @typedef {{ transactions: Row[], cursor: string }} Page */
@@ -63,6 +70,7 @@
  *   settings: Record<string, unknown>,
  *   lines: Line[],
  *   words: Record<string, Words>,
+ *   watching?: { detector: string }[],
  * }} Rule
  */
 

@@ -6,7 +6,7 @@
 import { ofRow, ofUser } from "./address.js";
 import { $, copyable, el, foreign } from "./dom.js";
 import { revisionOf } from "./rows.js";
-import { isFlagged, money, sentence, stamp, visible } from "./words.js";
+import { isFlagged, money, sentence, shadows, stamp, visible } from "./words.js";
 
 /** @param {Row} row */
 export function details(row) {
@@ -25,6 +25,9 @@ export function details(row) {
   const list = facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, ...[value].flat())]);
   $("details-body").replaceChildren(
     ...(isFlagged(row) ? [el("p", { class: "why" }, sentence(row))] : []),
+    ...shadows(row).map(([name, its]) =>
+      el("p", {}, `${name} only watches, and would have flagged it: ${sentence(its)}`),
+    ),
     el("dl", { class: "facts wide" }, ...list),
     el("h3", {}, "meta_data"),
     el("pre", { tabindex: "0" }, visible(JSON.stringify(row.meta_data, null, 2))),

@@ -233,6 +233,19 @@ export function verdict(row) {
   return cell ? filled(cell, texts) : flaggedBy(row);
 }
 
+/**
+ * The row as it would be by each detector that only watches and would have flagged it, after that one's name.
+ * @param {Row} row
+ * @returns {[string, Row][]}
+ */
+export function shadows(row) {
+  const flags = Object.entries(row.meta_data?.shadow ?? {}).filter(([, flag]) => flag && typeof flag === "object");
+  return flags.map(([detector, flag]) => [
+    visible(detector),
+    { ...row, meta_data: { ...flag, detector, is_anomaly: true } },
+  ]);
+}
+
 /** @param {Row} row */
 const flaggedBy = ({ meta_data: { detector } }) => (detector ? `flagged by ${apart(String(detector))}` : "flagged");
 
