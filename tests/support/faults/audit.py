@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from stream_app.state.store import WindowStore
 from stream_app.window import Window, decode_window
 from stream_app.window.recent import key_of
-from tests.support.faults.oracle import Expected, Findings, Place, Record, UserWindow, replay
+from tests.support.faults.oracle import Expected, Findings, Judge, Place, Record, UserWindow, replay
 from tests.support.installation import Installation
 
 Fold = dict[str, bytes]
@@ -26,12 +26,15 @@ async def audit(
     *,
     mirror: bool,
     log: Sequence[Record] | None = None,
+    judge: Judge | None = None,
 ) -> Findings:
     """What is lost, doubled or wrong anywhere, now that the workers of these data folders have ended.
 
-    `log` is what was on the input topic, where that no longer has all of it.
+    `log` is what was on the input topic, where that no longer has all of it; `judge` gives verdicts of others
+    than the default rule.
     """
-    expected = replay(await installation.read("TXNWATCH_TRANSACTIONS_TOPIC") if log is None else log)
+    log = await installation.read("TXNWATCH_TRANSACTIONS_TOPIC") if log is None else log
+    expected = replay(log, judge)
     findings = Findings()
     await _topics(installation, expected, findings)
     findings.compare("committed offset", expected.next_offsets, offsets.items())

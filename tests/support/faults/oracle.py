@@ -6,7 +6,7 @@ decided here: whoever sends a bad message says so in its header `expected` (a re
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,11 +21,16 @@ from tests.support.detectors import rolling_mean
 
 SIZE, MINIMUM, FACTOR, RECENT = 20, 10, 5, 20
 RULE = rolling_mean(SIZE, MINIMUM, Fraction(FACTOR)).rule
-VERDICT = ("is_anomaly", "detector", "rule", "mean", "window", "ratio", "threshold", "revision")
+VERDICT = (
+    *("is_anomaly", "detector", "rule", "mean", "window", "ratio", "threshold", "revision", "shadow"),
+    *("flags_from", "above_limit", "population_mean"),
+)
 LETTER_BYTES, KEY_BYTES = 1_000_000, 36
 
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
 Row = dict[str, Any]
+Judge = Callable[[Row, list[int]], Row]
+"""What a verdict adds to the `meta_data` of a row, by the amounts of the window before."""
 Place = tuple[int, int]
 """A record's partition and offset on the input topic."""
 
@@ -66,14 +71,14 @@ class Expected:
         return {row["user_id"] for row in self.rows.values()}
 
 
-def replay(log: Iterable[Record]) -> Expected:
-    """Go through the input topic's records, each partition's in its order."""
+def replay(log: Iterable[Record], judge: Judge | None = None) -> Expected:
+    """Go through the records of the input topic, each partition's in its order."""
     expected = Expected()
     for record in sorted(log, key=lambda record: (record.partition, record.offset)):
         expected.next_offsets[record.partition] = record.offset + 1
         reason = dict(record.headers).get("expected")
         if reason is None:
-            _score(expected, record)
+            _score(expected, record, judge or _verdict)
         elif reason != b"tombstone":
             letter = (reason.decode(), record.key, _kept(record.value or b""))
             expected.letters[record.partition, record.offset] = letter
@@ -85,7 +90,7 @@ def _kept(value: bytes) -> bytes:
     return value if len(value) <= LETTER_BYTES - KEY_BYTES else value[: LETTER_BYTES - 1_000]
 
 
-def _score(expected: Expected, record: Record) -> None:
+def _score(expected: Expected, record: Record, judge: Judge) -> None:
     row = _row(record.value or b"")
     sent, user = deepcopy(row), row["user_id"]
     window = expected.windows[user]
@@ -100,7 +105,7 @@ def _score(expected: Expected, record: Record) -> None:
     else:
         amounts = window.amounts.pop(row["currency"], [])
         amount = _hundredths(row["amount"])
-        row["meta_data"] |= _verdict(amounts, amount)
+        row["meta_data"] |= judge(row, amounts)
         expected.rows.setdefault(_key(row), row)
         window.amounts[row["currency"]] = [*amounts, amount][-SIZE:]
         window.ids = [*window.ids, row["id"]][-RECENT:]
@@ -114,7 +119,8 @@ def _key(row: Row) -> tuple[str, str, str]:
     return row["id"], row["txn_date"], row["user_id"]
 
 
-def _verdict(amounts: list[int], amount: int) -> dict[str, Any]:
+def _verdict(row: Row, amounts: list[int]) -> Row:
+    amount = _hundredths(row["amount"])
     if len(amounts) < MINIMUM or sum(amounts) == 0 or amount <= FACTOR * Fraction(sum(amounts), len(amounts)):
         return {"is_anomaly": False}
     mean = Fraction(sum(amounts), len(amounts))

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from infra.embedded.cluster import Addresses
 from tests.support.faults.audit import audit
 from tests.support.faults.bad import Message
-from tests.support.faults.oracle import Findings, Record
+from tests.support.faults.oracle import Findings, Judge, Record
 from tests.support.faults.plan import Event, Plan
 from tests.support.installation import Installation, until
 from tests.support.services import free_port, fresh_database, fresh_topics, installation_variables
@@ -185,9 +185,11 @@ class Rig(Installation):
         async with Redis.from_url(self.environment["REDIS_URL"]) as client:
             await client.flushdb()
 
-    async def audited(self, *, mirror: bool = True, log: Sequence[Record] | None = None) -> Findings:
+    async def audited(
+        self, *, mirror: bool = True, log: Sequence[Record] | None = None, judge: Judge | None = None
+    ) -> Findings:
         """What is lost, doubled or wrong, once all workers have ended."""
-        return await audit(self, await self.offsets(), self.datadirs, mirror=mirror, log=log)
+        return await audit(self, await self.offsets(), self.datadirs, mirror=mirror, log=log, judge=judge)
 
     async def noted(self, what: str, *, count: int = 1, pid: int | None = None, within: float = 60) -> None:
         """Wait until the workers have noted this so often."""
