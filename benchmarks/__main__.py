@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 
 from benchmarks.bed import bed
+from benchmarks.detectors import detectors
 from benchmarks.growth import growth
 from benchmarks.latency import latency
 from benchmarks.live import feed
@@ -39,6 +40,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "query": query,
     "feed": feed,
     "returning": returning,
+    "detectors": detectors,
 }
 
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -28,6 +28,8 @@ class Txnwatch:
     settings: Mapping[str, str] = field(default_factory=dict)
     workers: int = 1
     at_most: int | None = None
+    same_rule: bool = True
+    """Whether they flag what all others do, which is then seen to."""
 
     async def lap(self, bed: Bed, load: Load, run: str) -> Lap:
         """Topics and a database as the commands make them, and the workers on them."""
@@ -35,7 +37,8 @@ class Txnwatch:
         url = None if self.settings.get("TXNWATCH_SINKS") == "" else environment["POSTGRES_URL"]
         commands = [worker(bed, run, environment, number) for number in range(self.workers)]
         with running(*commands) as process:
-            return await timed(bed, load, run, process, rows=url)
+            marked = load if self.same_rule else replace(load, flags=0)
+            return await timed(bed, marked, run, process, rows=url)
 
 
 async def prepare(bed: Bed, topic: str, run: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ MARKS = 12  # transactions of the marking user that lead up to a mark
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A filled topic of which the rule flags `flags` transactions.
+    """A filled topic of which the rule flags `flags` transactions; 0 where another decides.
 
     `first` and `last` are the ids of the flags that its partitions begin and end with.
     """

@@ -6,7 +6,7 @@ from benchmarks.contenders import FAUST, CopyAlone, PythonPeer, Txnwatch
 from benchmarks.load import Loads
 from benchmarks.options import Options
 from benchmarks.race import Contender, race
-from benchmarks.result import Figure, Result
+from benchmarks.result import Figure, Result, ratio
 from benchmarks.standings import COLUMNS, failures, short, table, times
 
 COPY = CopyAlone()
@@ -18,7 +18,8 @@ STOCK_FAUST = PythonPeer(
     at_most=3_000,
 )
 QUIX = PythonPeer("QuixStreams", "quix", ("-m", "benchmarks.peers.quix"), whole=True, at_most=60_000)
-CONTENDERS: list[Contender] = [Txnwatch("txnwatch"), COPY, QUIX, STOCK_FAUST]
+ODDS = Txnwatch("txnwatch, odds", {"TXNWATCH_DETECTOR": "odds"}, same_rule=False)
+CONTENDERS: list[Contender] = [Txnwatch("txnwatch"), ODDS, COPY, QUIX, STOCK_FAUST]
 SETTINGS = (
     "COPY alone: through a staging table in batches of 4,000, rows encoded beforehand, nothing else done; "
     "its CPU is the client's. QuixStreams: its Postgres sink into the same table, flushed and committed "
@@ -43,9 +44,15 @@ async def whole(loads: Loads, options: Options) -> Result:
         columns=COLUMNS,
         rows=table(standings),
         figures=[
+            Figure("with odds, against the default rule", _share(times(standings, ODDS.name)), 0.75, 0.9),
             Figure("against stock Faust row by row", times(standings, STOCK_FAUST.name), 30, 60),
             Figure("against COPY alone", times(standings, COPY.name), 0.3, 0.5),
             Figure("against QuixStreams with its Postgres sink", times(standings, QUIX.name)),
         ],
         notes=[SETTINGS, RATE, *short(half.count), *failures(standings)],
     )
+
+
+def _share(times: float | None) -> float | None:
+    """What it has of our rate."""
+    return ratio(1, times)
