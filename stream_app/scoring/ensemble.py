@@ -114,16 +114,17 @@ class Ensemble:
         """Have one detector add to the judgement; whether it flags the transaction."""
         detector = self.all[at]
         score, evidence = detector.score_one(window, state, transaction)
-        flagged, strength = evidence is not None, -inf
-        if at < len(self.deciding):
-            judgement.most = max(judgement.most, strength := detector.strength(score))
-        if flagged:
+        if evidence is not None:
             check_flag(detector, score, evidence)
-        if flagged and at >= len(self.deciding):
+        strength = detector.strength(score) if at < len(self.deciding) else -inf
+        judgement.most = max(judgement.most, strength)
+        if evidence is None:
+            return False
+        if at >= len(self.deciding):
             judgement.shadow[detector.NAME] = {"score": score, **facts_of(evidence)}
-        elif flagged and strength > judgement.strength:
+        elif strength > judgement.strength:
             judgement.strength, judgement.flag = strength, Flag(detector.NAME, evidence, self.rule)
-        return flagged
+        return True
 
     def check_pure(
         self, window: Window, states: Sequence[Any], transaction: Transaction, failures: Failures
