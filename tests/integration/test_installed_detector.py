@@ -27,7 +27,7 @@ def python(tmp_path: Path) -> str:
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site = Path(subprocess.check_output([python, "-c", where], text=True).strip())
     (site / "shared.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
-    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    install = [python, "-m", "pip", "install", "--quiet", "--no-deps"]
     subprocess.run([*install, str(write_package(tmp_path))], check=True, cwd=tmp_path)
     return python
 
