@@ -15,23 +15,28 @@ from rich.console import Console
 from infra.produce.amounts import MARKS
 from infra.produce.files import STDIN, InputError, open_input
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
+from infra.runtime.services import POSTGRES
 from stream_app.commands.backtest.contender import Contender
 from stream_app.commands.backtest.course import EARLIEST, LATEST, between, by_date, in_order
+from stream_app.commands.backtest.database import rows_of
 from stream_app.commands.backtest.days import Budget
 from stream_app.commands.backtest.figures import Figures
 from stream_app.commands.backtest.fit import end_of, fit, fittings_of
 from stream_app.commands.backtest.history import FileHistory, OpenHistory
 from stream_app.commands.backtest.label_file import LabelFile, LabelsError, read_labels
+from stream_app.commands.backtest.labels import LabelWords
 from stream_app.commands.backtest.options import MOST_ALERTS, BacktestOptions, Moment, Span, mapping_of
 from stream_app.commands.backtest.outcome import Found, Outcome
 from stream_app.commands.backtest.output import OutputError, written_whole
 from stream_app.commands.backtest.report import report
+from stream_app.commands.backtest.rows import Piece
 from stream_app.commands.backtest.run import Run
 from stream_app.commands.backtest.scores import ScoresFile
 from stream_app.commands.backtest.spool import rereadable
 from stream_app.commands.backtest.terminal import figures_table, notes_of, progress_of
 from stream_app.detectors import DETECTORS, ensemble_of, is_known, names_in
 from stream_app.detectors.decisions import Decisions, read_decisions, write_decisions
+from stream_app.scoring import DetectorError
 from stream_app.settings import Settings
 
 _INTERRUPTED = 130  # the exit code that shells expect of a command ended by Ctrl-C
@@ -39,7 +44,8 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
 
 
 @click.command()
-@click.argument("file", type=_PATH)
+@click.argument("file", required=False, type=_PATH)
+@click.option("--from-db", is_flag=True, help="Take the rows in Postgres, by date, in place of FILE.")
 @click.option("--detector", help="Which detector, over TXNWATCH_DETECTOR; several with commas.")
 @click.option(
     "--decisions", type=_PATH, metavar="FILE", help="What --fit has written: detectors and profiles."
@@ -91,7 +97,7 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
 @click.option("--as-is", is_flag=True, help="Score in the order of FILE, whatever that is.")
 @click.pass_context
 def backtest(context: click.Context, /, **options: Any) -> None:
-    """Show what a detector would have done with the transactions of a file, without Kafka.
+    """Show what a detector would have done with the transactions of a file, or with rows, without Kafka.
 
     FILE is CSV or JSON lines, also gzipped, oldest first; - is standard input. The worker's own code scores
     it. With a column `label` (1 or 0, fraud or legitimate), precision, recall and what follows are shown.
@@ -99,7 +105,7 @@ def backtest(context: click.Context, /, **options: Any) -> None:
     given = BacktestOptions(**options)
     given.check()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    errors = ServiceErrors(str(given.file), (InputError,)), LabelsError, OutputError
+    errors = ServiceErrors(str(given.file), (InputError,)), LabelsError, OutputError, DetectorError, POSTGRES
     with ending_in_one_line(*errors):
         try:
             _backtest(given, Settings.load(detector=given.detector))
@@ -116,7 +122,8 @@ def _backtest(given: BacktestOptions, settings: Settings) -> None:
         fitted = stack.enter_context(written_whole(given.fit)) if given.fit else None
         source = HistorySource(given, settings, console, read_labels(given.labels) if given.labels else None)
         if fitted is not None:
-            source.file = stack.enter_context(rereadable(given.file))
+            if given.file is not None:
+                source.file = stack.enter_context(rereadable(given.file))
             chosen = _fit(given, _chosen(given, settings), source)
             write_decisions(Path(fitted.name), chosen)
         else:
@@ -184,7 +191,7 @@ class HistorySource:
     settings: Settings
     console: Console
     labels: LabelFile | None
-    file: Path = field(init=False)
+    file: Path | None = field(init=False)
     _times: int = 0
 
     def __post_init__(self) -> None:
@@ -192,26 +199,36 @@ class HistorySource:
 
     @contextmanager
     def opened(self) -> Iterator[OpenHistory]:
-        """Its rows, from the first on; what is said of its columns is said once."""
-        given, max_ahead = self.given, timedelta(hours=self.settings.max_ahead_hours)
-        say = (lambda _: None) if self._times else self.console.print
-        self._times += 1
-        reader = FileHistory(
-            given.of_file, datetime.now(UTC), self.settings.max_message_bytes, max_ahead, say=say
-        )
+        """Its rows, from the first on."""
+        if self.file is None:
+            url = self.settings.postgres.get_secret_value()
+            history = OpenHistory("the rows in Postgres", lambda: None, LabelWords(), self.labels)
+            history.rows = history.counted(rows_of(url, *self.given.span))
+            yield history
+            return
         with open_input(self.file) as opened:
-            exported, rows = reader.read(opened)
-            if given.sort or (exported and not given.as_is):
-                rows = by_date(rows)
-            elif not given.as_is:
-                rows = in_order(rows)
-            history = OpenHistory(_name(given.file), opened.fraction, reader.words, self.labels)
-            history.rows = history.counted(between(rows, *given.span))
+            reader = self._reader()
+            history = OpenHistory(_name(self.given.file), opened.fraction, reader.words, self.labels)
+            history.rows = history.counted(between(self._in_order(*reader.read(opened)), *self.given.span))
             yield history
 
+    def _reader(self) -> FileHistory:
+        """What is said of the columns is said once."""
+        settings, say = self.settings, (lambda _: None) if self._times else self.console.print
+        self._times += 1
+        max_ahead = timedelta(hours=settings.max_ahead_hours)
+        return FileHistory(
+            self.given.of_file, datetime.now(UTC), settings.max_message_bytes, max_ahead, say=say
+        )
 
-def _name(file: Path) -> str:
-    return "standard input" if file == STDIN else file.name
+    def _in_order(self, exported: bool, rows: Iterator[Piece]) -> Iterator[Piece]:  # noqa: FBT001 - as `read` has it
+        if self.given.sort or (exported and not self.given.as_is):
+            return by_date(rows)
+        return rows if self.given.as_is else in_order(rows)
+
+
+def _name(file: Path | None) -> str:
+    return "standard input" if file is None or file == STDIN else file.name
 
 
 def _outcome(run: Run, history: OpenHistory) -> Outcome:

@@ -44,7 +44,7 @@ class FileHistory:
     _: KW_ONLY
     words: LabelWords = field(default_factory=LabelWords)
     say: Callable[[str], None] = lambda _: None
-    block_bytes: int = 1 << 19
+    block_bytes: int = 1 << 17
 
     def read(self, opened: Input) -> tuple[bool, Iterator[Piece]]:
         """Whether it is an export of the API's, newest row first; and the rows.

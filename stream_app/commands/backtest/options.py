@@ -66,7 +66,8 @@ def mapping_of(_context: click.Context, _option: click.Parameter, given: tuple[s
 class BacktestOptions:
     """What was asked for."""
 
-    file: Path
+    file: Path | None
+    from_db: bool
     start: datetime | None
     end: datetime | None
     warm_up: timedelta
@@ -95,6 +96,10 @@ class BacktestOptions:
         Raises:
             click.UsageError: Something does not.
         """
+        if (self.file is None) != self.from_db:
+            raise click.UsageError("Give either FILE or --from-db.")
+        if self.from_db and (self.sort or self.as_is or self.mapping):
+            raise click.UsageError("--sort, --as-is and --map are for files.")
         if self.fit and self.decisions:
             raise click.UsageError("--fit makes profiles and --decisions brings them: one of the two.")
         if self.sort and self.as_is:
