@@ -258,6 +258,7 @@ async def test_a_detector_may_have_several_sentences(settings: ApiSettings, visi
         page = await visit.open(site.view("/"))
 
         said = await page.evaluate(SAID, [words, rows])
+        await page.close()
 
     assert said[0] == [
         "€80.00 is 7.9 x this user's usual €10.12 (30 payments); flags start at 3.3 x",
