@@ -13,7 +13,8 @@ import pytest
 from tests.support.faults.ledger import Ledger
 from tests.support.faults.outages import Services
 from tests.support.faults.rig import Rig, Worker, rig
-from tests.support.services import embedded_datadir
+from tests.support.feed_clients import network
+from tests.support.services import embedded_datadir, free_port
 from tests.support.traffic import traffic
 
 MESSAGES = 8000
@@ -90,6 +91,28 @@ async def test_the_broker_ends_and_comes_back(
     await own_services.start()
 
     await settle(ledger, f"broker: {how.name}, away for {away:.0f} s", load, time.time())
+
+
+@pytest.mark.slow
+async def test_the_only_broker_comes_back_under_another_port(
+    own_services: Services, ground: Rig, ledger: Ledger
+) -> None:
+    """Its bootstrap address stays, as a load balancer's does; what it advertises is another."""
+    await ground.send_transactions(traffic(MESSAGES))
+    former = own_services.port("kafka")
+    async with network(former) as bootstrap:
+        ground.kafka = ground.environment["KAFKA_BOOTSTRAP_SERVERS"] = f"127.0.0.1:{bootstrap.port}"
+        with ground.run(**SMALL) as worker:
+            load = Load(ground, worker)
+            await load.under_way()
+            bootstrap.cut()
+            bootstrap.target = free_port()
+            await own_services.move("kafka", bootstrap.target)
+            bootstrap.mend()
+            try:
+                await settle(ledger, "broker: back under another port", load, time.time())
+            finally:
+                await own_services.move("kafka", former)
 
 
 @pytest.mark.slow

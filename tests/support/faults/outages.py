@@ -44,6 +44,18 @@ class Services:
         """Start what does not run; all answer after."""
         await asyncio.to_thread(cluster.up, self.datadir)
 
+    def port(self, name: str) -> int:
+        """Where a service listens."""
+        return State.load(self.datadir.resolve()).ports[name]
+
+    async def move(self, name: str, port: int) -> None:
+        """End a service, and start it at another port."""
+        await self.end(name, signal.SIGTERM)
+        state = State.load(self.datadir.resolve())
+        state.ports[name] = port
+        state.save()
+        await self.start()
+
     @contextmanager
     def hanging(self, name: str) -> Iterator[None]:
         """The service and its children are stopped while the block runs: connected, and never answering."""
