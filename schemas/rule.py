@@ -26,7 +26,7 @@ class Words(msgspec.Struct, frozen=True):
     """The same as short as a cell of a table."""
     fields: dict[str, Reading]
     """How each field of the evidence reads; one that a flag may lack stands in special sentences alone."""
-    special: Sequence[str] = ()
+    special: tuple[str, ...] = ()
     """Sentences instead of `flag`: the first whose fields are all in the evidence counts."""
 
 
@@ -87,7 +87,7 @@ def sentence(row: Mapping[str, Any], words: Mapping[str, Words]) -> str:
     >>> row = {"amount": "9240.00", "currency": "INR", "meta_data": flag}
     >>> sentence(row, {"large": Words("{amount} is above {than}", "", {"than": "money"})})
     'INR 9,240.00 is above INR 1,266.00'
-    >>> new = Words("{amount} is above {than}", "", {"than": "money", "seen": "count"}, ["Only {seen} seen"])
+    >>> new = Words("{amount} is above {than}", "", {"than": "money", "seen": "count"}, ("Only {seen} seen",))
     >>> sentence(row, {"large": new})
     'INR 9,240.00 is above INR 1,266.00'
     >>> sentence({**row, "meta_data": {**flag, "seen": 2}}, {"large": new})
