@@ -145,8 +145,12 @@ class WindowStore:
         without_log = WriteOptions()
         without_log.disable_wal = True  # type: ignore[method-assign,assignment]  # a property, despite its stub
         database.set_write_options(without_log)
-        if identity is not None:
-            self._identify(partition, database, identity)
+        try:
+            if identity is not None:
+                self._identify(partition, database, identity)
+        except BaseException:
+            _close(database)  # the exception's traceback would keep it, and with it the database locked
+            raise
         self._databases[partition] = database
         self._recent[partition] = RecentValues()
 
@@ -256,7 +260,6 @@ class WindowStore:
             database.put(_IDENTITY_KEY, identity.encode())
             database.put(_FORMAT_KEY, str(VERSION).encode())
             return
-        database.close()
         raise WrongWindowsError(f"{self._path(partition)} holds {wrong}")
 
     def _database(self, partition: int) -> Rdict:

@@ -244,10 +244,11 @@ async def test_bad_input_is_named_and_leaves_one_line_each(
 def _bad_targets(query: str, cursor: str) -> Iterator[tuple[str, str]]:
     """What to ask for, and the parameter that is wrong with it; `query` and `cursor` are good ones."""
     position = RowKey(made(USER).txn.txn_date, made(USER).txn.id, USER)
-    raw = bytearray(base64.urlsafe_b64decode(cursor))
+    version, dot, sealed = cursor.partition(".")
+    raw = bytearray(base64.urlsafe_b64decode(sealed))
     raw[5] ^= 1
     cursors = {
-        "bit-flipped": base64.urlsafe_b64encode(raw).decode(),
+        "bit-flipped": version + dot + base64.urlsafe_b64encode(raw).decode(),
         "truncated": cursor[:-4],
         "of another key": Cursors(b"another").of_row(USER, position),
         "10 kB": "A" * 10_000,

@@ -16,6 +16,14 @@ def write(store: WindowStore, offset: int) -> None:
     store.write(0, [(key, os.urandom(400)) for key in KEYS], offset)
 
 
+def damage(table: Path) -> None:
+    """Flip a bit in each byte of its first block, where the keys of no user are; the file can be opened."""
+    data = bytearray(table.read_bytes())
+    for at in range(len(data) // 40):
+        data[at] ^= 0x10
+    table.write_bytes(data)
+
+
 def write_for_long(store: WindowStore) -> None:
     """Write until RocksDB, which merges its files in the background, has come upon the damage."""
     deadline = time.monotonic() + 20
@@ -42,4 +50,21 @@ def test_what_is_damaged_can_be_closed_and_opened_again(
     store.discard(0)
     store.open(0)
     assert store.changelog_offset(0) is None
+    store.close(0)
+
+
+def test_what_is_damaged_where_it_says_whose_it_is_is_not_left_locked(tmp_path: Path) -> None:
+    store = WindowStore(tmp_path, cache_bytes=1 << 20, buffer_bytes=1 << 16)
+    store.open(0, "of this topic")
+    write(store, 1)
+    store.close(0)
+    for table in tmp_path.glob("*/*.sst"):
+        damage(table)
+
+    with pytest.raises(Exception, match=r"^Corruption") as damaged:
+        store.open(0, "of this topic")
+
+    assert damaged.value.__traceback__ is not None  # which would keep the database
+    store.discard(0)
+    store.open(0, "of this topic")
     store.close(0)
