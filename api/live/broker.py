@@ -30,7 +30,7 @@ class Topic:
     """A topic as the cluster described it."""
 
     name: str
-    partitions: tuple[TopicPartition, ...]
+    partitions: tuple[TopicPartition, ...] = field(hash=False)  # 200 of them cost more than the look-up
     incarnation: str
     former_incarnation: str
 
