@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from schemas.money import amount_text
 from schemas.strict_json import exact_number
@@ -45,6 +46,7 @@ class Scored(msgspec.Struct):
 
     `meta_data` is the producer's, and `is_anomaly`; where that is true, also the fields of `Flag`; of a
     revision also `revision`: 2 and up; and `shadow` where a detector that only watches would have flagged it.
+    What follows `meta_data` is there only where the transaction has it.
     """
 
     id: str
@@ -56,6 +58,11 @@ class Scored(msgspec.Struct):
     """Aware, in UTC."""
     status: str
     meta_data: dict[str, Any]
+    merchant_id: str | UnsetType = UNSET
+    card_id: str | UnsetType = UNSET
+    country: str | UnsetType = UNSET
+    """Two capitals."""
+    channel: str | UnsetType = UNSET
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -68,6 +75,15 @@ class _Row(msgspec.Struct, gc=False):
     txn_date: datetime
     status: str
     meta_data: msgspec.Raw
+
+
+class _FullRow(_Row, gc=False, omit_defaults=True):
+    """The same with the optional fields: a row that has none of them does not pay for these."""
+
+    merchant_id: str | None = None
+    card_id: str | None = None
+    country: str | None = None
+    channel: str | None = None
 
 
 _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
@@ -103,8 +119,21 @@ def encode_scored(
     if flag is not None or revision or shadow or txn.meta_data:
         meta = _meta(txn.meta_data, flag, revision, shadow)
         raw = msgspec.Raw(meta)
-    row = _Row(txn.id, txn.user_id, amount_text(txn.amount), txn.currency, txn.txn_date, txn.status, raw)
-    return _ENCODE(row), meta
+    amount = amount_text(txn.amount)
+    if txn.merchant_id or txn.card_id or txn.country or txn.channel:
+        return _ENCODE(_full_row(txn, amount, raw)), meta
+    return _ENCODE(_Row(txn.id, txn.user_id, amount, txn.currency, txn.txn_date, txn.status, raw)), meta
+
+
+def _full_row(txn: Transaction, amount: str, meta: msgspec.Raw) -> _FullRow:
+    row = _FullRow(txn.id, txn.user_id, amount, txn.currency, txn.txn_date, txn.status, meta)
+    row.merchant_id, row.card_id, row.country, row.channel = (
+        txn.merchant_id,
+        txn.card_id,
+        txn.country,
+        txn.channel,
+    )
+    return row
 
 
 def _meta(given: dict[str, Any] | None, flag: Flag | None, revision: int, shadow: Shadow | None) -> bytes:

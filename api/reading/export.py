@@ -26,7 +26,7 @@ _PIECE_BYTES = 1 << 16
 Lines = Callable[[Shape], AsyncGenerator[bytes, None]]
 
 
-_HEADING = b"id,user_id,amount,currency,txn_date,status,meta_data\r\n"
+_HEADING = b"id,user_id,amount,currency,txn_date,status,meta_data,merchant_id,card_id,country,channel\r\n"
 _LINES_MEDIA = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
 

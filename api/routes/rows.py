@@ -15,9 +15,11 @@ from api.reading.cursors import Cursors, RowKey
 from api.reading.database import Database
 from api.reading.export import FORMATS, FORMS, Exports, chosen
 from api.reading.statements import Filters
-from api.web.params import AMOUNT, CURSOR, FLAG, FROM, TO, UUID, integer, one_of, query
+from api.web.params import AMOUNT, COUNTRY, CURSOR, FLAG, FROM, TO, UUID, integer, one_of, query, text
 from api.web.problems import ParameterError
 from api.web.route import Route, json_response, next_page
+from schemas.checks import OPTIONAL
+from schemas.fast_path import MAX_CHANNEL, MAX_IDENTIFIER
 from schemas.scored import Scored
 
 _PAGE_ROWS = 100
@@ -40,7 +42,7 @@ _CURSOR = (
 _LIMIT = "How many at most. Default: 100 in JSON, all in the other forms."
 _FORMAT = "Whatever `Accept` says: a page of JSON, or an export as lines of JSON or as CSV."
 _ESCAPE = (
-    "In CSV, put an apostrophe before a status that a spreadsheet would run (one that begins with = + - @, a "
+    "In CSV, put an apostrophe before a text that a spreadsheet would run (one that begins with = + - @, a "
     "tab or a line end). false: as it is, for a program."
 )
 _BOM = "In CSV, begin with the mark by which Excel knows UTF-8."
@@ -56,6 +58,10 @@ class Transactions:
     min_amount: Decimal | None = query(AMOUNT, "The smallest amount, included.")
     max_amount: Decimal | None = query(AMOUNT, "The largest amount, included.")
     is_anomaly: bool | None = query(FLAG, "Only those flagged (true), or only the others (false).")
+    merchant_id: str | None = query(text(MAX_IDENTIFIER, "m-4711"), "Only those of this merchant.")
+    card_id: str | None = query(text(MAX_IDENTIFIER, "c-0815"), "Only those with this card.")
+    country: str | None = query(COUNTRY, "Only those of this country, by its two letters in either case.")
+    channel: str | None = query(text(MAX_CHANNEL, "web"), "Only those that came this way.")
     limit: int | None = query(integer(1, 1000), _LIMIT)
     cursor: str | None = query(CURSOR, _CURSOR, blank=True)
     format: str | None = query(one_of(*FORMATS), _FORMAT)
@@ -70,6 +76,10 @@ class Anomalies:
     user_id: str | None = query(UUID, "Only this user's.")
     from_date: datetime | None = query(FROM, _FROM)
     to_date: datetime | None = query(TO, _TO)
+    merchant_id: str | None = query(text(MAX_IDENTIFIER, "m-4711"), "Only those of this merchant.")
+    card_id: str | None = query(text(MAX_IDENTIFIER, "c-0815"), "Only those with this card.")
+    country: str | None = query(COUNTRY, "Only those of this country, by its two letters in either case.")
+    channel: str | None = query(text(MAX_CHANNEL, "web"), "Only those that came this way.")
     limit: int | None = query(integer(1, 1000), _LIMIT)
     cursor: str | None = query(CURSOR, _CURSOR, blank=True)
     format: str | None = query(one_of(*FORMATS), _FORMAT)
@@ -102,6 +112,10 @@ def ranges_in_order(values: Mapping[str, Any]) -> Iterator[ParameterError]:
         start, end = values.get(low), values.get(high)
         if start is not None and end is not None and start > end:
             yield ParameterError(low, f"must not be above {high}")
+
+
+def _optional(query: Transactions | Anomalies) -> dict[str, Any]:
+    return {name: getattr(query, name) for name in OPTIONAL}
 
 
 _NEXT = {"next_page": {"user_id": "$request.query.user_id", "cursor": "$response.body#/cursor"}}
@@ -143,6 +157,7 @@ class RowRoutes:
             min_amount=query.min_amount,
             max_amount=query.max_amount,
             is_anomaly=query.is_anomaly,
+            **_optional(query),
         )
         return await self._rows(request, filters, query)
 
@@ -150,7 +165,9 @@ class RowRoutes:
     async def anomalies(self, request: web.Request, query: Anomalies) -> web.StreamResponse:
         """The flagged transactions of all users, newest first."""
         start, end = self._range(query.from_date, query.to_date)
-        filters = Filters(user_id=query.user_id, from_date=start, to_date=end, is_anomaly=True)
+        filters = Filters(
+            user_id=query.user_id, from_date=start, to_date=end, is_anomaly=True, **_optional(query)
+        )
         return await self._rows(request, filters, query)
 
     def _range(self, start: datetime | None, end: datetime | None) -> tuple[datetime | None, datetime | None]:

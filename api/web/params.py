@@ -149,6 +149,7 @@ _MOMENT = re.compile(
     re.ASCII,
 )
 _NO_MOMENT = "must be a date or an RFC 3339 time such as 2018-04-01T00:00:31Z"
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _LAST_OF_DAY = timedelta(days=1) - timedelta(microseconds=1)
 
 
@@ -205,6 +206,19 @@ def integer(minimum: int, maximum: int) -> Kind[int]:
     return Kind(parse, {"type": "integer", "minimum": minimum, "maximum": maximum, "examples": [100]})
 
 
+def text(most: int, example: str) -> Kind[str]:
+    """Any text of so many characters at most that a row could have: not empty, without control characters."""
+
+    def parse(given: str) -> str:
+        if not 0 < len(given) <= most or _UNFIT.search(given):
+            raise ValueError(f"must be 1 to {most} characters, without control characters")
+        return given
+
+    pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+    schema = {"type": "string", "minLength": 1, "maxLength": most, "pattern": pattern, "examples": [example]}
+    return Kind(parse, schema)
+
+
 def one_of(*texts: str) -> Kind[str]:
     """One of these texts."""
     expected = f"must be {', '.join(texts[:-1])} or {texts[-1]}"
@@ -232,6 +246,10 @@ UUID_PREFIX = Kind(
         r"(-*[0-9a-f]){0,32}-*", f"must be how a UUID begins, such as {EXAMPLE_UUID[:11]}", _uuids_from
     ),
     {"type": "string", "pattern": "^[0-9A-Fa-f-]{0,36}$", "examples": [EXAMPLE_UUID[:11]]},
+)
+COUNTRY = Kind(
+    _matching("[a-z]{2}", "must be two letters such as IN", str.upper),
+    {"type": "string", "pattern": "^[A-Za-z]{2}$", "examples": ["IN"]},
 )
 MILLISECONDS = Kind(
     _matching(r"[0-9]{1,15}", "must be milliseconds since 1970", int),

@@ -57,7 +57,7 @@ def demo(data: str | None, rate: float | None, datadir: Path | None) -> None:
 
 def _feed(data: str | None, rate: float | None) -> list[str]:
     if data is None:
-        return ["produce", "--generate", "--users", "100", "--rate", str(rate or 100)]
+        return ["produce", "--generate", "--full", "--users", "100", "--rate", str(rate or 100)]
     return ["produce", data, *(["--rate", str(rate)] if rate else [])]
 
 

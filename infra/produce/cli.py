@@ -30,6 +30,7 @@ from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.kafka import TopicsError
 from infra.runtime.services import KAFKA
 from infra.runtime.settings import Settings
+from schemas.checks import OPTIONAL
 from schemas.transaction import Decoder
 
 _PAST = timedelta(days=30)
@@ -44,6 +45,7 @@ class Options:
     generate: int | None
     users: int
     seed: int | None
+    full: bool
     rate: float | None
     limit: int | None
     mapping: dict[str, str]
@@ -84,7 +86,7 @@ def _mapping(_context: click.Context, _option: click.Parameter, given: tuple[str
     chosen = {}
     for text in given:
         field, _, column = text.partition("=")
-        if field not in FIELDS or not column:
+        if field not in FIELDS or not (column or (field in OPTIONAL and "=" in text)):
             raise click.BadParameter(f"{text!r} is not field=column with a field of {', '.join(FIELDS)}")
         chosen[field] = column
     return chosen
@@ -104,6 +106,7 @@ def _mapping(_context: click.Context, _option: click.Parameter, given: tuple[str
     "--users", type=click.IntRange(1, MAX_USERS), default=1000, show_default=True, help="Of --generate."
 )
 @click.option("--seed", type=int, help="Of --generate: the same seed makes the same users, ids and amounts.")
+@click.option("--full", is_flag=True, help="Of --generate: with merchants, cards, countries and channels.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Send at most so many a second.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
 @click.option(
@@ -112,7 +115,7 @@ def _mapping(_context: click.Context, _option: click.Parameter, given: tuple[str
     multiple=True,
     callback=_mapping,
     metavar="FIELD=COLUMN",
-    help="Which column is which field, e.g. amount=Total.",
+    help="Which column is which field, e.g. amount=Total; country= takes none.",
 )
 @click.option("--currency", help="For rows that have none.")
 @click.option("--status", help="For rows that have none.")
@@ -167,7 +170,7 @@ def _traffic(given: Options) -> Source:
     count = given.wanted
     live = given.rate is not None or count is None
     dates = live_dates(count) if live or count is None else past_dates(count, _PAST)
-    return Traffic(given.users, seed).records(dates)
+    return Traffic(given.users, seed, full=given.full).records(dates)
 
 
 def _plan(given: Options, settings: Settings, opened: Input, console: Console) -> Plan:

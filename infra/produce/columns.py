@@ -9,6 +9,7 @@ from typing import Final
 
 # The field's own name comes first: of several columns that fit, the one that is named earliest is taken.
 # Names that often hold something else are not here: `state` (of a country), `value` (any), `uuid` (a user's).
+# Nor are those of whole card numbers (`card_number`, `pan`), which nobody should store without a decision.
 _SYNONYMS: dict[str, list[str]] = json.loads(Path(__file__).with_name("columns.json").read_text())
 FIELDS: Final = tuple(_SYNONYMS)
 _SHOWN = 300
@@ -25,14 +26,14 @@ class Columns:
     """
 
     def __init__(self, chosen: Mapping[str, str] | None = None) -> None:
-        """Prefer the columns chosen by the user, which have to be named exactly, to all others."""
+        """Prefer the columns chosen by the user (named exactly, or "" for none) to all others."""
         self._chosen = dict(chosen or {})
         # The lines of a file nearly always have the same names in the same order.
         self.pick = lru_cache(maxsize=256)(self._pick)
 
     def absent(self, names: Iterable[str]) -> list[str]:
         """The columns that the user chose but that are not there."""
-        return sorted(set(self._chosen.values()) - set(names))
+        return sorted(set(self._chosen.values()) - {"", *names})
 
     def _pick(self, names: tuple[str, ...]) -> dict[str, str]:
         """Map each field that has a column to the column's name."""

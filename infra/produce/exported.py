@@ -1,7 +1,7 @@
 """The API's own exports as input: newest first, and each row with the verdict that it got.
 
 Of CSV only the escaped form, which is the default, is read back exactly: a file does not say whether it is
-escaped, so that with `escape=false` a status that has an apostrophe before `=` of its own loses it.
+escaped, so that with `escape=false` a text that has an apostrophe before `=` of its own loses it.
 """
 
 import csv
@@ -15,12 +15,15 @@ from typing import Any
 import msgspec
 
 import schemas
+from schemas.checks import OPTIONAL
 from schemas.scored import VERDICT_NAMES
 from schemas.strict_json import exact_number
 
 _DECODE = msgspec.json.Decoder(dict[str, Any] | None, float_hook=exact_number).decode
 _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
 _COLUMNS = ["id", "user_id", "amount", "currency", "txn_date", "status", "meta_data"]
+ESCAPED = ("status", "merchant_id", "card_id", "channel")
+"""The fields that an export puts an apostrophe into."""
 _BOM = b"\xef\xbb\xbf"
 # An export puts an apostrophe before a text that a spreadsheet would run.
 _ESCAPED = re.compile(r"'+[-=+@\t\r\n]")
@@ -35,13 +38,15 @@ def is_export(head: Sequence[bytes]) -> bool:
             names, cells = csv.reader(line.decode("utf-8-sig") for line in head)
             row = dict(zip(names, cells, strict=True))
             row["meta_data"] = msgspec.json.decode(row["meta_data"])
-        return list(row) == _COLUMNS and isinstance(row["meta_data"].get("is_anomaly"), bool)
+        columns, more = list(row)[: len(_COLUMNS)], list(row)[len(_COLUMNS) :]
+        known = columns == _COLUMNS and more == [name for name in OPTIONAL if name in more]
+        return known and isinstance(row["meta_data"].get("is_anomaly"), bool)
     except (msgspec.DecodeError, UnicodeError, ValueError, csv.Error, LookupError, AttributeError):
         return False
 
 
-def own_status(text: str) -> str:
-    """A status of an exported CSV as it was."""
+def own_text(text: str) -> str:
+    """A text of an exported CSV as it was."""
     return text[1:] if _ESCAPED.match(text) else text
 
 

@@ -17,6 +17,9 @@ MAX_USERS = 1_000_000
 _CURRENCIES = ("EUR", "EUR", "USD", "GBP", "INR")
 _STATUSES = ("paid",) * 18 + ("pending", "refunded")
 _CHANNELS = ("web", "app", "pos")
+_HOMES = {"EUR": "DE", "USD": "US", "GBP": "GB", "INR": "IN"}
+_ABROAD = 0.05
+_MERCHANTS = 500
 _TYPICAL_AMOUNT = 35.0  # of the middle user; the middle two thirds are between 15 and 80
 _BETWEEN_USERS = 0.85
 _WITHIN_USER = 0.35  # five times the mean is then 4.8 standard deviations away: flags are the injected ones
@@ -45,10 +48,12 @@ class Traffic:
         seed: Decides everything but the dates.
         injected: The share of transactions of 8 to 40 times the user's typical amount. They carry
             `"injected": true` in their `meta_data`.
+        full: Each has a merchant, a card and a country, and its channel beside these; all else is the same.
     """
 
-    def __init__(self, users: int, seed: int, injected: float = 0.01) -> None:
+    def __init__(self, users: int, seed: int, injected: float = 0.01, *, full: bool = False) -> None:
         self._random = Random(seed)  # noqa: S311 - has to be reproducible
+        self._more = Random(f"{seed} in full") if full else None  # noqa: S311 - the same
         self._injected = injected
         self._users = [self._user() for _ in range(users)]
         self._weights = list(accumulate(1 / (_EVENNESS + rank) for rank in range(users)))
@@ -68,7 +73,18 @@ class Traffic:
                 "status": random.choice(_STATUSES),
                 "meta_data": meta,
             }
+            if self._more:
+                message |= self._full(user, self._more)
+                message["channel"] = meta.pop("channel")
             yield ProducerRecord(user.key, _ENCODE(message))
+
+    def _full(self, user: _User, random: Random) -> dict[str, str]:
+        abroad = random.random() < _ABROAD
+        return {
+            "merchant_id": f"m-{int(_MERCHANTS ** random.random()):03}",  # a few have most of it
+            "card_id": f"c-{user.user_id[:8]}",
+            "country": random.choice([*_HOMES.values()]) if abroad else _HOMES[user.currency],
+        }
 
     def _spend(self, user: _User) -> tuple[str, dict[str, str | bool]]:
         random = self._random

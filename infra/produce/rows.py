@@ -14,14 +14,15 @@ from msgspec import Raw
 
 from infra.produce.amounts import AmountMarks, UnclearAmountError
 from infra.produce.columns import FIELDS, Columns, described, printable
-from infra.produce.exported import own_meta_data, own_status
+from infra.produce.exported import ESCAPED, own_meta_data, own_text
 from infra.produce.files import MAX_LINE, InputError, is_cut
 from infra.produce.tables import csv_rows, first_line, header_of, is_blank, numbered
 from schemas import strict_json
+from schemas.checks import OPTIONAL
 from schemas.refusal import Refused
 from schemas.transaction import Decoder
 
-_REQUIRED = FIELDS[:-1]
+_REQUIRED, _MAY_LACK = FIELDS[:6], FIELDS[6:]
 
 _TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}(?:\.[0-9]+)?"
 _NO_OFFSET = re.compile(_TIME)
@@ -174,7 +175,8 @@ class RowReader:
         return True
 
     def _csv_row(self, line: int, row: list[str], places: Mapping[str, int]) -> Item:
-        fields: dict[str, Any] = {name: cell_of(row[place]) for name, place in places.items()}
+        cells = {name: cell_of(row[place]) for name, place in places.items()}
+        fields: dict[str, Any] = {name: cell for name, cell in cells.items() if cell or name not in OPTIONAL}
         for name, default in self.defaults.items():
             fields[name] = fields.get(name) or default
         try:
@@ -182,7 +184,7 @@ class RowReader:
             fields["txn_date"] = self._date(fields["txn_date"])
             user_id = fields["user_id"] = fields["user_id"].lower()
             if self.exported:
-                fields["status"] = own_status(fields["status"])
+                fields |= {name: own_text(fields[name]) for name in ESCAPED if name in fields}
             if meta_data := fields.pop("meta_data", ""):
                 # Checked before it is embedded: `{},"amount":"1"` would set another field.
                 fields["meta_data"] = self._meta_data(meta_data)
@@ -242,9 +244,7 @@ class RowReader:
         return self._json_row(line, {name: found[column] for name, column in picked.items()})
 
     def _json_row(self, line: int, fields: dict[str, Raw]) -> Item:
-        for name, raw in fields.items():
-            if len(raw) <= _LONGEST_EMPTY_JSON and bytes(raw).lower() in _EMPTY_JSON:
-                fields[name] = Raw(b"null" if name == "meta_data" else b'""')
+        fields = {name: _json_cell(name, raw) for name, raw in fields.items()}
         for name, default in self.defaults.items():
             if bytes(fields.get(name, b'""')) == b'""':
                 fields[name] = Raw(_ENCODE(default))
@@ -266,7 +266,8 @@ class RowReader:
         try:
             transaction = self.decoder.decode(value, key, self.now_ms())
         except Refused as refused:
-            return RejectedRow(line, refused.reason, refused.detail)
+            way_out = f"; --map {refused.reason}= leaves it out" if refused.reason in OPTIONAL else ""
+            return RejectedRow(line, refused.reason, refused.detail + way_out)
         return ProducerRecord(key, value, transaction.txn_date)
 
 
@@ -310,3 +311,10 @@ def cell_of(text: str) -> str:
     """A cell's text; nothing for what databases and data frames write for nothing."""
     text = text.strip()
     return "" if len(text) <= _LONGEST_EMPTY and text.lower() in _EMPTY else text
+
+
+def _json_cell(name: str, raw: Raw) -> Raw:
+    """The same of a value in JSON; a number in an optional field becomes a text."""
+    if len(raw) <= _LONGEST_EMPTY_JSON and bytes(raw).lower() in _EMPTY_JSON:
+        return Raw(b"null" if name in _MAY_LACK else b'""')
+    return Raw(b'"%b"' % bytes(raw)) if name in OPTIONAL and bytes(raw)[:1] in b"-0123456789" else raw

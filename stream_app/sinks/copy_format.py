@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+from schemas.checks import OPTIONAL
 from stream_app.scoring import Verdict, identities_of
 from stream_app.window.recent import DATE
 
@@ -18,19 +19,34 @@ _CHUNK_ROWS = 500
 _BASE = 10_000  # of a numeric's digits
 _LONGEST_CACHED = 32  # bytes of meta_data
 
+_NULL = b"\xff\xff\xff\xff"
+_ELEVEN = b"\0\x0b"  # how many fields follow
+
 _IDS = struct.Struct(">hi16si16s")  # field count, id, user_id
 _MIDDLE = struct.Struct(">i3si8s")  # currency, txn_date
 # All of that with an amount up to 9,999.99 between: one base-10000 digit before the point and one after.
 _SMALL_AMOUNT_ROW = struct.Struct(_IDS.format + "ihhHHHH" + _MIDDLE.format[1:])
 
 
-def copy_chunks(verdicts: Sequence[Verdict]) -> Iterator[bytes]:
-    """The rows as a COPY stream of (id, user_id, amount, currency, txn_date, status, meta_data)."""
+COLUMNS = ("id", "user_id", "amount", "currency", "txn_date", "status", "meta_data")
+"""Those that all rows have."""
+
+
+def columns_of(verdicts: Sequence[Verdict]) -> Sequence[str]:
+    """The columns that a COPY of these has to have: those of the optional fields only if any row has one."""
+    transactions = [verdict.transaction for verdict in verdicts]
+    any_more = any([one.merchant_id or one.card_id or one.country or one.channel for one in transactions])  # noqa: C419 - a list is twice as fast
+    return (*COLUMNS, *OPTIONAL) if any_more else COLUMNS
+
+
+def copy_chunks(verdicts: Sequence[Verdict], columns: Sequence[str] = COLUMNS) -> Iterator[bytes]:
+    """The rows as a COPY stream of these columns, which `columns_of` has given."""
+    encode = encode_row if columns is COLUMNS else encode_full_row
     yield _HEADER
     for start in range(0, len(verdicts), _CHUNK_ROWS):
         chunk = verdicts[start : start + _CHUNK_ROWS]
         users = identities_of([verdict.transaction.user_id for verdict in chunk])
-        yield b"".join(map(encode_row, chunk, users))
+        yield b"".join(map(encode, chunk, users))
     yield _TRAILER
 
 
@@ -49,6 +65,25 @@ def encode_row(verdict: Verdict, user: bytes) -> bytes:
         return ids_to_date + last
     ids, middle = _IDS.pack(7, 16, verdict.identity, 16, user), _MIDDLE.pack(3, currency, 8, date)
     return ids + encode_amount(one.amount) + middle + last
+
+
+def encode_full_row(verdict: Verdict, user: bytes) -> bytes:
+    """The same with four fields more."""
+    one, usual = verdict.transaction, encode_row(verdict, user)[len(_ELEVEN) :]
+    more = _optional_field(one.merchant_id) + _optional_field(one.card_id)
+    return _ELEVEN + usual + more + _last_optional_fields(one.country, one.channel)
+
+
+def _optional_field(text: str | None) -> bytes:
+    if text is None:
+        return _NULL
+    encoded = text.encode()
+    return len(encoded).to_bytes(4) + encoded
+
+
+@lru_cache(maxsize=1024)
+def _last_optional_fields(country: str | None, channel: str | None) -> bytes:
+    return _optional_field(country) + _optional_field(channel)
 
 
 def _last_fields(status: str, meta_data: bytes) -> bytes:

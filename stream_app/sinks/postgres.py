@@ -15,7 +15,7 @@ from infra.runtime.postgres import SESSION, is_transient
 from infra.runtime.retry import retried
 from stream_app.batch import LostPartitionError
 from stream_app.scoring import Verdict
-from stream_app.sinks.copy_format import copy_chunks
+from stream_app.sinks.copy_format import columns_of, copy_chunks
 from stream_app.sinks.owners import claim_rows
 from stream_app.sinks.row_changes import Change, RowChanges
 
@@ -41,7 +41,6 @@ TAKE_OVER, LOCK, MERGE, REVISE = _SQL["take_over"], _SQL["lock"], _SQL["merge"],
 NEXT_OFFSETS = "SELECT partition, next_offset FROM sink_offsets WHERE app_id = $1 AND topic = $2"
 _ONE = "app_id = $1 AND topic = $2 AND partition = $3"
 _REMEMBER = f"UPDATE sink_offsets SET topics = $4 WHERE {_ONE} AND topics <> $4"  # noqa: S608 - a constant
-_COLUMNS = ("id", "user_id", "amount", "currency", "txn_date", "status", "meta_data")
 NEEDED = [
     *rights(("transactions", "users", "sink_offsets"), ("SELECT", "INSERT", "UPDATE")),
     *rights(("transactions",), ("DELETE",)),  # a revision may move its row
@@ -199,8 +198,9 @@ async def _keep(connection: asyncpg.Connection) -> None:
 
 async def _copy(connection: asyncpg.Connection, verdicts: Sequence[Verdict], advance: Advance) -> int:
     """Store rows that are all new; UniqueViolationError when one is not."""
+    columns = columns_of(verdicts)
     await connection.copy_to_table(
-        "transactions", source=_stream(verdicts), format="binary", columns=_COLUMNS
+        "transactions", source=_stream(verdicts, columns), format="binary", columns=columns
     )
     users = {verdict.transaction.user_id for verdict in verdicts}
     await connection.execute(_SQL["list_users"], *advance, " ".join(sorted(users)))
@@ -217,6 +217,6 @@ def json_array(rows: Sequence[bytes]) -> str:
     return f"[{b','.join(rows).decode()}]"
 
 
-async def _stream(verdicts: Sequence[Verdict]) -> AsyncIterator[bytes]:
-    for chunk in copy_chunks(verdicts):
+async def _stream(verdicts: Sequence[Verdict], columns: Sequence[str]) -> AsyncIterator[bytes]:
+    for chunk in copy_chunks(verdicts, columns):
         yield chunk

@@ -54,7 +54,12 @@ def entries_of(transactions: Sequence[Transaction], identities: Sequence[bytes])
     '00000000 00000000 00000000 000f4240 a1c3dbea'
     """
     contents = _CONTENTS(
-        [(one.amount, one.currency, one.status, one.meta_data or None) for one in transactions]
+        [
+            _full_content(one)
+            if one.merchant_id or one.card_id or one.country or one.channel
+            else (one.amount, one.currency, one.status, one.meta_data or None)
+            for one in transactions
+        ]
     )
     since = [one.txn_date - _EPOCH for one in transactions]
     number = int.from_bytes
@@ -66,6 +71,12 @@ def entries_of(transactions: Sequence[Transaction], identities: Sequence[bytes])
         )
         for identity, time, content in zip(identities, since, contents.split(b"\n"), strict=False)
     ]
+
+
+def _full_content(one: Transaction) -> tuple[Any, ...]:
+    """What entries of transactions with optional fields are made of; those of the others are as they were."""
+    usual = (one.amount, one.currency, one.status, one.meta_data or None)
+    return (*usual, one.merchant_id, one.card_id, one.country, one.channel)
 
 
 def unknown(identity: bytes) -> bytes:

@@ -41,6 +41,10 @@ async def refused(client: Client, path: str, raw_query: str) -> list[str]:
         ("is_anomaly=2", "is_anomaly"), ("is_anomaly=", "is_anomaly"),
         ("cursor=%27%3B--", "cursor"), ("cursor=%00", "cursor"), ("cursor=" + "A" * 7000, "cursor"),
         ("format=xml", "format"), ("bom=", "bom"),
+        ("merchant_id=", "merchant_id"), ("card_id=" + "x" * 65, "card_id"), ("channel=%00", "channel"),
+        ("merchant_id=a%0Ab", "merchant_id"),
+        ("channel=" + "x" * 33, "channel"), ("country=IND", "country"), ("country=I1", "country"),
+        ("country=", "country"), ("merchant_id=a&merchant_id=a", "merchant_id"),
         ("color=red", "color"), ("%0d%0aX-Injected:1=1", "\r\nX-Injected:1"), ("LIMIT=5", "LIMIT"),
     ],
 )  # fmt: skip

@@ -60,9 +60,15 @@ def of_lines(text: str) -> list[Any]:
 
 
 def of_csv(text: str) -> list[Any]:
-    assert text.startswith("id,user_id,amount,currency,txn_date,status,meta_data\r\n")
+    optional = ("merchant_id", "card_id", "country", "channel")
+    heading = "id,user_id,amount,currency,txn_date,status,meta_data,merchant_id,card_id,country,channel\r\n"
+    assert text.startswith(heading)
     rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    return [{**row, "meta_data": json.loads(row["meta_data"])} for row in rows]
+    return [
+        {name: cell for name, cell in row.items() if cell or name not in optional}
+        | {"meta_data": json.loads(row["meta_data"])}
+        for row in rows
+    ]
 
 
 @pytest.mark.parametrize("small", [False, True])
@@ -81,6 +87,8 @@ async def test_every_form_has_the_rows_of_the_pages(
             after=timedelta(days=n % 7 * 30, microseconds=n),
             flag=FLAG if n % 2 else None,
             meta_data=AWKWARD,
+            merchant_id=f'm "{n % 4}",' if n % 4 else None,
+            country="IN" if n % 8 else None,
         )
         for n in range(40)
         for owner in (ALICE, BOB)
@@ -95,6 +103,8 @@ async def test_every_form_has_the_rows_of_the_pages(
         ("/transactions", {"user_id": ALICE, "to_date": "2018-05-15"}, 12),
         ("/anomalies", {}, 40),
         ("/anomalies", {"user_id": BOB}, 20),
+        ("/anomalies", {"merchant_id": 'm "1",'}, 20),
+        ("/transactions", {"user_id": ALICE, "merchant_id": 'm "2",', "country": "in"}, 10),
     ):
         expected = await in_pages(client, path, **query)
         assert len(expected) == count
@@ -106,7 +116,16 @@ async def test_every_form_has_the_rows_of_the_pages(
 async def test_what_is_exported_can_be_produced_again(client: Client, database: str, bom: str) -> None:
     given = [
         made(
-            ALICE, n, after=timedelta(hours=n), flag=FLAG if n % 2 else None, status=status, meta_data=AWKWARD
+            ALICE,
+            n,
+            after=timedelta(hours=n),
+            flag=FLAG if n % 2 else None,
+            status=status,
+            meta_data=AWKWARD,
+            merchant_id=status if n else None,
+            card_id=status,
+            country="IN" if n % 2 else None,
+            channel=status,
         )
         for n, status in enumerate(["paid", "=1+1", "'-2", "'tis", "new"])
     ]
@@ -149,6 +168,15 @@ async def test_no_spreadsheet_runs_a_text_and_a_program_has_it_back(client: Clie
     assert safe == {one: f"'{text}" if text in FORMULAS else text for one, text in given.items()}
     raw = of_csv(await exported(client, CSV, user_id=ALICE, escape="false"))
     assert {row["id"]: row["status"] for row in raw} == given
+
+
+async def test_no_spreadsheet_runs_a_merchant_a_card_or_a_channel(client: Client, database: str) -> None:
+    formula: dict[str, Any] = {"merchant_id": "=1", "card_id": "-1", "channel": "@a"}
+    await store(database, [made(ALICE, **formula)])
+    [safe] = of_csv(await exported(client, CSV, user_id=ALICE))
+    assert {name: safe[name] for name in formula} == {name: f"'{text}" for name, text in formula.items()}
+    [raw] = of_csv(await exported(client, CSV, user_id=ALICE, escape="false"))
+    assert {name: raw[name] for name in formula} == formula
 
 
 async def test_the_address_can_name_the_form_and_ask_for_excels_mark(client: Client, database: str) -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from api.routes.live import AnomalyStream
-from api.routes.rows import Transactions, ranges_in_order
+from api.routes.rows import Anomalies, Transactions, ranges_in_order
 from api.web import params
-from api.web.params import AMOUNT, CURSOR, FLAG, FROM, TO, UUID, Kind, NoParameters, integer
+from api.web.params import AMOUNT, COUNTRY, CURSOR, FLAG, FROM, TO, UUID, Kind, NoParameters, integer
 from api.web.problems import BadParameters, ParameterError
 
 USER = "0b6c2c1e-3d4e-4f5a-8b9c-0d1e2f3a4b5c"
@@ -52,6 +52,12 @@ def test_what_the_old_client_sends_is_understood() -> None:
         limit=50,
         cursor=None,
     )
+
+
+def test_optional_fields_are_texts_and_a_country_is_in_capitals() -> None:
+    query = read(Anomalies, "merchant_id=M%201/%C3%A9&card_id=%27%3B--&country=in&channel=web")
+    assert (query.merchant_id, query.card_id) == ("M 1/é", "';--")
+    assert (query.country, query.channel) == ("IN", "web")
 
 
 def test_everything_wrong_is_named_at_once() -> None:
@@ -206,7 +212,9 @@ def test_a_user_is_a_hyphenated_uuid(text: str) -> None:
 
 @given(st.text())
 def test_no_text_makes_a_kind_fail_otherwise(text: str) -> None:
-    kinds: list[Kind[Any]] = [UUID, AMOUNT, FLAG, CURSOR, FROM, TO, integer(1, 10)]
+    kinds: list[Kind[Any]] = [
+        UUID, AMOUNT, FLAG, CURSOR, FROM, TO, integer(1, 10), COUNTRY, params.text(5, "a")
+    ]  # fmt: skip
     for kind in kinds:
         with suppress(ValueError):
             kind.parse(text)

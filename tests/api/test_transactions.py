@@ -60,7 +60,7 @@ async def test_a_row_is_what_the_topics_say_of_it(client: Client, database: str)
     many = [
         made(ALICE, 1, hundredths=0, meta_data=odd),
         made(ALICE, 2, hundredths=10**20 - 1, after=timedelta(microseconds=5), flag=FLAG, meta_data=odd),
-        made(ALICE, 3, after=timedelta(seconds=31)),
+        made(ALICE, 3, after=timedelta(seconds=31), merchant_id='"m"\\', country="IN"),
     ]
     await store(database, many)
     rows, _ = await page(client, user_id=ALICE)
@@ -147,6 +147,44 @@ async def test_flagged_rows_and_the_others_can_be_asked_for(client: Client, data
     others, _ = await page(client, user_id=ALICE, is_anomaly="false")
     assert ids(flagged) == newest_first(many[::3])
     assert sorted(ids(flagged) + ids(others)) == sorted(newest_first(many))
+
+
+async def test_merchants_cards_countries_and_channels_can_be_asked_for(client: Client, database: str) -> None:
+    many = [
+        made(
+            ALICE,
+            n,
+            after=timedelta(hours=n),
+            flag=FLAG if n % 2 else None,
+            merchant_id=f"m-{n % 3}' OR 1=1",
+            card_id="c-1" if n % 4 == 0 else None,
+            country="IN" if n < 6 else "DE",
+            channel="web" if n % 5 == 0 else "pos",
+        )
+        for n in range(12)
+    ]
+    await store(database, [*many, made(ALICE, 100)])
+    queries: list[tuple[dict[str, Any], Sequence[int]]] = [
+        ({"merchant_id": "m-1' OR 1=1"}, (10, 7, 4, 1)),
+        ({"merchant_id": "M-1' OR 1=1"}, ()),
+        ({"card_id": "c-1"}, (8, 4, 0)),
+        ({"country": "in", "channel": "web"}, (5, 0)),
+        ({"country": "DE", "merchant_id": "m-0' OR 1=1", "min_amount": "1"}, (9, 6)),
+    ]
+    for query, expected in queries:
+        rows, _ = await page(client, user_id=ALICE, **query)
+        assert rows == [many[n].shown for n in expected]
+        flagged, _ = await page(client, "/anomalies", **{k: v for k, v in query.items() if k != "min_amount"})
+        assert flagged == [many[n].shown for n in expected if n % 2]
+
+
+async def test_a_kept_answer_is_of_its_merchant_alone(pages_settings: Settings, database: str) -> None:
+    await store(database, [made(ALICE, n, merchant_id=f"m-{n}") for n in range(2)])
+    async with serving(pages_settings, query_cache_seconds=60) as client:
+        for _ in range(2):
+            for n in range(2):
+                rows, _ = await page(client, user_id=ALICE, merchant_id=f"m-{n}")
+                assert [row["merchant_id"] for row in rows] == [f"m-{n}"]
 
 
 async def test_without_dates_it_is_the_last_30_days_and_what_is_dated_ahead(
@@ -284,7 +322,7 @@ async def many_rows(database: str) -> AsyncIterator[asyncpg.Connection]:
             INSERT INTO transactions
             SELECT gen_random_uuid(), ('00000000-0000-0000-0000-' || lpad((n % 50)::text, 12, '0'))::uuid,
                    n % 1000, 'INR', timestamptz '2018-04-01' + n % 400 * interval '3 hours', 'paid',
-                   jsonb_build_object('is_anomaly', n % 100 = 0)
+                   jsonb_build_object('is_anomaly', n % 100 = 0), 'm-' || n % 2, 'c-' || n % 2, 'IN', 'web'
             FROM generate_series(1, 20000) AS n
             """
         )
@@ -322,6 +360,9 @@ async def test_an_index_serves_each_page_without_a_sort(
         Filters(user_id=SEVENTH, is_anomaly=False),
         Filters(user_id=SEVENTH, min_amount=Decimal(500), max_amount=Decimal(900), is_anomaly=False),
         Filters(user_id=SEVENTH, min_amount=Decimal(500), **SOME_DAYS),
+        Filters(user_id=SEVENTH, merchant_id="m-1"),
+        Filters(user_id=SEVENTH, country="IN", channel="web", **SOME_DAYS),
+        Filters(is_anomaly=True, card_id="c-0"),
     ],
 )
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
@@ -365,6 +406,8 @@ async def test_a_users_flagged_rows_are_read_without_the_others(
     [
         Filters(user_id=SEVENTH, min_amount=Decimal(10_000)),
         Filters(is_anomaly=True, min_amount=Decimal(10_000)),
+        Filters(user_id=SEVENTH, merchant_id="m-0"),
+        Filters(is_anomaly=True, country="DE"),
     ],
 )
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])

@@ -305,6 +305,41 @@ async def test_a_row_that_arrives_passes_the_filters_first(site: Site, visit: Vi
     await expect(page.locator("#rows .row").first).to_contain_text("₹60.50")
 
 
+async def test_merchant_card_country_and_channel_are_shown_where_they_are_and_can_be_asked_for(
+    site: Site, visit: Visit
+) -> None:
+    where: dict[str, Any] = {"merchant_id": "m-<b>1", "card_id": "c-1", "country": "IN", "channel": "web"}
+    await site.store(made(ALICE, 0), made(ALICE, 1, after=MINUTE, **where))
+    await site.mirror(ALICE, [1230, 1230])
+    page = await visit.open(site.view(f"/users/{ALICE}?{EVER}"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    rows = page.locator("#rows .row")
+    await expect(rows.first.locator(".about")).to_have_text("m-<b>1 · IN · web")
+    await expect(rows.nth(1).locator(".about")).to_have_count(0)
+
+    await rows.first.get_by_role("button").click()
+    facts = page.get_by_role("dialog", name="Transaction").locator("dl")
+    await expect(facts).to_contain_text("Merchantm-<b>1Cardc-1CountryINChannelweb")
+    await page.get_by_role("button", name="Close").click()
+    await rows.nth(1).get_by_role("button").click()
+    await expect(facts).not_to_contain_text("Merchant")
+    await page.get_by_role("button", name="Close").click()
+
+    for label, text in (("Merchant", "m-<b>1"), ("Card", "c-1"), ("Country", "in"), ("Channel", "web")):
+        await page.get_by_label(label, exact=True).fill(text)
+    await expect(rows).to_have_count(1)
+    assert parse_qs(page.url.partition("?")[2])["merchant_id"] == ["m-<b>1"]
+    async with Worker(site.settings.kafka, site.settings.scored_topic) as worker:
+        await worker.publish(
+            made(ALICE, 2, after=2 * MINUTE),
+            made(ALICE, 3, after=3 * MINUTE, **{**where, "country": "DE"}),
+            made(ALICE, 4, after=4 * MINUTE, **where),
+        )
+        await expect(rows).to_have_count(2)
+    shared = await visit.open(page.url)
+    await expect(shared.get_by_label("Country", exact=True)).to_have_value("in")
+
+
 async def test_the_counts_follow_what_arrives(site: Site, visit: Visit) -> None:
     await site.store(made(ALICE, 0))
     await site.mirror(ALICE, [1230])

@@ -1,6 +1,7 @@
 """`txnwatch migrate` against a real Postgres."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -230,3 +231,39 @@ async def test_the_key_gets_the_user_while_rows_are_written(blank: str, tmp_path
     assert applied == ["005_user_in_key.sql"]
     assert await connection.fetchval("SELECT count(*) FROM transactions") == 60_000 + written
     await connection.close()
+
+
+async def test_optional_fields_get_columns_while_rows_are_written_and_behind_a_long_query(
+    blank: str, tmp_path: Path
+) -> None:
+    """The columns wait for the query's end, and nobody behind them."""
+    for path in sorted(FOLDER.glob("*.sql")):
+        if path.name < "007":
+            (tmp_path / path.name).write_text(path.read_text())
+    await migrate(blank, tmp_path)
+    await fetch(blank, "SELECT make_transactions_months(1)")
+    await execute(blank, (FOLDER.parent / "partitions" / "draining" / "begin.sql").read_text())
+    name = "007_optional_fields.sql"
+    (tmp_path / name).write_text((FOLDER / name).read_text())
+    waits = []
+    reader, writer = await asyncpg.connect(blank), await asyncpg.connect(blank, command_timeout=10)
+    query = reader.transaction()
+    await query.start()
+    await reader.fetch("SELECT FROM transactions")
+
+    migrating = asyncio.create_task(migrate(blank, tmp_path))
+    while not migrating.done():
+        began = time.monotonic()
+        await writer.execute(_MANY, 1)
+        waits.append(time.monotonic() - began)
+        if waits[-1] > 0.15 and reader.is_in_transaction():  # it has asked for the table
+            await query.rollback()
+
+    assert await migrating == [name]
+    await execute(blank, f"{_MANY.replace('$1', '3')}; SELECT make_transactions_months(3)")
+    columns = "SELECT merchant_id, card_id, country, channel FROM transactions"
+    assert {tuple(row) for row in await fetch(blank, columns)} == {(None,) * 4}
+    assert len(await fetch(blank, columns)) == len(waits) + 3
+    assert "transactions_draining" not in await tables(blank)
+    await reader.close()
+    await writer.close()

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schemas.checks import OPTIONAL
 from schemas.transaction import Decoder, Transaction
 from stream_app.batch import LostPartitionError
 from stream_app.scoring import Arrival, Verdict
@@ -62,6 +63,7 @@ def row(offset: int, **changes: Any) -> Verdict:
 
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=32)
+NAME = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=64)
 ROWS = st.builds(
     lambda changes: changes,
     st.fixed_dictionaries(
@@ -76,7 +78,13 @@ ROWS = st.builds(
             "txn_date": st.datetimes(timezones=st.just(UTC)),
             "status": TEXT,
             "meta_data": st.none() | st.dictionaries(TEXT, st.none() | TEXT | st.integers() | st.booleans()),
-        }
+        },
+        optional={
+            "merchant_id": NAME,
+            "card_id": NAME,
+            "country": st.sampled_from(["IN", "DE"]),
+            "channel": TEXT.filter(bool),
+        },
     ),
 )
 
@@ -100,6 +108,7 @@ async def test_every_field_is_stored_exactly(
         assert record["amount"] == Decimal(fields["amount"]).scaleb(-2)
         assert record["txn_date"] == fields["txn_date"]
         assert (record["currency"], record["status"]) == (fields["currency"], fields["status"])
+        assert [record[name] for name in OPTIONAL] == [fields.get(name) for name in OPTIONAL]
         assert json.loads(record["meta_data"]) == (fields["meta_data"] or {}) | {"is_anomaly": False}
 
 
@@ -170,13 +179,16 @@ async def test_revisions_come_to_what_one_verdict_after_the_other_comes_to(
         await expected.write(0, 1, some, some[-1].offset + 1)
         await sink.write(0, epoch, some, some[-1].offset + 1)
 
-    rows = await pool.fetch("SELECT id::text, txn_date, user_id::text, status, meta_data FROM transactions")
-    found = {tuple(row[:3]): (row[3], json.loads(row[4])) for row in map(tuple, rows)}
+    rows = await pool.fetch(
+        "SELECT id::text, txn_date, user_id::text, status, meta_data, merchant_id, country, channel"
+        " FROM transactions"
+    )
+    found = {tuple(row[:3]): (row[3], json.loads(row[4]), *row[5:]) for row in map(tuple, rows)}
     assert found == {
-        key: (one["status"], one["meta_data"])
+        key: (one["status"], one["meta_data"], *map(one.get, ("merchant_id", "country", "channel")))
         for key, one in ((key, json.loads(row)) for key, row in expected.stored.items())
     }
-    assert max(meta.get("revision", 0) for _, meta in found.values()) > 2
+    assert max(meta.get("revision", 0) for _, meta, *_ in found.values()) > 2
 
 
 async def test_a_duplicate_early_in_a_long_copy_costs_no_other_row(

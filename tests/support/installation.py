@@ -19,6 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from redis.asyncio import Redis
 
+from schemas.checks import OPTIONAL
 from stream_app.state.store import NO_USER, WindowStore
 from tests.support.traffic import Sent
 
@@ -221,6 +222,7 @@ def _row(record: asyncpg.Record) -> dict[str, Any]:
         "txn_date": record["txn_date"].isoformat().replace("+00:00", "Z"),
         "status": record["status"],
         "meta_data": json.loads(record["meta_data"]),
+        **{name: record[name] for name in OPTIONAL if record[name] is not None},
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 import asyncpg
 from aiokafka import AIOKafkaProducer
 
+from schemas.checks import OPTIONAL
 from schemas.scored import Flag, encode_scored
 from schemas.transaction import Transaction
 from tests.support.detectors import mean_flag
@@ -44,10 +45,11 @@ def made(
     status: str = "paid",
     meta_data: dict[str, Any] | None = None,
     revision: int = 0,
+    **optional: str | None,
 ) -> Made:
     """A transaction of this user, `after` the start; equal arguments make equal ones."""
     row_id = str(uuid.uuid5(uuid.UUID(user_id), str(number)))
-    txn = Transaction(row_id, user_id, hundredths, currency, START + after, status, meta_data)
+    txn = Transaction(row_id, user_id, hundredths, currency, START + after, status, meta_data, **optional)  # type: ignore[arg-type]
     return Made(txn, *encode_scored(txn, flag, revision))
 
 
@@ -67,13 +69,16 @@ async def store(database: str, many: Iterable[Made]) -> None:
             one.txn.txn_date,
             one.txn.status,
             one.meta_data.decode(),
+            *(getattr(one.txn, name) for name in OPTIONAL),
         )
         for one in many
     ]
     connection = await asyncpg.connect(database)
     try:
         await connection.executemany(
-            "INSERT INTO transactions VALUES ($1, $2, $3::text::numeric, $4, $5, $6, $7::text::jsonb)", rows
+            "INSERT INTO transactions VALUES"
+            " ($1, $2, $3::text::numeric, $4, $5, $6, $7::text::jsonb, $8, $9, $10, $11)",
+            rows,
         )
         await connection.executemany(
             "INSERT INTO users (user_id) VALUES ($1) ON CONFLICT DO NOTHING", [(row[1],) for row in rows]

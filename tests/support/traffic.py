@@ -20,6 +20,10 @@ class Sent:
     currency: str
     txn_date: str
     status: str
+    merchant_id: str | None = None
+    card_id: str | None = None
+    country: str | None = None
+    channel: str | None = None
 
     @property
     def key(self) -> bytes:
@@ -29,7 +33,7 @@ class Sent:
     @property
     def value(self) -> bytes:
         """The record's value."""
-        return json.dumps(asdict(self)).encode()
+        return json.dumps({name: value for name, value in asdict(self).items() if value is not None}).encode()
 
     @property
     def hundredths(self) -> int:
@@ -63,12 +67,15 @@ def _traffic(count: int, users: int, random: Random, start: int) -> Iterator[Sen
 def revised(transactions: Sequence[Sent], *, seed: int = 1) -> list[Sent]:
     """The same, some of them in a second currency, and some again soon: as they were or with other content.
 
-    What changes is the status, the amount, the currency or the date, by days, months or not at all.
+    What changes is the status, the amount, the currency, the merchant or the date, by days, months or not at
+    all. Some say merchant and country.
     """
     random, result = Random(seed), list[Sent]()
     for sent in transactions:
         if random.random() < 0.3:
             sent = replace(sent, currency="JPY")  # noqa: PLW2901 - it goes on as another
+        if random.random() < 0.3:
+            sent = replace(sent, merchant_id="m-é", country="IN")  # noqa: PLW2901 - the same
         result.append(sent)
         if random.random() < 0.25:
             result.append(_again(random.choice(result[-60:]), random))
@@ -83,6 +90,8 @@ def _again(sent: Sent, random: Random) -> Sent:
             replace(sent, status=random.choice(["paid", "settled", "reversed"])),
             replace(sent, amount=f"{sent.hundredths // 7}.00"),
             replace(sent, currency="USD"),
+            replace(sent, merchant_id="m-2", channel="web"),
+            replace(sent, merchant_id=None, country=None),
             replace(sent, status="moved", txn_date=date.isoformat().replace("+00:00", "Z")),
         ]
     )

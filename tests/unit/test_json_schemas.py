@@ -124,6 +124,7 @@ def test_the_example_of_a_scored_transaction_is_what_the_code_writes() -> None:
         txn_date=datetime.fromisoformat(example["txn_date"]),
         status=example["status"],
         meta_data={"shop": meta["shop"]},
+        **{name: example[name] for name in OPTIONAL},
     )
     flag = Flag(meta["detector"], msgspec.convert(meta, RollingMean.EVIDENCE), meta["rule"])
     assert json.loads(encode_scored(txn, flag)[0]) == example
@@ -250,6 +251,9 @@ def test_whatever_the_code_takes_the_schema_takes(name: str, value: Any) -> None
     assert valid_by_schema(shown) or not valid_by_code(shown)
 
 
+NAMES = st.none() | st.text(min_size=1, max_size=64)
+
+
 @given(
     st.builds(
         Transaction,
@@ -262,6 +266,10 @@ def test_whatever_the_code_takes_the_schema_takes(name: str, value: Any) -> None
         meta_data=st.none()
         | st.dictionaries(st.text(), ANY)
         | st.fixed_dictionaries({"is_anomaly": ANY, "mean": ANY}),
+        merchant_id=NAMES,
+        card_id=NAMES,
+        country=st.none() | st.sampled_from(["IN", "DE"]),
+        channel=st.none() | st.text(min_size=1, max_size=32),
     ),
     st.none() | st.just(mean_flag("0.03", 10, 5.01, "0.15")),
     st.just(0) | st.integers(2),
@@ -299,6 +307,10 @@ def test_every_row_is_valid_by_the_schema_and_by_the_type(
             }
         },
         {"extra": 1},
+        {"country": "in"},
+        {"merchant_id": ""},
+        {"merchant_id": None},
+        {"channel": "x" * 33},
     ],
 )
 def test_a_row_of_another_form_fails_the_schema(wrong: dict[str, Any]) -> None:

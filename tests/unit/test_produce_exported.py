@@ -28,10 +28,23 @@ def line(meta_data: str) -> bytes:
     ).encode()
 
 
+NEW_HEADING = HEADING.replace(b"\r", b",merchant_id,card_id,country,channel\r")
+
+
+def new_cells(former: bytes, *more: str) -> bytes:
+    return former.removesuffix(b"\r\n") + f",{','.join(more)}\r\n".encode()
+
+
+def with_more(former: bytes, more: str) -> bytes:
+    return former.replace(b"}\n", f",{more}}}\n".encode())
+
+
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
 def test_an_export_is_known_by_its_fields_and_verdicts(bom: bytes) -> None:
     assert is_export([bom + HEADING, cells('{"is_anomaly": false}')])
     assert is_export([bom + line('{"is_anomaly": true}')])
+    assert is_export([bom + NEW_HEADING, new_cells(cells('{"is_anomaly": false}'), "", "", "", "")])
+    assert is_export([bom + with_more(line('{"is_anomaly": true}'), '"card_id":"c","channel":"web"')])
 
 
 @pytest.mark.parametrize(
@@ -45,6 +58,8 @@ def test_an_export_is_known_by_its_fields_and_verdicts(bom: bytes) -> None:
         [HEADING, b'"\r\n'],
         [HEADING.replace(b",amount", b""), cells('{"is_anomaly": false}')],
         [line('{"shop": 7}')],
+        [with_more(line('{"is_anomaly": true}'), '"channel":"web","card_id":"c"')],
+        [with_more(line('{"is_anomaly": true}'), '"shop":"s"')],
         [line("null")],
         [line('{"is_anomaly": "false"}')],
         [b"{}\n"],
@@ -72,6 +87,16 @@ def test_verdicts_are_left_out_and_the_producers_own_stays() -> None:
     }  # fmt: skip
     for lines in ([HEADING, cells(flagged), cells(normal)], [line(flagged), line(normal)]):
         assert [message(item) for item in reader.read(lines)] == [expected, expected]
+
+
+def test_optional_fields_are_sent_where_they_are_as_they_were() -> None:
+    rows = [
+        new_cells(cells('{"is_anomaly": false}'), '"\'=m"', "", "IN", '"web"'),
+        new_cells(cells('{"is_anomaly": false}'), "", "", "", ""),
+    ]
+    full, plain = map(message, RowReader(exported=True).read([NEW_HEADING, *rows]))
+    assert full == plain | {"merchant_id": "=m", "country": "IN", "channel": "web"}
+    assert "merchant_id" not in plain
 
 
 def test_a_later_line_without_what_verdicts_stand_in_is_sent_too() -> None:

@@ -42,6 +42,18 @@ def test_each_is_taken_by_the_decoder() -> None:
         assert decoder.decode(record.value, record.key, now_ms).unknown == 0
 
 
+def test_in_full_they_are_the_same_with_merchants_cards_countries_and_channels() -> None:
+    records = list(Traffic(50, 1, full=True).records(past_dates(2000, MONTH, lambda: NOW)))
+    full, plain = messages(records), messages(made(2000, users=50))
+
+    for one, other in zip(full, plain, strict=True):
+        assert one["channel"] == other["meta_data"].pop("channel")
+        assert {name: one[name] for name in other} == other
+    assert Decoder().decode(records[0].value, records[0].key, -1).unknown == 0
+    for name, least, most in (("merchant_id", 100, 500), ("card_id", 40, 50), ("country", 4, 4)):
+        assert least <= len({one[name] for one in full}) <= most
+
+
 def test_ids_differ_and_users_are_as_many_as_asked_for() -> None:
     found = messages(made(5000, users=20))
     assert len({message["id"] for message in found}) == 5000

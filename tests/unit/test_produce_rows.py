@@ -88,6 +88,11 @@ def test_the_fields_own_names_come_before_all_synonyms() -> None:
         ("Currency", "currency"),
         ("metadata", "meta_data"),
         ("Status", "status"),
+        ("TERMINAL_ID", "merchant_id"),
+        ("merchant", "merchant_id"),
+        ("cardToken", "card_id"),
+        ("Country Code", "country"),
+        ("Channel", "channel"),
     ],
 )
 def test_common_synonyms_are_found_whatever_their_case_and_punctuation(name: str, field: str) -> None:
@@ -96,6 +101,7 @@ def test_common_synonyms_are_found_whatever_their_case_and_punctuation(name: str
 
 def test_other_columns_are_left_out() -> None:
     assert Columns().pick(("label", "label_scenario", "ids", "")) == {}
+    assert Columns().pick(("card_number", "cc_num", "pan", "merchant_name", "category")) == {}
 
 
 def test_a_chosen_column_comes_before_the_fields_own_name() -> None:
@@ -149,6 +155,31 @@ def test_columns_can_be_chosen() -> None:
     assert decoded(read(lines(header, row), by)[0]).amount == 5716
     line = json.dumps({**FIELDS, "amount": 1, "Net": "57.16", "Booked": FIELDS["txn_date"]})
     assert decoded(read(lines(line), by)[0]).amount == 5716
+
+
+MORE = {"merchant_id": "m-1", "card_id": "42", "country": "IN", "channel": "web"}
+
+
+def test_optional_columns_are_sent_where_they_hold_something() -> None:
+    csv_lines = lines(f"{HEADER},merchant,card,country,channel", f"{ROW},m-1,42,IN,web", f"{ROW},,NULL,nan,")
+    [full, plain] = [json.loads(item.value) for item in read(csv_lines) if isinstance(item, ProducerRecord)]
+    assert (full, plain) == ({**FIELDS, **MORE}, FIELDS)
+
+    numbers = {**FIELDS, **MORE, "card_id": 42}
+    nothing = {**FIELDS, "merchant": None, "card": "", "country": "N/A"}
+    items = read(lines(json.dumps(numbers), json.dumps(nothing)))
+    [full, plain] = [json.loads(item.value) for item in items if isinstance(item, ProducerRecord)]
+    nulls = dict.fromkeys(("merchant_id", "card_id", "country"))
+    assert (full, plain) == ({**FIELDS, **MORE}, {**FIELDS, **nulls})
+
+
+def test_a_column_that_is_no_country_says_how_to_leave_it_out() -> None:
+    given = lines(f"{HEADER},country", f"{ROW},India")
+    [item] = read(given)
+    assert isinstance(item, RejectedRow)
+    assert item.reason == "country"
+    assert item.detail.endswith("; --map country= leaves it out")
+    assert decoded(read(given, reader({"country": ""}))[0]).country is None
 
 
 def test_a_column_that_was_chosen_but_is_not_there_is_an_error() -> None:

@@ -89,6 +89,21 @@ def test_the_producers_meta_data_is_left_as_it_was() -> None:
     assert meta == {"shop": 7}
 
 
+MORE = {"merchant_id": "m-1", "card_id": "c-1", "country": "IN", "channel": "web"}
+
+
+@pytest.mark.parametrize("names", [["merchant_id"], ["country", "channel"], list(MORE)])
+def test_the_optional_fields_stand_behind_the_others_where_they_are(names: list[str]) -> None:
+    given = {name: MORE[name] for name in names}
+    plain, meta = encode_scored(transaction({"shop": 7}), FLAG)
+
+    row, of_full = encode_scored(transaction({"shop": 7}, **given), FLAG)
+
+    assert row == plain[:-1] + b"," + msgspec.json.encode(given)[1:]
+    assert of_full == meta
+    assert msgspec.json.encode(msgspec.json.decode(row, type=Scored)) == row
+
+
 def test_the_count_of_unknown_fields_is_not_in_the_row() -> None:
     assert encode_scored(transaction(unknown=3), None) == encode_scored(transaction(), None)
 

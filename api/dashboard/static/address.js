@@ -4,7 +4,8 @@
 
 /** @import { Row } from "./answers.js" */
 
-/** @typedef {"from_date" | "to_date" | "min_amount" | "max_amount" | "is_anomaly"} FilterName */
+/** @typedef {"merchant_id" | "card_id" | "country" | "channel"} OptionalName */
+/** @typedef {"from_date" | "to_date" | "min_amount" | "max_amount" | "is_anomaly" | OptionalName} FilterName */
 /** @typedef {Partial<Record<FilterName, string>>} Filters */
 /** @typedef {"live" | "users" | "health"} ViewName */
 
@@ -23,8 +24,13 @@
  * @property {string} wrong - what of the address means nothing here, in a sentence
  */
 
+/**
+ * What a transaction may say beside what all do.
+ * @type {OptionalName[]}
+ */
+export const OPTIONAL = ["merchant_id", "card_id", "country", "channel"];
 /** @type {FilterName[]} */
-export const FILTERS = ["from_date", "to_date", "min_amount", "max_amount", "is_anomaly"];
+export const FILTERS = ["from_date", "to_date", "min_amount", "max_amount", ...OPTIONAL, "is_anomaly"];
 /** @type {ViewName[]} */
 const VIEWS = ["live", "users", "health"];
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;

@@ -11,6 +11,10 @@
  * @property {string} txn_date - RFC 3339, in UTC
  * @property {string} status
  * @property {Meta} meta_data
+ * @property {string} [merchant_id] - this and what follows only where the producer said it
+ * @property {string} [card_id]
+ * @property {string} [country]
+ * @property {string} [channel]
  */
 
 /**

@@ -3,10 +3,10 @@
 
 /** @import { Row } from "./answers.js" */
 
-import { ofRow, ofUser } from "./address.js";
+import { OPTIONAL, ofRow, ofUser } from "./address.js";
 import { $, copyable, el, foreign } from "./dom.js";
 import { revisionOf } from "./rows.js";
-import { isFlagged, money, sentence, shadows, stamp, visible } from "./words.js";
+import { isFlagged, money, NAMES, sentence, shadows, stamp, visible } from "./words.js";
 
 /** @param {Row} row */
 export function details(row) {
@@ -16,6 +16,10 @@ export function details(row) {
     ["Currency", foreign(row.currency)],
     ["Time", stamp(row.txn_date)],
     ["Status", foreign(row.status)],
+    ...OPTIONAL.flatMap((name) => {
+      const text = row[name];
+      return text ? [/** @type {[string, Node]} */ ([NAMES[name], foreign(text)])] : [];
+    }),
     ["Id", copyable(row.id)],
     ["User", copyable(row.user_id, el("a", { href: ofUser(row.user_id) }, row.user_id))],
     ["Address", [el("a", { href: ofRow(row) }, "this transaction among the user's")]],

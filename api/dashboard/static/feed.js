@@ -8,7 +8,7 @@ import { announce, notice } from "./announce.js";
 import { forgetOldest } from "./delays.js";
 import { $, breakable, el, foreign, leads, setPressed, setText, show } from "./dom.js";
 import { ask, problemOf, wasAborted } from "./http.js";
-import { formerOf, keyOf, newestFirst, revisionOf } from "./rows.js";
+import { formerOf, keyOf, newestFirst, revisionOf, whereOf } from "./rows.js";
 import { badge, plural, reason, sentence, stamp } from "./words.js";
 
 const SHOWN = 60;
@@ -182,6 +182,7 @@ function item(row, arriving) {
   const link = el("a", { class: "cover", href: ofRow(row) }, before, el("strong", {}, ...breakable(amount)), rest);
   /** @type {(Node | string)[]} */
   const about = [`${stamp(row.txn_date)} · user ${row.user_id.slice(0, 8)} · `, foreign(row.status)];
+  for (const text of whereOf(row)) about.push(" · ", foreign(text));
   if (revision > 1) about.push(` · revision ${revision}`);
   return leads(
     el(

@@ -7,10 +7,10 @@
 import { FILTERS } from "./address.js";
 import { $, setText, show } from "./dom.js";
 import { flagOf } from "./rows.js";
-import { typeable, typedNumber } from "./words.js";
+import { NAMES, typeable, typedNumber } from "./words.js";
 
 /** @type {Record<string, string>} */
-const LABELS = { from_date: "From", to_date: "To", min_amount: "At least", max_amount: "At most" };
+const LABELS = { from_date: "From", to_date: "To", min_amount: "At least", max_amount: "At most", ...NAMES };
 
 /**
  * Shows these filters in the fields.

@@ -4,6 +4,7 @@
 /** @import { Filters } from "./address.js" */
 /** @import { Line, Row } from "./answers.js" */
 
+import { OPTIONAL } from "./address.js";
 import { isFlagged } from "./words.js";
 
 /**
@@ -70,6 +71,13 @@ export function revisionOf({ meta_data }) {
 }
 
 /**
+ * Where a transaction was, of what it says: the merchant, the country, the channel. Its card is in the details.
+ * @param {Row} row
+ */
+export const whereOf = ({ merchant_id = "", country = "", channel = "" }) =>
+  [merchant_id, country, channel].filter(Boolean);
+
+/**
  * The row that this one is a later revision of; its date may have been another.
  * @param {Iterable<Row>} rows
  * @param {Row} row
@@ -89,7 +97,7 @@ const MOST = `${"9".repeat(18)}.99`;
  * @param {Row} row
  * @param {Filters} filters
  */
-export function matches(row, { from_date, to_date, min_amount = "0", max_amount = MOST, is_anomaly = "" }) {
+export function matches(row, { from_date, to_date, min_amount = "0", max_amount = MOST, is_anomaly = "", ...others }) {
   const [time, amount] = [sortable(row.txn_date), hundredths(row.amount)];
   const latest = to_date ? moment(to_date, "23:59:59.999999") : "9999-99";
   const earliest = from_date
@@ -98,7 +106,11 @@ export function matches(row, { from_date, to_date, min_amount = "0", max_amount 
   const [low, high] = [hundredths(min_amount), hundredths(max_amount)];
   if (amount === null || earliest === null || latest === null || low === null || high === null) return false;
   const inside = earliest <= time && time <= latest && low <= amount && amount <= high;
-  return inside && (!is_anomaly || flagOf(is_anomaly) === isFlagged(row));
+  const said = OPTIONAL.every((name) => {
+    const wanted = others[name];
+    return !wanted || row[name] === (name === "country" ? wanted.toUpperCase() : wanted);
+  });
+  return inside && said && (!is_anomaly || flagOf(is_anomaly) === isFlagged(row));
 }
 
 /**

@@ -7,7 +7,7 @@
 import { announce } from "./announce.js";
 import { $, breakable, el, foreign, selects, setText, show } from "./dom.js";
 import { ask, problemOf, wasAborted } from "./http.js";
-import { compare, formerOf, keyOf, matches, revisionOf } from "./rows.js";
+import { compare, formerOf, keyOf, matches, revisionOf, whereOf } from "./rows.js";
 import { isFlagged, moment, money, number, sentence, verdict } from "./words.js";
 
 const PAGE = 100;
@@ -361,7 +361,13 @@ export class EndlessTable {
       },
       el("span", { role: "cell", class: "time" }, moment(row.txn_date)),
       el("span", { role: "cell", class: "number" }, ...breakable(amount)),
-      el("span", { role: "cell", class: "status" }, foreign(row.status), revision > 1 ? ` · revision ${revision}` : ""),
+      el(
+        "span",
+        { role: "cell", class: "status" },
+        foreign(row.status),
+        revision > 1 ? ` · revision ${revision}` : "",
+        ...about(row),
+      ),
       el(
         "span",
         { role: "cell", class: "verdict" },
@@ -372,4 +378,13 @@ export class EndlessTable {
     element.addEventListener("click", (event) => selects(event) || this.#pick(row));
     return element;
   }
+}
+
+/**
+ * Where it was, on a line of its own; nothing of a row that does not say.
+ * @param {Row} row
+ */
+function about(row) {
+  const parts = whereOf(row).flatMap((text, place) => [place ? " · " : "", foreign(text)]);
+  return parts.length ? [" ", el("span", { class: "about" }, ...parts)] : [];
 }

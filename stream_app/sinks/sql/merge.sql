@@ -3,13 +3,18 @@
 WITH given AS MATERIALIZED (
     SELECT * FROM ROWS FROM (json_to_recordset($5::json) AS (
         id uuid, user_id uuid, amount numeric, currency text, txn_date timestamptz, status text,
-        meta_data jsonb
-    )) WITH ORDINALITY AS one (id, user_id, amount, currency, txn_date, status, meta_data, place)
+        meta_data jsonb, merchant_id text, card_id text, country text, channel text
+    )) WITH ORDINALITY AS one (
+        id, user_id, amount, currency, txn_date, status, meta_data, merchant_id, card_id, country, channel, place
+    )
 ), listed AS (
     INSERT INTO users (user_id) SELECT DISTINCT user_id FROM given ORDER BY 1 ON CONFLICT DO NOTHING
 ), stored AS (
-    INSERT INTO transactions (id, user_id, amount, currency, txn_date, status, meta_data)
-    SELECT id, user_id, amount, currency, txn_date, status, meta_data FROM given
+    INSERT INTO transactions (
+        id, user_id, amount, currency, txn_date, status, meta_data, merchant_id, card_id, country, channel
+    )
+    SELECT id, user_id, amount, currency, txn_date, status, meta_data, merchant_id, card_id, country, channel
+    FROM given
     ORDER BY id, txn_date, user_id, place ON CONFLICT DO NOTHING RETURNING 1
 ), advanced AS (
     UPDATE sink_offsets SET next_offset = greatest(next_offset, $4)

@@ -1,5 +1,7 @@
 """The page's views, what each shows once it has settled, and rows for them to show."""
 
+from typing import Any
+
 from tests.support.browser.site import Site
 from tests.support.rows import FLAG, made, user
 
@@ -15,5 +17,11 @@ SETTLED = {
 async def filled(site: Site) -> None:
     """Store rows of one user, the last one flagged, and its window."""
     rows = [made(user(), number, meta_data={"shop": "one"}) for number in range(30)]
-    await site.store(*rows, made(user(), 30, hundredths=9_999_999_999_999, flag=FLAG))
+    where: dict[str, Any] = {
+        "merchant_id": "merchant" * 8,
+        "card_id": "c" * 64,
+        "country": "IN",
+        "channel": "w" * 32,
+    }
+    await site.store(*rows, made(user(), 30, hundredths=9_999_999_999_999, flag=FLAG, **where))
     await site.mirror(user(), [1230] * 20)

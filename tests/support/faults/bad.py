@@ -74,6 +74,8 @@ SPOILERS: list[Callable[[Sent], Message]] = [
     ),
     _with("currency", currency="EURO"),
     _with("status", status="x" * 33),
+    _with("merchant_id", merchant_id=7),
+    _with("country", country="IND"),
     lambda sent: (sent.key, None, "tombstone"),
 ]
 

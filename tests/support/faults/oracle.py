@@ -17,6 +17,7 @@ from uuid import UUID
 
 from aiokafka import ConsumerRecord
 
+from schemas.checks import OPTIONAL
 from tests.support.detectors import rolling_mean
 
 SIZE, MINIMUM, FACTOR, RECENT = 20, 10, 5, 20
@@ -148,6 +149,7 @@ def _row(value: bytes) -> Row:
         "meta_data": {
             name: value for name, value in (sent.get("meta_data") or {}).items() if name not in VERDICT
         },
+        **{name: sent[name] for name in OPTIONAL if name in sent},
     }
 
 
