@@ -34,7 +34,9 @@ class Flag(msgspec.Struct, frozen=True):
 def facts_of(evidence: msgspec.Struct) -> dict[str, Any]:
     """The fields that are set."""
     facts = msgspec.structs.asdict(evidence)
-    return {name: value for name, value in facts.items() if value is not msgspec.UNSET}
+    if msgspec.UNSET in facts.values():
+        facts = {name: value for name, value in facts.items() if value is not msgspec.UNSET}
+    return facts
 
 
 Shadow = dict[str, dict[str, Any]]

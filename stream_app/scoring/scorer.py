@@ -68,9 +68,9 @@ class Scorer:
             if arrival.offset <= window.last_offset:
                 scores.replayed += 1
                 continue
-            verdict = Verdict(arrival.offset, identity, entry, transaction, None)
             if (at := window.recent.find(entry[:KEY_BYTES])) >= 0 and (at := window.find(entry)) >= 0:
-                self._score_again(window, at, verdict, scores)
+                again = Verdict(arrival.offset, identity, entry, transaction, None)
+                self._score_again(window, at, again, scores)
                 continue
             if transaction.currency != window.currency and by_currency:
                 self._use(window, states, transaction, scores)
@@ -79,11 +79,11 @@ class Scorer:
                     score, evidence = score_one(window, None, transaction)
                 else:
                     score, evidence = judge(window, states, transaction, scores)
+                verdict = Verdict(arrival.offset, identity, entry, transaction, None, 0, None, None, score)
                 if evidence is not None:
                     self._flag(verdict, score, evidence, scores)
             except Exception as error:
-                raise self._failed(error, verdict) from error
-            verdict.score = score
+                raise self._failed(error, arrival) from error
             add(verdict)
             if all_teach or ensemble.teaches(transaction):
                 window.push(transaction.amount, entry, size)
@@ -121,11 +121,11 @@ class Scorer:
             check_flag(detector, score, evidence)
             verdict.flag = Flag(detector.NAME, evidence, self._ensemble.rule)
 
-    def _failed(self, error: Exception, verdict: Verdict) -> DetectorError:
+    def _failed(self, error: Exception, arrival: Arrival) -> DetectorError:
         """The error of a detector, with the place at which it came."""
         if not isinstance(error, DetectorError):
-            error = DetectorError(self._ensemble.all[0].NAME, error, verdict.transaction.id)
-        error.offset = verdict.offset
+            error = DetectorError(self._ensemble.all[0].NAME, error, arrival.transaction.id)
+        error.offset = arrival.offset
         return error
 
     def _check_last(self, states: States, scores: Scores) -> None:
