@@ -57,6 +57,7 @@ class Ensemble:
         self.all = [*deciding, *watching]
         self._kept = {at: Kept(one.NAME, one.STATE) for at, one in enumerate(self.all) if one.STATE}
         self.has_state = bool(self._kept)
+        self._only = self._kept.get(0) if len(self.all) == 1 else None
 
     def _rule(self) -> str:
         rules = [one.rule for one in self.deciding]
@@ -70,6 +71,8 @@ class Ensemble:
 
     def read(self, data: bytes) -> tuple[list[Any], bool]:
         """Each detector's state, fresh where it cannot be read; and whether any could not be."""
+        if self._only and data.startswith(self._only.tag):  # as nearly all do
+            return self._only.read_alone(data)
         parts, kept = parts_of(data), self._kept
         states = [kept[at].read(parts) if at in kept else None for at in range(len(self.all))]
         return states, bool(parts)
@@ -80,15 +83,13 @@ class Ensemble:
         Raises:
             DetectorError: One that decides has a state that cannot be packed.
         """
-        return joined([one for at in self._kept for one in self._pack(at, states[at], failures)])
-
-    def _pack(self, at: int, state: Any, failures: Failures) -> list[tuple[bytes, bytes]]:
-        kept = self._kept[at]
-        try:
-            return [(kept.tag, kept.pack(state))]
-        except Exception as error:  # noqa: BLE001 - whatever it is
-            self._fail(at, error, failures)
-            return []
+        parts = []
+        for at, kept in self._kept.items():
+            try:
+                parts.append(kept.pack(states[at]))
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                self._fail(at, error, failures)
+        return parts[0] if len(parts) == 1 else joined(parts)
 
     def judge(
         self, window: Window, states: list[Any], transaction: Transaction, failures: Failures

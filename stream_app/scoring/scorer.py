@@ -174,18 +174,17 @@ class Scorer:
                 window.use_any()
         if self._ensemble.alone and not self._ensemble.has_state:
             return {}
-        return {user: self._states(window, scores) for user, window in windows.items()}
-
-    def _states(self, window: Window, scores: Scores) -> list[Any]:
-        states, is_lost = self._ensemble.read(window.state)
-        scores.states_lost += is_lost
-        return states
+        read = self._ensemble.read
+        found = {user: read(window.state) for user, window in windows.items()}
+        scores.states_lost += sum([is_lost for _, is_lost in found.values()])
+        return {user: states for user, (states, _) in found.items()}
 
     def _keep(self, states: States, windows: Mapping[str, Window], scores: Scores) -> None:
         """Pack the states behind their windows; those of other detectors have missed transactions now."""
+        pack = self._ensemble.pack if self._ensemble.has_state else None
         for user, window in windows.items():
-            if self._ensemble.has_state:
-                window.state = self._ensemble.pack(states[user], scores.failures)
+            if pack:
+                window.state = pack(states[user], scores.failures)
             elif window.state:
                 window.state = b""
 

@@ -30,28 +30,36 @@ class Kept:
     def __init__(self, name: str, form: StateFormat[Any]) -> None:
         self.tag = _tag(f"{name}/{form.version}")
         self._form = form
+        self._decode, self._encode = form.decode, form.encode
+
+    def read_alone(self, data: bytes) -> tuple[list[Any], bool]:
+        """What `Ensemble.read` gives of bytes that begin with the tag, where there is no other detector."""
+        try:
+            return [self._decode(data[_TAG_BYTES:])], False
+        except Exception:  # noqa: BLE001 - damaged bytes: what they raise is the detector's affair
+            return [self._form.fresh], True
 
     def read(self, parts: dict[bytes, bytes]) -> Any:
         """Take the state out of these parts; what cannot be read stays there, and the state is fresh."""
         if (data := parts.get(self.tag)) is None:
             return self._form.fresh
         try:
-            state = self._form.decode(data)
+            state = self._decode(data)
         except Exception:  # noqa: BLE001 - damaged bytes: what they raise is the detector's affair
             return self._form.fresh
         del parts[self.tag]
         return state
 
     def pack(self, state: Any) -> bytes:
-        """The state's bytes.
+        """The state's tag and bytes.
 
         Raises:
             ValueError: They are too many.
         """
-        data = self._form.encode(state)
+        data = self._encode(state)
         if len(data) > MOST_BYTES:
             raise ValueError(f"its state has {len(data)} bytes, of {MOST_BYTES} that it may have")
-        return data
+        return self.tag + data
 
 
 def parts_of(data: bytes) -> dict[bytes, bytes]:
@@ -67,15 +75,16 @@ def parts_of(data: bytes) -> dict[bytes, bytes]:
     return parts
 
 
-def joined(parts: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """Tags and states as `parts_of` takes them.
+def joined(parts: Sequence[bytes]) -> bytes:
+    """States with their tags as `parts_of` takes them.
 
-    >>> one, other = (b"aaaa", b"1"), (b"bbbb", b"22")
+    >>> one, other = b"aaaa1", b"bbbb22"
     >>> parts_of(joined([one])), parts_of(joined([one, other])), parts_of(joined([]))
     ({b'aaaa': b'1'}, {b'aaaa': b'1', b'bbbb': b'22'}, {})
     >>> parts_of(joined([one, other])[:-1])
     {b'aaaa': b'1', b'': b'2'}
     """
     if len(parts) <= 1:
-        return b"".join(tag + data for tag, data in parts)
-    return b"".join([_SEVERAL, *(_PART.pack(tag, len(data)) + data for tag, data in parts)])
+        return b"".join(parts)
+    each = [_PART.pack(part[:_TAG_BYTES], len(part) - _TAG_BYTES) + part[_TAG_BYTES:] for part in parts]
+    return b"".join([_SEVERAL, *each])
