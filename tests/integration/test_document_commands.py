@@ -57,6 +57,7 @@ GROUPS = {
     "stopped": r"txnwatch (?:state|repartition).*",
     "backtest": r"txnwatch backtest.*",  # tests/unit/test_backtest_command.py
     "demo": r"txnwatch demo",  # tests/integration/test_demo.py
+    "full": r"txnwatch produce --generate --full",  # the same: the demo sends such
     "step by step": "|".join(re.escape(text) for text in USING if re.match(r"\.venv/bin/|curl ", text)),
 }
 
@@ -235,7 +236,9 @@ def collecting(command: str) -> tuple[list[str], str]:
     folders = [option for option in options if option.startswith("tests/")]
     assert all((ROOT / folder).exists() for folder in folders)
     kept = [option for option in options if option not in folders]
-    module = "tests/clients/test_foreign_clients.py" if "clients" in options else "tests/unit/test_sizes.py"
+    named = [folder for folder in folders if folder.endswith(".py")]
+    others = "tests/clients/test_foreign_clients.py" if "clients" in options else "tests/unit/test_sizes.py"
+    module = named[0] if named else others
     return ["-p", "no:cacheprovider", *kept, "--collect-only", "-q", module], module
 
 
