@@ -39,6 +39,7 @@ REDIS = [
 ]
 KAFKA = [f"user:{password}@127.0.0.1:1" for password in PASSWORDS]
 ARGUMENTS = {
+    "backtest": "--from-db",
     "dlq redrive": "0:1",
     "dlq show": "0:1",
     "produce": "--generate 1",

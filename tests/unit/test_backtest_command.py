@@ -86,7 +86,7 @@ def test_every_row_has_its_line_of_scores_in_the_order_of_the_file() -> None:
     rows = [*TRAFFIC[:at], first, *TRAFFIC[at:]]
     path = table(rows)
     with path.open("a") as file:
-        file.write("not-an-id,x,1.00,INR,2024-01-01T00:10:00Z,paid\n")
+        file.write("not-an-id,x,1.00,INR,2024-01-01T00:10:00Z,paid,,,,\n")
 
     output = run(path, "--scores", "scores.csv").stdout
     scores = score_rows()

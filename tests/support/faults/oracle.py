@@ -149,7 +149,7 @@ def _row(value: bytes) -> Row:
         "meta_data": {
             name: value for name, value in (sent.get("meta_data") or {}).items() if name not in VERDICT
         },
-        **{name: sent[name] for name in OPTIONAL if name in sent},
+        **{name: sent[name] for name in OPTIONAL if sent.get(name)},
     }
 
 
