@@ -50,7 +50,7 @@ class Bed:
         await self._create(*(NewTopic(name, PARTITIONS, 1, topic_configs=config) for name in names))
 
     async def create_wide_topic(self, name: str, partitions: int) -> None:
-        """A topic of so many partitions."""
+        """Make a topic with this number of partitions."""
         await self._create(NewTopic(name, partitions, 1))
 
     async def _create(self, *topics: NewTopic) -> None:
@@ -129,7 +129,7 @@ async def _admin(kafka: str) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def _are_led(admin: AIOKafkaAdminClient, topics: dict[str, int]) -> bool:
-    """Whether each has a leader for so many partitions."""
+    """Whether each topic has a leader for this number of partitions."""
     known: dict[str, list[dict[str, Any]]] = {
         one["topic"]: one["partitions"] for one in await admin.describe_topics([*topics])
     }

@@ -1,7 +1,7 @@
 """Clients that come back to an event stream, in one process; prints when all had what they missed.
 
-`python -m benchmarks.returned PORT LAST_EVENT_ID EVENTS`: a client for each path on the standard input, each
-of which missed so many events.
+`python -m benchmarks.returned PORT LAST_EVENT_ID EVENTS`: a client for each path on the standard input, which
+has to receive EVENTS events that it missed.
 """
 
 import asyncio

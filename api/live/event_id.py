@@ -1,8 +1,8 @@
 """Where a live feed stands: the next offset of every partition, as the `id:` of its events.
 
-The text is `v2.` and base64url of: the incarnation, how many partitions there are, how many bits each of them
-has, a base, and each partition's offset above the base in so many bits, the last partition's first. So it is
-short, 300 characters for 200 partitions, and one that differs in one offset costs an addition.
+The text is `v2.` and base64url of: the incarnation, the number of partitions, a width in bits, a base offset,
+and for each partition its offset minus the base, in that width, the last partition first. 200 partitions take
+some 300 characters, and an id that differs in one offset is made by one addition.
 
 In `v1.` it was `incarnation.partition-offset.partition-offset…`, e.g. `v1.1f0c9a3e.0-15.1-7.2-0.3-99`; of
 before there were formats, it is without `v1.`. Those are still taken.

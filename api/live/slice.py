@@ -9,7 +9,7 @@ from api.live.history import Block
 
 SLICE_FRAMES = 500
 _SLICE_BYTES = 1 << 20
-"""A client is sent the frames of a slice at its own pace, so each client may hold so many, and one frame."""
+"""A slice ends at 500 frames or 1 MB: a slow client keeps a slice, and the frame it is at, in memory."""
 
 
 @dataclass(slots=True)

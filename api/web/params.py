@@ -207,7 +207,7 @@ def integer(minimum: int, maximum: int) -> Kind[int]:
 
 
 def text(most: int, example: str) -> Kind[str]:
-    """Any text of so many characters at most that a row could have: not empty, without control characters."""
+    """Text that a row could have: 1 to `most` characters, none of them a control character."""
 
     def parse(given: str) -> str:
         if not 0 < len(given) <= most or _UNFIT.search(given):

@@ -16,12 +16,13 @@ from typing import Any
 import click
 from rich.console import Console
 
-from infra.produce.amounts import MARKS, AmountMarks
+from infra.produce.amounts import AmountMarks
 from infra.produce.columns import FIELDS, Columns
 from infra.produce.delivery import DeliveryError, open_sender
 from infra.produce.exported import is_export
 from infra.produce.files import STDIN, DamagedInputError, Input, InputError, first_lines, open_input
 from infra.produce.generator import MAX_USERS, Traffic, live_dates, past_dates
+from infra.produce.options import reading_options
 from infra.produce.order import check_order, in_order
 from infra.produce.report import Outcomes, progress_bar
 from infra.produce.rows import Item, RowReader, Source, read_unchanged
@@ -109,21 +110,7 @@ def _mapping(_context: click.Context, _option: click.Parameter, given: tuple[str
 @click.option("--full", is_flag=True, help="Of --generate: with merchants, cards, countries and channels.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Send at most so many a second.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
-@click.option(
-    "--map",
-    "mapping",
-    multiple=True,
-    callback=_mapping,
-    metavar="FIELD=COLUMN",
-    help="Which column is which field, e.g. amount=Total; country= takes none.",
-)
-@click.option("--currency", help="For rows that have none.")
-@click.option("--status", help="For rows that have none.")
-@click.option("--assume-utc", is_flag=True, help="Take dates without an offset as UTC.")
-@click.option("--decimal", type=click.Choice([".", ","]), help="The mark before the decimals of amounts.")
-@click.option("--thousands", type=click.Choice(MARKS), help="The mark between thousands: . , ' or a space.")
-@click.option("--sort", is_flag=True, help="Send by date: all is read first, in bounded memory.")
-@click.option("--as-is", is_flag=True, help="Send in the order of FILE, whatever that is.")
+@reading_options("Send", _mapping, "country= takes none.")
 @click.option(
     "--raw",
     is_flag=True,

@@ -12,8 +12,8 @@ import click
 import msgspec
 from rich.console import Console
 
-from infra.produce.amounts import MARKS
 from infra.produce.files import STDIN, InputError, open_input
+from infra.produce.options import reading_options
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.services import POSTGRES
 from stream_app.commands.backtest.contender import Contender
@@ -80,21 +80,7 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
     metavar="SPAN",
     help="How long at the beginning nothing is counted: users' windows fill. As 30d.",
 )
-@click.option(
-    "--map",
-    "mapping",
-    multiple=True,
-    callback=mapping_of,
-    metavar="FIELD=COLUMN",
-    help="Which column is which field, e.g. amount=Total; label and label_scenario, too.",
-)
-@click.option("--currency", help="For rows that have none.")
-@click.option("--status", help="For rows that have none.")
-@click.option("--assume-utc", is_flag=True, help="Take dates without an offset as UTC.")
-@click.option("--decimal", type=click.Choice([".", ","]), help="The mark before the decimals of amounts.")
-@click.option("--thousands", type=click.Choice(MARKS), help="The mark between thousands: . , ' or a space.")
-@click.option("--sort", is_flag=True, help="Score by date: all is read first, in bounded memory.")
-@click.option("--as-is", is_flag=True, help="Score in the order of FILE, whatever that is.")
+@reading_options("Score", mapping_of, "label and label_scenario, too.")
 @click.pass_context
 def backtest(context: click.Context, /, **options: Any) -> None:
     """Show what a detector would have done with the transactions of a file, or with rows, without Kafka.
