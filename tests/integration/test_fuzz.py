@@ -21,7 +21,7 @@ CHOSEN = """
 [parameters]
 cursor = ""
 format = "json"
-to_date = "9999-12-31"
+to_date = "9999-12-31T00:00:00Z"
 max_amount = "999999999999999999.99"
 """
 
