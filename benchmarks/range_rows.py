@@ -22,6 +22,10 @@ CREATE TABLE old_transactions (
 );
 CREATE INDEX old_transactions_range ON old_transactions (user_id, txn_date, amount, id);
 """
+_COPY = """
+INSERT INTO old_transactions
+SELECT id, user_id, amount, currency, txn_date, status, meta_data FROM transactions ORDER BY txn_date
+"""
 
 # In the order of time, the users in turn: as they arrive.
 _FILL = f"""
@@ -49,7 +53,7 @@ async def fill(url: str) -> None:
             )
         await connection.execute(_FILL)
         await connection.execute(_OLD)
-        await connection.execute("INSERT INTO old_transactions SELECT * FROM transactions ORDER BY txn_date")
+        await connection.execute(_COPY)
         for table in ("transactions", "old_transactions"):
             await connection.execute(f"VACUUM ANALYZE {table}")
     finally:

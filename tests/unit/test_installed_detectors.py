@@ -9,7 +9,7 @@ import pytest
 from infra.runtime.settings import SettingsError
 from schemas.scored import VERDICT_NAMES
 from stream_app.app import create_app
-from stream_app.detectors import detector_of, is_known, rule_of, verdict_names
+from stream_app.detectors import DETECTORS, detector_of, is_known, rule_of, verdict_names
 from stream_app.settings import Settings
 from tests.support.velocity import MODULE
 
@@ -47,7 +47,7 @@ def test_one_is_loaded_when_it_is_named() -> None:
         "velocity",
         "A payment is flagged from the 5th within 10 minutes on.",
     )
-    assert rule.words.keys() == {"rolling_mean", "odds", "velocity"}
+    assert rule.words.keys() == {*DETECTORS, "velocity"}
     assert verdict_names(ensemble.all) - verdict_names() == {"payments", "minutes"}
 
 
