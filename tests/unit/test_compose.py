@@ -1,6 +1,7 @@
 """The container files, read without an engine: what they name has to exist here."""
 
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,27 @@ def instructions(name: str) -> list[str]:
     """The arguments of each such instruction of the Dockerfile, continued lines joined."""
     lines = DOCKERFILE.replace("\\\n", " ").splitlines()
     return [line.removeprefix(f"{name} ") for line in lines if line.startswith(f"{name} ")]
+
+
+def filled(text: str, told: Mapping[str, str]) -> str:
+    """A text of the file as Compose fills it in where the machine has these variables."""
+
+    def value(found: re.Match[str]) -> str:
+        name, how, other = found.groups()
+        return told.get(name) or other if how == ":-" else other if told.get(name) else ""
+
+    return re.sub(r"\$\{(\w+)(:[-+])([^}]*)\}", value, text)
+
+
+def environment_of(service: str, told: Mapping[str, str]) -> dict[str, str]:
+    """A container's variables: one without a value has the machine's, or is not there."""
+    its = {name: told.get(name) if value is None else value for name, value in environment(service).items()}
+    return {name: filled(str(value), told) for name, value in its.items() if value is not None}
+
+
+def environment(service: str) -> dict[str, Any]:
+    found: dict[str, Any] = SERVICES[service]["environment"]
+    return found
 
 
 def test_the_services_are_all_there() -> None:
@@ -87,7 +109,26 @@ def test_every_variable_that_is_filled_in_has_a_default() -> None:
     )
 
     assert filled_in
-    assert [variable for variable in filled_in if ":-" not in variable] == []
+    assert [variable for variable in filled_in if not re.search(":[-+]", variable)] == []
+
+
+@pytest.mark.parametrize("decisions", ["", "./mine.toml"])
+def test_a_worker_reads_the_decisions_file_that_the_machines_variable_names(
+    decisions: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stream_app.settings import Settings  # noqa: PLC0415 - of this test alone
+
+    told = {"TXNWATCH_DECISIONS": decisions} if decisions else {}
+    for name, value in environment_of("worker", told).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.load()
+
+    [mounted] = SERVICES["worker"]["configs"]
+    assert filled(COMPOSE["configs"][mounted["source"]]["file"], told) == (decisions or "/dev/null")
+    assert settings.decisions == (mounted["target"] if decisions else "")
+    assert settings.detector == "rolling_mean"
+    assert "detector" not in settings.model_fields_set  # the file may name another
+    assert environment_of("worker", {"TXNWATCH_DETECTOR": "odds"})["TXNWATCH_DETECTOR"] == "odds"
 
 
 def test_ports_are_open_to_this_machine_alone() -> None:
