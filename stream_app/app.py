@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import faust
@@ -171,7 +172,12 @@ async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
             timedelta(hours=settings.max_ahead_hours),
             verdict_names(ensemble.all),
         ),
-        scorer=Scorer(ensemble, settings.window_size, by_currency=settings.window_by == "currency"),
+        scorer=Scorer(
+            ensemble,
+            settings.window_size,
+            by_currency=settings.window_by == "currency",
+            clock=perf_counter,
+        ),
         windows=app.windows,
         rows=rows,
         mirror=mirror,

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, generate_latest
 
 from schemas.refusal import REASONS
 from stream_app.scoring import DetectorError, Scores
@@ -22,6 +22,12 @@ class ScoringCounts:
             ["detector", "outcome"],
             registry=registry,
         )
+        self._detector = Summary(
+            "txnwatch_detector_seconds",
+            "Time that a detector took to score and learn from one transaction: of each batch the last.",
+            ["detector"],
+            registry=registry,
+        )
         self._failed: set[str] = set()
         for detector in watching:
             self._count(detector, "flagged", 0)
@@ -32,6 +38,8 @@ class ScoringCounts:
         self._seconds.inc(seconds)
         for detector, number in scores.shadow_flags.items():
             self._count(detector, "flagged", number)
+        for detector, its in scores.seconds.items():
+            self._detector.labels(detector).observe(its)
         for failure in scores.failures:
             self._fail(failure)
 

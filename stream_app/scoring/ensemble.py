@@ -4,7 +4,7 @@ A transaction is flagged where any that decides flags it, by the one to which it
 watching one would have flagged is kept apart. Each learns by itself, whatever the others say.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from math import inf, isfinite
@@ -20,6 +20,13 @@ from stream_app.window import Window, encode_window
 
 Failures = list[DetectorError]
 """What detectors that only watch have failed at."""
+Clock = Callable[[], float]
+"""Seconds since whenever."""
+
+
+def no_clock() -> float:
+    """Always 0: nothing is timed."""
+    return 0.0
 
 
 @dataclass(slots=True)
@@ -128,19 +135,26 @@ class Ensemble:
         return True
 
     def check_pure(
-        self, window: Window, states: Sequence[Any], transaction: Transaction, failures: Failures
-    ) -> None:
-        """Ask each detector once more, and see that nothing has changed by it.
+        self,
+        window: Window,
+        states: Sequence[Any],
+        transaction: Transaction,
+        failures: Failures,
+        clock: Clock,
+    ) -> dict[str, float]:
+        """Ask each detector once more, and see that nothing has changed by it; how many seconds each took.
 
         Raises:
             DetectorError: One has changed the window, by which others decide; or one that decides has changed
                 its state, or says something else each time.
         """
+        took = {}
         for at, detector in enumerate(self.all):
             try:
-                check_pure(detector, window, states[at], transaction)
+                took[detector.NAME] = check_pure(detector, window, states[at], transaction, clock)
             except Exception as error:  # noqa: BLE001 - whatever it is
                 self._fail(at, error, failures, transaction.id)
+        return took
 
     def _fail(self, at: int, error: Exception, failures: Failures, transaction_id: str = "") -> None:
         """Note what one that watches has failed at; what changes verdicts is raised."""
@@ -170,8 +184,10 @@ def check_number(what: str, number: Any) -> None:
         raise ValueError(f"its {what} is {number}")
 
 
-def check_pure(detector: Detector[Any], window: Window, state: Any, transaction: Transaction) -> None:
-    """Ask a detector about a transaction twice, and have it learn.
+def check_pure(
+    detector: Detector[Any], window: Window, state: Any, transaction: Transaction, clock: Clock = no_clock
+) -> float:
+    """Ask a detector about a transaction twice, and have it learn; the seconds that once takes.
 
     Raises:
         ChangedWindowError: It has changed the window.
@@ -186,10 +202,16 @@ def check_pure(detector: Detector[Any], window: Window, state: Any, transaction:
 
     form, before = detector.STATE, encode_window(window)
     kept = form.encode(state) if form else b""
-    answers = [detector.score_one(window, state, transaction) for _ in range(2)]
+    begun = clock()
+    answer = detector.score_one(window, state, transaction)
+    took = clock() - begun
+    again = detector.score_one(window, state, transaction)
     look("score_one")
-    if answers[0] != answers[1]:
-        raise ValueError(f"score_one says {answers[0]} and, asked again, {answers[1]}")
+    if answer != again:
+        raise ValueError(f"score_one says {answer} and, asked again, {again}")
     if form:
-        detector.learn_one(window, state, transaction, flagged=answers[0][1] is not None)
+        begun = clock()
+        detector.learn_one(window, state, transaction, flagged=answer[1] is not None)
+        took += clock() - begun
         look("learn_one")
+    return took

@@ -7,7 +7,7 @@ from typing import Any
 from schemas.scored import Flag, decode_flag, encode_flag
 from schemas.transaction import Transaction
 from stream_app.scoring.detector import Detector, DetectorError
-from stream_app.scoring.ensemble import Ensemble, Judgement, check_flag
+from stream_app.scoring.ensemble import Clock, Ensemble, Judgement, check_flag, no_clock
 from stream_app.scoring.verdict import Arrival, Scores, Verdict, identities_of
 from stream_app.window import ANY_CURRENCY, Window
 from stream_app.window.recent import KEY_BYTES, Note, date_of, entries_of, is_same, read_note, with_note
@@ -23,15 +23,20 @@ _AT_A_TIME = 500
 class Scorer:
     """A detector, or several, over windows of up to `window_size` transactions.
 
-    There is a window for each user and currency, or one for each user.
+    There is a window for each user and currency, or one for each user. By the `clock` detectors are timed.
     """
 
     def __init__(
-        self, detectors: Detector[Any] | Ensemble, window_size: int, *, by_currency: bool = True
+        self,
+        detectors: Detector[Any] | Ensemble,
+        window_size: int,
+        *,
+        by_currency: bool = True,
+        clock: Clock = no_clock,
     ) -> None:
         self._ensemble = detectors if isinstance(detectors, Ensemble) else Ensemble([detectors])
         self._size = window_size
-        self._by_currency = by_currency
+        self._by_currency, self._clock = by_currency, clock
         self._judge = self._ask_one if self._ensemble.alone else self._ask_all
 
     def score(self, arrivals: Iterable[Arrival], windows: Mapping[str, Window]) -> Scores:
@@ -133,8 +138,8 @@ class Scorer:
         for verdict in reversed(scores.verdicts):
             if not verdict.revision:
                 user = verdict.transaction.user_id
-                window, its = scores.changed[user], states[user]
-                self._ensemble.check_pure(window, its, verdict.transaction, scores.failures)
+                asked = scores.changed[user], states[user], verdict.transaction, scores.failures
+                scores.seconds = self._ensemble.check_pure(*asked, self._clock)
                 return
 
     def _score_again(self, window: Window, at: int, verdict: Verdict, scores: Scores) -> None:

@@ -68,6 +68,8 @@ class Scores:
     """How many each detector that only watches would have flagged."""
     failures: list[DetectorError] = field(default_factory=list)
     """What those have failed at."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """What each detector took for the last transaction; empty of one alone that keeps no state."""
     changed: dict[str, Window] = field(default_factory=dict)
 
 

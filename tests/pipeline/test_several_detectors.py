@@ -264,6 +264,30 @@ async def test_one_that_changes_what_others_decide_by_stops_the_worker_also_wher
         await world.run(records_of(traffic(10)))
 
 
+async def test_the_metrics_tell_which_detector_is_slow() -> None:
+    now = [0.0]
+
+    class Slow(Largest):
+        def score_one(self, *given: Any) -> Any:
+            now[0] += 0.5
+            return super().score_one(*given)
+
+        def learn_one(self, *given: Any, **more: Any) -> Any:
+            now[0] += 0.25
+            return super().learn_one(*given, **more)
+
+    counts = RecordCounts(["largest"])
+    world = World(Scorer(Ensemble([MEAN], [Slow(SETTINGS)]), 20, clock=lambda: now[0]))
+    world.observe = counts.scoring.observe
+
+    await world.run(records_of(traffic(60, users=2)), batch_size=10)
+
+    shown = counts.exposition().decode()
+    for name, seconds in (("rolling_mean", 0.0), ("largest", 6 * 0.75)):
+        assert f'txnwatch_detector_seconds_count{{detector="{name}"}} 6.0' in shown
+        assert f'txnwatch_detector_seconds_sum{{detector="{name}"}} {seconds}' in shown
+
+
 def test_what_only_watches_is_counted_from_0_on() -> None:
     shown = RecordCounts(["largest"]).exposition().decode()
 
