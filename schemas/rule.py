@@ -31,17 +31,23 @@ class Words(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A line over the chart of a user's amounts: `factor` times the mean or the largest of those before."""
+    """A line over the chart of a user's amounts: `factor` times the mean or the largest of those before.
+
+    One of a detector's `state` is known only where the worker has said it: at each flag, by the `threshold`
+    of its evidence, and now, by the detector's `flags_from`.
+    """
 
     name: str
-    of: Literal["mean", "largest"]
-    window: int
+    of: Literal["mean", "largest", "state"]
+    window: int = 0
     """Of how many amounts before; 0: of all."""
     minimum: int = 1
     """Of fewer amounts there is no line."""
     factor: float = 1.0
     threshold: bool = False
     """Whether an amount above the line is flagged."""
+    detector: str = ""
+    """Whose state."""
 
 
 class Running(msgspec.Struct, frozen=True):

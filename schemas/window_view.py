@@ -14,6 +14,14 @@ class CurrencyWindow(msgspec.Struct, frozen=True):
     amounts: list[Money]
 
 
+class FlagStarts(msgspec.Struct, frozen=True):
+    """Where flags start for a user's next transaction in a currency, as the worker has it."""
+
+    updated_at: Moment
+    flags_from: dict[str, Money]
+    """By detector, of those that can say it, the least amount that would be flagged right after the last."""
+
+
 class Stats(msgspec.Struct, frozen=True, omit_defaults=True):
     """The window that this user's next transaction is scored against.
 

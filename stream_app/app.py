@@ -60,6 +60,12 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         self.settings = settings
         self.ensemble = _chosen(settings)
         self.counts = RecordCounts([one.NAME for one in self.ensemble.watching])
+        self.scorer = Scorer(
+            self.ensemble,
+            settings.window_size,
+            by_currency=settings.window_by == "currency",
+            clock=perf_counter,
+        )
         self.placement = KeyPlacement(settings.partitioner, self.counts.misplaced.inc)
         self.transport = BatchTransport(_brokers(settings), self)
         self.windows = WindowStore(
@@ -145,7 +151,7 @@ def create_app(settings: Settings) -> ScoringApp:
 
 
 def _add_views(app: ScoringApp) -> None:
-    """Add to Faust's web views the counters for Prometheus, the rule that runs, and where users were seen."""
+    """Add to Faust's web views counters, the rule, where users were seen, and where a user's flags start."""
     rule_json = msgspec.json.encode(rule_of(app.ensemble))
 
     @app.page("/metrics/prometheus")  # type: ignore[untyped-decorator]
@@ -161,6 +167,14 @@ def _add_views(app: ScoringApp) -> None:
     async def placement(view: View, _request: Request, **_kwargs: Any) -> Response:
         return view.bytes(msgspec.json.encode(app.placement.seen()), content_type="application/json")
 
+    @app.page("/flags_from/{user_id}/")  # type: ignore[untyped-decorator]
+    @app.table_route(table=app.tables["windows"], match_info="user_id")  # type: ignore[untyped-decorator]
+    async def flags_from(view: View, request: Request, user_id: str) -> Response:
+        if (window := app.windows.find(user_id)) is None:
+            raise view.NotFound("user not found")
+        starts = app.scorer.flags_from(window, request.query.get("currency", ""))
+        return view.bytes(msgspec.json.encode(starts), content_type="application/json")
+
 
 async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
     settings, ensemble = app.settings, app.ensemble
@@ -172,12 +186,7 @@ async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
             timedelta(hours=settings.max_ahead_hours),
             verdict_names(ensemble.all),
         ),
-        scorer=Scorer(
-            ensemble,
-            settings.window_size,
-            by_currency=settings.window_by == "currency",
-            clock=perf_counter,
-        ),
+        scorer=app.scorer,
         windows=app.windows,
         rows=rows,
         mirror=mirror,

@@ -16,7 +16,7 @@ from api.web.problems import Unavailable
 from infra.runtime.redis import ForeignMirrorError, Keys, check_owner, foreign
 from infra.runtime.services import REDIS
 from schemas.rule import Rule
-from schemas.window_view import Stats
+from schemas.window_view import FlagStarts, Stats
 
 T = TypeVar("T")
 
@@ -36,6 +36,10 @@ class WorkerView:
         """The user's window, None if there is none."""
         # The view of a worker of a former version has no user_id.
         return await self._get(f"table/windows/{user_id}/", Stats, user_id=user_id)
+
+    async def flags_from(self, user_id: str, currency: str) -> FlagStarts | None:
+        """Where the user's flags start in a currency, None for a user without a window."""
+        return await self._get(f"flags_from/{user_id}/?currency={currency}", FlagStarts)
 
     async def rule(self) -> Rule:
         """The rule that the worker runs."""

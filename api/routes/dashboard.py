@@ -11,12 +11,14 @@ from api.dashboard.watch import PulsePage, Watch
 from api.dashboard.workers import WorkerGroup, Workers
 from api.reading.database import Database
 from api.reading.worker import WorkerView
-from api.web.params import MILLISECONDS, UUID_PREFIX, NoParameters, file_named, path, query
+from api.web.params import CURRENCY, MILLISECONDS, UUID, UUID_PREFIX, NoParameters, file_named, path, query
+from api.web.problems import Problem
 from api.web.route import Route, json_response
 from api.web.static_files import StaticPage
 from infra.runtime.coalesced import Coalesced
 from schemas.rule import Rule
 from schemas.text import Uuid
+from schemas.window_view import FlagStarts
 
 _KEPT_SECONDS = 1.0
 _SUGGESTED = 10
@@ -41,6 +43,14 @@ class Prefix:
     """Some users by the beginning of their ids."""
 
     prefix: tuple[str, str] = query(UUID_PREFIX, "How their ids begin; empty: any.", required=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Next:
+    """A user's next transaction."""
+
+    user_id: str = query(UUID, "The user.", required=True)
+    currency: str = query(CURRENCY, "Its currency.", required=True)
 
 
 class UserIds(msgspec.Struct, frozen=True):
@@ -92,6 +102,21 @@ class DashboardRoutes:
     async def rule(self, _request: web.Request, _: NoParameters) -> web.Response:
         """The rule that the workers run, in words and lines, as a worker says it."""
         return json_response(await self._rule.answer())
+
+    @Route(
+        "/dashboard/data/flags_from",
+        "data_flags_from",
+        parameters=Next,
+        body=FlagStarts,
+        depends=True,
+        finds=True,
+    )
+    async def flags_from(self, _request: web.Request, query: Next) -> web.Response:
+        """Where flags start for a user's next transaction, as a worker says it."""
+        starts = await self.worker.flags_from(query.user_id, query.currency)
+        if starts is None:
+            raise Problem(404, "There is no window of this user.")
+        return json_response(starts)
 
     @Route("/dashboard/data/users", "data_users", parameters=Prefix, body=UserIds, depends=True)
     async def users(self, _request: web.Request, query: Prefix) -> web.Response:

@@ -251,6 +251,10 @@ COUNTRY = Kind(
     _matching("[a-z]{2}", "must be two letters such as IN", str.upper),
     {"type": "string", "pattern": "^[A-Za-z]{2}$", "examples": ["IN"]},
 )
+CURRENCY = Kind(
+    _matching("[a-z]{3}", "must be three letters such as INR", str.upper),
+    {"type": "string", "pattern": "^[A-Za-z]{3}$", "examples": ["INR"]},
+)
 MILLISECONDS = Kind(
     _matching(r"[0-9]{1,15}", "must be milliseconds since 1970", int),
     {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999, "examples": [1522540831000]},

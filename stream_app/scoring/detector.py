@@ -112,6 +112,13 @@ class Detector(Generic[S]):
         """
         raise NotImplementedError
 
+    def flags_from(self, window: Window, state: S, currency: str) -> int | None:  # noqa: ARG002 - for those that can
+        """The least amount, in hundredths, that would be flagged right after the user's last. Pure.
+
+        None where no amount says it. It is shown in the chart, by a line `of="state"`.
+        """
+        return None
+
     def strength(self, score: float) -> float:
         """The score on a scale that detectors have in common: 1.0 is where flags begin."""
         return score / self.threshold

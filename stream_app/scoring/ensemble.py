@@ -98,6 +98,13 @@ class Ensemble:
                 self._fail(at, error, failures)
         return parts[0] if len(parts) == 1 else joined(parts)
 
+    def flags_from(self, window: Window, currency: str) -> dict[str, int]:
+        """Where flags start, right after the user's last, by each that decides and can say it."""
+        states, _ = self.read(window.state)
+        decide = zip(self.deciding, states, strict=False)
+        found = {one.NAME: one.flags_from(window, state, currency) for one, state in decide}
+        return {name: amount for name, amount in found.items() if amount is not None}
+
     def judge(
         self, window: Window, states: list[Any], transaction: Transaction, failures: Failures
     ) -> tuple[float, Judgement | None]:

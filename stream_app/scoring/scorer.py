@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from schemas.money import amount_text
 from schemas.scored import Flag, decode_flag, encode_flag
 from schemas.transaction import Transaction
+from schemas.window_view import FlagStarts
 from stream_app.scoring.detector import Detector, DetectorError
 from stream_app.scoring.ensemble import Clock, Ensemble, Judgement, check_flag, no_clock
 from stream_app.scoring.verdict import Arrival, Scores, Verdict, identities_of
@@ -59,6 +61,15 @@ class Scorer:
             self._check_last(states, scores)
         self._keep(states, scores.changed, scores)
         return scores
+
+    def flags_from(self, window: Window, currency: str) -> FlagStarts:
+        """Where flags start for the user of this window, whose next transaction is in this currency."""
+        its = window
+        if self._by_currency and window.currency != ANY_CURRENCY:
+            its = window.by_currency.get(currency.upper(), Window())
+        found = self._ensemble.flags_from(its, currency)
+        amounts = {name: amount_text(amount) for name, amount in found.items()}
+        return FlagStarts(window.updated.isoformat(), amounts)
 
     def _score_some(
         self, arrivals: Sequence[Arrival], windows: Mapping[str, Window], states: States, scores: Scores

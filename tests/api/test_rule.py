@@ -1,4 +1,4 @@
-"""`GET /dashboard/data/rule`: what a worker says of its rule, and nothing that the API thinks by itself."""
+"""What a worker says of its rule and of where flags start, and nothing that the API thinks by itself."""
 
 import asyncio
 
@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from schemas.rule import Rule
+from schemas.window_view import FlagStarts
 from stream_app.detectors import rule_of
 from tests.support.detectors import rolling_mean
+from tests.support.rows import user
 from tests.support.services import free_port
 from tests.support.serving import DEAD, Client, serving, settings_from
 from tests.support.worker_view import worker_view
@@ -65,3 +67,20 @@ async def test_while_no_worker_answers_there_is_no_rule() -> None:
     assert response.status == 503
     assert problem["detail"] == "No worker answers."
     assert response.headers["Retry-After"]
+
+
+async def test_where_flags_start_is_the_workers_of_this_user_and_currency() -> None:
+    starts = {user(1): {"EUR": FlagStarts("2018-04-01T00:00:31+00:00", {"odds": "42.33"})}}
+    path = "/dashboard/data/flags_from?user_id={}&currency={}"
+    async with (
+        worker_view(starts=starts) as url,
+        serving(settings_from(SERVICES, TXNWATCH_WORKER_URL=url)) as client,
+    ):
+        known = await client.get(path.format(user(1), "eur"))
+        unknown = await client.get(path.format(user(2), "EUR"))
+        wrong = await client.get(path.format("me", "EURO"))
+
+        assert (known.status, unknown.status, wrong.status) == (200, 404, 422)
+        assert (await known.json())["flags_from"] == {"odds": "42.33"}
+        named = [error["parameter"] for error in (await wrong.json())["errors"]]
+        assert named == ["user_id", "currency"]

@@ -12,7 +12,11 @@ from playwright.async_api import Page, Route, expect
 from api.settings import Settings as ApiSettings
 from schemas.rule import Rule
 from schemas.scored import Flag
+from schemas.window_view import FlagStarts
 from stream_app.detectors import DETECTORS, rule_of
+from stream_app.detectors.odds import Odds
+from stream_app.detectors.odds.evidence import Evidence as OddsEvidence
+from stream_app.detectors.odds.settings import Settings as OddsSettings
 from stream_app.scoring import Ensemble
 from tests.support.browser.chromium import Visit
 from tests.support.browser.site import Site, serving
@@ -34,6 +38,21 @@ MARKS = """async (user) => {
   return series.figure({ log: false, held: 4 }).marks.map(({ kind, values }) => [kind, values]);
 }"""
 
+STARTS = """async (user) => {
+  const { Series } = await import(new URL("series.js", document.scripts[0].src));
+  const series = new Series();
+  await series.load(user, { from_date: "2018-01-01" }, AbortSignal.timeout(10_000));
+  const starts = { currency: "INR", flags_from: { odds: "42.33" } };
+  return series.figure({ log: false, held: 4, starts }).marks.map(({ kind, values }) => [kind, values]);
+}"""
+RED_AT_THE_EDGE = """() => {
+  const canvas = document.querySelector("#chart-amounts canvas");
+  const right = document.querySelector("#chart-amounts .u-over").getBoundingClientRect().right;
+  const scale = canvas.width / canvas.clientWidth;
+  const from = (right - canvas.getBoundingClientRect().left - 6) * scale;
+  const { data } = canvas.getContext("2d").getImageData(from, 0, 4 * scale, canvas.height);
+  return [...data].some((red, at) => at % 4 === 0 && red > data[at + 1] + 60 && data[at + 3] > 100);
+}"""
 KNOWN = """async () => {
   const { rule } = await import(new URL("rule.js", document.scripts[0].src));
   return rule() !== null;
@@ -96,6 +115,29 @@ async def test_a_second_detector_brings_its_own_words_and_lines(
             "With ₹30.00, this user spends 2.5 × the ₹12 that was the most in 2 transactions"  # noqa: RUF001 - as it is shown
         )
         await expect(page.locator("#feed .ratio")).to_have_text("2.5 ×")  # noqa: RUF001 - as it is shown
+        await page.close()  # before what it asks
+
+
+async def test_where_flags_start_is_drawn_where_the_worker_has_said_it(
+    settings: ApiSettings, visit: Visit
+) -> None:
+    known = {"INR": FlagStarts("2018-04-01T00:00:31Z", {"odds": "42.33"})}
+    evidence = OddsEvidence("10.50", 20, 2.86, "28.00", 2.67)
+    async with (
+        worker_view(rule_of(Odds(OddsSettings())), starts={ALICE: known}) as worker,
+        serving(settings, worker_url=worker) as site,
+    ):
+        page = await opened(site, visit, Flag("odds", evidence))
+
+        await expect(page.locator("#window-facts")).to_contain_text("The next is flagged from₹42.33")
+        await expect(page.locator("#window-facts")).not_to_contain_text("flagged above")
+        starts = page.locator("#legend .l-start")
+        await expect(starts).to_have_text("flags start here: at each flag, and now")
+        await until(lambda: page.evaluate(RED_AT_THE_EDGE))
+        assert [mark for mark in await page.evaluate(STARTS, ALICE) if mark[0] in ("ticks", "onward")] == [
+            ["ticks", [None, None, 28, None]],
+            ["onward", [None, None, None, 42.33]],
+        ]
         await page.close()  # before what it asks
 
 

@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
@@ -57,9 +58,13 @@ async def test_each_transaction_ends_in_every_place_it_belongs_in(installation: 
         expected = await assert_outcome(installation, transactions)
         user = transactions[-1].user_id
         status, text = await installation.get(f"/table/windows/{user}/")
+        flags_from = await installation.get(f"/flags_from/{user}/?currency=INR")
+        unknown = await installation.get(f"/flags_from/{UUID(int=0)}/?currency=INR")
         assert await ended(worker) == 0
 
     assert len(expected.flagged) > 20
+    assert (flags_from[0], unknown[0]) == (200, 404)
+    assert json.loads(flags_from[1])["flags_from"] == {}  # the page knows by itself what rolling_mean says
     assert status == 200
     assert json.loads(text)["amounts"] == [amount_text(a) for a in reversed(expected.windows[user])]
     assert installation.windows() == expected.windows

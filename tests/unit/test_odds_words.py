@@ -1,17 +1,24 @@
 """A flag of `odds` says why in numbers and in one sentence."""
 
+from datetime import timedelta
+
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from schemas.money import parse_amount
+from schemas.money import amount_text, parse_amount
 from schemas.rule import sentence
+from schemas.transaction import Transaction
 from stream_app.detectors.odds import Odds
 from stream_app.detectors.odds.evidence import Evidence
+from stream_app.detectors.odds.filter import ABOVE_LIMIT
 from stream_app.detectors.odds.profile import Currency, Profile
 from stream_app.detectors.odds.settings import Settings
 from stream_app.detectors.odds.state import State
 from stream_app.window import Window
-from tests.support.cardholder import Cardholder, payment
+from tests.support.cardholder import START, Cardholder, payment
 
 LIMITED = Profile(currencies={"USD": Currency("53.00", "900.00")})
 
@@ -68,6 +75,44 @@ def test_flags_start_where_they_say(profile: Profile, payments: int) -> None:
     assert odds.score_one(window, state, below)[1] is None
     assert odds.score_one(window, state, at)[1] is not None
     assert evidence.flags_from == pytest.approx(start / parse_amount(evidence.mean), rel=0.01)
+
+
+PROFILES = [
+    Profile(),
+    LIMITED,
+    Profile(threshold=2000, factor=2.5),
+    Profile(threshold=100_000, currencies=LIMITED.currencies),  # above what any odds are: the limit alone
+    Profile(threshold=ABOVE_LIMIT + 20_000, currencies=LIMITED.currencies),  # only far above the limit
+    Profile(threshold=-5000),
+]
+
+
+@given(
+    st.sampled_from(PROFILES),
+    st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 400)), max_size=30),
+    st.sampled_from(["USD", "EUR"]),
+)
+def test_where_flags_start_now_is_where_the_next_is_flagged(
+    profile: Profile, past: list[tuple[int, int]], currency: str
+) -> None:
+    odds, state, window, at = Odds(Settings(), profile), State(), Window(), START
+
+    def next_one(hundredths: int) -> Transaction:
+        return payment(amount_text(hundredths), currency, at=at)
+
+    for amount, hours in past:
+        at += timedelta(hours=hours)
+        state = odds.learn_one(window, state, next_one(amount), flagged=False)
+    start = odds.flags_from(window, state, currency)
+
+    def is_flagged(hundredths: int) -> bool:
+        # What may be a habit is none of these amounts, whatever they are.
+        return odds.score_one(window, replace(state, mark=0), next_one(hundredths))[1] is not None
+
+    assert is_flagged(10**15) is (start is not None)
+    if start is not None:
+        assert is_flagged(start)
+        assert not start or not is_flagged(start - 1)
 
 
 def test_strength_begins_at_one() -> None:

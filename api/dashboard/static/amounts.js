@@ -2,6 +2,7 @@
 // The chart of a user's amounts, in one currency, with what stands around it.
 
 /** @import { Mark } from "./address.js" */
+/** @import { Starts } from "./answers.js" */
 /** @import { Series } from "./series.js" */
 
 import { draw } from "./charts.js";
@@ -15,6 +16,7 @@ import { number, visible } from "./words.js";
  * @property {string} chosen - a currency; empty until one is
  * @property {Mark | null} mark - the transaction that is looked for
  * @property {(currency: string) => number | null} held - how many amounts the worker's window has, if known
+ * @property {Starts | null} starts - where flags start for the next, in one of the currencies
  * @property {string} dates - which these are, in words
  */
 
@@ -23,12 +25,13 @@ import { number, visible } from "./words.js";
  * @param {Series} series
  * @param {Shown} shown
  */
-export function drawAmounts(series, { log, chosen, mark, held, dates }) {
+export function drawAmounts(series, { log, chosen, mark, held, starts, dates }) {
   const { currencies } = series;
   const wanted = [chosen, series.currencyOf(mark)].find((one) => one && currencies.includes(one));
   const currency = wanted ?? currencies[0] ?? "";
   offer(currencies, currency);
-  draw($("chart-amounts"), series.figure({ log, held: held(currency), currency, sought: mark }));
+  const said = starts?.currency === currency ? starts : null;
+  draw($("chart-amounts"), series.figure({ log, held: held(currency), currency, sought: mark, starts: said }));
   const unknown = ruleProblem() && `${ruleProblem()} So the rule is not known, and no line of it is drawn.`;
   const watching = (rule()?.watching ?? []).map(({ detector }) => visible(detector)).join(", ");
   const says = (rule()?.sentence ?? unknown) + (watching && ` Only watching: ${watching}.`);
@@ -36,7 +39,9 @@ export function drawAmounts(series, { log, chosen, mark, held, dates }) {
   setText($("amounts-aside"), `The newest ${number(series.count)} ${dates}, whatever their amounts${others}. ${says}`);
   const lines = rule()?.lines ?? [];
   $("legend").replaceChildren(
-    ...lines.map(({ name, threshold }) => el("li", { class: threshold ? "l-threshold" : "l-mean" }, name)),
+    ...lines.map(({ name, threshold, of }) =>
+      el("li", { class: of === "state" ? "l-start" : threshold ? "l-threshold" : "l-mean" }, name),
+    ),
   );
   return currency;
 }

@@ -54,15 +54,22 @@
  */
 
 /**
- * A line over the chart of a user's amounts: `factor` times the mean or the largest of the `window` before (0: of all).
+ * A line over the chart of a user's amounts: `factor` times the mean or the largest of the `window` before (0: of all),
+ * or where flags start by the `state` of a detector, which only the worker knows.
  * @typedef {{
  *   name: string,
- *   of: "mean" | "largest",
+ *   of: "mean" | "largest" | "state",
  *   window: number,
  *   minimum: number,
  *   factor: number,
  *   threshold: boolean,
+ *   detector?: string,
  * }} Line
+ */
+
+/**
+ * The least amount of a user's next transaction in a currency that each detector would flag, of those that can say it.
+ * @typedef {{ currency: string, flags_from: Record<string, string> }} Starts
  */
 
 /**

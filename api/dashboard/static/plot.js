@@ -6,7 +6,8 @@ import { besideAxis, instant, ZONE } from "./words.js";
 /**
  * One value for each of the figure's times, and how they are drawn.
  * @typedef {object} Mark
- * @property {"line" | "dots" | "diamonds" | "rings" | "bars"} kind
+ * @property {"line" | "dots" | "diamonds" | "rings" | "bars" | "ticks" | "onward"} kind - a tick is a short line across
+ *   its time, and what holds onward is a line from there to the chart's end
  * @property {(number | null)[]} values - null where there is none
  * @property {string} colour - the name of a colour in style.css
  * @property {number} size - a line's width or a point's diameter in pixels, a bar's width in milliseconds
@@ -28,6 +29,7 @@ import { besideAxis, instant, ZONE } from "./words.js";
  */
 
 const COLOURS = ["ink", "soft", "line", "accent", "flag", "accent-fill"];
+const TICK = 8; // pixels to each side
 const MINUTE = 60_000;
 const DAY = 86_400_000;
 
@@ -105,6 +107,8 @@ function series({ kind, colour, size, dash, fill }, palette) {
   const noPoints = { points: { show: false } };
   if (kind === "line") return { ...noPoints, stroke: own, width: size, dash, fill: fill && palette[fill] };
   if (kind === "bars") return { ...noPoints, fill: own, paths: bars(size) };
+  if (kind === "ticks" || kind === "onward")
+    return { ...noPoints, stroke: own, width: size, paths: ticks(kind === "onward") };
   const points = { show: true, size, width: 0, fill: own };
   if (kind === "dots") return { paths: () => null, points, alpha: 0.75 };
   if (kind === "rings") return { paths: () => null, points: { ...points, width: 2, stroke: own, fill: "transparent" } };
@@ -124,6 +128,21 @@ const bars = (width) => (plot, index, from, to) => {
     fill.rect(left, floor, right - left, plot.valToPos(value, "y", true) - floor);
   });
   return { fill, stroke: null };
+};
+
+/**
+ * @param {boolean} onward - to the chart's end
+ * @returns {uPlot.Series.PathBuilder}
+ */
+const ticks = (onward) => (plot, index, from, to) => {
+  const stroke = new Path2D();
+  const reach = TICK * devicePixelRatio;
+  eachPoint(plot, index, from, to, (at, value) => {
+    const [x, y] = [plot.valToPos(at, "x", true), plot.valToPos(value, "y", true)];
+    stroke.moveTo(x - reach, y);
+    stroke.lineTo(onward ? plot.bbox.left + plot.bbox.width : x + reach, y);
+  });
+  return { stroke, fill: null };
 };
 
 /**

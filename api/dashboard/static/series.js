@@ -2,7 +2,7 @@
 // A user's newest amounts with the rule's lines over them: what the chart of amounts is drawn from.
 
 /** @import { Filters, Mark as Sought } from "./address.js" */
-/** @import { Line, Page, Row } from "./answers.js" */
+/** @import { Line, Page, Row, Starts } from "./answers.js" */
 /** @import { Figure, Mark } from "./plot.js" */
 
 import { details } from "./details.js";
@@ -13,6 +13,7 @@ import { isFlagged, moment, money, plural, sentence, stamp } from "./words.js";
 
 const SHOWN = 500;
 const THRESHOLD = { colour: "flag", size: 1.5, dash: [6, 3] };
+const START = { colour: "flag", size: 2 };
 const OTHER_LINE = { colour: "ink", size: 2 };
 
 export class Series {
@@ -85,12 +86,15 @@ export class Series {
 
   /**
    * What charts.draw takes, of the amounts in one currency.
-   * @param {{ log: boolean, held: number | null, currency?: string, sought?: Sought | null }} options - `held` is how
-   *   many amounts the worker's window has now, if known: when it is not full, these rows are all that there ever were
+   * @param {{
+   *   log: boolean, held: number | null, currency?: string, sought?: Sought | null, starts?: Starts | null
+   * }} options - `held` is how many amounts the worker's window has now, if known: when it is not full, these rows are
+   *   all that there ever were; `starts` is where flags start for the next
    * @returns {Figure}
    */
-  figure({ log, held, currency = this.currencies[0], sought = null }) {
-    const { window = 0, lines = [], settings } = rule() ?? {};
+  figure({ log, held, currency = this.currencies[0], sought = null, starts = null }) {
+    const { window = 0, lines: all = [], settings } = rule() ?? {};
+    const lines = all.filter(({ of }) => of !== "state");
     const whole = this.#all && held !== null && held < window;
     const newest = new Set(this.#rows.slice(this.#rows.length - this.count));
     const isShown = (/** @type {Row} */ row) => row.currency === currency && newest.has(row);
@@ -105,6 +109,7 @@ export class Series {
       times: rows.map((row) => Date.parse(row.txn_date)),
       marks: [
         ...lines.filter(({ threshold }) => threshold).map((one) => line(valuesOf(one), THRESHOLD)),
+        ...all.filter(({ of }) => of === "state").flatMap((one) => saidOf(one, rows, starts)),
         points("dots", rows, (row) => !isFlagged(row), { colour: "accent", size: 5 }),
         ...lines.filter(({ threshold }) => !threshold).map((one) => line(valuesOf(one), OTHER_LINE)),
         points("diamonds", rows, isFlagged, { colour: "flag", size: 11 }),
@@ -137,6 +142,25 @@ const line = (values, style) => ({ kind: "line", values, ...style });
 function points(kind, rows, isShown, style) {
   return { kind, values: rows.map((row) => (isShown(row) ? Number(row.amount) : null)), ...style };
 }
+
+/**
+ * Where flags start by a detector's state: at each of its flags, and onward from the newest row.
+ * @param {Line} line
+ * @param {Row[]} rows
+ * @param {Starts | null} starts
+ * @returns {Mark[]}
+ */
+function saidOf({ detector = "" }, rows, starts) {
+  const atFlag = (/** @type {Row} */ row) => isFlagged(row) && row.meta_data.detector === detector;
+  const now = starts?.flags_from[detector];
+  return [
+    { kind: "ticks", values: rows.map((row) => (atFlag(row) ? amountOf(row.meta_data.threshold) : null)), ...START },
+    { kind: "onward", values: rows.map((_, index) => (index === rows.length - 1 ? amountOf(now) : null)), ...START },
+  ];
+}
+
+/** @param {unknown} text */
+const amountOf = (text) => (typeof text === "string" ? Number(text) : null);
 
 /** @param {Row} row */
 function tip(row) {

@@ -2,7 +2,7 @@
 // One user: amounts over time, the window as the worker has it, and every transaction.
 
 /** @import { Filters, Mark, Place } from "./address.js" */
-/** @import { Page, Row, Stats } from "./answers.js" */
+/** @import { Page, Row, Starts, Stats } from "./answers.js" */
 /** @import { State } from "./stream.js" */
 
 import { ofUser, replace } from "./address.js";
@@ -18,7 +18,7 @@ import { matches } from "./rows.js";
 import { Series } from "./series.js";
 import { Stream } from "./stream.js";
 import { EndlessTable } from "./table.js";
-import { showNoWindow, showWindow } from "./window.js";
+import { askStarts, showNoWindow, showWindow } from "./window.js";
 import { day, plural } from "./words.js";
 
 const EVER = "1970-01-01";
@@ -40,6 +40,8 @@ export class User {
   #coming = null; // the series that is being loaded
   /** @type {Stats | null} */
   #stats = null; // the worker's window
+  /** @type {Starts | null} */
+  #starts = null; // where flags start
   #currency = ""; // of its window, where it has one
   #chosen = ""; // the currency of the chart, once one is chosen
   #shown = ""; // the currency of the chart
@@ -73,6 +75,7 @@ export class User {
       this.#chosen = currencies.value;
       this.#draw();
       this.#showWindow();
+      this.#windowDue = true; // where flags start is of this currency
     });
     $("export").addEventListener("click", () => this.#export());
     $("more-button").addEventListener("click", () => this.#offersAll && this.#everything());
@@ -92,7 +95,7 @@ export class User {
       $("user-copy").replaceChildren();
       return showRecent();
     }
-    [this.#user, this.#mark, this.#stats] = [user, mark, null];
+    [this.#user, this.#mark, this.#stats, this.#starts] = [user, mark, null, null];
     [this.#currency, this.#chosen, this.#shown] = ["", "", ""];
     this.#filters = mark ? around(mark, filters) : filters;
     this.#abort = new AbortController();
@@ -325,6 +328,7 @@ export class User {
       log: this.#log,
       chosen: this.#chosen,
       mark: this.#mark,
+      starts: this.#filters.to_date ? null : this.#starts, // it is of now, not of then
       held: (currency) =>
         currencies ? (currencies[currency]?.count ?? null) : currency === this.#currency ? count : null,
       dates: this.#filters.from_date || this.#filters.to_date ? "in these dates" : "of the last 30 days",
@@ -357,6 +361,9 @@ export class User {
       /** @type {Stats} */
       const stats = await ask(`users/${this.#user}/stats`, {}, { signal });
       this.#stats = stats;
+      const starts = await askStarts(this.#user, this.#shown || this.#currency, signal);
+      this.#chartDue ||= JSON.stringify(starts) !== JSON.stringify(this.#starts);
+      this.#starts = starts;
       this.#showWindow();
     } catch (error) {
       if (wasAborted(error)) throw error;
@@ -370,7 +377,7 @@ export class User {
   #showWindow() {
     if (!this.#stats) return;
     const [last] = Object.keys(this.#stats.currencies ?? {});
-    showWindow(this.#stats, last ? this.#shown || last : this.#currency);
+    showWindow(this.#stats, last ? this.#shown || last : this.#currency, this.#starts);
   }
 }
 

@@ -63,8 +63,17 @@ class Odds(Detector[State]):
         return "An amount is flagged where, by what its user usually spends and did before, fraud is likely."
 
     def lines(self) -> Sequence[Line]:
-        """The mean of the window, which is near to what the user usually spends."""
-        return [Line("usual", of="mean", window=self.settings.window_size)]
+        """The mean of the window, which is near to what the user usually spends; where flags start."""
+        size = self.settings.window_size
+        starts = Line(
+            "flags start here: at each flag, and now", of="state", detector=self.NAME, threshold=True
+        )
+        return [Line(f"mean of the last {size}", of="mean", window=size), starts]
+
+    def flags_from(self, window: Window, state: State, currency: str) -> int | None:
+        """The least amount that would be flagged right after the user's last, unless it is a habit."""
+        its = self._filter
+        return its.least(state, its.risk(state), its.known(currency), self._threshold)
 
     def score_one(
         self,
@@ -112,9 +121,10 @@ class Odds(Detector[State]):
         return look
 
     def _evidence(self, look: "_Look") -> Evidence:
-        known, state = look.known, look.state
-        wanted = self._threshold - self._filter.prior(look.weighed[2])
-        return evidence_of(look.transaction.amount, self._filter.expected(state, known), known, wanted)
+        known, state, amount = look.known, look.state, look.transaction.amount
+        start = self._filter.least(state, look.weighed[2], known, self._threshold)
+        expected = self._filter.expected(state, known)
+        return evidence_of(amount, expected, known, amount if start is None else start)
 
 
 class _Look(msgspec.Struct, frozen=True, gc=False):

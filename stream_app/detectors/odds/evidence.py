@@ -1,6 +1,5 @@
 """How a flag of `odds` explains itself."""
 
-from bisect import bisect_left
 from typing import Annotated, Any
 
 import msgspec
@@ -8,7 +7,6 @@ from msgspec import UNSET, UnsetType
 
 from schemas.money import LIMIT, amount_text
 from schemas.rule import Words
-from stream_app.detectors.odds.densities import STEPS
 from stream_app.detectors.odds.filter import Expected, Known
 
 _NEWCOMER = (
@@ -57,13 +55,9 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     ] = UNSET
 
 
-def evidence_of(amount: int, expected: Expected, known: Known, wanted: int) -> Evidence:
-    """The evidence of a flag; `wanted`: the log odds that an amount has to have by itself."""
-    total, count, taught, row = expected
-    start = -(-bisect_left(row, wanted) * total // (count * STEPS))
-    limit = known.limit
-    if limit is not None and start > limit:
-        start = limit + 1
+def evidence_of(amount: int, expected: Expected, known: Known, start: int) -> Evidence:
+    """The evidence of a flag; `start`: the least amount that would have been flagged."""
+    total, count, taught, _ = expected
     return Evidence(
         mean=amount_text((2 * total + count) // (2 * count)),
         window=taught,

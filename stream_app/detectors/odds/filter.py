@@ -1,5 +1,6 @@
 """What an amount says of a card's risk, and what is known after it: pure, and in integers alone."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -93,9 +94,25 @@ class Filter:
         total = max(state.total, taught * _LEAST_MEAN, 1)
         return Expected(total, max(taught, 1), taught, self._own[taught])
 
-    def prior(self, risk: int) -> int:
-        """Log odds of a fraud before the amount is known."""
-        return self._priors[risk >> PRIOR_SHIFT]
+    def risk(self, state: State) -> int:
+        """How likely the card is stolen right after the user's last transaction."""
+        return state.risk if state.hour else self._base
+
+    def least(self, state: State, risk: int, known: Known, threshold: int) -> int | None:
+        """The least amount whose score reaches the threshold, at this risk; None: none does.
+
+        An amount that is a habit may be more and not reach it.
+        """
+        total, number, taught, row = self.expected(state, known)
+        units, limit = number * STEPS, known.limit
+        at = bisect_left(row, threshold - self._priors[risk >> PRIOR_SHIFT])
+        start = -(-at * total // units) if at < CELLS else None
+        if limit is None or (start is not None and start <= limit):
+            return start
+        if (over := threshold - ABOVE_LIMIT) <= 0:
+            return limit + 1
+        can_be = over <= _MOST_RATIO and (known.mean or taught)
+        return max(limit + 1, -(-over * total // units)) if can_be else None
 
     def weigh(self, state: State, amount: int, hour: int, known: Known) -> Weighed:
         """What is to be said of an amount at this hour, before it has taught."""
