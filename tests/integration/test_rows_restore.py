@@ -1,14 +1,25 @@
 """`txnwatch rows restore`: what it stores again, what it cannot, and what it says."""
 
 import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
 
+import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
+from stream_app.detectors import detector_of
+from tests.support.cardholder import Cardholder
 from tests.support.faults.topics import make_anew
 from tests.support.installation import Installation, until
-from tests.support.traffic import revised, traffic
+from tests.support.oracle import replay
+from tests.support.traffic import Sent, revised, traffic
+
+Said = tuple[dict[str, Any] | None, dict[str, Any] | None, int]
+"""The evidence of the one that decides, that of the one that watches, and which revision."""
 
 
 @pytest.fixture
@@ -54,10 +65,16 @@ async def test_all_that_was_lost_is_there_again_and_a_second_time_nothing_is_new
         assert await postgres.fetchval("SELECT count(*) FROM users") == 50
 
 
-async def test_revisions_come_to_the_same_rows_and_leave_none_where_they_moved_from(
-    installation: Installation,
+@pytest.mark.parametrize(
+    ("deciding", "watching"),
+    [("odds", "rolling_mean"), pytest.param("rolling_mean", "odds", marks=pytest.mark.slow)],
+)
+async def test_revisions_flags_and_shadows_come_to_the_same_rows_and_none_stays_where_one_moved_from(
+    installation: Installation, deciding: str, watching: str
 ) -> None:
-    await installation.send_transactions(revised(traffic(500, users=20)))
+    installation.environment |= {"TXNWATCH_DETECTOR": deciding, "TXNWATCH_SHADOW_DETECTORS": watching}
+    transactions = revised(traffic(600, users=8))
+    await installation.send_transactions(transactions)
     with installation.worker() as worker:
         await until(installation.finished)
         worker.terminate()
@@ -68,7 +85,46 @@ async def test_revisions_come_to_the_same_rows_and_leave_none_where_they_moved_f
     for _ in range(2):
         assert (await restore(installation))[0] == 0
         assert sorted(map(str, await installation.rows())) == before
+
+    expected = verdicts(transactions, deciding, watching)
+    assert {row["id"]: said(row) for row in await installation.rows()} == expected
+    flags, shadows = ([one for one in expected.values() if one[at]] for at in (0, 1))
+    assert min(len(flags), len(shadows)) > 5
+    assert any(flag and revision for flag, _, revision in expected.values())
     assert sum("'revision': 2" in row and "'moved'" in row for row in before) > 5
+
+
+def verdicts(transactions: Sequence[Sent], deciding: str, watching: str) -> dict[str, Said]:
+    """What each of the two says by itself of each transaction's first content, and the last revision."""
+    first: dict[str, Sent] = {}
+    for sent in transactions:
+        first.setdefault(sent.id, sent)
+    by_one, by_other = (said_alone(name, first.values()) for name in (deciding, watching))
+    rows = replay(transactions).rows.values()
+    return {sent.id: (by_one[sent.id], by_other[sent.id], revision) for sent, revision, _ in rows}
+
+
+def said_alone(name: str, transactions: Iterable[Sent]) -> dict[str, Any]:
+    """The evidence by one detector that runs alone; None where it does not flag."""
+    users = defaultdict[str, Cardholder](lambda: Cardholder(detector_of(name)))
+    found = {
+        sent.id: users[sent.user_id].pay(
+            sent.amount, sent.currency, sent.status, datetime.fromisoformat(sent.txn_date)
+        )
+        for sent in transactions
+    }
+    return {one: evidence and msgspec.to_builtins(evidence) for one, evidence in found.items()}
+
+
+def said(row: dict[str, Any]) -> Said:
+    """A row's evidence, what stands in its shadow, and its revision."""
+    meta = dict(row["meta_data"])
+    [shadow] = meta.pop("shadow", {"": None}).values()
+    if shadow:
+        del shadow["score"]
+    is_flag, revision = meta.pop("is_anomaly"), meta.pop("revision", 0)
+    evidence = {name: value for name, value in meta.items() if name not in ("detector", "rule")}
+    return evidence if is_flag else None, shadow, revision
 
 
 async def test_what_the_topic_no_longer_has_is_said_and_accepted_by_who_says_so(
