@@ -13,6 +13,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 120
+# Under nohup a process ignores SIGHUP, and so does what it starts.
+HEEDING = """
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 SESSION = """
 import asyncio, json, os, subprocess, sys, time
 from pathlib import Path
@@ -69,7 +75,7 @@ def test_a_signal_ends_the_session_and_all_that_it_started(
     ending: signal.Signals, test: str, tmp_path: Path
 ) -> None:
     (tmp_path / "test_session.py").write_text(SESSION)
-    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-c", HEEDING, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
     command += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path), str(tmp_path), "-k", test]
     with (
         (tmp_path / "output").open("w+") as output,
