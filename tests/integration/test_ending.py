@@ -75,8 +75,9 @@ def test_a_signal_ends_the_session_and_all_that_it_started(
     ending: signal.Signals, test: str, tmp_path: Path
 ) -> None:
     (tmp_path / "test_session.py").write_text(SESSION)
-    command = [sys.executable, "-c", HEEDING, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
-    command += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path), str(tmp_path), "-k", test]
+    command = [sys.executable, "-c", HEEDING, "-m", "pytest", "-p", "tests.conftest", "-k", test]
+    command += ["-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml")]
+    command += ["--rootdir", str(tmp_path), str(tmp_path)]
     with (
         (tmp_path / "output").open("w+") as output,
         subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT) as session,
