@@ -37,9 +37,13 @@ class Stream:
     async def next(self) -> Event:
         """The next event but positions; fails when none comes in good time."""
         async with asyncio.timeout(PATIENCE):
-            while (event := await self.block()).name == POSITION:
-                pass
-            return event
+            return await self.next_whenever()
+
+    async def next_whenever(self) -> Event:
+        """The next event but positions, however long it takes."""
+        while (event := await self.block()).name == POSITION:
+            pass
+        return event
 
     async def rows(self, count: int) -> list[Any]:
         """The data of the next events, which must all be rows."""
