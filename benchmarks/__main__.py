@@ -71,13 +71,14 @@ def main(names: tuple[str, ...], *, quick: bool, output: Path, docs: Path, **giv
 
     Compare ratios within a run, not rates between runs: the machine's other work is in all of them.
     """
-    # What ends us ends what we started, too: asyncio takes a SIGINT as the cancellation of all.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     changes = {name: value for name, value in given.items() if value is not None}
     options = replace(Options.quick() if quick else Options(), **changes)
     measured = [name for name in names or MEASUREMENTS if name != "report"]
     if measured:
-        asyncio.run(_measure(measured, options, output))
+        try:
+            asyncio.run(_measure(measured, options, output))
+        except asyncio.CancelledError:
+            raise click.Abort from None
     if "report" in names:
         _report(output, docs)
 
@@ -94,6 +95,7 @@ def _report(output: Path, docs: Path) -> None:
 
 async def _measure(names: Sequence[str], options: Options, output: Path) -> None:
     console = Console()
+    _end_once(signal.SIGINT, signal.SIGTERM)
     with bed() as services:
         loads = Loads(services)
         for name in names:
@@ -105,6 +107,20 @@ async def _measure(names: Sequence[str], options: Options, output: Path) -> None
             Record(stamp, _command(name), machine(), versions(), result).write(output)
             seconds = time.monotonic() - started
             click.echo(f"{name} took {seconds:.0f} s; written to {output / name}.json\n")
+
+
+def _end_once(*signals: signal.Signals) -> None:
+    """Have the first of these signals cancel all, so that what was started is stopped; ignore others."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def end() -> None:
+        if task:
+            task.cancel()
+        for number in signals:
+            loop.add_signal_handler(number, lambda: None)
+
+    for number in signals:
+        loop.add_signal_handler(number, end)
 
 
 def _command(name: str) -> str:

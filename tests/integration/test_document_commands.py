@@ -32,6 +32,7 @@ import pytest
 from infra.embedded import cluster
 from tests.support.checkout import VENV, copied, environment
 from tests.support.documents import blocks, commands, section
+from tests.support.ending import run_to_its_end
 from tests.support.services import choose, free_port
 from tests.support.source import ROOT
 
@@ -304,7 +305,7 @@ def test_what_is_measured_can_be_measured_again(command: str, tmp_path: Path) ->
     options = ["--output", str(tmp_path), "--quick", "--rounds", "1"]
     _, *arguments = shlex.split(command)
 
-    subprocess.run([sys.executable, *arguments, *options], cwd=ROOT, check=True)
+    run_to_its_end([sys.executable, *arguments, *options], cwd=ROOT)
 
     assert [*tmp_path.glob("*.json")]
 

@@ -20,12 +20,15 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 SESSION = """
-import asyncio, json, os, subprocess, sys, time
+import asyncio, json, os, subprocess, sys, tempfile, time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from infra.embedded import cluster
+from infra.embedded.state import State
+from tests.support.ending import run_to_its_end
 from tests.support.services import embedded_datadir
 
 HERE = Path(__file__).parent
@@ -61,6 +64,23 @@ async def test_that_awaits(services, child):
 def test_that_sleeps(services, child):
     begun(services, child)
     time.sleep(3600)
+
+
+def test_that_measures():
+    with tempfile.TemporaryDirectory(prefix="txnwatch-") as folder:
+        Path(folder).chmod(0o755)
+        Thread(target=await_services, args=[Path(folder)], daemon=True).start()
+        command = [sys.executable, "-m", "benchmarks", "query", "--quick", "--output", HERE]
+        run_to_its_end(command, env={**os.environ, "TMPDIR": folder})
+
+
+def await_services(folder):
+    while True:
+        for datadir in folder.glob("txnwatch-bench-*/services"):
+            *pids, last = State.load(datadir).pids.values() or [0]
+            if len(pids) == 2:
+                return begun((datadir, pids), last)
+        time.sleep(0.05)
 """
 
 
@@ -69,6 +89,7 @@ def test_that_sleeps(services, child):
     [
         (signal.SIGTERM, "test_that_awaits"),
         pytest.param(signal.SIGHUP, "test_that_sleeps", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, "test_that_measures", marks=pytest.mark.slow),
     ],
 )
 def test_a_signal_ends_the_session_and_all_that_it_started(
@@ -86,7 +107,8 @@ def test_a_signal_ends_the_session_and_all_that_it_started(
         processes = [psutil.Process(pid) for pid in started["pids"]]
         processes += [child for process in processes for child in process.children(recursive=True)]
 
-        for _ in range(2):  # as `timeout` does
+        # `timeout` sends its signal twice; a second Ctrl-C says that nothing is to be stopped any more.
+        for _ in range(1 if ending == signal.SIGINT else 2):
             session.send_signal(ending)
         session.wait(SECONDS)
 

@@ -1,7 +1,11 @@
 """Signals that end a session of tests, so that no service outlives it."""
 
 import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 
 def install() -> None:
@@ -26,3 +30,19 @@ def _once(_number: int, _frame: FrameType | None) -> None:
 
 def _ended_already(_number: int, _frame: FrameType | None) -> None:
     """Do nothing; unlike SIG_IGN, no program that is started from here on inherits this."""
+
+
+def run_to_its_end(command: Sequence[str | Path], **options: Any) -> None:
+    """Run a command that starts services and stops them; it must not fail.
+
+    What ends the test ends the command as `kill` does, and waits for it: `subprocess.run` kills it a quarter
+    of a second after an interrupt, before it has stopped them.
+    """
+    with subprocess.Popen(command, **options) as process:
+        try:
+            code = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    assert code == 0, (command, code)
