@@ -1,6 +1,6 @@
 """A detector, or several that decide together, on its way through a history."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Self
@@ -11,9 +11,11 @@ from schemas.rule import sentence
 from schemas.scored import Flag, encode_scored
 from schemas.transaction import Transaction
 from stream_app.commands.backtest.outcome import RanDetector
-from stream_app.commands.backtest.windows import BoundedWindows
+from stream_app.commands.backtest.windows import BoundedWindows, quick_entries
 from stream_app.detectors import known
-from stream_app.scoring import Arrival, Detector, Ensemble, Scorer, Verdict
+from stream_app.scoring import Arrival, Detector, Ensemble, Scorer
+from stream_app.window import Window
+from stream_app.window.recent import KEY_BYTES
 
 
 @dataclass(slots=True)
@@ -27,7 +29,6 @@ class Verdicts:
     again: list[int] = field(default_factory=list)
     """The places of duplicates and revisions."""
     duplicates: int = 0
-    dropped: int = 0
 
 
 class Contender:
@@ -42,8 +43,9 @@ class Contender:
         windows: BoundedWindows | None = None,
     ) -> None:
         self.name, self.ensemble = name, ensemble
-        size = ensemble.deciding[0].settings.window_size
-        self._scorer = Scorer(ensemble, size, by_currency=by_currency)
+        self._size = ensemble.deciding[0].settings.window_size
+        self._by_currency = by_currency
+        self._scorer = Scorer(ensemble, self._size, by_currency=by_currency, entries=quick_entries)
         self._windows = windows or BoundedWindows()
         self._next_offset = 0
         self._words = {one.NAME: one.WORDS for one in known(ensemble.all)}
@@ -57,18 +59,63 @@ class Contender:
 
     def judge(self, transactions: Sequence[Transaction]) -> Verdicts:
         """Score transactions, which come after all before."""
-        first = self._next_offset
-        self._next_offset += len(transactions)
-        arrivals = [Arrival(offset, 0, one) for offset, one in enumerate(transactions, first)]
         windows = self._windows.of({one.user_id for one in transactions})
-        scores = self._scorer.score(arrivals, windows)
-        verdicts = Verdicts(duplicates=scores.duplicates, dropped=scores.dropped)
-        if scores.duplicates or scores.revisions:
-            self._fill(verdicts, scores.verdicts, first, len(transactions))
-        else:
-            verdicts.scores = [verdict.score for verdict in scores.verdicts]
-        verdicts.flags = {one.offset - first: one.flag for one in scores.verdicts if one.flag is not None}
+        verdicts = Verdicts()
+        quick = len(transactions) - 1 if self.ensemble.alone else 0  # the last shows whether detectors are pure
+        if quick > 0:
+            self._score_quickly(transactions[:quick], windows, verdicts)
+        self._score(transactions[max(quick, 0) :], windows, verdicts)
         return verdicts
+
+    def _score_quickly(
+        self, transactions: Sequence[Transaction], windows: Mapping[str, Window], verdicts: Verdicts
+    ) -> None:
+        """Do what the scorer does for ordinary transactions, and leave all others to it."""
+        add, size, by_currency = verdicts.scores.append, self._size, self._by_currency
+        score_one, has_state = self.ensemble.all[0].score_one, self.ensemble.has_state
+        for one, entry in zip(transactions, quick_entries(transactions), strict=True):
+            window = windows[one.user_id]
+            is_other = one.currency != window.currency and by_currency
+            if (is_other and not _is_first(window, one)) or window.recent.find(entry[:KEY_BYTES]) >= 0:
+                self._score([one], windows, verdicts)
+                continue
+            try:
+                score, evidence = self._ask(window, one) if has_state else score_one(window, None, one)
+            except Exception:  # noqa: BLE001 - the scorer says what it is
+                evidence = ...
+            if evidence is not None:
+                self._score([one], windows, verdicts)
+                continue
+            add(score)
+            window.push(one.amount, entry, size)
+
+    def _ask(self, window: Window, one: Transaction) -> tuple[float, Any]:
+        """Score by the one detector, which learns of what it does not flag."""
+        detector, [state] = self.ensemble.all[0], self.ensemble.read(window.state)[0]
+        score, evidence = detector.score_one(window, state, one)
+        if evidence is None:
+            state = detector.learn_one(window, state, one, flagged=False)
+            window.state = self.ensemble.pack([state], [])
+        return score, evidence
+
+    def _score(
+        self, transactions: Sequence[Transaction], windows: Mapping[str, Window], verdicts: Verdicts
+    ) -> None:
+        """Score what follows those that have their verdicts."""
+        first = len(verdicts.scores)
+        arrivals = [Arrival(self._next_offset + at, 0, one) for at, one in enumerate(transactions)]
+        self._next_offset += len(arrivals)
+        its = {one.user_id: windows[one.user_id] for one in transactions}
+        found = self._scorer.score(arrivals, its)
+        verdicts.scores += [None] * len(arrivals)
+        for verdict in found.verdicts:
+            place = first + verdict.offset - arrivals[0].offset
+            verdicts.scores[place] = verdict.score
+            if verdict.flag and not verdict.revision:
+                verdicts.flags[place] = verdict.flag
+        if found.duplicates or found.revisions:
+            verdicts.again += [at for at in range(first, len(verdicts.scores)) if verdicts.scores[at] is None]
+        verdicts.duplicates += found.duplicates
 
     def explain(self, transaction: Transaction, flag: Flag) -> str:
         """A flag in one sentence."""
@@ -78,13 +125,12 @@ class Contender:
         """The detectors as they ran."""
         return [_ran(one) for one in self.ensemble.deciding]
 
-    @staticmethod
-    def _fill(verdicts: Verdicts, given: Sequence[Verdict], first: int, count: int) -> None:
-        """Leave places open for those that came again."""
-        verdicts.scores = [None] * count
-        for verdict in given:
-            verdicts.scores[verdict.offset - first] = verdict.score
-        verdicts.again = [place for place, score in enumerate(verdicts.scores) if score is None]
+
+def _is_first(window: Window, one: Transaction) -> bool:
+    """Whether nothing is known of the user: the window becomes that of the transaction's currency."""
+    if is_first := window.is_new:
+        window.use(one.currency)
+    return is_first
 
 
 def _ran(one: Detector[Any]) -> RanDetector:

@@ -1,16 +1,22 @@
 """Windows of any number of users in bounded memory: those used longest ago wait in RocksDB."""
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from struct import Struct
 from typing import Self
 
+import msgspec
+
+from schemas.transaction import Transaction
 from stream_app.state.store import WindowStore
 from stream_app.window import Window, encode_window
 
 _MOST = 100_000  # of a generation: both together take some 200 MB
 _PARTITION = 0
+_ENTRY = Struct("<q8xI").pack
+_ENCODE = msgspec.json.Encoder(order="deterministic").encode
 _CACHE_BYTES, _BUFFER_BYTES = 16 << 20, 32 << 20
 
 
@@ -35,14 +41,14 @@ class BoundedWindows:
         self._opened.close()
 
     def of(self, users: Iterable[str]) -> dict[str, Window]:
-        """The windows of these users, to be changed in place until the next call."""
+        """Windows, those of these users among them, to be changed in place until the next call."""
         young, users = self._young, [*users]
         if missing := [user for user in users if user not in young]:
             if len(young) + len(missing) > self._most:
                 self._turn()
                 young, missing = self._young, users
             young.update(self._older(missing))
-        return {user: young[user] for user in users}
+        return young
 
     def _older(self, users: Iterable[str]) -> dict[str, Window]:
         old = self._old
@@ -67,3 +73,30 @@ class BoundedWindows:
         store.open(_PARTITION)
         self._opened.callback(store.close, _PARTITION)
         return store
+
+
+def quick_entries(transactions: Sequence[Transaction], _identities: Sequence[bytes] = ()) -> list[bytes]:
+    """What `stream_app.window.recent.entries_of` makes, at a third of the cost: good in this process alone.
+
+    Python's hashes of the id and of all else stand for them, and there is no date to be read again.
+    """
+    return [
+        _ENTRY(
+            hash(one.id),
+            hash(
+                (
+                    one.amount,
+                    one.currency,
+                    one.txn_date,
+                    one.status,
+                    one.meta_data and _ENCODE(one.meta_data),
+                    one.merchant_id,
+                    one.card_id,
+                    one.country,
+                    one.channel,
+                )
+            )
+            & 0xFFFF_FFFF,
+        )
+        for one in transactions
+    ]
