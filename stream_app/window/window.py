@@ -137,11 +137,11 @@ class Window(msgspec.Struct, gc=False):
         packed = self.packed
         if self.count == size:
             low, high = _READ_NARROW(packed)
-            self.total -= low + (high << 32)
+            self.total += amount - low - (high << 32)
             packed = packed[NARROW:]
         else:
+            self.total += amount
             self.count += 1
-        self.total += amount
         self.packed = packed + amount.to_bytes(NARROW, "little")
 
     def remember(self, entry: bytes) -> None:

@@ -17,7 +17,7 @@ from infra.produce.options import reading_options
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.services import POSTGRES
 from stream_app.commands.backtest.contender import Contender
-from stream_app.commands.backtest.course import EARLIEST, LATEST, between, by_date, in_order
+from stream_app.commands.backtest.course import between, by_date, in_order
 from stream_app.commands.backtest.database import rows_of
 from stream_app.commands.backtest.days import Budget
 from stream_app.commands.backtest.figures import Figures
@@ -29,7 +29,7 @@ from stream_app.commands.backtest.options import MOST_ALERTS, BacktestOptions, M
 from stream_app.commands.backtest.outcome import Found, Outcome
 from stream_app.commands.backtest.output import OutputError, written_whole
 from stream_app.commands.backtest.report import report
-from stream_app.commands.backtest.rows import Piece
+from stream_app.commands.backtest.rows import EARLIEST, LATEST, Piece
 from stream_app.commands.backtest.run import Run
 from stream_app.commands.backtest.scores import ScoresFile
 from stream_app.commands.backtest.spool import rereadable

@@ -61,10 +61,11 @@ class Contender:
         """Score transactions, which come after all before."""
         windows = self._windows.of({one.user_id for one in transactions})
         verdicts = Verdicts()
-        quick = len(transactions) - 1 if self.ensemble.alone else 0  # the last shows whether detectors are pure
-        if quick > 0:
-            self._score_quickly(transactions[:quick], windows, verdicts)
-        self._score(transactions[max(quick, 0) :], windows, verdicts)
+        # The scorer sees by the last one that detectors with a state change nothing.
+        rest = max(len(transactions) - self.ensemble.has_state, 0) if self.ensemble.alone else 0
+        self._score_quickly(transactions[:rest], windows, verdicts)
+        if transactions[rest:]:
+            self._score(transactions[rest:], windows, verdicts)
         return verdicts
 
     def _score_quickly(

@@ -1,7 +1,7 @@
 """What happens to history before it is scored: its order is looked at, and its time is cut out."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain, islice, zip_longest
 
 import msgspec
@@ -11,12 +11,10 @@ from infra.produce.order import check_order
 from infra.produce.rows import ProducerRecord
 from infra.runtime.external_sort import ExternalSort
 from schemas.transaction import Transaction
-from stream_app.commands.backtest.rows import Label, Piece
+from stream_app.commands.backtest.rows import EARLIEST, LATEST, Label, Piece
 
 _FIRST_ROWS = 10_000
 _SORTED_AT_ONCE = 5_000
-EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
-LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
 
 
 class _HistoryRow(msgspec.Struct, frozen=True, gc=False):
@@ -59,12 +57,10 @@ def by_date(history: Iterable[Piece]) -> Iterator[Piece]:
 
 def between(history: Iterable[Piece], start: datetime, end: datetime) -> Iterator[Piece]:
     """The rows from `start` on and before `end`."""
+    if (start, end) == (EARLIEST, LATEST):
+        yield from history
     for rows in history:
-        dates = [transaction.txn_date for transaction in rows.transactions]
-        if not dates or (min(dates) >= start and max(dates) < end):
-            yield rows
-        else:
-            yield rows.only([start <= date < end for date in dates])
+        yield rows.only([start <= one.txn_date < end for one in rows.transactions])
 
 
 def _put(ordered: ExternalSort[_HistoryRow], rows: Piece) -> None:

@@ -1,8 +1,9 @@
 """What stands out day by day, in UTC: alerts, the highest scores, and the users behind them."""
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress, repeat
 from math import inf
 
 CARDS = 100
@@ -25,18 +26,21 @@ class CardPrecision:
     _shares: list[float] = field(default_factory=list)
 
     def add(
-        self, day: int, users: Iterable[str], scores: Iterable[float], labels: Iterable[bool | None]
+        self, day: int, users: Sequence[str], scores: Sequence[float], labels: Sequence[bool | None]
     ) -> None:
         """Count transactions of a day; those of a day before count for the day that is under way."""
         if day > self._day:
             self._close()
             self._day = day
         best, frauds = self._best, self._frauds
-        for user, score, label in zip(users, scores, labels, strict=True):
-            if label is not None and score > best.get(user, -inf):
-                best[user] = score
-            if label:
-                frauds.add(user)
+        if None in labels:
+            known = [label is not None for label in labels]
+            users, scores = [*compress(users, known)], [*compress(scores, known)]
+            labels = [*compress(labels, known)]
+        # Each pair is made once the one before is in, so that a user who comes again has the higher of both.
+        best.update(zip(users, map(max, map(best.get, users, repeat(-inf)), scores), strict=True))
+        if True in labels:
+            frauds.update(compress(users, labels))
 
     def mean(self) -> float | None:
         """The mean over all days, which ends them; None where there was none."""

@@ -6,8 +6,7 @@ from itertools import zip_longest
 
 import msgspec
 
-from stream_app.commands.backtest.course import EARLIEST
-from stream_app.commands.backtest.rows import Piece
+from stream_app.commands.backtest.rows import EARLIEST, Piece
 from stream_app.detectors import detector_class, names_in
 from stream_app.scoring import Fitting
 

@@ -13,11 +13,10 @@ from infra.produce.files import Input, InputError, first_lines, is_cut
 from infra.produce.rows import RejectedRow, RowReader, json_fields
 from infra.produce.tables import csv_rows, first_line, header_of
 from schemas.transaction import Decoder
-from stream_app.commands.backtest.course import EARLIEST
 from stream_app.commands.backtest.label_file import LabelFile
 from stream_app.commands.backtest.labels import LABEL, SCENARIO, LabelWords, label_columns
 from stream_app.commands.backtest.ordinary import REQUIRED, OrdinaryForm
-from stream_app.commands.backtest.rows import Piece
+from stream_app.commands.backtest.rows import EARLIEST, Piece
 from stream_app.commands.backtest.tables import CsvTable, JsonTable, OneByOne
 from stream_app.detectors import verdict_names
 
@@ -44,7 +43,7 @@ class FileHistory:
     _: KW_ONLY
     words: LabelWords = field(default_factory=LabelWords)
     say: Callable[[str], None] = lambda _: None
-    block_bytes: int = 1 << 17
+    block_bytes: int = 1 << 14
 
     def read(self, opened: Input) -> tuple[bool, Iterator[Piece]]:
         """Whether it is an export of the API's, newest row first; and the rows.
@@ -88,18 +87,18 @@ class FileHistory:
         places = reader.places(header)
         labels = {name: header.index(column) for name, column in self._labels(header).items()}
         names = {at: name for name, at in (places | labels).items()}
-        columns = [(column, names.get(at)) for at, column in enumerate(header)]
-        form = self._form(reader, columns, objects=False)
+        form = self._form(reader, [(column, names.get(at)) for at, column in enumerate(header)])
         alone = OneByOne(reader, self.words, labels)
-        return CsvTable(alone, form, begin, len(header), places, labels, line + 1)
+        return CsvTable(alone, form, line + 1, begin, len(header), places | labels)
 
     def _objects(self, reader: RowReader, begin: bytes, blocks: Iterator[bytes]) -> Iterator[Piece]:
         fields = json_fields(1, begin)
         names = [] if isinstance(fields, RejectedRow) else [*fields]
         labels = self._labels(names)
         fields_of = {column: name for name, column in (reader.columns.pick(tuple(names)) | labels).items()}
-        form = self._form(reader, [(name, fields_of.get(name)) for name in names], objects=True)
-        return JsonTable(OneByOne(reader, self.words, labels), form, labels).read(blocks)
+        columns = {name: fields_of.get(name) for name in names}
+        alone, form = OneByOne(reader, self.words, labels), self._form(reader, [*columns.items()])
+        return JsonTable(alone, form, 1, columns).read(blocks)
 
     def _labels(self, names: list[str]) -> dict[str, str]:
         found = label_columns(names, self.options.mapping)
@@ -107,9 +106,7 @@ class FileHistory:
             raise InputError(f"no column {', '.join(absent)}; there are: {', '.join(names)}")
         return found
 
-    def _form(
-        self, reader: RowReader, columns: list[tuple[str, str | None]], *, objects: bool
-    ) -> OrdinaryForm | None:
+    def _form(self, reader: RowReader, columns: list[tuple[str, str | None]]) -> OrdinaryForm | None:
         """None where not one row can be of it."""
         picked = {name: column for column, name in columns if name}
         if said := described(picked, [column for column, _ in columns]):
@@ -118,14 +115,8 @@ class FileHistory:
             return None
         if not picked.keys() >= REQUIRED - reader.defaults.keys():
             return None
-        return OrdinaryForm(
-            columns,
-            reader.defaults,
-            self.words,
-            self.now + self.max_ahead,
-            assume_utc=reader.assume_utc,
-            objects=objects,
-        )
+        latest = self.now + self.max_ahead
+        return OrdinaryForm(reader.defaults, self.words, latest, assume_utc=reader.assume_utc)
 
 
 @dataclass(slots=True)
@@ -146,8 +137,11 @@ class OpenHistory:
         """The same rows, looked at."""
         for piece in rows if self.labels is None else self.labels.join(rows):
             dates = [transaction.txn_date for transaction in piece.transactions]
-            if dates and (dates[0] < self._last or dates != sorted(dates)):
-                latest = accumulate(dates, max, initial=self._last)
-                self.late += sum(map(operator.lt, dates, latest))
-            self._last = max(self._last, max(dates, default=self._last))
+            if dates:
+                ordered = sorted(dates)
+                if dates[0] < self._last or dates != ordered:
+                    latest = accumulate(dates, max, initial=self._last)
+                    self.late += sum(map(operator.lt, dates, latest))
+                piece.first, piece.last = ordered[0], ordered[-1]
+                self._last = max(self._last, piece.last)
             yield piece

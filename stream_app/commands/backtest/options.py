@@ -10,9 +10,9 @@ import click
 
 from infra.produce.amounts import AmountMarks
 from infra.produce.columns import FIELDS
-from stream_app.commands.backtest.course import EARLIEST, LATEST
 from stream_app.commands.backtest.history import FileOptions
 from stream_app.commands.backtest.labels import LABEL, SCENARIO
+from stream_app.commands.backtest.rows import EARLIEST, LATEST
 
 MOST_ALERTS = 100_000
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import compress
 from typing import NamedTuple
 
 from schemas.transaction import Transaction
 
+EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
 Label = bool | None
 """True: a fraud. None: it is not known whether it was one."""
 
@@ -30,6 +33,9 @@ class Piece:
     scenarios: list[str] = field(default_factory=list)
     refused: list[tuple[int, RefusedRow]] = field(default_factory=list)
     """Each with how many of the transactions come before it."""
+    first: datetime = LATEST
+    """The earliest date, which is looked for once all is in its order, like the `last`."""
+    last: datetime = EARLIEST
 
     def add(self, more: "Piece") -> None:
         """Let these follow."""

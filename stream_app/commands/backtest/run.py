@@ -7,12 +7,11 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from stream_app.commands.backtest.contender import Contender, Verdicts
-from stream_app.commands.backtest.course import EARLIEST, LATEST
 from stream_app.commands.backtest.figures import Figures
 from stream_app.commands.backtest.history import OpenHistory
 from stream_app.commands.backtest.looks import Looks
 from stream_app.commands.backtest.outcome import RefusedRows, Source
-from stream_app.commands.backtest.rows import Piece, RefusedRow
+from stream_app.commands.backtest.rows import EARLIEST, LATEST, Piece, RefusedRow
 from stream_app.commands.backtest.tally import judged
 
 _SHOWN_LINES = 5
@@ -40,9 +39,7 @@ class Seen:
     def add(self, rows: Piece) -> None:
         """Look at rows."""
         self.transactions += len(rows.transactions)
-        if rows.transactions:
-            dates = [transaction.txn_date for transaction in rows.transactions]
-            self.first, self.last = min([self.first, *dates]), max([self.last, *dates])
+        self.first, self.last = min(self.first, rows.first), max(self.last, rows.last)
         for _, row in rows.refused:
             self.refused[row.reason] += 1
             if self.refused[row.reason] <= _SHOWN_LINES:

@@ -1,10 +1,10 @@
 """CSV and JSON lines as history: ordinary rows together, any other alone, by produce's own code."""
 
 import io
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -12,12 +12,18 @@ from infra.produce.rows import Item, RejectedRow, RowReader, json_fields
 from infra.produce.tables import csv_rows, delimiter_of, numbered
 from schemas import strict_json
 from stream_app.commands.backtest.labels import LABEL, SCENARIO, LabelWords
-from stream_app.commands.backtest.ordinary import OrdinaryForm
+from stream_app.commands.backtest.ordinary import IDENTIFIERS, NOT_ORDINARY, REQUIRED, Cells, OrdinaryForm
 from stream_app.commands.backtest.rows import Piece, RefusedRow
 
-_Row = tuple[int, Any]  # a row of CSV, or the error in its place, and its line
-_ENCODE = msgspec.json.Encoder().encode_lines
-_NOT_ORDINARY = (ValueError, TypeError, OverflowError)
+_LONGEST_CELL = 131_072  # the csv module refuses a row with a longer one, whatever column that is in
+_KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(IDENTIFIERS, str | None),
+    "amount": msgspec.Raw,
+    "meta_data": None,
+    LABEL: Any,
+    SCENARIO: Any,
+}
+R = TypeVar("R")
 
 
 class BlockLines:
@@ -67,20 +73,45 @@ class OneByOne:
 
 
 @dataclass(slots=True)
-class CsvTable:
-    """A table whose header was read.
-
-    `form` is None where no row can be ordinary; `begin` is the header's line, which shows the delimiter;
-    `places` has each field's column, `labels` those of the label and its scenario; `line` is the next row's.
-    """
+class Table(Generic[R]):
+    """Rows under way: `form` is None where none can be ordinary, `line` is the next row's."""
 
     alone: OneByOne
     form: OrdinaryForm | None
+    line: int
+
+    def several(self, found: Sequence[tuple[int, R]]) -> Piece:
+        """Rows, each with its line: together if all are ordinary, otherwise each half apart."""
+        if self.form is not None and found:
+            with suppress(*NOT_ORDINARY):
+                return self.form.rows(self.cells([row for _, row in found]))
+        if len(found) <= 1:
+            return self.one(*found[0]) if found else Piece()
+        half = len(found) // 2
+        rows = self.several(found[:half])
+        rows.add(self.several(found[half:]))
+        return rows
+
+    def cells(self, rows: Sequence[R]) -> Cells:
+        """The columns of rows; ValueError where one of them is not ordinary."""
+        raise NotImplementedError
+
+    def one(self, line: int, row: R) -> Piece:
+        """A row alone, as produce reads it."""
+        raise NotImplementedError
+
+
+@dataclass(slots=True)
+class CsvTable(Table[Any]):
+    """A table whose header was read; a row is a list, or the error in its place.
+
+    `begin` is the header's line, which shows the delimiter; `places` has each field's column, those of the
+    label and its scenario too.
+    """
+
     begin: bytes
     columns: int
     places: Mapping[str, int]
-    labels: Mapping[str, int]
-    line: int
 
     def read(self, blocks: Iterator[bytes]) -> Iterator[Piece]:
         """The rows of blocks of whole lines."""
@@ -89,100 +120,114 @@ class CsvTable:
 
     def _plain(self, block: bytes) -> Piece | None:
         """The rows of a block without a quote, if all are of the ordinary form."""
-        if self.form is None or b'"' in block or b"\\" in block:
+        if self.form is None or b'"' in block:
             return None
-        if b"\r" in block:
-            block = block.replace(b"\r\n", b"\n")
-        cells = (
-            block.removesuffix(b"\n")
-            .replace(delimiter_of(self.begin).encode(), b'","')
-            .replace(b"\n", b'"]\n["')
-        )
         try:
-            rows = self.form.rows(b'["' + cells + b'"]')
-        except _NOT_ORDINARY:
+            rows = self.form.rows(self._split(block))
+        except NOT_ORDINARY:
             return None
         self.line += len(rows.transactions)
         return rows
 
+    def _split(self, block: bytes) -> Cells:
+        """Its columns.
+
+        Each line's first cell keeps the end of the line before it until it is seen that all those are in the
+        first column: every row has as many cells as the header then.
+        """
+        text = "\n" + block.decode().replace("\r\n", "\n").removesuffix("\n")
+        delimiter, count = delimiter_of(self.begin), text.count("\n")
+        cells = text.replace("\n", f"{delimiter}\n").split(delimiter)[1:]
+        ends = "".join(cells[:: self.columns])
+        too_long = len(text) > _LONGEST_CELL and max(map(len, cells)) > _LONGEST_CELL
+        if len(cells) != count * self.columns or ends.count("\n") != count or "\r" in text or too_long:
+            raise ValueError
+        cells[:: self.columns] = ends.split("\n")[1:]
+        return {name: cells[at :: self.columns] for name, at in self.places.items()}
+
     def _table(self, block: bytes, blocks: Iterator[bytes]) -> Piece:
-        lines, found, before = BlockLines(block, blocks), list[_Row](), self.line - 1
+        lines, found, before = BlockLines(block, blocks), list[tuple[int, Any]](), self.line - 1
         table = csv_rows(self.begin, lines)
         for line, row in numbered(table):
             found.append((before + line, row))
             if lines.are_read:
                 break
         self.line += table.line_num
-        return self._several(found)
+        return self.several(found)
 
-    def _several(self, found: Sequence[_Row]) -> Piece:
-        if self.form is not None and found:
-            with suppress(*_NOT_ORDINARY):
-                return self.form.rows(_ENCODE([row for _, row in found]))
-        if len(found) <= 1:
-            return self._one(*found[0]) if found else Piece()
-        half = len(found) // 2
-        rows = self._several(found[:half])
-        rows.add(self._several(found[half:]))
-        return rows
+    def cells(self, rows: Sequence[Any]) -> Cells:
+        """The columns of rows that have as many cells as the header."""
+        columns = [*zip(*rows, strict=True)]
+        if len(columns) != self.columns:
+            raise ValueError
+        return {name: columns[at] for name, at in self.places.items()}
 
-    def _one(self, line: int, row: Any) -> Piece:
-        item = self.alone.reader.csv_item(line, row, self.columns, self.places)
+    def one(self, line: int, row: Any) -> Piece:
+        """A row alone, as produce reads it."""
+        fields = {name: at for name, at in self.places.items() if name not in (LABEL, SCENARIO)}
+        item = self.alone.reader.csv_item(line, row, self.columns, fields)
         if item is None:
             return Piece()
         cells = row if isinstance(row, list) else []
-        places = {**self.labels, "id": self.places["id"]}
-        return self.alone.row(item, {name: cells[at] for name, at in places.items() if at < len(cells)})
+        return self.alone.row(item, {name: cells[at] for name, at in self.places.items() if at < len(cells)})
 
 
 @dataclass(slots=True)
-class JsonTable:
-    """Objects, one a line; `labels` names the columns of the label and its scenario, where there are any."""
+class JsonTable(Table[bytes]):
+    """Objects, one a line; `names` has the field of each name of the first, or None where it is no field."""
 
-    alone: OneByOne
-    form: OrdinaryForm | None
-    labels: Mapping[str, str]
-    line: int = 1
+    names: Mapping[str, str | None]
+    _read: Callable[[bytes], Sequence[Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        row = msgspec.defstruct(
+            "_Object",
+            [_member(at, *named) for at, named in enumerate(self.names.items())],
+            forbid_unknown_fields=True,
+            kw_only=True,
+            gc=False,
+        )
+        self._read = msgspec.json.Decoder(row).decode_lines
 
     def read(self, blocks: Iterator[bytes]) -> Iterator[Piece]:
         """The rows of blocks of whole lines."""
         for block in blocks:
             lines = _lines_of(block)
-            yield self._several([*enumerate(lines, self.line)])
+            yield self.several([*enumerate(lines, self.line)])
             self.line += len(lines)
 
-    def _several(self, found: Sequence[tuple[int, bytes]]) -> Piece:
-        if self.form is not None and found:
-            with suppress(*_NOT_ORDINARY):
-                return self._ordinary(self.form, [line for _, line in found])
-        if len(found) <= 1:
-            return self._one(*found[0]) if found else Piece()
-        half = len(found) // 2
-        rows = self._several(found[:half])
-        rows.add(self._several(found[half:]))
-        return rows
-
-    @staticmethod
-    def _ordinary(form: OrdinaryForm, lines: Sequence[bytes]) -> Piece:
-        together = b"".join(lines)
-        are_flat = together.count(b"{") == len(lines) and b"[" not in together
+    def cells(self, rows: Sequence[bytes]) -> Cells:
+        """The columns of objects that are flat."""
+        together = b"".join(rows)
+        are_flat = together.count(b"{") == len(rows) and b"[" not in together
         if not are_flat or not strict_json.is_plain_text(together):
             raise ValueError
-        rows = form.rows(together)
-        if len(rows.transactions) != len(lines):
+        found = self._read(together)
+        if len(found) != len(rows):
             raise ValueError
-        return rows
+        cells = {name: [getattr(one, name) for one in found] for name in self.names.values() if name}
+        cells["amount"] = [bytes(raw).decode().strip('"') for raw in cells["amount"]]
+        for name in {LABEL, SCENARIO} & cells.keys():
+            cells[name] = ["" if cell is None else str(cell) for cell in cells[name]]
+        return cells
 
-    def _one(self, number: int, line: bytes) -> Piece:
-        if line.isspace():
+    def one(self, line: int, row: bytes) -> Piece:
+        """A line alone, as produce reads it."""
+        if row.isspace():
             return Piece()
-        fields = json_fields(number, line)
+        fields = json_fields(line, row)
         if isinstance(fields, RejectedRow):
             return self.alone.refused(fields, "")
-        cells = {name: _text_of(fields[column]) for name, column in self.labels.items() if column in fields}
-        cells |= {"id": _text_of(fields["id"])} if "id" in fields else {}
-        return self.alone.row(self.alone.reader.json_item(number, fields), cells)
+        cells = {
+            name: bytes(fields[column]).decode().strip('"')
+            for column, name in [*self.names.items(), ("id", "id")]
+            if name and column in fields
+        }
+        return self.alone.row(self.alone.reader.json_item(line, fields), cells)
 
 
-def _text_of(raw: msgspec.Raw) -> str:
-    return bytes(raw).decode().strip('"')
+def _member(at: int, column: str, name: str | None) -> tuple[Any, ...]:
+    """A field of the struct that an object is read as."""
+    kind = _KINDS.get(name, str) if name else Any
+    default = {} if name in REQUIRED else {"default": None}
+    return name or f"_{at}", kind, msgspec.field(name=column, **default)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from stream_app.commands.backtest.contender import Verdicts
 from stream_app.commands.backtest.figures import Judged
@@ -19,15 +19,12 @@ def judged(rows: Piece, verdicts: Verdicts, counted_from: datetime) -> Iterator[
 
 
 def _days(rows: Piece, verdicts: Verdicts, counted_from: datetime) -> Iterator[tuple[int, Sequence[int]]]:
-    dates = [transaction.txn_date for transaction in rows.transactions]
-    if not dates:
-        return
-    first, last = min(dates), max(dates)
-    if first.toordinal() == last.toordinal() and first >= counted_from and not verdicts.again:
-        yield first.toordinal(), range(len(dates))
+    day, count = rows.first.toordinal(), len(rows.transactions)
+    if day == rows.last.toordinal() and rows.first >= counted_from and not verdicts.again:
+        yield day, range(count)
         return
     days, again = defaultdict[int, list[int]](list), set(verdicts.again)
-    for place, date in enumerate(dates):
+    for place, date in enumerate([transaction.txn_date for transaction in rows.transactions]):
         if date >= counted_from and place not in again:
             days[date.toordinal()].append(place)
     yield from days.items()
@@ -41,5 +38,5 @@ def _of_places(day: int, rows: Piece, verdicts: Verdicts, places: Sequence[int])
     def column(of: Sequence[T]) -> Sequence[T]:
         return of if all_of_them or not of else [of[place] for place in places]
 
-    scores = [score or 0.0 for score in column(verdicts.scores)]
+    scores: Sequence[Any] = column(verdicts.scores)
     return Judged(day, column(users), scores, column(rows.labels), column(rows.scenarios), flagged)

@@ -136,6 +136,8 @@ def progress_of(fraction: Callable[[], float | None], console: Console) -> Itera
         task = bar.add_task("", total=None if fraction() is None else 1.0, rows=0, rate=0)
 
         def done(rows: int) -> None:
+            if not shown:
+                return
             seconds = bar.tasks[0].elapsed or 0
             rate = rows / seconds if seconds else 0
             bar.update(task, completed=fraction() or 0.0, rows=rows, rate=rate)
