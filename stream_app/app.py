@@ -8,7 +8,6 @@ import socket
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -25,11 +24,10 @@ from infra.runtime.kafka import check_topics
 from infra.runtime.logs import silenced
 from infra.runtime.redis import check_owner
 from infra.runtime.services import REDIS
-from infra.runtime.settings import SettingsError
 from infra.runtime.shared_client import ClientPool
 from schemas.transaction import Decoder
-from stream_app.detectors import ensemble_of, names_in, rule_of, verdict_names
-from stream_app.detectors.decisions import Decisions, read_decisions
+from stream_app.detectors import ensemble_of, rule_of, verdict_names
+from stream_app.detectors.decisions import decisions_of
 from stream_app.faust_adapter.consumer import BatchTransport
 from stream_app.faust_adapter.message import BatchSchema
 from stream_app.faust_adapter.recovery import PartitionTableManager
@@ -113,12 +111,9 @@ def _chosen(settings: Settings) -> Ensemble:
     Raises:
         SettingsError: One cannot be used, or one of its settings, or the file.
     """
-    decisions = read_decisions(Path(settings.decisions)) if settings.decisions else Decisions()
-    detector = decisions.detector or settings.detector
-    if "detector" in settings.model_fields_set and names_in(detector) != names_in(settings.detector):
-        raise SettingsError(f"TXNWATCH_DETECTOR: the file of TXNWATCH_DECISIONS has {detector} instead")
+    decisions = decisions_of(settings.decisions, settings.detector, settings.model_fields_set)
     others = settings.shadow_detectors, settings.untaught_statuses
-    return ensemble_of(detector, *others, decisions.profiles)
+    return ensemble_of(decisions.detector, *others, decisions.profiles)
 
 
 def create_app(settings: Settings) -> ScoringApp:

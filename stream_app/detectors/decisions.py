@@ -2,7 +2,7 @@
 
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,19 @@ def read_decisions(path: Path) -> Decisions:
     for name in names_in(detector):
         _known(path, _OF_TABLE, name)
     return Decisions(detector, {name: _profile(path, name, table) for name, table in found.items()})
+
+
+def decisions_of(file: str, detector: str, given: Collection[str]) -> Decisions:
+    """What the settings `decisions` and `detector` say together; `given` names those that are set.
+
+    Raises:
+        SettingsError: They contradict each other, or the file cannot be used.
+    """
+    decisions = read_decisions(Path(file)) if file else Decisions()
+    chosen = decisions.detector or detector
+    if "detector" in given and names_in(chosen) != names_in(detector):
+        raise SettingsError(f"TXNWATCH_DETECTOR: the file of TXNWATCH_DECISIONS has {chosen} instead")
+    return Decisions(chosen, decisions.profiles)
 
 
 def write_decisions(path: Path, decisions: Decisions) -> None:

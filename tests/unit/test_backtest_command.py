@@ -15,8 +15,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from stream_app.commands.backtest.charts import spread
 from stream_app.commands.backtest.cli import backtest
+from stream_app.commands.backtest.ranks import Ranked
 from stream_app.detectors import detector_of
+from stream_app.detectors.decisions import Decisions, write_decisions
+from stream_app.detectors.odds.profile import Profile
 from tests.support.documents import commands
 from tests.support.oracle import replay
 from tests.support.traffic import Sent, traffic
@@ -205,6 +209,36 @@ def test_commands_of_the_documents_run(command: str) -> None:
     run("march.csv", "--detector", "odds", "--fit", "odds.toml")
 
     run(*shlex.split(command)[2:])
+
+
+def ran(*arguments: object) -> list[tuple[str, bool, float]]:
+    detectors = found("history.csv", *arguments)["found"]["detectors"]
+    return [(one["detector"], one["profile"] is not None, one["threshold"]) for one in detectors]
+
+
+def test_the_setting_of_a_decisions_file_counts_as_for_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless another one is given, or another detector."""
+    table(TRAFFIC, flags_as_labels())
+    for name, threshold in (("set.toml", 500), ("given.toml", 900)):
+        write_decisions(Path(name), Decisions("odds", {"odds": Profile(threshold=threshold)}))
+    monkeypatch.setenv("TXNWATCH_DECISIONS", "set.toml")
+
+    assert ran() == [("odds", True, 500)]
+    assert ran("--decisions", "given.toml") == [("odds", True, 900)]
+    assert [name for name, *_ in ran("--detector", "rolling_mean")] == ["rolling_mean"]
+    monkeypatch.setenv("TXNWATCH_DETECTOR", "rolling_mean")
+    assert "TXNWATCH_DETECTOR: the file of TXNWATCH_DECISIONS has odds" in run("history.csv", code=1).stderr
+
+
+def test_scores_far_above_all_others_leave_the_rest_of_the_bars_to_those() -> None:
+    ordinary = Ranked(float(score) for score in range(-500, 500))
+    most = Ranked([*map(float, range(-100, 900)), *[1_000_000.0] * 400])
+
+    drawing = spread(most, ordinary)
+
+    assert drawing.count("<rect") > 40
+    assert " and more</text>" in drawing
+    assert " and more" not in spread(Ranked([3.0]), ordinary)
 
 
 def test_the_page_needs_no_network_and_shows_what_was_found() -> None:

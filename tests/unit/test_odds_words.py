@@ -61,7 +61,17 @@ def test_a_flag_is_a_sentence(profile: Profile, payments: int, amount: str, said
     assert sentence(row, {"odds": Odds.WORDS}) == said
 
 
-@pytest.mark.parametrize("profile", [Profile(), LIMITED, Profile(threshold=2000, factor=2.5)])
+@pytest.mark.parametrize(
+    "profile",
+    [
+        Profile(),
+        LIMITED,
+        Profile(threshold=2000, factor=2.5),
+        Profile(threshold=ABOVE_LIMIT // 2, currencies=LIMITED.currencies),
+        Profile(threshold=ABOVE_LIMIT, currencies=LIMITED.currencies),
+        Profile(threshold=ABOVE_LIMIT + 30_000, currencies=LIMITED.currencies),
+    ],
+)
 @pytest.mark.parametrize("payments", [3, 5, 30])
 def test_flags_start_where_they_say(profile: Profile, payments: int) -> None:
     odds, state, window = Odds(Settings(), profile), State(), Window()

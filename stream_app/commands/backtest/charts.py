@@ -14,6 +14,7 @@ _WIDTH, _HEIGHT = 460, 240
 _LEFT, _TOP, _RIGHT, _BOTTOM = 48, 10, 450, 212
 _QUARTERS = [(step / 4, f"{step / 4:g}") for step in range(5)]
 _BINS = 48
+_SHARES, _FAR = (0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 1), 10
 
 
 def precision_recall(curves: Mapping[str, Sequence[_Point]]) -> str:
@@ -39,13 +40,28 @@ def spread(frauds: Ranked, others: Ranked) -> str:
     both = Ranked.of_all(frauds, others)
     if not len(both):
         return ""
-    low, high = both.quantile(0.001), both.quantile(1)
+    low = both.quantile(0.001)
+    high = _end([one for one in (frauds, others) if len(one)], low, both.quantile(0.5))
+    more = " and more" if both.above(high) else ""
     edges = [low + (high - low) * step / _BINS for step in range(_BINS)]
     counts = [_counts(one, edges) for one in (others, frauds)]
     most = log10(1 + max(map(max, counts)))
     bars = [_bars(f"c{1 - at}", [log10(1 + count) / most for count in one]) for at, one in enumerate(counts)]
     heights = [(log10(1 + 10**power) / most, f"{10**power:,}") for power in range(int(most) + 1)]
-    return _chart("scores", [(0, f"{low:.4g}"), (1, f"{high:.4g}")], heights, bars)
+    return _chart("scores", [(0, f"{low:.4g}"), (1, f"{high:.4g}{more}")], heights, bars)
+
+
+def _end(several: Sequence[Ranked], low: float, middle: float) -> float:
+    """Where the last bar begins to hold all that is above: before scores that are far from all others.
+
+    Those above a limit of `odds` have a million more, and would leave one bar to the rest.
+    """
+    marks = sorted({one.quantile(share) for one in several for share in _SHARES})
+    above = [mark for mark in marks if mark > middle]
+    for mark, following in pairwise(above):
+        if following - low > _FAR * (mark - low):
+            return mark
+    return marks[-1]
 
 
 def _counts(scores: Ranked, edges: Sequence[float]) -> list[int]:

@@ -35,7 +35,7 @@ from stream_app.commands.backtest.scores import ScoresFile
 from stream_app.commands.backtest.spool import rereadable
 from stream_app.commands.backtest.terminal import figures_table, notes_of, progress_of
 from stream_app.detectors import DETECTORS, ensemble_of, is_known, names_in
-from stream_app.detectors.decisions import Decisions, read_decisions, write_decisions
+from stream_app.detectors.decisions import Decisions, decisions_of, read_decisions, write_decisions
 from stream_app.scoring import DetectorError
 from stream_app.settings import Settings
 
@@ -129,9 +129,13 @@ def _backtest(given: BacktestOptions, settings: Settings) -> None:
 
 
 def _chosen(given: BacktestOptions, settings: Settings) -> Decisions:
-    """What is asked for by option, decisions file or setting, in this order."""
-    decisions = read_decisions(given.decisions) if given.decisions else Decisions()
-    return Decisions(given.detector or decisions.detector or settings.detector, decisions.profiles)
+    """What is asked for by option, decisions file or settings, in this order."""
+    if given.decisions:
+        decisions = read_decisions(given.decisions)
+        return Decisions(given.detector or decisions.detector or settings.detector, decisions.profiles)
+    set_by_hand = settings.model_fields_set - ({"detector"} if given.detector else set())
+    decisions = decisions_of(settings.decisions, settings.detector, set_by_hand)
+    return Decisions(given.detector or decisions.detector, decisions.profiles)
 
 
 def _other(against: str, settings: Settings) -> Decisions:

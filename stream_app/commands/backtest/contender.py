@@ -138,5 +138,5 @@ def _ran(one: Detector[Any]) -> RanDetector:
     profile = None
     if one.profile is not None:
         profile = sha256(msgspec.json.encode(one.profile, order="deterministic")).hexdigest()[:8]
-    settings = one.settings.model_dump(mode="json")
-    return RanDetector(one.NAME, one.rule, one.sentence(), settings, profile)
+    settings = {name: value for name, value in one.settings.model_dump(mode="json").items() if value != ""}
+    return RanDetector(one.NAME, one.rule, one.sentence(), one.threshold, settings, profile)

@@ -41,6 +41,8 @@ class RanDetector(msgspec.Struct, frozen=True):
     rule: str
     """Stands for version, settings and profile."""
     sentence: str
+    threshold: float
+    """Scores from here on are flagged."""
     settings: Mapping[str, Any]
     profile: str | None
     """A hash; None where it has none."""

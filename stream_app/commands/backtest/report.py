@@ -28,7 +28,7 @@ def report(outcome: Outcome, figures: Sequence[Figures]) -> str:
         figures=_figures(names, found),
         charts=_charts(dict(zip(names, figures, strict=True))),
         examples="".join(_examples(KINDS[kind], some) for kind, some in outcome.examples.items()),
-        rules=_table(["", "rule", "flags", "settings", "profile"], _rules(found)),
+        rules=_table(["", "rule", "flags", "score from", "settings", "profile"], _rules(found)),
     )
 
 
@@ -84,7 +84,8 @@ def _rules(found: Sequence[Found]) -> Iterable[Sequence[str]]:
     for one in found:
         for its in one.detectors:
             settings = ", ".join(f"{name} {value}" for name, value in its.settings.items())
-            yield [its.detector, its.rule, its.sentence, settings, its.profile or "none"]
+            start, profile = score_text(its.threshold), its.profile or "none"
+            yield [its.detector, its.rule, its.sentence, start, settings, profile]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
