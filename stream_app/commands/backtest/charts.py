@@ -11,7 +11,7 @@ from stream_app.commands.backtest.ranks import Ranked
 _Point = tuple[float, float]  # both from 0 to 1
 _Mark = tuple[float, str]
 _WIDTH, _HEIGHT = 460, 240
-_LEFT, _TOP, _RIGHT, _BOTTOM = 48, 10, 450, 212
+_LEFT, _TOP, _RIGHT, _BOTTOM = 58, 10, 450, 212
 _QUARTERS = [(step / 4, f"{step / 4:g}") for step in range(5)]
 _BINS = 48
 _SHARES, _FAR = (0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 1), 10

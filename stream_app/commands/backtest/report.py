@@ -83,7 +83,11 @@ def _examples(title: str, some: Iterable[Example]) -> str:
 def _rules(found: Sequence[Found]) -> Iterable[Sequence[str]]:
     for one in found:
         for its in one.detectors:
-            settings = ", ".join(f"{name} {value}" for name, value in its.settings.items())
+            settings = (
+                ", ".join(f"{name} {value}" for name, value in its.settings.items())
+                .replace(",", ", ")
+                .replace("  ", " ")
+            )
             start, profile = score_text(its.threshold), its.profile or "none"
             yield [its.detector, its.rule, its.sentence, start, settings, profile]
 
