@@ -16,22 +16,19 @@ from typing import Any
 import click
 from rich.console import Console
 
-from infra.produce.amounts import AmountMarks
-from infra.produce.columns import FIELDS, Columns
 from infra.produce.delivery import DeliveryError, open_sender
 from infra.produce.exported import is_export
 from infra.produce.files import STDIN, DamagedInputError, Input, InputError, first_lines, open_input
 from infra.produce.generator import MAX_USERS, Traffic, live_dates, past_dates
-from infra.produce.options import reading_options
+from infra.produce.options import Reading, reading_options
 from infra.produce.order import check_order, in_order
 from infra.produce.report import Outcomes, progress_bar
-from infra.produce.rows import Item, RowReader, Source, read_unchanged
+from infra.produce.rows import Item, Source, read_unchanged
 from infra.produce.sending import CheckedFeed, DirectFeed, RateLimit, Sending, WaitingFeed
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.kafka import TopicsError
 from infra.runtime.services import KAFKA
 from infra.runtime.settings import Settings
-from schemas.checks import OPTIONAL
 from schemas.transaction import Decoder
 
 _PAST = timedelta(days=30)
@@ -49,16 +46,9 @@ class Options:
     full: bool
     rate: float | None
     limit: int | None
-    mapping: dict[str, str]
-    currency: str | None
-    status: str | None
-    assume_utc: bool
-    decimal: str | None
-    thousands: str | None
-    sort: bool
-    as_is: bool
     raw: bool
     strict: bool
+    reading: Reading
 
     @property
     def wanted(self) -> int | None:
@@ -82,17 +72,6 @@ class Plan:
     check: Callable[[Sequence[Item], bool], None] | None = None
 
 
-def _mapping(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    """Map each field to the column that was chosen for it."""
-    chosen = {}
-    for text in given:
-        field, _, column = text.partition("=")
-        if field not in FIELDS or not (column or (field in OPTIONAL and "=" in text)):
-            raise click.BadParameter(f"{text!r} is not field=column with a field of {', '.join(FIELDS)}")
-        chosen[field] = column
-    return chosen
-
-
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
@@ -110,7 +89,7 @@ def _mapping(_context: click.Context, _option: click.Parameter, given: tuple[str
 @click.option("--full", is_flag=True, help="Of --generate: with merchants, cards, countries and channels.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Send at most so many a second.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
-@reading_options("Send", _mapping, "country= takes none.")
+@reading_options("Send", "country= takes none.")
 @click.option(
     "--raw",
     is_flag=True,
@@ -143,13 +122,11 @@ def _check(given: Options) -> None:
         raise click.UsageError("Give either FILE or --generate.")
     if given.endless and given.rate is None:
         raise click.UsageError("--generate without a number needs --rate or --limit.")
-    changing = (given.mapping, given.currency, given.status, given.assume_utc, given.sort)
+    reading = given.reading
+    changing = (reading.mapping, reading.currency, reading.status, reading.assume_utc, reading.sort)
     if given.raw and (given.file is None or any(changing)):
         raise click.UsageError("--raw sends the lines of FILE as they are: no option can change them.")
-    if given.sort and given.as_is:
-        raise click.UsageError("--sort and --as-is exclude each other.")
-    if given.decimal and given.decimal == given.thousands:
-        raise click.UsageError("--decimal and --thousands name the same mark.")
+    reading.check()
 
 
 def _traffic(given: Options) -> Source:
@@ -165,26 +142,18 @@ def _plan(given: Options, settings: Settings, opened: Input, console: Console) -
     if given.raw:
         return Plan(read_unchanged(opened.lines()), opened, waits=opened.waits)
     head, lines = first_lines(opened.lines())
-    exported = is_export(head)
-    defaults = {"currency": given.currency, "status": given.status}
-    reader = RowReader(
-        columns=Columns(given.mapping),
-        defaults={name: value for name, value in defaults.items() if value is not None},
-        assume_utc=given.assume_utc,
-        decoder=Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours)),
-        marks=AmountMarks(given.decimal, given.thousands),
-        exported=exported,
-        say=console.print,
-    )
+    exported, reading = is_export(head), given.reading
+    decoder = Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours))
+    reader = reading.reader(decoder=decoder, exported=exported, say=console.print)
     rows = reader.read(lines)
-    if given.sort or (exported and not given.as_is):
+    if reading.sort or (exported and not reading.as_is):
         if exported:
             console.print("an export of txnwatch: sent by date, without the verdicts")
         return Plan(in_order(rows), waits=True)
     if opened.path != STDIN and not opened.waits:  # else it cannot be read twice
         with open_input(opened.path) as again, suppress(DamagedInputError):  # what can be read is sent
             reader.check_amounts(again.lines())
-    return Plan(rows, opened, waits=opened.waits, check=None if given.as_is else check_order)
+    return Plan(rows, opened, waits=opened.waits, check=None if reading.as_is else check_order)
 
 
 async def _produce(plan: Plan, given: Options, settings: Settings, console: Console) -> int:

@@ -1,40 +1,106 @@
 """The options by which commands are told how to read a file of transactions."""
 
-from collections.abc import Callable
-from functools import reduce
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields
+from functools import reduce, wraps
+from typing import Any
 
 import click
 
-from infra.produce.amounts import MARKS
+from infra.produce.amounts import MARKS, AmountMarks
+from infra.produce.columns import FIELDS, Columns
+from infra.produce.rows import RowReader
+from schemas.checks import OPTIONAL
 
-C = TypeVar("C", bound=Callable[..., Any])
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a file is read."""
+
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    """The column of a field, by its name; empty where an optional field is to have none."""
+    currency: str | None = None
+    status: str | None = None
+    assume_utc: bool = False
+    decimal: str | None = None
+    thousands: str | None = None
+    sort: bool = False
+    as_is: bool = False
+
+    def check(self) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            click.UsageError: Something does not.
+        """
+        if self.sort and self.as_is:
+            raise click.UsageError("--sort and --as-is exclude each other.")
+        if self.decimal and self.decimal == self.thousands:
+            raise click.UsageError("--decimal and --thousands name the same mark.")
+
+    def reader(self, **more: Any) -> RowReader:
+        """What reads the rows; `more` is what else a RowReader is told."""
+        defaults = {"currency": self.currency, "status": self.status}
+        return RowReader(
+            columns=Columns({name: column for name, column in self.mapping.items() if name in FIELDS}),
+            defaults={name: value for name, value in defaults.items() if value is not None},
+            assume_utc=self.assume_utc,
+            marks=AmountMarks(self.decimal, self.thousands),
+            **more,
+        )
 
 
-def reading_options(verb: str, mapping: Callable[..., dict[str, str]], map_help: str) -> Callable[[C], C]:
-    """Decorate a command that reads a file, to `verb` its rows, with the options for reading it.
+def reading_options(
+    verb: str, map_help: str, others: Collection[str] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a command that reads a file, to `verb` its rows: it gets a `Reading` as `reading`.
 
-    `mapping` is the callback of `--map`, which has the words `map_help`.
+    `--map` takes the fields of a transaction and these `others`, and has the words `map_help`.
     """
-    options = [
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def told(*args: Any, **given: Any) -> Any:
+            reading = Reading(**{one.name: given.pop(one.name) for one in fields(Reading)})
+            return command(*args, reading=reading, **given)
+
+        return reduce(lambda made, option: option(made), [*_others(verb), _map(map_help, others)], told)
+
+    return decorated
+
+
+def _map(words: str, others: Collection[str]) -> Callable[[Any], Any]:
+    def mapping_of(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+        chosen, known = {}, (*FIELDS, *others)
+        for text in given:
+            name, equals, column = text.partition("=")
+            if name not in known or not (column or (name in OPTIONAL and equals)):
+                raise click.BadParameter(f"{text!r} is not field=column with a field of {', '.join(known)}")
+            chosen[name] = column
+        return chosen
+
+    return click.option(
+        *("--map", "mapping"),
+        multiple=True,
+        callback=mapping_of,
+        metavar="FIELD=COLUMN",
+        help=f"Which column is which field, e.g. amount=Total; {words}",
+    )
+
+
+def _others(verb: str) -> list[Callable[[Any], Any]]:
+    """Those after `--map`, the last one first."""
+    mark = "The mark"
+    return [
+        click.option("--as-is", is_flag=True, help=f"{verb} in the order of FILE, whatever that is."),
+        click.option("--sort", is_flag=True, help=f"{verb} by date: all is read first, in bounded memory."),
         click.option(
-            "--map",
-            "mapping",
-            multiple=True,
-            callback=mapping,
-            metavar="FIELD=COLUMN",
-            help=f"Which column is which field, e.g. amount=Total; {map_help}",
+            "--thousands", type=click.Choice(MARKS), help=f"{mark} between thousands: . , ' or a space."
         ),
-        click.option("--currency", help="For rows that have none."),
-        click.option("--status", help="For rows that have none."),
-        click.option("--assume-utc", is_flag=True, help="Take dates without an offset as UTC."),
         click.option(
             "--decimal", type=click.Choice([".", ","]), help="The mark before the decimals of amounts."
         ),
-        click.option(
-            "--thousands", type=click.Choice(MARKS), help="The mark between thousands: . , ' or a space."
-        ),
-        click.option("--sort", is_flag=True, help=f"{verb} by date: all is read first, in bounded memory."),
-        click.option("--as-is", is_flag=True, help=f"{verb} in the order of FILE, whatever that is."),
+        click.option("--assume-utc", is_flag=True, help="Take dates without an offset as UTC."),
+        click.option("--status", help="For rows that have none."),
+        click.option("--currency", help="For rows that have none."),
     ]
-    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)

@@ -12,9 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from infra.produce.files import open_input
+from infra.produce.options import Reading
 from schemas.scored import Flag
 from stream_app.commands.backtest.contender import Contender
-from stream_app.commands.backtest.history import FileHistory, FileOptions
+from stream_app.commands.backtest.history import FileHistory
 from stream_app.commands.backtest.windows import BoundedWindows
 from stream_app.scoring import Detector, Ensemble, Scorer
 from tests.support.detectors import rolling_mean
@@ -48,9 +49,7 @@ def write(path: Path, transactions: Sequence[Sent]) -> None:
 def backtested(path: Path, contender: Contender, block_bytes: int) -> dict[int, tuple[float, Flag | None]]:
     """Score and flag of each row that got a first verdict."""
     found, row = dict[int, tuple[float, Flag | None]](), 0
-    history = FileHistory(
-        FileOptions(), datetime.now(UTC), 65_536, timedelta(hours=24), block_bytes=block_bytes
-    )
+    history = FileHistory(Reading(), datetime.now(UTC), 65_536, timedelta(hours=24), block_bytes=block_bytes)
     with open_input(path) as opened, contender:
         for rows in history.read(opened)[1]:
             verdicts = contender.judge(rows.transactions)

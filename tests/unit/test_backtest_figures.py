@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.commands.backtest.days import Budget, CardPrecision
+from stream_app.commands.backtest.figures import Budget, CardPrecision
 from stream_app.commands.backtest.ranks import Ranked, ranking
 
 SCORES = st.lists(st.integers(-3, 6).map(float), max_size=30)

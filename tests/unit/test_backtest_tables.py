@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.produce.amounts import AmountMarks
 from infra.produce.files import InputError, open_input
+from infra.produce.options import Reading
 from infra.produce.rows import RejectedRow, RowReader
 from schemas.transaction import Decoder, Transaction
-from stream_app.commands.backtest.history import FileHistory, FileOptions
+from stream_app.commands.backtest.history import FileHistory
 from stream_app.commands.backtest.labels import LabelWords
 from stream_app.commands.backtest.rows import Piece
 from tests.support.messages import DATE, ID, USER
@@ -52,11 +52,11 @@ def table(rows: Sequence[Sequence[str]], quoting: int = csv.QUOTE_MINIMAL, end: 
     return text.getvalue().encode("utf-8", "surrogatepass")
 
 
-def read(data: bytes, folder: Path, options: FileOptions | None = None) -> Piece:
+def read(data: bytes, folder: Path, options: Reading | None = None) -> Piece:
     """All rows of a file, in blocks of a few hundred bytes."""
     path = folder / "history"
     path.write_bytes(data)
-    history = FileHistory(options or FileOptions(), NOW, 65_536, timedelta(hours=24), block_bytes=400)
+    history = FileHistory(options or Reading(), NOW, 65_536, timedelta(hours=24), block_bytes=400)
     together = Piece()
     with open_input(path) as opened:
         for rows in history.read(opened)[1]:
@@ -131,7 +131,7 @@ def test_rows_have_their_labels_and_refused_ones_their_places(folder: Path) -> N
 
 def test_marks_and_dates_are_read_as_produce_reads_them(folder: Path) -> None:
     row = (ID, USER, "1.234,50", "EUR", "2018-04-01 00:00:31", "paid", "", "1", "")
-    options = FileOptions(marks=AmountMarks(decimal=","), assume_utc=True)
+    options = Reading(decimal=",", assume_utc=True)
 
     [transaction] = read(table([row]), folder, options).transactions
 
@@ -141,19 +141,19 @@ def test_marks_and_dates_are_read_as_produce_reads_them(folder: Path) -> None:
 def test_columns_are_found_by_their_names_and_named_where_they_are_not(folder: Path) -> None:
     header = "TransactionID;Customer ID;amt;Booked;Currency;TX_FRAUD;isFlagged\n"
     row = f"{ID};{USER};57.16;{DATE};EUR;0;1"
-    options = FileOptions({"txn_date": "Booked"}, {"status": "paid"})
+    options = Reading({"txn_date": "Booked"}, status="paid")
 
     found = read(f"{header}{row}\n".encode(), folder, options)
     chosen = read(
         f"{header}{row}\n".encode(),
         folder,
-        FileOptions({"txn_date": "Booked", "label": "isFlagged"}, {"status": "paid"}),
+        Reading({"txn_date": "Booked", "label": "isFlagged"}, status="paid"),
     )
 
     assert [one.status for one in found.transactions] == ["paid"]
     assert (found.labels, chosen.labels) == ([False], [True])
     with pytest.raises(InputError, match="no column fraud_flag; there are: id, user_id"):
-        read(table([ORDINARY]), folder, FileOptions({"label": "fraud_flag"}))
+        read(table([ORDINARY]), folder, Reading({"label": "fraud_flag"}))
     with pytest.raises(InputError, match="no column for txn_date, status"):
         read(f"{header}{row}\n".encode(), folder)
 

@@ -17,21 +17,24 @@ from infra.produce.options import reading_options
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.services import POSTGRES
 from stream_app.commands.backtest.contender import Contender
-from stream_app.commands.backtest.course import between, by_date, in_order
 from stream_app.commands.backtest.database import rows_of
-from stream_app.commands.backtest.days import Budget
-from stream_app.commands.backtest.figures import Figures
+from stream_app.commands.backtest.figures import Budget, Figures
 from stream_app.commands.backtest.fit import end_of, fit, fittings_of
 from stream_app.commands.backtest.history import FileHistory, OpenHistory
-from stream_app.commands.backtest.label_file import LabelFile, LabelsError, read_labels
-from stream_app.commands.backtest.labels import LabelWords
-from stream_app.commands.backtest.options import MOST_ALERTS, BacktestOptions, Moment, Span, mapping_of
+from stream_app.commands.backtest.labels import (
+    LABEL,
+    SCENARIO,
+    LabelFile,
+    LabelsError,
+    LabelWords,
+    read_labels,
+)
+from stream_app.commands.backtest.options import MOST_ALERTS, BacktestOptions, Moment, Span
 from stream_app.commands.backtest.outcome import Found, Outcome
-from stream_app.commands.backtest.output import OutputError, written_whole
+from stream_app.commands.backtest.output import OutputError, ScoresFile, written_whole
 from stream_app.commands.backtest.report import report
-from stream_app.commands.backtest.rows import EARLIEST, LATEST, Piece
+from stream_app.commands.backtest.rows import EARLIEST, LATEST, Piece, between, by_date, in_order
 from stream_app.commands.backtest.run import Run
-from stream_app.commands.backtest.scores import ScoresFile
 from stream_app.commands.backtest.spool import rereadable
 from stream_app.commands.backtest.terminal import figures_table, notes_of, progress_of
 from stream_app.detectors import DETECTORS, ensemble_of, is_known, names_in
@@ -80,7 +83,7 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
     metavar="SPAN",
     help="How long at the beginning nothing is counted: users' windows fill. As 30d.",
 )
-@reading_options("Score", mapping_of, "label and label_scenario, too.")
+@reading_options("Score", "label and label_scenario, too.", [LABEL, SCENARIO])
 @click.pass_context
 def backtest(context: click.Context, /, **options: Any) -> None:
     """Show what a detector would have done with the transactions of a file, or with rows, without Kafka.
@@ -208,13 +211,14 @@ class HistorySource:
         self._times += 1
         max_ahead = timedelta(hours=settings.max_ahead_hours)
         return FileHistory(
-            self.given.of_file, datetime.now(UTC), settings.max_message_bytes, max_ahead, say=say
+            self.given.reading, datetime.now(UTC), settings.max_message_bytes, max_ahead, say=say
         )
 
     def _in_order(self, exported: bool, rows: Iterator[Piece]) -> Iterator[Piece]:  # noqa: FBT001 - as `read` has it
-        if self.given.sort or (exported and not self.given.as_is):
+        reading = self.given.reading
+        if reading.sort or (exported and not reading.as_is):
             return by_date(rows)
-        return rows if self.given.as_is else in_order(rows)
+        return rows if reading.as_is else in_order(rows)
 
 
 def _name(file: Path | None) -> str:

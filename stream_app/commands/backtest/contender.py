@@ -1,7 +1,6 @@
 """A detector, or several that decide together, on its way through a history."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Self
 
@@ -11,24 +10,12 @@ from schemas.rule import sentence
 from schemas.scored import Flag, encode_scored
 from schemas.transaction import Transaction
 from stream_app.commands.backtest.outcome import RanDetector
+from stream_app.commands.backtest.rows import Verdicts
 from stream_app.commands.backtest.windows import BoundedWindows, quick_entries
 from stream_app.detectors import known
 from stream_app.scoring import Arrival, Detector, Ensemble, Scorer
 from stream_app.window import Window
 from stream_app.window.recent import KEY_BYTES
-
-
-@dataclass(slots=True)
-class Verdicts:
-    """What became of rows, one for each: its score and its flag, those of the first where it came again."""
-
-    scores: list[float | None] = field(default_factory=list)
-    """None of one that came again."""
-    flags: dict[int, Flag] = field(default_factory=dict)
-    """By the place of the flagged one."""
-    again: list[int] = field(default_factory=list)
-    """The places of duplicates and revisions."""
-    duplicates: int = 0
 
 
 class Contender:

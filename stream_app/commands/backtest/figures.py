@@ -1,15 +1,18 @@
-"""The figures of one detector over a history, taken day by day as it is scored."""
+"""The figures of one detector over a history, taken day by day, in UTC, as it is scored."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
+from itertools import compress, repeat
+from math import inf
+from typing import Any, TypeVar
 
 import msgspec
 
-from stream_app.commands.backtest.days import Budget, CardPrecision
 from stream_app.commands.backtest.ranks import Ranked, Ranking, ranking
-from stream_app.commands.backtest.rows import Label
+from stream_app.commands.backtest.rows import Label, Piece, Verdicts
 
 _QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
@@ -70,6 +73,83 @@ class Summary(msgspec.Struct, frozen=True):
     quantiles: Mapping[str, float]
     scenarios: Mapping[str, Scenario]
     budget: BudgetFigures | None
+
+
+CARDS = 100
+"""How many users a day are looked at for the card precision, as the Fraud Detection Handbook does."""
+
+
+@dataclass(slots=True)
+class CardPrecision:
+    """Of the 100 users with the highest scores of a day, the share with a fraud that day; the mean over days.
+
+    As the Fraud Detection Handbook measures it (its card precision top-100): the day's highest score counts
+    for a user, and one found is out of all later days. Users of equal scores stand as they arrived.
+    """
+
+    cards: int = CARDS
+    _found: set[str] = field(default_factory=set)
+    _day: int = -1
+    _best: dict[str, float] = field(default_factory=dict)
+    _frauds: set[str] = field(default_factory=set)
+    _shares: list[float] = field(default_factory=list)
+
+    def add(
+        self, day: int, users: Sequence[str], scores: Sequence[float], labels: Sequence[bool | None]
+    ) -> None:
+        """Count transactions of a day; those of a day before count for the day that is under way."""
+        if day > self._day:
+            self._close()
+            self._day = day
+        best, frauds = self._best, self._frauds
+        if None in labels:
+            known = [label is not None for label in labels]
+            users, scores = [*compress(users, known)], [*compress(scores, known)]
+            labels = [*compress(labels, known)]
+        # Each pair is made once the one before is in, so that a user who comes again has the higher of both.
+        best.update(zip(users, map(max, map(best.get, users, repeat(-inf)), scores), strict=True))
+        if True in labels:
+            frauds.update(compress(users, labels))
+
+    def mean(self) -> float | None:
+        """The mean over all days, which ends them; None where there was none."""
+        self._close()
+        return sum(self._shares) / len(self._shares) if self._shares else None
+
+    def _close(self) -> None:
+        if not self._best:
+            return
+        left = [user for user in self._best if user not in self._found]
+        first = heapq.nlargest(self.cards, left, key=self._best.__getitem__)
+        found = self._frauds.intersection(first)
+        self._shares.append(len(found) / self.cards)
+        self._found |= found
+        self._best, self._frauds = {}, set()
+
+
+@dataclass(slots=True)
+class Budget:
+    """Which threshold gives at most so many alerts on every day."""
+
+    most: int
+    _highest: dict[int, list[float]] = field(default_factory=dict)
+
+    def add(self, day: int, scores: Iterable[float]) -> None:
+        """Count scores of a day."""
+        kept = self._highest.get(day, [])
+        self._highest[day] = heapq.nlargest(self.most + 1, [*kept, *scores])
+
+    def threshold(self) -> float | None:
+        """The lowest score from which on to flag; None where the highest one comes too often on a day.
+
+        Of equal scores all are flagged or none.
+        """
+        too_many = max(
+            (scores[-1] for scores in self._highest.values() if len(scores) > self.most), default=-inf
+        )
+        return min(
+            (score for scores in self._highest.values() for score in scores if score > too_many), default=None
+        )
 
 
 @dataclass(slots=True)
@@ -183,3 +263,36 @@ class Figures:
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
+
+
+T = TypeVar("T")
+
+
+def judged(rows: Piece, verdicts: Verdicts, counted_from: datetime) -> Iterator[Judged]:
+    """The transactions that got a first verdict, from a date on: those of one day together."""
+    for day, places in _days(rows, verdicts, counted_from):
+        yield _of_places(day, rows, verdicts, places)
+
+
+def _days(rows: Piece, verdicts: Verdicts, counted_from: datetime) -> Iterator[tuple[int, Sequence[int]]]:
+    day, count = rows.first.toordinal(), len(rows.transactions)
+    if day == rows.last.toordinal() and rows.first >= counted_from and not verdicts.again:
+        yield day, range(count)
+        return
+    days, again = defaultdict[int, list[int]](list), set(verdicts.again)
+    for place, one in enumerate(rows.transactions):
+        if one.txn_date >= counted_from and place not in again:
+            days[one.txn_date.toordinal()].append(place)
+    yield from days.items()
+
+
+def _of_places(day: int, rows: Piece, verdicts: Verdicts, places: Sequence[int]) -> Judged:
+    users = [transaction.user_id for transaction in rows.transactions]
+    all_of_them = len(places) == len(users)
+    flagged = [at for at, place in enumerate(places) if place in verdicts.flags] if verdicts.flags else []
+
+    def column(of: Sequence[T]) -> Sequence[T]:
+        return of if all_of_them or not of else [of[place] for place in places]
+
+    scores: Sequence[Any] = column(verdicts.scores)
+    return Judged(day, column(users), scores, column(rows.labels), column(rows.scenarios), flagged)

@@ -1,20 +1,19 @@
 """Opens a file as history: of which kind it is, and which columns it has."""
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 from itertools import accumulate, chain
 
-from infra.produce.amounts import AmountMarks
-from infra.produce.columns import Columns, described
+from infra.produce.columns import described
 from infra.produce.exported import is_export
 from infra.produce.files import Input, InputError, first_lines, is_cut
+from infra.produce.options import Reading
 from infra.produce.rows import RejectedRow, RowReader, json_fields
 from infra.produce.tables import csv_rows, first_line, header_of
 from schemas.transaction import Decoder
-from stream_app.commands.backtest.label_file import LabelFile
-from stream_app.commands.backtest.labels import LABEL, SCENARIO, LabelWords, label_columns
+from stream_app.commands.backtest.labels import LabelFile, LabelWords, label_columns
 from stream_app.commands.backtest.ordinary import REQUIRED, OrdinaryForm
 from stream_app.commands.backtest.rows import EARLIEST, Piece
 from stream_app.commands.backtest.tables import CsvTable, JsonTable, OneByOne
@@ -22,21 +21,10 @@ from stream_app.detectors import verdict_names
 
 
 @dataclass(frozen=True, slots=True)
-class FileOptions:
-    """How a file is read: as `produce` does, and where its labels are."""
-
-    mapping: Mapping[str, str] = field(default_factory=dict)
-    """The column of a field, labels included, by its name."""
-    defaults: Mapping[str, str] = field(default_factory=dict)
-    assume_utc: bool = False
-    marks: AmountMarks = field(default_factory=AmountMarks)
-
-
-@dataclass(frozen=True, slots=True)
 class FileHistory:
     """Reads a file's rows in pieces; `now` bounds their dates, as a worker would at that time."""
 
-    options: FileOptions
+    reading: Reading
     now: datetime
     max_bytes: int
     max_ahead: timedelta
@@ -70,18 +58,8 @@ class FileHistory:
         return exported, self._table(reader, begin, header, table.line_num).read(blocks)
 
     def _reader(self, *, exported: bool) -> RowReader:
-        fields = {
-            name: column for name, column in self.options.mapping.items() if name not in (LABEL, SCENARIO)
-        }
-        return RowReader(
-            columns=Columns(fields),
-            defaults=self.options.defaults,
-            assume_utc=self.options.assume_utc,
-            decoder=Decoder(self.max_bytes, self.max_ahead, verdict_names()),
-            now_ms=lambda: int(self.now.timestamp() * 1000),
-            marks=self.options.marks,
-            exported=exported,
-        )
+        decoder, now = Decoder(self.max_bytes, self.max_ahead, verdict_names()), self.now.timestamp() * 1000
+        return self.reading.reader(decoder=decoder, now_ms=lambda: int(now), exported=exported)
 
     def _table(self, reader: RowReader, begin: bytes, header: list[str], line: int) -> CsvTable:
         places = reader.places(header)
@@ -101,7 +79,7 @@ class FileHistory:
         return JsonTable(alone, form, 1, columns).read(blocks)
 
     def _labels(self, names: list[str]) -> dict[str, str]:
-        found = label_columns(names, self.options.mapping)
+        found = label_columns(names, self.reading.mapping)
         if absent := sorted(set(found.values()) - set(names)):
             raise InputError(f"no column {', '.join(absent)}; there are: {', '.join(names)}")
         return found

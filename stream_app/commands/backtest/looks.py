@@ -1,14 +1,15 @@
 """The transactions that are flagged or frauds: compared, and the highest kept to be looked at."""
 
+import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from stream_app.commands.backtest.contender import Contender, Verdicts
-from stream_app.commands.backtest.examples import Example, Highest, example_of
-from stream_app.commands.backtest.outcome import Difference
-from stream_app.commands.backtest.rows import Label, Piece
+from schemas.money import amount_text
+from stream_app.commands.backtest.contender import Contender
+from stream_app.commands.backtest.outcome import Difference, Example
+from stream_app.commands.backtest.rows import Label, Piece, Verdicts
 
 KINDS = {
     "flagged": "The highest scores",
@@ -18,6 +19,27 @@ KINDS = {
     "lost": "Flagged by the other, not now",
 }
 """The kinds of examples, and their headings."""
+_MOST = 10
+
+
+@dataclass(slots=True)
+class Highest:
+    """Keeps the examples of the highest scores; of equal ones the first."""
+
+    _kept: list[tuple[float, int, Example]] = field(default_factory=list)
+    _number: int = 0
+
+    def add(self, score: float, example: Callable[[], Example]) -> None:
+        """Take one, which is made only if it is kept."""
+        self._number -= 1
+        if len(self._kept) < _MOST:
+            heapq.heappush(self._kept, (score, self._number, example()))
+        elif score > self._kept[0][0]:
+            heapq.heapreplace(self._kept, (score, self._number, example()))
+
+    def __iter__(self) -> Iterator[Example]:
+        """From the highest score on."""
+        return (example for *_, example in sorted(self._kept, reverse=True, key=lambda one: one[:2]))
 
 
 @dataclass(slots=True)
@@ -66,11 +88,11 @@ def _kinds(flagged: bool, label: Label) -> Iterator[str]:  # noqa: FBT001 - a pr
 
 
 def _example(place: int, rows: Piece, its: Verdicts, by: Contender, score: float) -> Example:
-    transaction, flag = rows.transactions[place], its.flags.get(place)
-    return example_of(
-        transaction,
-        score,
+    one, flag = rows.transactions[place], its.flags.get(place)
+    date = one.txn_date.isoformat().replace("+00:00", "Z")
+    return Example(
+        *(one.id, one.user_id, date, amount_text(one.amount), one.currency, score),
         fraud=rows.labels[place] if rows.labels else None,
-        sentence="" if flag is None else by.explain(transaction, flag),
+        sentence="" if flag is None else by.explain(one, flag),
         scenario=rows.scenarios[place] if rows.scenarios else "",
     )

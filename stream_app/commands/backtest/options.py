@@ -8,10 +8,7 @@ from typing import Any
 
 import click
 
-from infra.produce.amounts import AmountMarks
-from infra.produce.columns import FIELDS
-from stream_app.commands.backtest.history import FileOptions
-from stream_app.commands.backtest.labels import LABEL, SCENARIO
+from infra.produce.options import Reading
 from stream_app.commands.backtest.rows import EARLIEST, LATEST
 
 MOST_ALERTS = 100_000
@@ -51,17 +48,6 @@ class Moment(click.ParamType):
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def mapping_of(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    """Map each field to the column that was chosen for it."""
-    chosen, fields = {}, (*FIELDS, LABEL, SCENARIO)
-    for text in given:
-        field, _, column = text.partition("=")
-        if field not in fields or not column:
-            raise click.BadParameter(f"{text!r} is not field=column with a field of {', '.join(fields)}")
-        chosen[field] = column
-    return chosen
-
-
 @dataclass(frozen=True, slots=True)
 class BacktestOptions:
     """What was asked for."""
@@ -81,14 +67,7 @@ class BacktestOptions:
     report: Path | None
     alerts_per_day: int | None
     as_json: bool
-    mapping: dict[str, str]
-    currency: str | None
-    status: str | None
-    assume_utc: bool
-    decimal: str | None
-    thousands: str | None
-    sort: bool
-    as_is: bool
+    reading: Reading
 
     def check(self) -> None:
         """Refuse what does not go together.
@@ -98,14 +77,11 @@ class BacktestOptions:
         """
         if (self.file is None) != self.from_db:
             raise click.UsageError("Give either FILE or --from-db.")
-        if self.from_db and (self.sort or self.as_is or self.mapping):
+        if self.from_db and (self.reading.sort or self.reading.as_is or self.reading.mapping):
             raise click.UsageError("--sort, --as-is and --map are for files.")
         if self.fit and self.decisions:
             raise click.UsageError("--fit makes profiles and --decisions brings them: one of the two.")
-        if self.sort and self.as_is:
-            raise click.UsageError("--sort and --as-is exclude each other.")
-        if self.decimal and self.decimal == self.thousands:
-            raise click.UsageError("--decimal and --thousands name the same mark.")
+        self.reading.check()
         if self.start and self.end and self.start >= self.end:
             raise click.UsageError("--from is not before --to.")
 
@@ -113,10 +89,3 @@ class BacktestOptions:
     def span(self) -> tuple[datetime, datetime]:
         """From when on and until when history is taken."""
         return self.start or EARLIEST, self.end or LATEST
-
-    @property
-    def of_file(self) -> FileOptions:
-        """How a file is read."""
-        defaults = {"currency": self.currency, "status": self.status}
-        given = {name: value for name, value in defaults.items() if value is not None}
-        return FileOptions(self.mapping, given, self.assume_utc, AmountMarks(self.decimal, self.thousands))

@@ -5,8 +5,22 @@ from typing import Any
 
 import msgspec
 
-from stream_app.commands.backtest.examples import Example
 from stream_app.commands.backtest.figures import Summary
+from stream_app.commands.backtest.rows import Label
+
+
+class Example(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A transaction, what is known of it, and why it was flagged."""
+
+    id: str
+    user_id: str
+    txn_date: str
+    amount: str
+    currency: str
+    score: float
+    fraud: Label = None
+    sentence: str = ""
+    scenario: str = ""
 
 
 class RefusedRows(msgspec.Struct, frozen=True):

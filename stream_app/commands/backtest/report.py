@@ -7,10 +7,9 @@ from pathlib import Path
 from string import Template
 
 from stream_app.commands.backtest import charts
-from stream_app.commands.backtest.examples import Example
 from stream_app.commands.backtest.figures import Figures
 from stream_app.commands.backtest.looks import KINDS
-from stream_app.commands.backtest.outcome import Found, Outcome
+from stream_app.commands.backtest.outcome import Example, Found, Outcome
 from stream_app.commands.backtest.ranks import Ranked
 from stream_app.commands.backtest.terminal import figure_lines, notes_of, score_text
 

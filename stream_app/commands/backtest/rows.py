@@ -1,11 +1,18 @@
-"""A piece of history: transactions in their order, what is known of them, and the rows that are none."""
+"""Pieces of history, put in order and cut out in time before they are scored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import compress
+from itertools import chain, compress, islice, zip_longest
 from typing import NamedTuple
 
+import msgspec
+
+from infra.produce.files import InputError
+from infra.produce.order import check_order
+from infra.produce.rows import ProducerRecord
+from infra.runtime.external_sort import ExternalSort
+from schemas.scored import Flag
 from schemas.transaction import Transaction
 
 EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
@@ -52,4 +59,86 @@ class Piece:
             [*compress(self.labels, wanted)],
             [*compress(self.scenarios, wanted)],
             [(sum(wanted[:at]), row) for at, row in self.refused],
+        )
+
+
+_FIRST_ROWS = 10_000
+_SORTED_AT_ONCE = 5_000
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What became of rows, one for each: its score and its flag, those of the first where it came again."""
+
+    scores: list[float | None] = field(default_factory=list)
+    """None of one that came again."""
+    flags: dict[int, Flag] = field(default_factory=dict)
+    """By the place of the flagged one."""
+    again: list[int] = field(default_factory=list)
+    """The places of duplicates and revisions."""
+    duplicates: int = 0
+
+
+class _HistoryRow(msgspec.Struct, frozen=True, gc=False):
+    transaction: Transaction
+    label: Label
+    scenario: str | None
+
+
+def in_order(history: Iterator[Piece]) -> Iterator[Piece]:
+    """The same rows, the first ones looked at before any is given.
+
+    Raises:
+        InputError: They are not in the order of their dates.
+    """
+    first, count = list[Piece](), 0
+    for rows in history:
+        first.append(rows)
+        count += len(rows.transactions)
+        if count >= _FIRST_ROWS:
+            break
+    transactions = chain.from_iterable(rows.transactions for rows in first)
+    check_order(
+        [ProducerRecord(one.user_id.encode(), b"", one.txn_date) for one in transactions], count < _FIRST_ROWS
+    )
+    return chain(first, history)
+
+
+def by_date(history: Iterable[Piece]) -> Iterator[Piece]:
+    """The rows by date, those of one date in their order, after all that are refused.
+
+    Raises:
+        InputError: The disk has no room; TMPDIR names the folder.
+    """
+    with ExternalSort(_HistoryRow, lambda row: row.transaction.txn_date) as ordered:
+        for rows in history:
+            yield Piece(refused=rows.refused)
+            _put(ordered, rows)
+        yield from _pieces(ordered)
+
+
+def between(history: Iterable[Piece], start: datetime, end: datetime) -> Iterator[Piece]:
+    """The rows from `start` on and before `end`."""
+    if (start, end) == (EARLIEST, LATEST):
+        yield from history
+    for rows in history:
+        yield rows.only([start <= one.txn_date < end for one in rows.transactions])
+
+
+def _put(ordered: ExternalSort[_HistoryRow], rows: Piece) -> None:
+    columns = (rows.transactions, rows.labels, rows.scenarios)
+    try:
+        for transaction, label, scenario in zip_longest(*columns):
+            ordered.add(_HistoryRow(transaction, label, scenario))
+    except OSError as error:
+        raise InputError(f"cannot be sorted in the folder of TMPDIR: {error.strerror}") from error
+
+
+def _pieces(ordered: Iterable[_HistoryRow]) -> Iterator[Piece]:
+    left = iter(ordered)
+    while some := [*islice(left, _SORTED_AT_ONCE)]:
+        yield Piece(
+            [one.transaction for one in some],
+            [one.label for one in some],
+            [one.scenario or "" for one in some],
         )

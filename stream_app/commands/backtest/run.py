@@ -6,13 +6,12 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from stream_app.commands.backtest.contender import Contender, Verdicts
-from stream_app.commands.backtest.figures import Figures
+from stream_app.commands.backtest.contender import Contender
+from stream_app.commands.backtest.figures import Figures, judged
 from stream_app.commands.backtest.history import OpenHistory
 from stream_app.commands.backtest.looks import Looks
 from stream_app.commands.backtest.outcome import RefusedRows, Source
-from stream_app.commands.backtest.rows import EARLIEST, LATEST, Piece, RefusedRow
-from stream_app.commands.backtest.tally import judged
+from stream_app.commands.backtest.rows import EARLIEST, LATEST, Piece, RefusedRow, Verdicts
 
 _SHOWN_LINES = 5
 
