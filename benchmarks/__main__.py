@@ -14,6 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from benchmarks.backtest import backtest
 from benchmarks.bed import bed
 from benchmarks.detectors import detectors
 from benchmarks.growth import growth
@@ -41,6 +42,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "feed": feed,
     "returning": returning,
     "detectors": detectors,
+    "backtest": backtest,
 }
 
 

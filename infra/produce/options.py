@@ -90,12 +90,11 @@ def _map(words: str, others: Collection[str]) -> Callable[[Any], Any]:
 
 def _others(verb: str) -> list[Callable[[Any], Any]]:
     """Those after `--map`, the last one first."""
-    mark = "The mark"
     return [
         click.option("--as-is", is_flag=True, help=f"{verb} in the order of FILE, whatever that is."),
         click.option("--sort", is_flag=True, help=f"{verb} by date: all is read first, in bounded memory."),
         click.option(
-            "--thousands", type=click.Choice(MARKS), help=f"{mark} between thousands: . , ' or a space."
+            "--thousands", type=click.Choice(MARKS), help="The mark between thousands: . , ' or a space."
         ),
         click.option(
             "--decimal", type=click.Choice([".", ","]), help="The mark before the decimals of amounts."

@@ -6,6 +6,9 @@ import json
 import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -144,6 +147,25 @@ def test_pipes_and_zipped_files_are_read() -> None:
 
     assert found("pipe")["found"] == expected
     writer.join()
+
+
+def test_ctrl_c_in_the_middle_ends_it_in_a_line_and_leaves_nothing() -> None:
+    data = table(TRAFFIC).read_bytes()
+    rows = data.partition(b"\n")[2]
+    txnwatch = str(Path(sys.executable).with_name("txnwatch"))
+    command = [txnwatch, "backtest", "-", "--as-is", "--scores", "scores.csv"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(data + rows * 10)  # more than a pipe holds: it is being read once this returns
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        assert process.stderr is not None
+        said = process.stderr.read().decode()
+
+    assert (process.returncode, said.splitlines()[-2:]) == (130, ["", "interrupted: nothing was written"])
+    assert "Traceback" not in said
+    assert [one.name for one in Path().iterdir()] == ["history.csv"]
 
 
 def test_history_that_is_not_in_order_is_refused_with_the_remedy() -> None:

@@ -46,7 +46,7 @@ class Contender:
 
     def judge(self, transactions: Sequence[Transaction]) -> Verdicts:
         """Score transactions, which come after all before."""
-        windows = self._windows.of({one.user_id for one in transactions})
+        windows = self._windows.of([one.user_id for one in transactions])
         verdicts = Verdicts()
         # The scorer sees by the last one that detectors with a state change nothing.
         rest = max(len(transactions) - self.ensemble.has_state, 0) if self.ensemble.alone else 0

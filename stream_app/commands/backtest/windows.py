@@ -42,13 +42,13 @@ class BoundedWindows:
 
     def of(self, users: Iterable[str]) -> dict[str, Window]:
         """Windows, those of these users among them, to be changed in place until the next call."""
-        young, users = self._young, [*users]
-        if missing := [user for user in users if user not in young]:
-            if len(young) + len(missing) > self._most:
+        users = {*users}
+        if missing := users.difference(self._young):
+            if len(self._young) + len(missing) > self._most:
                 self._turn()
-                young, missing = self._young, users
-            young.update(self._older(missing))
-        return young
+                missing = users
+            self._young.update(self._older(missing))
+        return self._young
 
     def _older(self, users: Iterable[str]) -> dict[str, Window]:
         old = self._old
