@@ -20,7 +20,7 @@ from tests.support.ranking import fitted
 from tests.support.spending import Labelled, Spending
 
 Label = Callable[[Labelled], bool | None]
-SPENDING = Spending(seed=1, users=250, limit=20_000)
+SPENDING = Spending(seed=1, users=120, limit=20_000)
 HISTORY = list(SPENDING.history())
 NEXT = list(replace(SPENDING, seed=2).history())
 
