@@ -17,6 +17,8 @@ from schemas.scored import Flag
 from stream_app.commands.backtest.contender import Contender
 from stream_app.commands.backtest.history import FileHistory
 from stream_app.commands.backtest.windows import BoundedWindows
+from stream_app.detectors.odds import Odds
+from stream_app.detectors.odds.settings import Settings as OddsSettings
 from stream_app.scoring import Detector, Ensemble, Scorer
 from tests.support.detectors import rolling_mean
 from tests.support.fakes import FakeRecord, World
@@ -26,7 +28,10 @@ from tests.support.traffic import Sent, revised, traffic
 DETECTORS: dict[str, Detector[Any]] = {
     "rolling_mean": rolling_mean(8, 3),
     "largest": Largest(Settings(window_size=8, largest_factor=2, _env_file=None)),
+    "odds": Odds(OddsSettings(window_size=8, _env_file=None)),
 }
+
+Given = tuple[float | None, Flag | None]
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +51,14 @@ def write(path: Path, transactions: Sequence[Sent]) -> None:
         table.writerows(map(astuple, transactions))
 
 
-def backtested(path: Path, contender: Contender, block_bytes: int) -> dict[int, tuple[float, Flag | None]]:
-    """Score and flag of each row that got a first verdict."""
-    found, row = dict[int, tuple[float, Flag | None]](), 0
+def backtested(path: Path, contender: Contender, block_bytes: int) -> tuple[dict[int, Given], int]:
+    """Score and flag of each row that got a first verdict, and how many are revisions."""
+    found, row, revisions = dict[int, Given](), 0, 0
     history = FileHistory(Reading(), datetime.now(UTC), 65_536, timedelta(hours=24), block_bytes=block_bytes)
     with open_input(path) as opened, contender:
         for rows in history.read(opened)[1]:
             verdicts = contender.judge(rows.transactions)
+            revisions += len(verdicts.again) - verdicts.duplicates
             numbers = [row + at for at in range(len(rows.transactions) + len(rows.refused))]
             row += len(numbers)
             for before, (place, _) in reversed([*enumerate(rows.refused)]):
@@ -60,12 +66,13 @@ def backtested(path: Path, contender: Contender, block_bytes: int) -> dict[int, 
             for place, (number, score) in enumerate(zip(numbers, verdicts.scores, strict=True)):
                 if score is not None:
                     found[number] = score, verdicts.flags.get(place)
-    return found
+    return found, revisions
 
 
 @settings(max_examples=25)
 @example(("rolling_mean", "currency"), 3_000, 5, 1)  # has flags
 @example(("largest", "user"), 500, 2, 1)
+@example(("odds", "currency"), 3_000, 1000, 1)
 @given(
     st.tuples(st.sampled_from(sorted(DETECTORS)), st.sampled_from(["currency", "user"])),
     st.sampled_from([500, 3_000, 1 << 19]),
@@ -85,7 +92,8 @@ async def test_the_verdicts_are_those_of_the_pipeline(
         name, Ensemble([detector]), by_currency=by_currency, windows=BoundedWindows(most_windows)
     )
 
-    found = backtested(path, contender, block_bytes)
+    found, revisions = backtested(path, contender, block_bytes)
 
+    assert revisions == sum(one.revision > 0 for one in world.kafka.scored)
     expected = {one.offset: (one.score, one.flag) for one in world.kafka.scored if not one.revision}
     assert found == expected
