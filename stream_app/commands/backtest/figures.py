@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import compress, repeat
 from math import inf
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -15,21 +15,6 @@ from stream_app.commands.backtest.ranks import Ranked, Ranking, ranking
 from stream_app.commands.backtest.rows import Label, Piece, Verdicts
 
 _QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
-
-
-@dataclass(slots=True)
-class Judged:
-    """Transactions of one day in their order, each scored for the first time."""
-
-    day: int
-    """The date's ordinal, in UTC."""
-    users: Sequence[str]
-    scores: Sequence[float]
-    labels: Sequence[Label]
-    """Empty where there are none at all, like `scenarios`."""
-    scenarios: Sequence[str]
-    flagged: Sequence[int]
-    """Which of them were flagged, by their places."""
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -169,18 +154,28 @@ class Figures:
     _first: int = 0
     _last: int = 0
 
-    def add(self, judged: Judged) -> None:
-        """Count transactions of a day."""
-        day, scores, labels = judged.day, judged.scores, judged.labels
+    def add(self, rows: Piece, verdicts: Verdicts, counted_from: datetime) -> None:
+        """Count those that got a first verdict, from a date on."""
+        for day, places in _days(rows, verdicts, counted_from):
+            if len(places) == len(rows.transactions):
+                self._add_day(day, rows, verdicts.scores, [*verdicts.flags])
+            else:
+                scores = [verdicts.scores[place] for place in places]
+                flagged = [at for at, place in enumerate(places) if place in verdicts.flags]
+                self._add_day(day, rows.at(places), scores, flagged)
+
+    def _add_day(self, day: int, rows: Piece, scores: Sequence[Any], flagged: Sequence[int]) -> None:
         self._first, self._last = min(self._first or day, day), max(self._last, day)
-        self.alerts[day] += len(judged.flagged)
+        self.alerts[day] += len(flagged)
         if self.budget is not None:
             self.budget.add(day, scores)
-        if labels:
-            self._add_labelled(judged)
+        if rows.labels:
+            self._add_labelled(rows, scores, flagged)
+            users = [transaction.user_id for transaction in rows.transactions]
+            self.cards.add(day, users, scores, rows.labels)
         else:
             self.unlabelled.extend(scores)
-            self._flagged[None] += len(judged.flagged)
+            self._flagged[None] += len(flagged)
 
     @property
     def days(self) -> Sequence[int]:
@@ -217,26 +212,18 @@ class Figures:
         """Over all frauds."""
         return ranking(self.frauds, self.others)
 
-    def _add_labelled(self, judged: Judged) -> None:
-        scores, labels = judged.scores, judged.labels
+    def _add_labelled(self, rows: Piece, scores: Sequence[float], flagged: Sequence[int]) -> None:
+        labels = rows.labels
         if True in labels or None in labels:
-            both = [*zip(scores, labels, strict=True)]
-            self.frauds.extend([score for score, label in both if label])
-            self.others.extend([score for score, label in both if label is False])
-            self.unlabelled.extend([score for score, label in both if label is None])
+            for label, of in ((True, self.frauds), (False, self.others), (None, self.unlabelled)):
+                of.extend(compress(scores, [one is label for one in labels]))
         else:
             self.others.extend(scores)
-        if True in labels and judged.scenarios:
-            self._add_scenarios(judged)
-        for place in judged.flagged:
-            self._flagged[labels[place]] += 1
-        self.cards.add(judged.day, judged.users, scores, labels)
-
-    def _add_scenarios(self, judged: Judged) -> None:
-        for score, label, name in zip(judged.scores, judged.labels, judged.scenarios, strict=True):
-            if label:
+        self._flagged.update(labels[place] for place in flagged)
+        if True in labels and rows.scenarios:
+            for score, name in compress(zip(scores, rows.scenarios, strict=True), labels):
                 self.by_scenario.setdefault(name, Ranked()).extend([score])
-        self._caught.update(judged.scenarios[place] for place in judged.flagged if judged.labels[place])
+            self._caught.update(rows.scenarios[place] for place in flagged if labels[place])
 
     def _scenario(self, name: str) -> Scenario:
         frauds = self.by_scenario[name]
@@ -265,16 +252,8 @@ def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-T = TypeVar("T")
-
-
-def judged(rows: Piece, verdicts: Verdicts, counted_from: datetime) -> Iterator[Judged]:
-    """The transactions that got a first verdict, from a date on: those of one day together."""
-    for day, places in _days(rows, verdicts, counted_from):
-        yield _of_places(day, rows, verdicts, places)
-
-
 def _days(rows: Piece, verdicts: Verdicts, counted_from: datetime) -> Iterator[tuple[int, Sequence[int]]]:
+    """The places that count, of each day."""
     day, count = rows.first.toordinal(), len(rows.transactions)
     if day == rows.last.toordinal() and rows.first >= counted_from and not verdicts.again:
         yield day, range(count)
@@ -284,15 +263,3 @@ def _days(rows: Piece, verdicts: Verdicts, counted_from: datetime) -> Iterator[t
         if one.txn_date >= counted_from and place not in again:
             days[one.txn_date.toordinal()].append(place)
     yield from days.items()
-
-
-def _of_places(day: int, rows: Piece, verdicts: Verdicts, places: Sequence[int]) -> Judged:
-    users = [transaction.user_id for transaction in rows.transactions]
-    all_of_them = len(places) == len(users)
-    flagged = [at for at, place in enumerate(places) if place in verdicts.flags] if verdicts.flags else []
-
-    def column(of: Sequence[T]) -> Sequence[T]:
-        return of if all_of_them or not of else [of[place] for place in places]
-
-    scores: Sequence[Any] = column(verdicts.scores)
-    return Judged(day, column(users), scores, column(rows.labels), column(rows.scenarios), flagged)

@@ -52,6 +52,11 @@ class Piece:
         self.scenarios += more.scenarios
         self.refused += [(before + at, row) for at, row in more.refused]
 
+    def at(self, places: Sequence[int]) -> "Piece":
+        """The transactions of these places, which are in their order."""
+        wanted = {*places}
+        return self.only([place in wanted for place in range(len(self.transactions))])
+
     def only(self, wanted: Sequence[bool]) -> "Piece":
         """Those transactions that are wanted, and what is refused."""
         return Piece(

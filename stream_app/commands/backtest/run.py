@@ -4,23 +4,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from stream_app.commands.backtest.contender import Contender
-from stream_app.commands.backtest.figures import Figures, judged
+from stream_app.commands.backtest.figures import Figures
 from stream_app.commands.backtest.history import OpenHistory
 from stream_app.commands.backtest.looks import Looks
 from stream_app.commands.backtest.outcome import RefusedRows, Source
+from stream_app.commands.backtest.output import ScoresFile
 from stream_app.commands.backtest.rows import EARLIEST, LATEST, Piece, RefusedRow, Verdicts
 
 _SHOWN_LINES = 5
-
-
-class ScoreRows(Protocol):
-    """Takes every row's score."""
-
-    def write(self, rows: Piece, verdicts: Verdicts) -> None:
-        """Write a line for each row."""
 
 
 @dataclass(slots=True)
@@ -91,7 +84,7 @@ class Run:
     figures: Sequence[Figures]
     _: KW_ONLY
     warm_up: timedelta = timedelta(0)
-    scores: ScoreRows | None = None
+    scores: ScoresFile | None = None
     progress: Callable[[int], None] = lambda _: None
     seen: Seen = field(default_factory=Seen)
     looks: Looks = field(init=False)
@@ -114,8 +107,7 @@ class Run:
     def _count(self, rows: Piece, verdicts: Sequence[Verdicts]) -> None:
         counted_from = self.seen.first + self.warm_up if self.warm_up and self.seen.transactions else EARLIEST
         for figures, its in zip(self.figures, verdicts, strict=True):
-            for one_day in judged(rows, its, counted_from):
-                figures.add(one_day)
+            figures.add(rows, its, counted_from)
         frauds = {place for place, label in enumerate(rows.labels) if label} if True in rows.labels else set()
         noticed = frauds.union(*(its.flags for its in verdicts)).difference(verdicts[0].again)
         for place in sorted(noticed):
