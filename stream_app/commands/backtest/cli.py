@@ -2,9 +2,8 @@
 
 import signal
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +11,26 @@ import click
 import msgspec
 from rich.console import Console
 
-from infra.produce.files import STDIN, InputError, open_input
+from infra.produce.files import InputError
 from infra.produce.options import reading_options
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.services import POSTGRES
 from stream_app.commands.backtest.contender import Contender
-from stream_app.commands.backtest.database import rows_of
 from stream_app.commands.backtest.figures import Budget, Figures
 from stream_app.commands.backtest.fit import end_of, fit, fittings_of
-from stream_app.commands.backtest.history import FileHistory, OpenHistory
 from stream_app.commands.backtest.labels import (
     LABEL,
     SCENARIO,
-    LabelFile,
     LabelsError,
-    LabelWords,
     read_labels,
 )
 from stream_app.commands.backtest.options import MOST_ALERTS, BacktestOptions, Moment, Span
 from stream_app.commands.backtest.outcome import Found, Outcome
 from stream_app.commands.backtest.output import OutputError, ScoresFile, written_whole
 from stream_app.commands.backtest.report import report
-from stream_app.commands.backtest.rows import EARLIEST, LATEST, Piece, between, by_date, in_order
+from stream_app.commands.backtest.rows import EARLIEST, LATEST
 from stream_app.commands.backtest.run import Run
-from stream_app.commands.backtest.spool import rereadable
+from stream_app.commands.backtest.source import HistorySource, OpenHistory, rereadable
 from stream_app.commands.backtest.terminal import figures_table, notes_of, progress_of
 from stream_app.detectors import DETECTORS, ensemble_of, is_known, names_in
 from stream_app.detectors.decisions import Decisions, decisions_of, read_decisions, write_decisions
@@ -154,7 +149,7 @@ def _other(against: str, settings: Settings) -> Decisions:
     return Decisions(against)
 
 
-def _fit(given: BacktestOptions, chosen: Decisions, source: "HistorySource") -> Decisions:
+def _fit(given: BacktestOptions, chosen: Decisions, source: HistorySource) -> Decisions:
     """The same detectors with what history teaches them."""
     if not (fittings := fittings_of(chosen.detector)):
         raise click.UsageError(
@@ -174,55 +169,6 @@ def _contenders(several: Iterable[Decisions], settings: Settings) -> Iterator[Co
     for one in several:
         ensemble = ensemble_of(one.detector, "", settings.untaught_statuses, one.profiles)
         yield Contender(one.detector, ensemble, by_currency=by_currency)
-
-
-@dataclass(slots=True)
-class HistorySource:
-    """The file that was named, to be read as often as it takes."""
-
-    given: BacktestOptions
-    settings: Settings
-    console: Console
-    labels: LabelFile | None
-    file: Path | None = field(init=False)
-    _times: int = 0
-
-    def __post_init__(self) -> None:
-        self.file = self.given.file
-
-    @contextmanager
-    def opened(self) -> Iterator[OpenHistory]:
-        """Its rows, from the first on."""
-        if self.file is None:
-            url = self.settings.postgres.get_secret_value()
-            history = OpenHistory("the rows in Postgres", lambda: None, LabelWords(), self.labels)
-            history.rows = history.counted(rows_of(url, *self.given.span))
-            yield history
-            return
-        with open_input(self.file) as opened:
-            reader = self._reader()
-            history = OpenHistory(_name(self.given.file), opened.fraction, reader.words, self.labels)
-            history.rows = history.counted(between(self._in_order(*reader.read(opened)), *self.given.span))
-            yield history
-
-    def _reader(self) -> FileHistory:
-        """What is said of the columns is said once."""
-        settings, say = self.settings, (lambda _: None) if self._times else self.console.print
-        self._times += 1
-        max_ahead = timedelta(hours=settings.max_ahead_hours)
-        return FileHistory(
-            self.given.reading, datetime.now(UTC), settings.max_message_bytes, max_ahead, say=say
-        )
-
-    def _in_order(self, exported: bool, rows: Iterator[Piece]) -> Iterator[Piece]:  # noqa: FBT001 - as `read` has it
-        reading = self.given.reading
-        if reading.sort or (exported and not reading.as_is):
-            return by_date(rows)
-        return rows if reading.as_is else in_order(rows)
-
-
-def _name(file: Path | None) -> str:
-    return "standard input" if file is None or file == STDIN else file.name
 
 
 def _outcome(run: Run, history: OpenHistory) -> Outcome:

@@ -1,10 +1,9 @@
 """Opens a file as history: of which kind it is, and which columns it has."""
 
-import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
-from itertools import accumulate, chain
+from itertools import chain
 
 from infra.produce.columns import described
 from infra.produce.exported import is_export
@@ -13,9 +12,9 @@ from infra.produce.options import Reading
 from infra.produce.rows import RejectedRow, RowReader, json_fields
 from infra.produce.tables import csv_rows, first_line, header_of
 from schemas.transaction import Decoder
-from stream_app.commands.backtest.labels import LabelFile, LabelWords, label_columns
+from stream_app.commands.backtest.labels import LabelWords, label_columns
 from stream_app.commands.backtest.ordinary import REQUIRED, OrdinaryForm
-from stream_app.commands.backtest.rows import EARLIEST, Piece
+from stream_app.commands.backtest.rows import Piece
 from stream_app.commands.backtest.tables import CsvTable, JsonTable, OneByOne
 from stream_app.detectors import verdict_names
 
@@ -31,7 +30,7 @@ class FileHistory:
     _: KW_ONLY
     words: LabelWords = field(default_factory=LabelWords)
     say: Callable[[str], None] = lambda _: None
-    block_bytes: int = 1 << 14
+    block_bytes: int = 1 << 15
 
     def read(self, opened: Input) -> tuple[bool, Iterator[Piece]]:
         """Whether it is an export of the API's, newest row first; and the rows.
@@ -95,31 +94,3 @@ class FileHistory:
             return None
         latest = self.now + self.max_ahead
         return OrdinaryForm(reader.defaults, self.words, latest, assume_utc=reader.assume_utc)
-
-
-@dataclass(slots=True)
-class OpenHistory:
-    """History under way, and what is noticed of them."""
-
-    name: str
-    fraction: Callable[[], float | None]
-    """How much of it has been read, from 0 to 1; None where that cannot be known."""
-    words: LabelWords
-    labels: LabelFile | None = None
-    rows: Iterable[Piece] = ()
-    late: int = 0
-    """How many transactions are older than one before them."""
-    _last: datetime = EARLIEST
-
-    def counted(self, rows: Iterable[Piece]) -> Iterator[Piece]:
-        """The same rows, looked at."""
-        for piece in rows if self.labels is None else self.labels.join(rows):
-            dates = [transaction.txn_date for transaction in piece.transactions]
-            if dates:
-                ordered = sorted(dates)
-                if dates[0] < self._last or dates != ordered:
-                    latest = accumulate(dates, max, initial=self._last)
-                    self.late += sum(map(operator.lt, dates, latest))
-                piece.first, piece.last = ordered[0], ordered[-1]
-                self._last = max(self._last, piece.last)
-            yield piece

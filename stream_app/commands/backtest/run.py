@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 from stream_app.commands.backtest.contender import Contender
 from stream_app.commands.backtest.figures import Figures
-from stream_app.commands.backtest.history import OpenHistory
 from stream_app.commands.backtest.looks import Looks
 from stream_app.commands.backtest.outcome import RefusedRows, Source
 from stream_app.commands.backtest.output import ScoresFile
 from stream_app.commands.backtest.rows import EARLIEST, LATEST, Piece, RefusedRow, Verdicts
+from stream_app.commands.backtest.source import OpenHistory
 
 _SHOWN_LINES = 5
 
