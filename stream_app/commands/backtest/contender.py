@@ -34,7 +34,7 @@ class Contender:
         self._by_currency = by_currency
         self._scorer = Scorer(ensemble, self._size, by_currency=by_currency, entries=quick_entries)
         self._windows = windows or BoundedWindows()
-        self._next_offset = 0
+        self._seen = 0
         self._words = {one.NAME: one.WORDS for one in known(ensemble.all)}
 
     def __enter__(self) -> Self:
@@ -53,6 +53,7 @@ class Contender:
         self._score_quickly(transactions[:rest], windows, verdicts)
         if transactions[rest:]:
             self._score(transactions[rest:], windows, verdicts)
+        self._seen += len(transactions)
         return verdicts
 
     def _score_quickly(
@@ -91,13 +92,12 @@ class Contender:
     ) -> None:
         """Score what follows those that have their verdicts."""
         first = len(verdicts.scores)
-        arrivals = [Arrival(self._next_offset + at, 0, one) for at, one in enumerate(transactions)]
-        self._next_offset += len(arrivals)
+        arrivals = [Arrival(self._seen + at, 0, one) for at, one in enumerate(transactions, first)]
         its = {one.user_id: windows[one.user_id] for one in transactions}
         found = self._scorer.score(arrivals, its)
         verdicts.scores += [None] * len(arrivals)
         for verdict in found.verdicts:
-            place = first + verdict.offset - arrivals[0].offset
+            place = verdict.offset - self._seen
             verdicts.scores[place] = verdict.score
             if verdict.flag and not verdict.revision:
                 verdicts.flags[place] = verdict.flag
