@@ -46,6 +46,7 @@ class Scorer:
         self._by_currency, self._clock = by_currency, clock
         self._entries = entries
         self._judge = self._ask_one if self._ensemble.alone else self._ask_all
+        self._stateless = self._ensemble.alone and not self._ensemble.has_state
 
     def score(self, arrivals: Iterable[Arrival], windows: Mapping[str, Window]) -> Scores:
         """Score arrivals in their order against their users' windows and states, which learn from each.
@@ -58,14 +59,15 @@ class Scorer:
             DetectorError: A detector that decides failed; windows are then to be loaded again.
         """
         scores, remaining = Scores(), iter(arrivals)
-        states = self._begin(windows, scores)
+        self._fit(windows)
         while some := [*islice(remaining, _AT_A_TIME)]:
+            states = self._read({one.transaction.user_id for one in some}, windows, scores)
             self._score_some(some, windows, states, scores)
+            self._keep(states, states, windows, scores)
         changed = {verdict.transaction.user_id for verdict in scores.verdicts}
         scores.changed = {user: window for user, window in windows.items() if user in changed}
-        if states:
-            self._check_last(states, scores)
-        self._keep(states, scores.changed, scores)
+        if not self._stateless:
+            self._check_last(scores)
         return scores
 
     def flags_from(self, window: Window, currency: str) -> FlagStarts:
@@ -81,9 +83,8 @@ class Scorer:
         self, arrivals: Sequence[Arrival], windows: Mapping[str, Window], states: States, scores: Scores
     ) -> None:
         add, size, by_currency = scores.verdicts.append, self._size, self._by_currency
-        ensemble, judge = self._ensemble, self._judge
+        ensemble, judge, stateless = self._ensemble, self._judge, self._stateless
         score_one, all_teach = ensemble.all[0].score_one, not ensemble.untaught
-        stateless = ensemble.alone and not ensemble.has_state
         for arrival, identity, entry in self._identified(arrivals):
             transaction = arrival.transaction
             window = windows[transaction.user_id]
@@ -117,13 +118,15 @@ class Scorer:
             window.updated_at = arrival.timestamp
 
     def _ask_one(
-        self, window: Window, states: States, transaction: Transaction, _: Scores
+        self, window: Window, _: States, transaction: Transaction, scores: Scores
     ) -> tuple[float, Any]:
-        """Score by the one detector, and let it learn."""
-        detector, its = self._ensemble.all[0], states[transaction.user_id]
-        state = its[0]
+        """Score by the one detector, and let it learn; its state is taken and put back at once."""
+        detector = self._ensemble.all[0]
+        [state], lost = self._ensemble.read(window.state)
+        scores.states_lost += lost
         score, evidence = detector.score_one(window, state, transaction)
-        its[0] = detector.learn_one(window, state, transaction, flagged=evidence is not None)
+        state = detector.learn_one(window, state, transaction, flagged=evidence is not None)
+        window.state = self._ensemble.pack([state], scores.failures)
         return score, evidence
 
     def _ask_all(
@@ -150,12 +153,13 @@ class Scorer:
         error.offset = arrival.offset
         return error
 
-    def _check_last(self, states: States, scores: Scores) -> None:
+    def _check_last(self, scores: Scores) -> None:
         """See by the last transaction that detectors change nothing: by all it would cost too much."""
         for verdict in reversed(scores.verdicts):
             if not verdict.revision:
-                user = verdict.transaction.user_id
-                asked = scores.changed[user], states[user], verdict.transaction, scores.failures
+                window = scores.changed[verdict.transaction.user_id]
+                states, _ = self._ensemble.read(window.state)
+                asked = window, states, verdict.transaction, scores.failures
                 scores.seconds = self._ensemble.check_pure(*asked, self._clock)
                 return
 
@@ -181,34 +185,39 @@ class Scorer:
         if window.is_new:  # as every user's is once: there is nothing to put away or to fit
             window.use(transaction.currency)
             return
-        its = {transaction.user_id: window}
-        self._keep(states, its, scores)
+        user = transaction.user_id
+        its = {user: window}
+        self._keep(states, its, its, scores)
         scores.dropped += window.use(transaction.currency)
-        states |= self._begin(its, scores)
+        self._fit(its)
+        states |= self._read(its, its, scores)
 
-    def _begin(self, windows: Mapping[str, Window], scores: Scores) -> States:
-        """Fit windows to the settings, which may be others than they were made by; the states behind them."""
-        size, by_currency = self._size, self._by_currency
+    def _fit(self, windows: Mapping[str, Window]) -> None:
+        """Fit windows to the settings, which may be others than they were made by."""
+        size, by_currency, stateless = self._size, self._by_currency, not self._ensemble.has_state
         for window in windows.values():
             if window.count > size:
                 window.cut(size)
             if not by_currency and window.currency != ANY_CURRENCY:
                 window.use_any()
-        if self._ensemble.alone and not self._ensemble.has_state:
-            return {}
-        read = self._ensemble.read
-        found = {user: read(window.state) for user, window in windows.items()}
-        scores.states_lost += sum([is_lost for _, is_lost in found.values()])
-        return {user: states for user, (states, _) in found.items()}
-
-    def _keep(self, states: States, windows: Mapping[str, Window], scores: Scores) -> None:
-        """Pack the states behind their windows; those of other detectors have missed transactions now."""
-        pack = self._ensemble.pack if self._ensemble.has_state else None
-        for user, window in windows.items():
-            if pack:
-                window.state = pack(states[user], scores.failures)
-            elif window.state:
+            if stateless and window.state:  # another detector's, which misses transactions from now on
                 window.state = b""
+
+    def _read(self, users: Iterable[str], windows: Mapping[str, Window], scores: Scores) -> States:
+        """The states of several detectors behind these windows."""
+        read, states = self._ensemble.read, {}
+        for user in users if not self._ensemble.alone else ():
+            states[user], lost = read(windows[user].state)
+            scores.states_lost += lost
+        return states
+
+    def _keep(
+        self, states: States, users: Iterable[str], windows: Mapping[str, Window], scores: Scores
+    ) -> None:
+        """Pack the states of several detectors behind their windows."""
+        pack = self._ensemble.pack
+        for user in users if not self._ensemble.alone else ():
+            windows[user].state = pack(states[user], scores.failures)
 
     def _identified(self, arrivals: Sequence[Arrival]) -> Iterable[tuple[Arrival, bytes, bytes]]:
         """Each arrival with its id in 16 bytes, and what it is known again by."""

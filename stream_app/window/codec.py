@@ -55,13 +55,14 @@ def decode_window(data: bytes) -> Window:
         ValueError: The bytes are no window, or one of a later version.
     """
     try:
-        version, width, count, recent, code, _, _, offset, at, total = _UNPACK(data)
+        version, width, count, recent, code, state, _, offset, at, total = _UNPACK(data)
     except struct.error:
         return decode_former(data)
     end = _HEADER_BYTES + width * count
-    if version == VERSION and width == NARROW and len(data) == end + recent * ENTRY_BYTES:  # as most have
+    its_end = end + state
+    if version == VERSION and width == NARROW and len(data) == its_end + recent * ENTRY_BYTES:  # as most have
         packed, currency = data[_HEADER_BYTES:end], _text(code)
-        return Window(count, total, offset, at, NARROW, packed, b"", currency, data[end:])
+        return Window(count, total, offset, at, NARROW, packed, data[end:its_end], currency, data[its_end:])
     return decode_former(data) if version != VERSION else _decode_any(data)
 
 

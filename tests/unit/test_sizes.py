@@ -13,8 +13,8 @@ from stream_app.detectors.rolling_mean import RollingMean
 from tests.support.source import ROOT, parsed, production, short
 
 ENTRIES = {"stream_app": 16, "api": 12}
-# 22,500: several detectors at once, what history teaches them, and backtests over files and rows.
-PRODUCTION_LINES, MODULE_LINES = 22_500, 320
+# 28,000: several detectors and what history teaches them, backtests, rules over features, a log of decisions.
+PRODUCTION_LINES, MODULE_LINES = 28_000, 320
 MEDIAN_FUNCTION, NINE_OF_TEN_FUNCTIONS, LONGEST_FUNCTION = 6, 15, 40
 SHARED_NAMES: dict[str, str] = {
     "Settings": "each program has its own, and none uses two",
