@@ -18,6 +18,7 @@ from stream_app.scoring import Detector, Ensemble
 DETECTORS = {
     "rolling_mean": "stream_app.detectors.rolling_mean:RollingMean",
     "odds": "stream_app.detectors.odds:Odds",
+    "merchant_labels": "stream_app.detectors.merchant_labels:MerchantLabels",
 }
 
 
@@ -35,7 +36,7 @@ def verdict_names(running: Sequence[Detector[Any]] = ()) -> frozenset[str]:
 
 def all_settings() -> list[type[SettingsGroup]]:
     """The settings of every detector that comes with the program."""
-    return [detector.SETTINGS for detector in known()]
+    return [*dict.fromkeys(detector.SETTINGS for detector in known())]
 
 
 def names_in(text: str) -> list[str]:

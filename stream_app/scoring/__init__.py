@@ -2,6 +2,7 @@
 
 from stream_app.scoring.detector import Detector, DetectorError, Fitting, StateFormat
 from stream_app.scoring.ensemble import Ensemble
+from stream_app.scoring.merchants import MerchantRun, MerchantRuns
 from stream_app.scoring.scorer import Scorer
 from stream_app.scoring.verdict import Arrival, Scores, Verdict, identities_of, identity_of
 
@@ -11,6 +12,8 @@ __all__ = [
     "DetectorError",
     "Ensemble",
     "Fitting",
+    "MerchantRun",
+    "MerchantRuns",
     "Scorer",
     "Scores",
     "StateFormat",

@@ -15,6 +15,7 @@ import msgspec
 
 from schemas.rule import Line, Words
 from schemas.transaction import Transaction
+from stream_app.scoring.merchants import MerchantRuns, no_runs
 from stream_app.window import Window
 
 S = TypeVar("S")
@@ -74,8 +75,13 @@ class Detector(Generic[S]):
     PROFILE: ClassVar[type[msgspec.Struct] | None] = None
     """What history taught it, frozen; None: nothing does."""
 
+    ASKS_MERCHANTS: ClassVar[bool] = False
+    """Whether it asks `runs`, which the scorer then has before each batch."""
+
     threshold: float
     """Scores from here on are flagged."""
+    runs: MerchantRuns = staticmethod(no_runs)
+    """What late labels say of a merchant."""
 
     def __init__(self, settings: Any, profile: msgspec.Struct | None = None) -> None:
         self.settings, self.profile = settings, profile

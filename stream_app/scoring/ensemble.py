@@ -15,6 +15,7 @@ import msgspec
 from schemas.scored import Flag, Shadow, facts_of
 from schemas.transaction import Transaction
 from stream_app.scoring.detector import Detector, DetectorError
+from stream_app.scoring.merchants import MerchantRuns
 from stream_app.scoring.states import Kept, joined, parts_of
 from stream_app.window import Window, encode_window
 
@@ -62,6 +63,8 @@ class Ensemble:
         self.alone = len(deciding) == 1 and not watching and not self.untaught
         """Whether there is one detector, and every transaction teaches."""
         self.all = [*deciding, *watching]
+        self.asks_merchants = [one for one in self.all if one.ASKS_MERCHANTS]
+        """Those that are to be told what labels say of merchants."""
         self._kept = {at: Kept(one.NAME, one.STATE) for at, one in enumerate(self.all) if one.STATE}
         self.has_state = bool(self._kept)
         self._only = self._kept.get(0) if len(self.all) == 1 else None
@@ -75,6 +78,11 @@ class Ensemble:
     def teaches(self, transaction: Transaction) -> bool:
         """Whether windows and states learn from it."""
         return transaction.status.lower() not in self.untaught
+
+    def tell_runs(self, runs: MerchantRuns) -> None:
+        """Have detectors know what labels say of merchants."""
+        for detector in self.asks_merchants:
+            detector.runs = runs
 
     def read(self, data: bytes) -> tuple[list[Any], bool]:
         """Each detector's state, fresh where it cannot be read; and whether any could not be."""

@@ -10,6 +10,7 @@ from schemas.transaction import Transaction
 from schemas.window_view import FlagStarts
 from stream_app.scoring.detector import Detector, DetectorError
 from stream_app.scoring.ensemble import Clock, Ensemble, Judgement, check_flag, no_clock
+from stream_app.scoring.merchants import MerchantRuns
 from stream_app.scoring.verdict import Arrival, Scores, Verdict, identities_of
 from stream_app.window import ANY_CURRENCY, Window
 from stream_app.window.recent import KEY_BYTES, Note, date_of, entries_of, is_same, read_note, with_note
@@ -48,17 +49,22 @@ class Scorer:
         self._judge = self._ask_one if self._ensemble.alone else self._ask_all
         self._stateless = self._ensemble.alone and not self._ensemble.has_state
 
-    def score(self, arrivals: Iterable[Arrival], windows: Mapping[str, Window]) -> Scores:
+    def score(
+        self, arrivals: Iterable[Arrival], windows: Mapping[str, Window], runs: MerchantRuns | None = None
+    ) -> Scores:
         """Score arrivals in their order against their users' windows and states, which learn from each.
 
         An arrival at or below its window's `last_offset` was finished before a crash and gets no second
         verdict. One whose id is among the user's last 20 is a duplicate, or a revision where its content is
-        another: it gets the first verdict again, and nothing learns from it.
+        another: it gets the first verdict again, and nothing learns from it. `runs` is what labels say of
+        merchants from now on, for detectors that ask.
 
         Raises:
             DetectorError: A detector that decides failed; windows are then to be loaded again.
         """
         scores, remaining = Scores(), iter(arrivals)
+        if runs is not None:
+            self._ensemble.tell_runs(runs)
         self._fit(windows)
         while some := [*islice(remaining, _AT_A_TIME)]:
             states = self._read({one.transaction.user_id for one in some}, windows, scores)

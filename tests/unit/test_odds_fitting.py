@@ -132,7 +132,8 @@ def test_a_sample_is_bounded_and_of_whole_users() -> None:
     for number in range(20_000):
         user = f"{number * 7919 % 500}"
         paid.setdefault(user, []).append(number)
-        sample.add(user, "USD", number, 20_000_000 + number // 100, -1)
+        one = msgspec.structs.replace(payment("0.00", user=user), amount=number)
+        sample.add(one, 20_000_000 + number // 100, -1)
 
     kept = dict[int, list[int]]()
     for key, amount, *_ in sample.rows(1000):

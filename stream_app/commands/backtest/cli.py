@@ -57,7 +57,7 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
     type=Span(),
     default=timedelta(0),
     metavar="SPAN",
-    help="How long after a transaction its label is known, as 7d: --fit uses what is known at the end.",
+    help="How long after a transaction its label is known to detectors and to --fit, as 7d.",
 )
 @click.option("--fit", type=_PATH, metavar="OUT", help="Write what FILE teaches as a decisions file.")
 @click.option("--scores", type=_PATH, metavar="OUT.csv", help="Write id, score and flagged of every row.")
@@ -117,7 +117,8 @@ def _backtest(given: BacktestOptions, settings: Settings) -> None:
         figures = [
             Figures(Budget(given.alerts_per_day) if given.alerts_per_day else None) for _ in contenders
         ]
-        run = Run(contenders, figures, warm_up=given.warm_up, scores=scores)
+        late = given.labels_late
+        run = Run(contenders, figures, warm_up=given.warm_up, labels_late=late, scores=scores)
         with source.opened() as history, progress_of(history.fraction, console) as run.progress:
             run.through(history.rows)
         outcome = _outcome(run, history)

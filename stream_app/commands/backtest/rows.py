@@ -83,6 +83,14 @@ class Verdicts:
     """The places of duplicates and revisions."""
     duplicates: int = 0
 
+    def add(self, more: "Verdicts") -> None:
+        """Let those of the rows that follow be of one piece with these."""
+        before = len(self.scores)
+        self.scores += more.scores
+        self.flags |= {before + place: flag for place, flag in more.flags.items()}
+        self.again += [before + place for place in more.again]
+        self.duplicates += more.duplicates
+
 
 class _HistoryRow(msgspec.Struct, frozen=True, gc=False):
     transaction: Transaction

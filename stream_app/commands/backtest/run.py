@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from stream_app.commands.backtest.contender import Contender
 from stream_app.commands.backtest.figures import Figures
+from stream_app.commands.backtest.late_labels import LateLabels
 from stream_app.commands.backtest.looks import Looks
 from stream_app.commands.backtest.outcome import RefusedRows, Source
 from stream_app.commands.backtest.output import ScoresFile
@@ -84,19 +85,23 @@ class Run:
     figures: Sequence[Figures]
     _: KW_ONLY
     warm_up: timedelta = timedelta(0)
+    labels_late: timedelta = timedelta(0)
+    """How long after a transaction its label is known to detectors that learn from it."""
     scores: ScoresFile | None = None
     progress: Callable[[int], None] = lambda _: None
     seen: Seen = field(default_factory=Seen)
     looks: Looks = field(init=False)
+    judges: Sequence[LateLabels] = field(init=False)
 
     def __post_init__(self) -> None:
         self.looks = Looks(self.contenders)
+        self.judges = [LateLabels(contender, self.labels_late) for contender in self.contenders]
 
     def through(self, history: Iterable[Piece]) -> None:
         """Take all of it."""
         for rows in history:
             self.seen.add(rows)
-            verdicts = [contender.judge(rows.transactions) for contender in self.contenders]
+            verdicts = [one.judge(rows) for one in self.judges]
             self._count(rows, verdicts)
             self.seen.duplicates += verdicts[0].duplicates
             self.seen.revisions += len(verdicts[0].again) - verdicts[0].duplicates

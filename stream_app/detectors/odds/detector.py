@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import ClassVar
 
 import msgspec
 
@@ -42,7 +43,7 @@ class Odds(Detector[State]):
 
     NAME = "odds"
     VERSION = 1
-    EVIDENCE = Evidence
+    EVIDENCE: ClassVar[type[msgspec.Struct]] = Evidence
     SETTINGS = Settings
     WORDS = WORDS
     STATE = StateFormat(version=1, fresh=State(), encode=states.encode, decode=states.decode)
@@ -52,7 +53,7 @@ class Odds(Detector[State]):
         super().__init__(settings, profile)
         known = profile if isinstance(profile, Profile) else _UNLESS_TOLD
         self._filter = Filter(known, settings.odds_row)
-        self._threshold = _threshold(settings, known)
+        self._threshold = threshold_by(settings, known)
         self.threshold = self._threshold
         nothing = Transaction("", "", 0, "", datetime.min.replace(tzinfo=UTC), "", None)
         self._last = _Look(State(), nothing, 0, Known(0, None), (0, 0, 0))
@@ -135,7 +136,8 @@ class _Look(msgspec.Struct, frozen=True, gc=False):
     weighed: Weighed
 
 
-def _threshold(settings: Settings, profile: Profile) -> int:
+def threshold_by(settings: Settings, profile: Profile) -> int:
+    """The score from which on transactions are flagged."""
     for threshold in (settings.odds_threshold, profile.threshold):
         if isinstance(threshold, int):
             return threshold

@@ -12,7 +12,7 @@ from stream_app.detectors.odds.amounts import LEAST_FRAUDS, Amounts
 from stream_app.detectors.odds.densities import NAT
 from stream_app.detectors.odds.filter import Filter
 from stream_app.detectors.odds.profile import Currency, Profile
-from stream_app.detectors.odds.sample import UNKNOWN, Sample
+from stream_app.detectors.odds.sample import UNKNOWN, Row, Sample
 from stream_app.detectors.odds.settings import Settings
 from stream_app.detectors.odds.state import State, hour_of
 
@@ -47,27 +47,28 @@ class OddsFitting:
     account, so that they change little.
     """
 
+    MOST_ROWS = _MOST_ROWS
+    """Of the sample."""
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._untaught = settings.untaught()
-        self._amounts, self._sample = Amounts(), Sample(_MOST_ROWS)
+        self._amounts, self._sample = Amounts(), Sample(self.MOST_ROWS)
 
     def add(self, transaction: Transaction, label: bool | None) -> None:  # noqa: FBT001 - as detectors are fitted
         """Take a transaction in: a fraud, legitimate, or None where that is not known."""
         if transaction.status.lower() in self._untaught:
             return
-        known, currency = UNKNOWN if label is None else int(label), transaction.currency.upper()
-        self._amounts.add(currency, transaction.amount, known)
-        self._sample.add(
-            transaction.user_id, currency, transaction.amount, hour_of(transaction.txn_date), known
-        )
+        known = UNKNOWN if label is None else int(label)
+        self._amounts.add(transaction.currency.upper(), transaction.amount, known)
+        self._sample.add(transaction, hour_of(transaction.txn_date), known)
 
     def profile(self) -> Profile:
         """What history says so far; where it says nothing, the defaults."""
         profile = Profile(
             currencies={code: self._currency(code, mean) for code, mean in self._amounts.means().items()}
         )
-        labels = Counter(label for *_, label in self._sample.rows(_MOST_SEARCHED))
+        labels = Counter(row.label for row in self._sample.rows(_MOST_SEARCHED))
         if not LEAST_FRAUDS <= labels[1] < labels[0]:
             return profile
         profile = self._searched(profile)
@@ -114,17 +115,27 @@ class OddsFitting:
         return likelihood_of(Counter(_binned(self._scores(profile, _MOST_SEARCHED))))
 
     def _scores(self, profile: Profile, most: int) -> Iterator[Score]:
-        """The scores of transactions whose labels are known."""
+        """The scores of transactions whose labels are known, once users are."""
+        cold = self._cold(most)
+        for at, (row, score) in enumerate(self._weighed(profile, most)):
+            if row.label != UNKNOWN and at >= cold:
+                yield score, row.label
+
+    def _cold(self, most: int) -> int:
+        """How many of the rows only warm up."""
+        return self._sample.count(most) // _COLD
+
+    def _weighed(self, profile: Profile, most: int) -> Iterator[tuple[Row, int]]:
+        """The sample's rows with their scores."""
         tried = Filter(profile, self._settings.odds_row)
         known = [tried.known(code) for code in self._sample.currencies]
         states = [State()] * len(known)
-        cold = self._sample.count(most) // _COLD
-        for at, (key, amount, hour, label) in enumerate(self._sample.rows(most)):
+        for row in self._sample.rows(most):
+            key, amount, hour, *_ = row
             its = known[key]
             weighed = tried.weigh(states[key], amount, hour, its)
             states[key] = tried.learn(states[key], amount, hour, its, weighed)
-            if label != UNKNOWN and at >= cold:
-                yield weighed[0], label
+            yield row, weighed[0]
 
 
 def threshold_of(scores: Sequence[Score], precision: float) -> int | None:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 from zlib import crc32
 
+from schemas.transaction import Transaction
+
 UNKNOWN: Final = -1
 """A label that nobody has given."""
 
@@ -19,6 +21,8 @@ class Row(NamedTuple):
     amount: int
     hour: int
     label: int
+    merchant: int
+    """32 bits that stand for the merchant; 0: none."""
 
 
 class Sample:
@@ -33,10 +37,11 @@ class Sample:
         self._most, self._below = most, _HASHES
         self._hashes: list[int] = []
         self._keys: dict[tuple[str, str], int] = {}
-        self._columns = (array("I"), array("Q"), array("I"), array("b"))
+        self._columns: tuple[array[int], ...] = (array("I"), array("Q"), array("I"), array("b"), array("I"))
 
-    def add(self, user: str, currency: str, amount: int, hour: int, label: int) -> None:
+    def add(self, transaction: Transaction, hour: int, label: int) -> None:
         """Take a row in, or leave it out with all others of its user."""
+        user, currency = transaction.user_id, transaction.currency.upper()
         number = crc32(user.encode())
         if number >= self._below:
             return
@@ -45,7 +50,9 @@ class Sample:
             key = self._keys[user, currency] = len(self._keys)
             self.currencies.append(currency)
             self._hashes.append(number)
-        for column, value in zip(self._columns, (key, min(amount, _MOST_AMOUNT), hour, label), strict=True):
+        merchant = crc32(transaction.merchant_id.encode()) if transaction.merchant_id else 0
+        row = Row(key, min(transaction.amount, _MOST_AMOUNT), hour, label, merchant)
+        for column, value in zip(self._columns, row, strict=True):
             column.append(value)
         if len(self._columns[0]) > self._most:
             self._halve()
@@ -72,8 +79,8 @@ class Sample:
         renamed = _renamed(kept)
         chosen = [at for at, key in enumerate(self._columns[0]) if kept[key]]
         keys, *others = self._columns
-        amounts, hours, labels = (array(one.typecode, [one[at] for at in chosen]) for one in others)
-        self._columns = (array("I", [renamed[keys[at]] for at in chosen]), amounts, hours, labels)
+        renumbered = array("I", [renamed[keys[at]] for at in chosen])
+        self._columns = (renumbered, *(array(one.typecode, [one[at] for at in chosen]) for one in others))
         self._keys = {name: renamed[key] for name, key in self._keys.items() if kept[key]}
         self._hashes = [number for number in self._hashes if number < self._below]
         self.currencies = [one for one, stays in zip(self.currencies, kept, strict=True) if stays]

@@ -1,0 +1,21 @@
+"""Labels that people give to transactions, often weeks later."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+_OF_AMOUNTS: Final = "ratio"
+"""What the evidence of a flag by its amount has."""
+
+
+def is_explained(meta_data: Mapping[str, Any]) -> bool:
+    """Whether a row's `meta_data` says that a detector flagged the amount, be it one that only watches.
+
+    >>> is_explained({"is_anomaly": True, "detector": "odds", "ratio": 7.9})
+    True
+    >>> is_explained({"is_anomaly": False, "ratio": 7.9, "shadow": {}})
+    False
+    >>> is_explained({"is_anomaly": False, "shadow": {"odds": {"score": 1, "ratio": 7.9}}})
+    True
+    """
+    flags = [*meta_data.get("shadow", {}).values(), *([meta_data] if meta_data.get("is_anomaly") else [])]
+    return any(_OF_AMOUNTS in flag for flag in flags)
