@@ -67,7 +67,8 @@ class Ensemble:
         """Those that are to be told what labels say of merchants."""
         self._kept = {at: Kept(one.NAME, one.STATE) for at, one in enumerate(self.all) if one.STATE}
         self.has_state = bool(self._kept)
-        self._only = self._kept.get(0) if len(self.all) == 1 else None
+        self.only = self._kept.get(0) if self.alone else None
+        """How the state of the one detector is kept."""
 
     def _rule(self) -> str:
         rules = [one.rule for one in self.deciding]
@@ -86,8 +87,6 @@ class Ensemble:
 
     def read(self, data: bytes) -> tuple[list[Any], bool]:
         """Each detector's state, fresh where it cannot be read; and whether any could not be."""
-        if self._only and data.startswith(self._only.tag):  # as nearly all do
-            return self._only.read_alone(data)
         parts, kept = parts_of(data), self._kept
         states = [kept[at].read(parts) if at in kept else None for at in range(len(self.all))]
         return states, bool(parts)

@@ -46,7 +46,8 @@ class Scorer:
         self._size = window_size
         self._by_currency, self._clock = by_currency, clock
         self._entries = entries
-        self._judge = self._ask_one if self._ensemble.alone else self._ask_all
+        self._only: Any = self._ensemble.only
+        self._judge = self._ask_one if self._only else self._ask_all
         self._stateless = self._ensemble.alone and not self._ensemble.has_state
 
     def score(
@@ -127,12 +128,13 @@ class Scorer:
         self, window: Window, _: States, transaction: Transaction, scores: Scores
     ) -> tuple[float, Any]:
         """Score by the one detector, and let it learn; its state is taken and put back at once."""
-        detector = self._ensemble.all[0]
-        [state], lost = self._ensemble.read(window.state)
-        scores.states_lost += lost
+        detector, kept = self._ensemble.all[0], self._only
+        state, lost = kept.read_alone(window.state)
+        if lost:
+            scores.states_lost += 1
         score, evidence = detector.score_one(window, state, transaction)
         state = detector.learn_one(window, state, transaction, flagged=evidence is not None)
-        window.state = self._ensemble.pack([state], scores.failures)
+        window.state = kept.pack(state)
         return score, evidence
 
     def _ask_all(

@@ -32,12 +32,15 @@ class Kept:
         self._form = form
         self._decode, self._encode = form.decode, form.encode
 
-    def read_alone(self, data: bytes) -> tuple[list[Any], bool]:
-        """What `Ensemble.read` gives of bytes that begin with the tag, where there is no other detector."""
+    def read_alone(self, data: bytes) -> tuple[Any, bool]:
+        """The state where there is no other detector, and whether there were bytes that could not be read."""
+        if not data.startswith(self.tag):
+            parts = parts_of(data)
+            return self.read(parts), bool(parts)
         try:
-            return [self._decode(data[_TAG_BYTES:])], False
+            return self._decode(data[_TAG_BYTES:]), False
         except Exception:  # noqa: BLE001 - damaged bytes: what they raise is the detector's affair
-            return [self._form.fresh], True
+            return self._form.fresh, True
 
     def read(self, parts: dict[bytes, bytes]) -> Any:
         """Take the state out of these parts; what cannot be read stays there, and the state is fresh."""

@@ -80,11 +80,14 @@ class Filter:
         self._priors, self._updates, self._decays = priors(share), updates(share), decays(profile.hours)
         self._forgotten = len(self._decays)
         self._currencies = {code: _known(one.mean, one.limit) for code, one in profile.currencies.items()}
+        self._as_written: dict[str, Known] = {}  # 52^3 codes of three letters at the most
 
     def known(self, currency: str) -> Known:
         """What the profile says of the currency, in capitals or not."""
-        found = self._currencies.get(currency)
-        return found or self._currencies.get(currency.upper(), _UNKNOWN)
+        found = self._as_written.get(currency)
+        if found is None:
+            found = self._as_written[currency] = self._currencies.get(currency.upper(), _UNKNOWN)
+        return found
 
     def expected(self, state: State, known: Known) -> Expected:
         """What is expected of the user; of one of whom nothing is known, 0.01 in one amount."""
