@@ -1,7 +1,6 @@
 """Rows of CSV files and JSON lines as Kafka records: each is what our own decoder accepts, or is rejected."""
 
 import csv
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ from msgspec import Raw
 
 from infra.produce.amounts import AmountMarks, UnclearAmountError
 from infra.produce.columns import FIELDS, Columns, described, printable
+from infra.produce.dates import date_text
 from infra.produce.exported import ESCAPED, own_meta_data, own_text
 from infra.produce.files import MAX_LINE, InputError, is_cut
 from infra.produce.tables import csv_rows, first_line, header_of, is_blank, numbered
@@ -24,10 +24,6 @@ from schemas.transaction import Decoder
 
 _REQUIRED, _MAY_LACK = FIELDS[:6], FIELDS[6:]
 
-_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}(?:\.[0-9]+)?"
-_NO_OFFSET = re.compile(_TIME)
-# As Postgres writes it: `2024-05-01 10:00:00+00`.
-_HOURS_OFFSET = re.compile(_TIME + "[+-][0-9]{2}")
 # What databases and data frames write for nothing, in any case.
 _EMPTY = frozenset(["", "null", "nan", "none", "n/a", "<na>", "\\n"])
 
@@ -181,7 +177,7 @@ class RowReader:
             fields[name] = fields.get(name) or default
         try:
             fields["amount"] = self._amount(line, fields["amount"])
-            fields["txn_date"] = self._date(fields["txn_date"])
+            fields["txn_date"] = date_text(fields["txn_date"], assume_utc=self.assume_utc)
             user_id = fields["user_id"] = fields["user_id"].lower()
             if self.exported:
                 fields |= {name: own_text(fields[name]) for name in ESCAPED if name in fields}
@@ -208,11 +204,6 @@ class RowReader:
             return self.marks.plain(text)
         except UnclearAmountError as error:
             raise InputError(f"line {line}: {error}") from None
-
-    def _date(self, text: str) -> str:
-        if _HOURS_OFFSET.fullmatch(text):
-            return f"{text}:00"
-        return f"{text}Z" if self.assume_utc and _NO_OFFSET.fullmatch(text) else text
 
     def _meta_data(self, text: str | Raw) -> Raw:
         """Raises msgspec.DecodeError unless it is an object or null."""
@@ -252,7 +243,7 @@ class RowReader:
             if (amount := _text(fields.get("amount"))) is not None:  # else a number, which has a point
                 fields["amount"] = Raw(_ENCODE(self._amount(line, amount)))
             if (date := _text(fields.get("txn_date"))) is not None:
-                fields["txn_date"] = Raw(_ENCODE(self._date(date)))
+                fields["txn_date"] = Raw(_ENCODE(date_text(date, assume_utc=self.assume_utc)))
             if self.exported and "meta_data" in fields:
                 fields["meta_data"] = self._meta_data(fields["meta_data"])
         except msgspec.DecodeError as error:

@@ -13,10 +13,11 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.produce.labels import Label
 from schemas.transaction import Transaction
 from stream_app.commands.backtest.cli import backtest
 from stream_app.commands.backtest.fit import fit
-from stream_app.commands.backtest.rows import Label, Piece
+from stream_app.commands.backtest.rows import Piece
 from stream_app.detectors.decisions import read_decisions
 from tests.support.traffic import START, Sent, traffic
 

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.produce.files import InputError, open_input
+from infra.produce.labels import LabelWords
 from infra.produce.options import Reading
 from infra.produce.rows import RejectedRow, RowReader
 from schemas.transaction import Decoder, Transaction
 from stream_app.commands.backtest.history import FileHistory
-from stream_app.commands.backtest.labels import LabelWords
 from stream_app.commands.backtest.rows import Piece
 from tests.support.messages import DATE, ID, USER
 

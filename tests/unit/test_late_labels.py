@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from infra.produce.labels import Label
 from stream_app.commands.backtest.contender import Contender
 from stream_app.commands.backtest.late_labels import LateLabels
-from stream_app.commands.backtest.rows import Label, Piece, Verdicts
+from stream_app.commands.backtest.rows import Piece, Verdicts
 from stream_app.detectors.merchant_labels import MerchantLabels
 from stream_app.detectors.merchant_labels.runs import with_label
 from stream_app.detectors.odds.settings import Settings

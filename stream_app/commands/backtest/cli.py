@@ -12,18 +12,14 @@ import msgspec
 from rich.console import Console
 
 from infra.produce.files import InputError
+from infra.produce.labels import LABEL, SCENARIO
 from infra.produce.options import reading_options
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.services import POSTGRES
 from stream_app.commands.backtest.contender import Contender
 from stream_app.commands.backtest.figures import Budget, Figures
 from stream_app.commands.backtest.fit import end_of, fit, fittings_of
-from stream_app.commands.backtest.labels import (
-    LABEL,
-    SCENARIO,
-    LabelsError,
-    read_labels,
-)
+from stream_app.commands.backtest.labels import LabelsError, read_labels
 from stream_app.commands.backtest.options import MOST_ALERTS, BacktestOptions, Moment, Span
 from stream_app.commands.backtest.outcome import Found, Outcome
 from stream_app.commands.backtest.output import OutputError, ScoresFile, written_whole

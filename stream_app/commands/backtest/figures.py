@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
+from infra.produce.labels import Label
 from stream_app.commands.backtest.ranks import Ranked, Ranking, ranking
-from stream_app.commands.backtest.rows import Label, Piece, Verdicts
+from stream_app.commands.backtest.rows import Piece, Verdicts
 
 _QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 

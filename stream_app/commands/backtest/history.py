@@ -8,11 +8,11 @@ from itertools import chain
 from infra.produce.columns import described
 from infra.produce.exported import is_export
 from infra.produce.files import Input, InputError, first_lines, is_cut
+from infra.produce.labels import LabelWords, label_columns
 from infra.produce.options import Reading
 from infra.produce.rows import RejectedRow, RowReader, json_fields
 from infra.produce.tables import csv_rows, first_line, header_of
 from schemas.transaction import Decoder
-from stream_app.commands.backtest.labels import LabelWords, label_columns
 from stream_app.commands.backtest.ordinary import REQUIRED, OrdinaryForm
 from stream_app.commands.backtest.rows import Piece
 from stream_app.commands.backtest.tables import CsvTable, JsonTable, OneByOne

@@ -1,65 +1,16 @@
-"""Labels as people write them: in columns of history, or in a file of their own that is joined to it."""
+"""Labels in a file of their own, which are joined to history of any kind."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 from infra.produce.files import Input, InputError, open_input
-from infra.produce.tables import csv_rows, first_line, header_of, numbered
+from infra.produce.labels import Label, LabelTable
+from infra.produce.rows import RejectedRow
 from schemas.transaction import Transaction
-from stream_app.commands.backtest.rows import Label, Piece
+from stream_app.commands.backtest.rows import Piece
 
-LABEL: Final = "label"
-SCENARIO: Final = "label_scenario"
-_WORDS: Final[dict[str, Label]] = {
-    **dict.fromkeys(["1", "1.0", "true", "t", "yes", "y", "fraud", "fraudulent"], True),
-    **dict.fromkeys(["0", "0.0", "false", "f", "no", "n", "legitimate", "legit", "genuine"], False),
-    **dict.fromkeys(["", "null", "nan", "none", "unknown", "n/a", "<na>", "\\n"], None),
-}
-_NAMES: Final = {
-    LABEL: ["label", "isfraud", "fraud", "txfraud", "class"],
-    SCENARIO: ["labelscenario", "txfraudscenario"],
-}
-_SHOWN = 5
-
-
-class LabelWords(dict[str, Label]):
-    """What each text says; one that says nothing is as if there were none, and is kept to be named.
-
-    >>> words = LabelWords()
-    >>> words["Fraud"], words["0"], words[""], words["maybe"], words["maybe"], words.unreadable
-    (True, False, None, None, None, ['maybe'])
-    """
-
-    def __init__(self) -> None:
-        super().__init__(_WORDS)
-        self.unreadable: list[str] = []
-        """The first few texts that are no label."""
-
-    def __missing__(self, text: str) -> Label:
-        word = text.strip().lower()
-        if word not in _WORDS and len(self.unreadable) < _SHOWN:
-            self.unreadable.append(text)
-        label = self[text] = _WORDS.get(word)
-        return label
-
-
-def label_columns(header: Iterable[str], chosen: Mapping[str, str]) -> dict[str, str]:
-    """The columns of labels and of their scenarios, where there are any; `chosen` ones come first.
-
-    >>> label_columns(["id", "TX_FRAUD", "TX_FRAUD_SCENARIO"], {})
-    {'label': 'TX_FRAUD', 'label_scenario': 'TX_FRAUD_SCENARIO'}
-    """
-    plain = {re.sub(r"[\W_]+", "", name).casefold(): name for name in header}
-    fitting = {field: [plain[name] for name in names if name in plain] for field, names in _NAMES.items()}
-    found = {field: names[0] for field, names in fitting.items() if names}
-    return found | {field: column for field, column in chosen.items() if field in _NAMES}
-
-
-_KEYS = ("id", "user_id", "txn_date")
 _NAMED = 5
 
 
@@ -134,28 +85,10 @@ def read_labels(path: Path) -> LabelFile:
 
 
 def _read(opened: Input) -> LabelFile:
-    begin, lines = first_line(opened.lines())
-    table = csv_rows(begin, lines)
-    header = header_of(table)
-    if absent := {"id", LABEL} - {*header}:
-        raise LabelsError(f"no column {', '.join(sorted(absent))}; there are: {', '.join(header)}")
-    labels, words = LabelFile([name for name in _KEYS if name in header]), LabelWords()
-    for line, row in numbered(table):
-        cells = dict(zip(header, row, strict=False)) if isinstance(row, list) else {}
-        if any(cells.values()):
-            _put(labels, words, line, cells)
+    table = LabelTable(opened.lines())
+    labels = LabelFile(table.columns)
+    for one in table.rows():
+        if isinstance(one, RejectedRow):
+            raise LabelsError(f"line {one.line}: {one.detail}")
+        labels.put(one.id, one.user_id, one.txn_date, one.label)
     return labels
-
-
-def _put(labels: LabelFile, words: LabelWords, line: int, row: dict[str, str]) -> None:
-    try:
-        date = datetime.fromisoformat(row["txn_date"]) if "txn_date" in labels.columns else None
-        texts = [row[name].strip().lower() for name in labels.columns if name != "txn_date"]
-    except (KeyError, ValueError) as error:
-        raise LabelsError(f"line {line}: {error}") from None
-    if date is not None and date.tzinfo is None:
-        raise LabelsError(f"line {line}: {row['txn_date']} has no offset from UTC")
-    label = words[row.get(LABEL, "")]
-    if words.unreadable:
-        raise LabelsError(f"line {line}: {words.unreadable[0]!a} is neither fraud nor legitimate")
-    labels.put(texts[0], texts[-1], date, label)

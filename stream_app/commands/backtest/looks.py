@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from infra.produce.labels import Label
 from schemas.money import amount_text
 from stream_app.commands.backtest.contender import Contender
 from stream_app.commands.backtest.outcome import Difference, Example
-from stream_app.commands.backtest.rows import Label, Piece, Verdicts
+from stream_app.commands.backtest.rows import Piece, Verdicts
 
 KINDS = {
     "flagged": "The highest scores",

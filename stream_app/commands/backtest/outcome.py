@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from infra.produce.labels import Label
 from stream_app.commands.backtest.figures import Summary
-from stream_app.commands.backtest.rows import Label
 
 
 class Example(msgspec.Struct, frozen=True, omit_defaults=True):

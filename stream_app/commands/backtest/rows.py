@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from infra.produce.files import InputError
+from infra.produce.labels import Label
 from infra.produce.order import check_order
 from infra.produce.rows import ProducerRecord
 from infra.runtime.external_sort import ExternalSort
@@ -17,8 +18,6 @@ from schemas.transaction import Transaction
 
 EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
-Label = bool | None
-"""True: a fraud. None: it is not known whether it was one."""
 
 
 class RefusedRow(NamedTuple):

@@ -14,9 +14,10 @@ from pathlib import Path
 from rich.console import Console
 
 from infra.produce.files import STDIN, InputError, open_input
+from infra.produce.labels import LabelWords
 from stream_app.commands.backtest.database import rows_of
 from stream_app.commands.backtest.history import FileHistory
-from stream_app.commands.backtest.labels import LabelFile, LabelWords
+from stream_app.commands.backtest.labels import LabelFile
 from stream_app.commands.backtest.options import BacktestOptions
 from stream_app.commands.backtest.rows import EARLIEST, Piece, between, by_date, in_order
 from stream_app.settings import Settings
