@@ -131,17 +131,18 @@ class Window(msgspec.Struct, gc=False):
                 self.notes = with_note(self.notes, recent, None)
             recent = recent[ENTRY_BYTES:]
         self.recent = recent + entry
-        if amount >= _NARROW_LIMIT or self.width != NARROW or self.count > size:
+        count = self.count
+        if amount >= _NARROW_LIMIT or self.width != NARROW or count > size:
             self._pack([*self.amounts, amount][-size:])
             return
         packed = self.packed
-        if self.count == size:
+        if count == size:
             low, high = _READ_NARROW(packed)
             self.total += amount - low - (high << 32)
             packed = packed[NARROW:]
         else:
             self.total += amount
-            self.count += 1
+            self.count = count + 1
         self.packed = packed + amount.to_bytes(NARROW, "little")
 
     def remember(self, entry: bytes) -> None:

@@ -6,6 +6,7 @@ from dataclasses import astuple, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,12 +15,15 @@ from hypothesis import strategies as st
 from infra.produce.files import open_input
 from infra.produce.options import Reading
 from schemas.scored import Flag
+from schemas.transaction import Transaction
 from stream_app.commands.backtest.contender import Contender
 from stream_app.commands.backtest.history import FileHistory
-from stream_app.commands.backtest.windows import BoundedWindows
+from stream_app.commands.backtest.windows import BoundedWindows, quick_entries
 from stream_app.detectors.odds import Odds
 from stream_app.detectors.odds.settings import Settings as OddsSettings
 from stream_app.scoring import Detector, Ensemble, Scorer
+from stream_app.scoring.verdict import identities_of
+from stream_app.window.recent import date_of, entries_of, is_same
 from tests.support.detectors import rolling_mean
 from tests.support.fakes import FakeRecord, World
 from tests.support.largest import Largest, Settings
@@ -97,3 +101,28 @@ async def test_the_verdicts_are_those_of_the_pipeline(
     assert revisions == sum(one.revision > 0 for one in world.kafka.scored)
     expected = {one.offset: (one.score, one.flag) for one in world.kafka.scored if not one.revision}
     assert found == expected
+
+
+CONTENTS = st.builds(
+    Transaction,
+    id=st.sampled_from([str(UUID(int=1)), str(UUID(int=2))]),
+    user_id=st.just(""),
+    amount=st.sampled_from([0, 1]),
+    currency=st.sampled_from(["EUR", "eur"]),
+    txn_date=st.sampled_from([datetime(1, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)]),
+    status=st.sampled_from(["paid", ""]),
+    meta_data=st.sampled_from([None, {}, {"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": [1]}]),
+    unknown=st.sampled_from([0, 1]),
+    country=st.sampled_from([None, "IN"]),
+)
+
+
+@given(CONTENTS, CONTENTS)
+def test_transactions_are_known_again_as_the_worker_knows_them(one: Transaction, other: Transaction) -> None:
+    quick, exact = quick_entries([one, other]), entries_of([one, other], identities_of([one.id, other.id]))
+
+    assert {len(entry) for entry in quick} == {len(entry) for entry in exact}
+    assert (quick[0][:8] == quick[1][:8]) == (exact[0][:8] == exact[1][:8])
+    assert (quick[0] == quick[1]) == (exact[0] == exact[1])
+    assert is_same(*quick) == is_same(*exact)
+    assert date_of(quick[0]).year == 2000  # it can be read, though it says nothing

@@ -65,7 +65,7 @@ class Contender:
         for one, entry in zip(transactions, quick_entries(transactions), strict=True):
             window = windows[one.user_id]
             is_other = one.currency != window.currency and by_currency
-            if (is_other and not _is_first(window, one)) or window.recent.find(entry[:KEY_BYTES]) >= 0:
+            if entry[:KEY_BYTES] in window.recent or (is_other and not _is_first(window, one)):
                 self._score([one], windows, verdicts)
                 continue
             try:

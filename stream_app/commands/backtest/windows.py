@@ -15,7 +15,7 @@ from stream_app.window import Window, encode_window
 
 _MOST = 100_000  # of a generation: both together take some 200 MB
 _PARTITION = 0
-_ENTRY = Struct("<q8xI").pack
+_ENTRY = Struct("<q4xq").pack
 _ENCODE = msgspec.json.Encoder(order="deterministic").encode
 _CACHE_BYTES, _BUFFER_BYTES = 16 << 20, 32 << 20
 
@@ -89,14 +89,13 @@ def quick_entries(transactions: Sequence[Transaction], _identities: Sequence[byt
                     one.currency,
                     one.txn_date,
                     one.status,
-                    one.meta_data and _ENCODE(one.meta_data),
+                    _ENCODE(one.meta_data) if one.meta_data else None,
                     one.merchant_id,
                     one.card_id,
                     one.country,
                     one.channel,
                 )
-            )
-            & 0xFFFF_FFFF,
+            ),
         )
         for one in transactions
     ]
