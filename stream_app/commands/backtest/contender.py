@@ -35,6 +35,7 @@ class Contender:
         self._scorer = Scorer(ensemble, self._size, by_currency=by_currency, entries=quick_entries)
         self._windows = windows or BoundedWindows()
         self._seen = 0
+        self._kept: Any = ensemble.only
         self._words = {one.NAME: one.WORDS for one in known(ensemble.all)}
 
     def __enter__(self) -> Self:
@@ -80,11 +81,11 @@ class Contender:
 
     def _ask(self, window: Window, one: Transaction) -> tuple[float, Any]:
         """Score by the one detector, which learns of what it does not flag."""
-        detector, [state] = self.ensemble.all[0], self.ensemble.read(window.state)[0]
+        detector, kept = self.ensemble.all[0], self._kept
+        state, _ = kept.read_alone(window.state)
         score, evidence = detector.score_one(window, state, one)
         if evidence is None:
-            state = detector.learn_one(window, state, one, flagged=False)
-            window.state = self.ensemble.pack([state], [])
+            window.state = kept.pack(detector.learn_one(window, state, one, flagged=False))
         return score, evidence
 
     def _score(
