@@ -1,0 +1,5 @@
+"""What a user did in the last hour, day or month, as numbers for rules."""
+
+from stream_app.scoring.features.features import Features, Value
+
+__all__ = ["Features", "Value"]

@@ -1,0 +1,148 @@
+"""A user's past as bytes, which say of themselves what they have.
+
+    form, number of parts, the parts' codes
+    newest time (5 bytes), count and total of all
+    for each tier:
+        its bitmap: bit i stands for the step i before that of the newest time, set where there is something
+        of each such step, newest first, where amounts are kept: count and total of all that is before it
+        of each such step, where the largest are kept: the largest, one more than it is; 0 where not known
+        for each field: of each such step how many values came last in it; hashes of them, newest first
+    for each field whose values alone are kept: how many, and their hashes, newest first
+
+Count and total run on: what a window has is the difference of two places, however many steps it has.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from schemas.rules.features import STEPS
+from stream_app.scoring.features.layout import AMOUNTS, LARGEST, SEEN, Part, part_of_code, tiers_in
+from stream_app.scoring.features.past import Bucket, Past
+
+COUNT_BYTES, TOTAL_BYTES = (2, 4, 4), (4, 8, 12)
+"""Of each form."""
+BITMAP_BYTES = (38, 6, 12)
+"""Of each tier: room for the longest window and a day."""
+HASH_BYTES = 4
+NEWEST_BYTES = 5
+_FORMS = (0, 1, 2)
+_DAMAGED = "the state of features is cut short or damaged"
+
+
+def pack(past: Past, parts: Sequence[Part]) -> bytes:
+    """The bytes of what these parts keep, in the narrowest form that they fit in."""
+    counted = [past.tiers[part.tier].values() for part in parts if part.kind == AMOUNTS]
+    count = max((sum(one.count for one in its) for its in counted), default=0)
+    total = max((sum(one.total for one in its) for its in counted), default=0)
+    largest = [past.tiers[part.tier].values() for part in parts if part.kind == LARGEST]
+    most = max(total, *(one.largest + 1 for its in largest for one in its), 0)
+    form = next(at for at in _FORMS if count >> 8 * COUNT_BYTES[at] == most >> 8 * TOTAL_BYTES[at] == 0)
+    data = [bytes([form, len(parts), *(part.code for part in parts)]), _number(past.newest, NEWEST_BYTES)]
+    data += _amount(form, count, total)
+    for tier in tiers_in(parts):
+        its = [part for part in parts if part.kind != SEEN and part.tier == tier]
+        data += _packed_tier(past, form, its, count, total)
+    for part in parts:
+        if part.kind == SEEN:
+            data += [bytes([len(past.values[part])]), *_hashes(past.values[part])]
+    return b"".join(data)
+
+
+def _packed_tier(past: Past, form: int, parts: Sequence[Part], count: int, total: int) -> Iterator[bytes]:
+    tier, buckets = parts[0].tier, past.tiers[parts[0].tier]
+    newest, steps = past.newest // STEPS[tier], sorted(buckets, reverse=True)
+    yield _number(sum(1 << newest - step for step in steps), BITMAP_BYTES[tier])
+    for part in parts:
+        if part.kind == AMOUNTS:
+            for step in steps:
+                count, total = count - buckets[step].count, total - buckets[step].total
+                yield from _amount(form, count, total)
+        elif part.kind == LARGEST:
+            yield from (_number(buckets[step].largest + 1, TOTAL_BYTES[form]) for step in steps)
+        else:
+            values = past.values[part]
+            yield bytes([sum(one == step for _, one in values) for step in steps])
+            yield from _hashes(values)
+
+
+def _amount(form: int, count: int, total: int) -> tuple[bytes, bytes]:
+    return _number(count, COUNT_BYTES[form]), _number(total, TOTAL_BYTES[form])
+
+
+def _hashes(values: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+    return (_number(value, HASH_BYTES) for value, _ in values)
+
+
+def _number(number: int, size: int) -> bytes:
+    return number.to_bytes(size, "little")
+
+
+def unpack(data: bytes) -> Past:
+    """What the bytes have, whatever parts they were packed for.
+
+    Raises:
+        ValueError: They are no state of features.
+    """
+    reader = _Reader(data)
+    form, count = reader.number(1), reader.number(1)
+    if form not in _FORMS:
+        raise ValueError("the state of features is of a form that there is not")
+    parts = [part_of_code(code) for code in reader.take(count)]
+    past = Past(reader.number(NEWEST_BYTES))
+    before = reader.amount(form)
+    for tier in tiers_in(parts):
+        its = [part for part in parts if part.kind != SEEN and part.tier == tier]
+        _unpack_tier(reader, past, its, form, before)
+    for part in parts:
+        if part.kind == SEEN:
+            past.values[part] = [(value, 0) for value in reader.hashes(reader.number(1))]
+    reader.end()
+    return past
+
+
+def _unpack_tier(
+    reader: "_Reader", past: Past, parts: Sequence[Part], form: int, before: tuple[int, int]
+) -> None:
+    tier = parts[0].tier
+    newest, bitmap = past.newest // STEPS[tier], reader.number(BITMAP_BYTES[tier])
+    steps = [newest - bit for bit in range(bitmap.bit_length()) if bitmap >> bit & 1]
+    past.tiers[tier] = buckets = {step: Bucket() for step in steps}
+    for part in parts:
+        if part.kind == AMOUNTS:
+            for bucket in buckets.values():
+                count, total = reader.amount(form)
+                bucket.count, bucket.total = before[0] - count, before[1] - total
+                before = count, total
+        elif part.kind == LARGEST:
+            for bucket in buckets.values():
+                bucket.largest = reader.number(TOTAL_BYTES[form]) - 1
+        else:
+            its = [
+                step for step, times in zip(steps, reader.take(len(steps)), strict=True) for _ in range(times)
+            ]
+            past.values[part] = [*zip(reader.hashes(len(its)), its, strict=True)]
+
+
+class _Reader:
+    """Takes bytes from the front; there are too few in damaged ones."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def take(self, count: int) -> bytes:
+        at, self._at = self._at, self._at + count
+        if self._at > len(self._data):
+            raise ValueError(_DAMAGED)
+        return self._data[at : self._at]
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "little")
+
+    def amount(self, form: int) -> tuple[int, int]:
+        return self.number(COUNT_BYTES[form]), self.number(TOTAL_BYTES[form])
+
+    def hashes(self, count: int) -> list[int]:
+        return [self.number(HASH_BYTES) for _ in range(count)]
+
+    def end(self) -> None:
+        if self._at != len(self._data):
+            raise ValueError(_DAMAGED)
