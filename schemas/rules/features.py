@@ -28,7 +28,7 @@ all of its window whatever came before it."""
 MOST_MORE_STEPS = 24
 """How many steps that have something are kept beyond those of a window."""
 
-_HEAD, _ROW, _LARGEST, _HASH, _BITMAPS = 40, 16, 12, 4, (38, 6, 12)
+_HEAD, _ROW, _LARGEST, _HASH, _BITMAPS = 58, 16, 12, 4, (38, 8, 12)
 
 
 def tier_of(window: int) -> int:
@@ -54,7 +54,7 @@ def most_bytes(features: Collection[Feature]) -> int:
     """How many bytes their state can have for a user in a currency, whatever that user does.
 
     >>> most_bytes([Feature("count", HOUR), Feature("sum", DAY), Feature("mean", 30 * DAY)])
-    1936
+    1956
     """
     most = _HEAD
     for tier, steps in longest_steps(features).items():

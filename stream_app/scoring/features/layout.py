@@ -1,6 +1,6 @@
 """Which parts the state has that a set of features needs, and in which order."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from schemas.rules.features import AHEAD, FIELDS, MOST_MORE_STEPS, STEPS, Feature, longest_steps, tier_of
@@ -61,9 +61,13 @@ def part_of_code(code: int) -> Part:
 
 
 def parts_of(needed: Collection[Feature]) -> list[Part]:
-    """All that is kept for these, in the order of the bytes: tier by tier, values alone at the end."""
-    parts = {part for part in map(part_of, needed) if part}
-    return sorted(parts, key=lambda part: (part.kind == SEEN, part.tier, part.kind, part.code))
+    """All that is kept for these, in order."""
+    return in_order(part for part in map(part_of, needed) if part)
+
+
+def in_order(parts: Iterable[Part]) -> list[Part]:
+    """These as the bytes have them: tier by tier, values alone at the end."""
+    return sorted({*parts}, key=lambda part: (part.kind == SEEN, part.tier, part.kind, part.code))
 
 
 def tiers_of(needed: Collection[Feature]) -> list[Tier]:

@@ -1,9 +1,9 @@
 """A user's past as bytes, which say of themselves what they have.
 
     form, number of parts, the parts' codes
-    newest time (5 bytes), count and total of all
+    newest time and one, count and total of all
+    of each tier a bitmap: bit i is set where the step i before that of the newest time has something
     for each tier:
-        its bitmap: bit i stands for the step i before that of the newest time, set where there is something
         of each such step, newest first, where amounts are kept: count and total of all that is before it
         of each such step, where the largest are kept: the largest, one more than it is; 0 where not known
         for each field: of each such step how many values came last in it; hashes of them, newest first
@@ -14,16 +14,16 @@ Count and total run on: what a window has is the difference of two places, howev
 
 from collections.abc import Iterator, Sequence
 
-from schemas.rules.features import STEPS
-from stream_app.scoring.features.layout import AMOUNTS, LARGEST, SEEN, Part, part_of_code, tiers_in
+from schemas.rules.features import MOST_VALUES, STEPS
+from stream_app.scoring.features.layout import AMOUNTS, LARGEST, SEEN, Part, in_order, part_of_code, tiers_in
 from stream_app.scoring.features.past import Bucket, Past
+from stream_app.scoring.features.values import HASH_BYTES
 
 COUNT_BYTES, TOTAL_BYTES = (2, 4, 4), (4, 8, 12)
 """Of each form."""
-BITMAP_BYTES = (38, 6, 12)
+BITMAP_BYTES = (38, 8, 12)
 """Of each tier: room for the longest window and a day."""
-HASH_BYTES = 4
-NEWEST_BYTES = 5
+NEWEST_BYTES = 8
 _FORMS = (0, 1, 2)
 _DAMAGED = "the state of features is cut short or damaged"
 
@@ -36,21 +36,20 @@ def pack(past: Past, parts: Sequence[Part]) -> bytes:
     largest = [past.tiers[part.tier].values() for part in parts if part.kind == LARGEST]
     most = max(total, *(one.largest + 1 for its in largest for one in its), 0)
     form = next(at for at in _FORMS if count >> 8 * COUNT_BYTES[at] == most >> 8 * TOTAL_BYTES[at] == 0)
-    data = [bytes([form, len(parts), *(part.code for part in parts)]), _number(past.newest, NEWEST_BYTES)]
-    data += _amount(form, count, total)
+    data = [bytes([form, len(parts), *(part.code for part in parts)]), _number(past.newest + 1, NEWEST_BYTES)]
+    data += [*_amount(form, count, total), *(_bitmap(past, tier) for tier in tiers_in(parts))]
     for tier in tiers_in(parts):
         its = [part for part in parts if part.kind != SEEN and part.tier == tier]
         data += _packed_tier(past, form, its, count, total)
     for part in parts:
         if part.kind == SEEN:
-            data += [bytes([len(past.values[part])]), *_hashes(past.values[part])]
+            data += [bytes([len(past.values[part])]), _hashes(past.values[part])]
     return b"".join(data)
 
 
 def _packed_tier(past: Past, form: int, parts: Sequence[Part], count: int, total: int) -> Iterator[bytes]:
-    tier, buckets = parts[0].tier, past.tiers[parts[0].tier]
-    newest, steps = past.newest // STEPS[tier], sorted(buckets, reverse=True)
-    yield _number(sum(1 << newest - step for step in steps), BITMAP_BYTES[tier])
+    buckets = past.tiers[parts[0].tier]
+    steps = sorted(buckets, reverse=True)
     for part in parts:
         if part.kind == AMOUNTS:
             for step in steps:
@@ -61,15 +60,20 @@ def _packed_tier(past: Past, form: int, parts: Sequence[Part], count: int, total
         else:
             values = past.values[part]
             yield bytes([sum(one == step for _, one in values) for step in steps])
-            yield from _hashes(values)
+            yield _hashes(values)
+
+
+def _bitmap(past: Past, tier: int) -> bytes:
+    newest = past.newest // STEPS[tier]
+    return _number(sum(1 << newest - step for step in past.tiers[tier]), BITMAP_BYTES[tier])
 
 
 def _amount(form: int, count: int, total: int) -> tuple[bytes, bytes]:
     return _number(count, COUNT_BYTES[form]), _number(total, TOTAL_BYTES[form])
 
 
-def _hashes(values: Sequence[tuple[int, int]]) -> Iterator[bytes]:
-    return (_number(value, HASH_BYTES) for value, _ in values)
+def _hashes(values: Sequence[tuple[bytes, int]]) -> bytes:
+    return b"".join(value for value, _ in values)
 
 
 def _number(number: int, size: int) -> bytes:
@@ -87,9 +91,14 @@ def unpack(data: bytes) -> Past:
     if form not in _FORMS:
         raise ValueError("the state of features is of a form that there is not")
     parts = [part_of_code(code) for code in reader.take(count)]
-    past = Past(reader.number(NEWEST_BYTES))
+    if parts != in_order(parts):
+        raise ValueError(_DAMAGED)
+    past = Past(reader.number(NEWEST_BYTES) - 1)
     before = reader.amount(form)
-    for tier in tiers_in(parts):
+    bitmaps = {tier: reader.number(BITMAP_BYTES[tier]) for tier in tiers_in(parts)}
+    for tier, bitmap in bitmaps.items():
+        newest = past.newest // STEPS[tier]
+        past.tiers[tier] = {newest - bit: Bucket() for bit in range(bitmap.bit_length()) if bitmap >> bit & 1}
         its = [part for part in parts if part.kind != SEEN and part.tier == tier]
         _unpack_tier(reader, past, its, form, before)
     for part in parts:
@@ -102,24 +111,22 @@ def unpack(data: bytes) -> Past:
 def _unpack_tier(
     reader: "_Reader", past: Past, parts: Sequence[Part], form: int, before: tuple[int, int]
 ) -> None:
-    tier = parts[0].tier
-    newest, bitmap = past.newest // STEPS[tier], reader.number(BITMAP_BYTES[tier])
-    steps = [newest - bit for bit in range(bitmap.bit_length()) if bitmap >> bit & 1]
-    past.tiers[tier] = buckets = {step: Bucket() for step in steps}
+    buckets = past.tiers[parts[0].tier]
     for part in parts:
         if part.kind == AMOUNTS:
             for bucket in buckets.values():
                 count, total = reader.amount(form)
-                bucket.count, bucket.total = before[0] - count, before[1] - total
+                bucket.count, bucket.total = max(before[0] - count, 0), max(before[1] - total, 0)
                 before = count, total
         elif part.kind == LARGEST:
             for bucket in buckets.values():
                 bucket.largest = reader.number(TOTAL_BYTES[form]) - 1
         else:
-            its = [
-                step for step, times in zip(steps, reader.take(len(steps)), strict=True) for _ in range(times)
-            ]
-            past.values[part] = [*zip(reader.hashes(len(its)), its, strict=True)]
+            counts = reader.take(len(buckets))
+            steps = [step for step, count in zip(buckets, counts, strict=True) for _ in range(count)]
+            if len(steps) > MOST_VALUES:
+                raise ValueError(_DAMAGED)
+            past.values[part] = [*zip(reader.hashes(len(steps)), steps, strict=True)]
 
 
 class _Reader:
@@ -140,8 +147,8 @@ class _Reader:
     def amount(self, form: int) -> tuple[int, int]:
         return self.number(COUNT_BYTES[form]), self.number(TOTAL_BYTES[form])
 
-    def hashes(self, count: int) -> list[int]:
-        return [self.number(HASH_BYTES) for _ in range(count)]
+    def hashes(self, count: int) -> list[bytes]:
+        return [self.take(HASH_BYTES) for _ in range(count)]
 
     def end(self) -> None:
         if self._at != len(self._data):

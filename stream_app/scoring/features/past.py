@@ -1,12 +1,16 @@
 """What is kept of a user in a currency, taken apart: any feature is read from it, at any time."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from fractions import Fraction
+from zlib import crc32
 
 import msgspec
 
-from schemas.rules.features import HOUR, MOST_VALUES, STEPS, Feature, tier_of
+from schemas.rules.features import DAY, HOUR, MOST_VALUES, STEPS, Feature, tier_of
 from stream_app.scoring.features.layout import DISTINCT, SEEN, Part, Tier
+
+EPOCH = datetime(1, 1, 1, tzinfo=UTC)
 
 Value = int | Fraction | None
 """A feature's; money in hundredths, None where it is absent."""
@@ -21,6 +25,17 @@ class Bucket(msgspec.Struct, gc=False):
     """-1: not known, as it was not asked for yet."""
 
 
+def seconds_of(date: datetime) -> int:
+    """Whole seconds since the start of year 1."""
+    since = date - EPOCH
+    return since.days * DAY + since.seconds
+
+
+def hash_of(value: str | None) -> bytes:
+    """Four bytes that stand for a value, the same in every process; none for none."""
+    return b"" if value is None else crc32(value.encode()).to_bytes(4, "little")
+
+
 class Past(msgspec.Struct):
     """Everything that is kept."""
 
@@ -28,16 +43,16 @@ class Past(msgspec.Struct):
     """Seconds since year 1; -1: there is nothing yet."""
     tiers: dict[int, dict[int, Bucket]] = msgspec.field(default_factory=dict)
     """By step, those that have something."""
-    values: dict[Part, list[tuple[int, int]]] = msgspec.field(default_factory=dict)
+    values: dict[Part, list[tuple[bytes, int]]] = msgspec.field(default_factory=dict)
     """Hashes, each with the step in which its value came last (0 where that is not asked), newest first."""
 
-    def read(self, feature: Feature, at: int, hashes: Mapping[str, int | None]) -> Value:
+    def read(self, feature: Feature, at: int, hashes: Mapping[str, bytes]) -> Value:
         """The feature of a transaction at this time, with these hashes of its fields' values."""
         if feature.function == "hours_since_last":
             return None if self.newest < 0 else max(at - self.newest, 0) // HOUR
         if feature.function == "first_seen":
             known = self.values.get(Part(SEEN, 0, feature.field), ())
-            return (wanted := hashes[feature.field]) is not None and (wanted, 0) not in known
+            return (wanted := hashes[feature.field]) != b"" and (wanted, 0) not in known
         tier = tier_of(feature.window)
         last = at // STEPS[tier]
         first = last - feature.window // STEPS[tier] + 1
@@ -47,14 +62,14 @@ class Past(msgspec.Struct):
         buckets = self.tiers.get(tier, {})
         return _of(feature.function, [one for step, one in buckets.items() if first <= step <= last])
 
-    def add(self, at: int, amount: int, hashes: Mapping[str, int | None], tiers: Sequence[Tier]) -> None:
+    def add(self, at: int, amount: int, hashes: Mapping[str, bytes], tiers: Sequence[Tier]) -> None:
         """Take a transaction in."""
         self.newest = max(self.newest, at)
         for tier in tiers:
             self._add_amount(tier, at // tier.step, amount)
         self.trim(tiers)
         for part, values in self.values.items():
-            if (value := hashes[part.field]) is None:
+            if not (value := hashes[part.field]):
                 continue
             if part.kind == SEEN:
                 _move(values, value, 0)
@@ -93,7 +108,7 @@ def _of(function: str, buckets: Sequence[Bucket]) -> Value:
     return Fraction(total, count) if count else None
 
 
-def _move(values: list[tuple[int, int]], value: int, step: int) -> None:
+def _move(values: list[tuple[bytes, int]], value: bytes, step: int) -> None:
     """Note that a value came in a step; the one that came longest ago gives way to a new one."""
     former = next((one for one in values if one[0] == value), None)
     if former:
