@@ -17,6 +17,7 @@ from rich.console import Console
 from benchmarks.backtest import backtest
 from benchmarks.bed import bed
 from benchmarks.detectors import detectors
+from benchmarks.features import features
 from benchmarks.growth import growth
 from benchmarks.latency import latency
 from benchmarks.live import feed
@@ -43,6 +44,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "returning": returning,
     "detectors": detectors,
     "backtest": backtest,
+    "features": features,
 }
 
 

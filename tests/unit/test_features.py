@@ -1,18 +1,27 @@
 """Each feature against what its definition says of all transactions that there were."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from random import Random
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.rules.features import DAY, FIELDS, HOUR, MOST_VALUES, STEPS, Feature, most_bytes, tier_of
 from schemas.transaction import Transaction
 from stream_app.scoring.features import Features, Value
+from stream_app.scoring.features.generated import FAST_FORMS, Generated
+from stream_app.scoring.states import MOST_BYTES
 
 WINDOWS = (300, 900, HOUR, 6 * HOUR, DAY, 3 * DAY, 7 * DAY, 30 * DAY, 90 * DAY)
 FIRST = datetime(1, 1, 1, tzinfo=UTC)
+GOLDEN = (
+    "00060010902060c25f1771dd0e0000000300030000000300000000000000000000000000000000000000000000000000"
+    "000000000000000000000000030000000000000001000000000000000000000002000100000000000000000002000100"
+    "00000000000000000101b93753b72f0754c00000000000000300000001248a06f1"
+)
 START = datetime(2024, 2, 28, 11, 58, 30, tzinfo=UTC)
 
 features = st.one_of(
@@ -104,12 +113,10 @@ def longest_of(needed: Sequence[Feature]) -> dict[int, int]:
     }
 
 
-@given(sets, payments, st.sets(st.integers(0, 25)))
-def test_a_feature_is_what_its_definition_says(
-    needed: list[Feature], given_payments: list[Payment], restarts: set[int]
-) -> None:
+def check(needed: Sequence[Feature], before: Sequence[Transaction], restarts: Collection[int] = ()) -> bytes:
+    """See that each transaction finds what is expected; the state in the end."""
     whole, longest = Features(needed), longest_of(needed)
-    state, before = whole.fresh, transactions(given_payments)
+    state = whole.fresh
     for at, one in enumerate(before):
         if at in restarts:
             whole = Features(needed)
@@ -118,3 +125,132 @@ def test_a_feature_is_what_its_definition_says(
         assert [*whole.read(state, one)] == wanted
         state = whole.learn(state, one)
         assert len(whole.encode(state)) <= most_bytes(needed)
+    return state
+
+
+def minutes_apart(count: int, merchants: int = 1, *, minutes: int = 1) -> list[Transaction]:
+    at = [START + timedelta(minutes=minutes * number) for number in range(count)]
+    return [transaction(one, number, f"m{number % merchants}", "IN") for number, one in enumerate(at)]
+
+
+def after(needed: Sequence[Feature], payments: Sequence[Transaction]) -> bytes:
+    whole = Features(needed)
+    state = whole.fresh
+    for one in payments:
+        state = whole.learn(state, one)
+    return state
+
+
+@given(sets, payments, st.sets(st.integers(0, 25)))
+def test_a_feature_is_what_its_definition_says(
+    needed: list[Feature], given_payments: list[Payment], restarts: set[int]
+) -> None:
+    check(needed, transactions(given_payments), restarts)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.3])
+def test_values_are_told_apart_up_to_64(late: float) -> None:
+    random, at, payments = Random(5), START, []
+    for _ in range(250):
+        at += timedelta(minutes=random.randrange(12))
+        back = timedelta(hours=random.randrange(30) if random.random() < late else 0)
+        payments.append(transaction(at - back, 1, f"m{random.randrange(100)}"))
+
+    check([Feature("distinct", DAY, "merchant_id"), Feature("first_seen", 0, "merchant_id")], payments)
+    check([Feature("distinct", HOUR, "merchant_id"), Feature("distinct", 7 * DAY, "merchant_id")], payments)
+
+
+@settings(max_examples=40)
+@given(sets, payments)
+def test_what_is_in_time_and_not_too_large_is_read_without_unpacking(
+    needed: list[Feature], given_payments: list[Payment]
+) -> None:
+    whole, fast = Features(needed), Generated(FAST_FORMS[0], needed)
+    state = whole.fresh
+    for one in transactions([(abs(gap), amount % 10**7, texts) for gap, amount, texts in given_payments]):
+        found = fast.advance(state, one)
+        assert found == (whole.read(state, one), whole.learn(state, one))
+        state = found[1]
+
+
+@settings(max_examples=40)
+@given(sets, sets, payments)
+def test_a_feature_that_stays_keeps_its_state_where_others_come_and_go(
+    ones: list[Feature], others: list[Feature], given_payments: list[Payment]
+) -> None:
+    both = [one for one in ones if one in others]
+    in_order = transactions([(abs(gap), amount, texts) for gap, amount, texts in given_payments])
+    changed, alone = Features(others), Features(both)
+    kept, state = after(both, in_order[:10]), changed.decode(after(ones, in_order[:10]))
+    for one in in_order[10:]:
+        values = changed.read(state, one)
+        assert [values[others.index(feature)] for feature in both] == [*alone.read(kept, one)]
+        state, kept = changed.learn(state, one), alone.learn(kept, one)
+    parts = slice(1, 2 + changed.fresh[1])
+    assert changed.learn(state, transaction(START, 1))[parts] == changed.fresh[parts]
+
+
+def test_a_new_feature_begins_with_nothing_and_one_that_goes_leaves_nothing() -> None:
+    former, now = [Feature("max", DAY)], [Feature("count", HOUR), Feature("first_seen", 0, "country")]
+    *before, last = minutes_apart(10)
+    features = Features(now)
+    state = features.decode(after(former, before))
+
+    assert [*features.read(state, last)] == [0, True]
+    assert len(features.learn(state, last)) == len(after(now, [last]))
+
+
+def test_a_payment_that_is_a_day_ahead_hides_nothing_from_those_in_time() -> None:
+    needed = [Feature("count", HOUR), Feature("count", DAY), Feature("count", 7 * DAY)]
+    payments = minutes_apart(20)
+    ahead = transaction(payments[10].txn_date + timedelta(days=1), 0)
+    state = after(needed, [*payments[:10], ahead, *payments[10:]])
+
+    now = transaction(payments[-1].txn_date + timedelta(minutes=1), 0)
+    assert [*Features(needed).read(state, now)] == [20, 20, 20]
+
+
+EIGHT = [
+    Feature("count", HOUR),
+    Feature("count", DAY),
+    Feature("sum", DAY),
+    Feature("sum", 7 * DAY),
+    Feature("max", 7 * DAY),
+    Feature("mean", 30 * DAY),
+    Feature("distinct", DAY, "merchant_id"),
+    Feature("first_seen", 0, "country"),
+]
+
+
+@pytest.mark.parametrize("minutes", [1, 7, 60, 60 * 24])
+def test_a_state_is_bounded_whatever_a_user_does(minutes: int) -> None:
+    most = most_bytes(EIGHT)
+    state = after(EIGHT, minutes_apart(2_000, 1_500, minutes=minutes))
+    large = transaction(START + timedelta(minutes=2_000 * minutes), 10**20 - 1, "m", "IN")
+
+    assert len(state) <= len(Features(EIGHT).learn(state, large)) <= most <= MOST_BYTES
+
+
+def test_a_state_has_the_same_bytes_in_every_process() -> None:
+    state = after(EIGHT, minutes_apart(3, 2))
+
+    assert state.hex() == GOLDEN
+
+
+@settings(max_examples=30)
+@given(sets, payments, st.data())
+def test_damaged_bytes_are_refused_or_harmless(
+    needed: list[Feature], given_payments: list[Payment], data: st.DataObject
+) -> None:
+    features, now = Features(needed), transaction(START, 10, "a", "b")
+    damaged = bytearray(after(needed, transactions(given_payments)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(damaged[: data.draw(st.integers(0, len(damaged)))])
+
+    for bad in (bytes(damaged), cut):
+        try:
+            state = features.decode(bad)
+        except ValueError:
+            continue
+        features.decode(features.learn(state, now))

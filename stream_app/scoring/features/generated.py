@@ -56,7 +56,8 @@ _BEGIN_TIER = """\
         keep = bits{tier}.bit_count()
     is_new = not bits{tier} & 1
     if is_new and keep >= {most}:
-        return None
+        bits{tier} ^= 1 << bits{tier}.bit_length() - 1
+        keep -= 1
 """
 _IN_WINDOW = """\
     in{tier}_{steps} = (bits{tier} & {mask}).bit_count()
@@ -89,13 +90,9 @@ _READ_DISTINCT = """\
     distinct{tier}_{steps}_{field} = sum(state[offset : offset + in{tier}_{steps}])
 """
 _ADD_DISTINCT = """\
-    counts = state[offset : offset + had]
-    offset += had
-    hashes = state[offset : offset + 4 * sum(counts)]
-    offset += len(hashes)
-    if keep < had:
-        counts = counts[:keep]
-        hashes = hashes[: 4 * sum(counts)]
+    counts = state[offset : offset + keep]
+    hashes = state[offset + had : offset + had + 4 * sum(counts)]
+    offset += had + len(hashes) + 4 * (sum(state[offset + keep : offset + had]) if keep < had else 0)
     if is_new:
         counts = b"\\0" + counts
     piece{number} = with_last(counts, hashes, {field}) if {field} else counts + hashes
@@ -117,10 +114,12 @@ _END_TIER = """\
     bits{tier} |= 1
 """
 _SEEN = """\
-    hashes = state[offset + 1 : offset + 1 + 4 * state[offset]]
-    offset += 1 + len(hashes)
-    first_{field} = bool({field}) and find(hashes, {field}) < 0
-    piece{number} = with_value(hashes, {field})
+    piece{number} = state[offset : offset + 1 + 4 * state[offset]]
+    offset += len(piece{number})
+    first_{field} = False
+    if {field} and not piece{number}.startswith({field}, 1):
+        first_{field} = find(piece{number}[1:], {field}) < 0
+        piece{number} = with_value(piece{number}[1:], {field})
 """
 _END = """\
     head = PACK_HEAD(PREFIX, at if at > newest else newest{added}{bitmaps})

@@ -12,6 +12,7 @@
 Count and total run on: what a window has is the difference of two places, however many steps it has.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from schemas.rules.features import MOST_VALUES, STEPS
@@ -25,6 +26,8 @@ BITMAP_BYTES = (38, 8, 12)
 """Of each tier: room for the longest window and a day."""
 NEWEST_BYTES = 8
 _FORMS = (0, 1, 2)
+# Far above what anybody's are, and what is added to them still fits into the widest form.
+_MOST_COUNT_BITS, _MOST_TOTAL_BITS = 31, 95
 _DAMAGED = "the state of features is cut short or damaged"
 
 
@@ -59,7 +62,8 @@ def _packed_tier(past: Past, form: int, parts: Sequence[Part], count: int, total
             yield from (_number(buckets[step].largest + 1, TOTAL_BYTES[form]) for step in steps)
         else:
             values = past.values[part]
-            yield bytes([sum(one == step for _, one in values) for step in steps])
+            counts = Counter(step for _, step in values)
+            yield bytes([counts[step] for step in steps])
             yield _hashes(values)
 
 
@@ -95,6 +99,8 @@ def unpack(data: bytes) -> Past:
         raise ValueError(_DAMAGED)
     past = Past(reader.number(NEWEST_BYTES) - 1)
     before = reader.amount(form)
+    if before[0] >> _MOST_COUNT_BITS or before[1] >> _MOST_TOTAL_BITS:
+        raise ValueError(_DAMAGED)
     bitmaps = {tier: reader.number(BITMAP_BYTES[tier]) for tier in tiers_in(parts)}
     for tier, bitmap in bitmaps.items():
         newest = past.newest // STEPS[tier]
@@ -115,9 +121,9 @@ def _unpack_tier(
     for part in parts:
         if part.kind == AMOUNTS:
             for bucket in buckets.values():
-                count, total = reader.amount(form)
-                bucket.count, bucket.total = max(before[0] - count, 0), max(before[1] - total, 0)
-                before = count, total
+                row = reader.amount(form)
+                after, before = before, (min(before[0], row[0]), min(before[1], row[1]))
+                bucket.count, bucket.total = after[0] - before[0], after[1] - before[1]
         elif part.kind == LARGEST:
             for bucket in buckets.values():
                 bucket.largest = reader.number(TOTAL_BYTES[form]) - 1

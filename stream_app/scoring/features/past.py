@@ -80,9 +80,9 @@ class Past(msgspec.Struct):
         """Leave out steps that are too long ago or too many, with the values that came last in them."""
         for tier in tiers:
             buckets = self.tiers[tier.number]
-            for step in sorted(buckets)[: -tier.most]:
-                del buckets[step]
-            for step in [one for one in buckets if one <= self.newest // tier.step - tier.reach]:
+            kept = sorted(buckets)[-tier.most :]
+            oldest = max([*kept[:1], self.newest // tier.step - tier.reach + 1])
+            for step in [one for one in buckets if one < oldest]:
                 del buckets[step]
         for part, values in self.values.items():
             if part.kind == DISTINCT:

@@ -44,15 +44,17 @@ def with_last(counts: bytes, hashes: bytes, value: bytes) -> bytes:
     at = find(hashes, value)
     if 0 <= at < counts[0] * HASH_BYTES:
         return counts + hashes
-    its = bytearray(counts)
-    its[0] += 1
     if at >= 0:
-        its[_step_of(counts, at // HASH_BYTES)] -= 1
         hashes = hashes[:at] + hashes[at + HASH_BYTES :]
+        counts = _one_less(counts, _step_of(counts, at // HASH_BYTES))
     elif len(hashes) == _MOST:
-        its[len(its.rstrip(b"\0")) - 1] -= 1
         hashes = hashes[:-HASH_BYTES]
-    return bytes(its) + value + hashes
+        counts = _one_less(counts, len(counts.rstrip(b"\0")) - 1)
+    return bytes((counts[0] + 1,)) + counts[1:] + value + hashes
+
+
+def _one_less(counts: bytes, step: int) -> bytes:
+    return counts[:step] + bytes((counts[step] - 1,)) + counts[step + 1 :]
 
 
 def _step_of(counts: bytes, place: int) -> int:
