@@ -116,7 +116,7 @@ class OrdinaryForm:
 
 def _amounts(texts: Sequence[str]) -> list[int]:
     together = "\n".join(texts)
-    if _TWO_DECIMALS.fullmatch(together):
+    if _TWO_DECIMALS.fullmatch(together) and together.count("\n") == len(texts) - 1:
         return [*map(int, together.replace(".", "").split("\n"))]
     if not all(map(_ONE_WAY.fullmatch, texts)):
         raise ValueError
