@@ -89,5 +89,4 @@ class Features:
         past = Past(had.newest)
         past.tiers = {tier.number: had.tiers.get(tier.number, {}) for tier in self._tiers}
         past.values = {part: had.values.get(part, []) for part in self._parts if part.field}
-        past.trim(self._tiers)
         return past

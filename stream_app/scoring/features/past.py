@@ -67,7 +67,7 @@ class Past(msgspec.Struct):
         self.newest = max(self.newest, at)
         for tier in tiers:
             self._add_amount(tier, at // tier.step, amount)
-        self.trim(tiers)
+        self._trim(tiers)
         for part, values in self.values.items():
             if not (value := hashes[part.field]):
                 continue
@@ -76,7 +76,7 @@ class Past(msgspec.Struct):
             elif (step := at // STEPS[part.tier]) in self.tiers[part.tier]:
                 _move(values, value, step)
 
-    def trim(self, tiers: Sequence[Tier]) -> None:
+    def _trim(self, tiers: Sequence[Tier]) -> None:
         """Leave out steps that are too long ago or too many, with the values that came last in them."""
         for tier in tiers:
             buckets = self.tiers[tier.number]
