@@ -1,29 +1,30 @@
-"""Decisions files: which detectors decide, and what history taught each, as TOML."""
+"""What a decisions file says of detectors: which decide, and what history taught each."""
 
-import stat
-import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import tomli_w
 
+from infra.decisions.files import read_file
 from infra.runtime.settings import SettingsError
+from schemas.rules.rule_set import CheckedRule, RuleSet, RuleSpec
 from stream_app.detectors import DETECTORS, detector_class, is_known, names_in
 from stream_app.scoring import Detector
 
-_MOST_BYTES = 1 << 20
-_OF_TABLE = "detector"
-
 
 class Decisions(msgspec.Struct, frozen=True):
-    """What a decisions file says."""
+    """A rule set with its profiles as the detectors have them."""
 
     detector: str = ""
     """What decides, as TXNWATCH_DETECTOR; empty: what that says."""
     profiles: Mapping[str, msgspec.Struct] = {}
     """By the detector's name."""
+    rules: Sequence[RuleSpec] = ()
+    """What decides beside the detectors."""
+    shadow_detectors: str = ""
+    """What only watches, as TXNWATCH_SHADOW_DETECTORS; empty: what that says."""
 
 
 def read_decisions(path: Path) -> Decisions:
@@ -32,17 +33,36 @@ def read_decisions(path: Path) -> Decisions:
     Raises:
         SettingsError: It cannot be read or used; the message names file, table and key.
     """
-    text = _text(path)
+    rule_set = read_file(path)
     try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: {error}") from None
-    detector = found.pop(_OF_TABLE, "")
-    if not isinstance(detector, str):
-        raise SettingsError(f'{path}: {_OF_TABLE}: not a text such as {_OF_TABLE} = "odds"')
-    for name in names_in(detector):
-        _known(path, _OF_TABLE, name)
-    return Decisions(detector, {name: _profile(path, name, table) for name, table in found.items()})
+        return decisions_in(rule_set)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error.message}") from None
+
+
+def check_rule_set(rule_set: RuleSet) -> None:
+    """See that the detectors are known, and the profiles theirs.
+
+    Raises:
+        SettingsError: They are not.
+    """
+    decisions_in(rule_set)
+
+
+def decisions_in(rule_set: RuleSet) -> Decisions:
+    """A rule set whose detectors are known, and whose profiles are theirs.
+
+    Raises:
+        SettingsError: They are not; the message names table and key.
+    """
+    for place in ("detector", "shadow_detectors"):
+        for name in names_in(getattr(rule_set, place)):
+            _known(place, name)
+    for rule in map(CheckedRule, rule_set.rules):
+        for name in {name for one in rule.expressions for name in one.detectors}:
+            _known(f'rule "{rule.spec.name}": score("{name}")', name)
+    profiles = {name: _profile(name, table) for name, table in rule_set.profiles.items()}
+    return Decisions(rule_set.detector, profiles, rule_set.rules, rule_set.shadow_detectors)
 
 
 def decisions_of(file: str, detector: str, given: Collection[str]) -> Decisions:
@@ -55,7 +75,7 @@ def decisions_of(file: str, detector: str, given: Collection[str]) -> Decisions:
     chosen = decisions.detector or detector
     if "detector" in given and names_in(chosen) != names_in(detector):
         raise SettingsError(f"TXNWATCH_DETECTOR: the file of TXNWATCH_DECISIONS has {chosen} instead")
-    return Decisions(chosen, decisions.profiles)
+    return msgspec.structs.replace(decisions, detector=chosen)
 
 
 def write_decisions(path: Path, decisions: Decisions) -> None:
@@ -67,29 +87,20 @@ def write_decisions(path: Path, decisions: Decisions) -> None:
     tables = {
         name: _without_none(msgspec.to_builtins(profile)) for name, profile in decisions.profiles.items()
     }
-    path.write_text(tomli_w.dumps({_OF_TABLE: decisions.detector, **tables}), encoding="utf-8")
+    head = RuleSet(decisions.detector, decisions.shadow_detectors).plain()
+    rules = RuleSet(rules=decisions.rules).plain().get("rules", [])
+    texts = [
+        tomli_w.dumps({"detector": "", **head}),
+        *(f"[[rules]]\n{tomli_w.dumps(rule)}" for rule in rules),
+        tomli_w.dumps(tables),
+    ]
+    path.write_text("\n".join(filter(None, texts)), encoding="utf-8")
 
 
-def _text(path: Path) -> str:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise SettingsError(f"{path}: not a file")
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}") from None
-    if len(data) > _MOST_BYTES:
-        raise SettingsError(f"{path}: longer than {_MOST_BYTES:,} bytes")
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: not UTF-8 at byte {error.start}") from None
-
-
-def _profile(path: Path, name: str, table: Any) -> msgspec.Struct:
-    profile = _known(path, name, name).PROFILE
+def _profile(name: str, table: Any) -> msgspec.Struct:
+    profile = _known(name, name).PROFILE
     if profile is None:
-        raise SettingsError(f"{path}: [{name}]: {name} has no profile")
+        raise SettingsError(f"[{name}]: {name} has no profile")
     wrong = _wrong(table, profile)
     if wrong is None:
         return msgspec.convert(table, profile)
@@ -100,7 +111,7 @@ def _profile(path: Path, name: str, table: Any) -> msgspec.Struct:
             key for key, one in table[field].items() if _wrong({**table, field: {key: one}}, profile)
         )
         place = f"{field}.{named}{rest}"
-    raise SettingsError(f"{path}: [{name}]{place and f' {place}'}: {what}")
+    raise SettingsError(f"[{name}]{place and f' {place}'}: {what}")
 
 
 def _wrong(table: Any, profile: type[msgspec.Struct]) -> tuple[str, str] | None:
@@ -113,9 +124,9 @@ def _wrong(table: Any, profile: type[msgspec.Struct]) -> tuple[str, str] | None:
     return None
 
 
-def _known(path: Path, place: str, name: str) -> type[Detector[Any]]:
+def _known(place: str, name: str) -> type[Detector[Any]]:
     if not is_known(name):
-        raise SettingsError(f"{path}: {place}: there is no detector {name}; there is {', '.join(DETECTORS)}")
+        raise SettingsError(f"{place}: there is no detector {name}; there is {', '.join(DETECTORS)}")
     return detector_class(name)
 
 

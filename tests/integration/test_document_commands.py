@@ -56,6 +56,7 @@ GROUPS = {
     "docker": r"docker compose .*",
     # tests/integration/test_topic_identity.py and test_repartition.py: no worker may run meanwhile.
     "stopped": r"txnwatch (?:state|repartition).*",
+    "rules": r"txnwatch rules (?:check|diff) .*",  # tests/unit/test_rule_sets.py
     "backtest": r"txnwatch backtest.*",  # tests/unit/test_backtest_command.py
     "demo": r"txnwatch demo",  # tests/integration/test_demo.py
     "full": r"txnwatch produce --generate --full",  # the same: the demo sends such

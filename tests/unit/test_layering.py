@@ -24,7 +24,14 @@ ONLY: dict[str, set[str]] = {
     "schemas": {"msgspec"},
     "stream_app/scoring": {"schemas", "msgspec"},
     "stream_app/window": {"schemas", "msgspec"},
-    "stream_app/detectors": {"schemas", "infra.runtime.settings", "msgspec", "pydantic", "tomli_w"},
+    "stream_app/detectors": {
+        "schemas",
+        "infra.decisions.files",
+        "infra.runtime.settings",
+        "msgspec",
+        "pydantic",
+        "tomli_w",
+    },
 }
 # The same amounts give the same verdict: nothing in the core asks when, where or by chance.
 IMPURE = {"asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "socket", "threading", "time"}

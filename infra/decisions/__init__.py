@@ -1,0 +1,1 @@
+"""What is decided by people: rule sets, from files."""
