@@ -1,5 +1,6 @@
 """An expression as a tree, and as text again."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 import msgspec
@@ -81,6 +82,16 @@ class Conditional(Node, frozen=True):
     condition: Node
     yes: Node
     no: Node
+
+
+def parts_of(node: Node) -> Iterator[Node]:
+    """The node and all that it is made of."""
+    yield node
+    for field in node.__struct_fields__:
+        value = getattr(node, field)
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, Node):
+                yield from parts_of(one)
 
 
 def text_of(node: Node, within: int = _CONDITIONAL) -> str:

@@ -1,0 +1,1 @@
+"""Checked rule sets at work: compiled, with their lists and suppressions."""
