@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import msgspec
 
+from schemas.rules.features import FIELDS as COUNTED
 from schemas.rules.features import Feature
 from schemas.rules.language import (
     FIELDS,
@@ -13,7 +14,6 @@ from schemas.rules.language import (
     METHODS,
     MOST_COST,
     NAME,
-    OF,
     SPANS,
     Argument,
     Kind,
@@ -224,8 +224,8 @@ class _Check:
             raise ExpressionError(node.at, f"in quotes, please: {example_of(function)}")
         if argument == "span" and text not in SPANS:
             raise ExpressionError(node.at, f"there is no span {text}: there is {', '.join(SPANS)}")
-        if argument == "of" and text not in OF:
-            raise ExpressionError(node.at, f"{function}() is of {', '.join(OF)}, and not of {text}")
+        if argument == "of" and text not in COUNTED:
+            raise ExpressionError(node.at, f"{function}() is of {', '.join(COUNTED)}, and not of {text}")
         if argument in {"list", "detector"}:
             if not NAME.fullmatch(text):
                 raise ExpressionError(node.at, f"a {argument}'s name has 1 to 64 characters")

@@ -103,8 +103,6 @@ METHODS: Mapping[tuple[Kind, str], Meaning] = {
 }
 """What is asked of a text or a time, as `status.startsWith("pay")`."""
 
-OF = ("merchant_id", "card_id", "country", "channel")
-"""Fields whose values `distinct` and `first_seen` may count."""
 _UNITS = {
     "m": (60, (5, 10, 15, 30)),
     "h": (3_600, (1, 2, 3, 6, 12, 24)),
@@ -121,5 +119,5 @@ MOST_COST = 500
 """Of one expression: each operator costs 1, each other part what its `Meaning` says."""
 MOST_COST_OF_ALL = 30_000
 """Of all rules of a set."""
-MOST_FEATURES = 32
-"""Different ones in a set."""
+MOST_STATE = 4_096
+"""Bytes that a set's features may need of a user in a currency."""

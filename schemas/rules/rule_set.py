@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from schemas.rules.checking import Checked, checked_condition
-from schemas.rules.features import Feature
-from schemas.rules.language import MOST_COST_OF_ALL, MOST_FEATURES
+from schemas.rules.features import Feature, most_bytes
+from schemas.rules.language import MOST_COST_OF_ALL, MOST_STATE
 from schemas.rules.messages import pieces_of
 from schemas.rules.tokens import LONGEST, ExpressionError
 
@@ -205,8 +205,11 @@ def _of_all(rules: Mapping[int, CheckedRule]) -> Iterator[Fault]:
     if (cost := sum(rule.when.cost for rule in running)) > MOST_COST_OF_ALL:
         yield Fault(f"cost {cost:,} together, of {MOST_COST_OF_ALL:,} at the most", key="rules")
     features = frozenset[Feature]().union(*(rule.features for rule in running))
-    if len(features) > MOST_FEATURES:
-        yield Fault(f"ask for {len(features)} features, of {MOST_FEATURES} at the most", key="rules")
+    if (size := most_bytes(features)) > MOST_STATE:
+        said = (
+            f"features need up to {size:,} bytes of each user, of {MOST_STATE:,} at the most: take some off"
+        )
+        yield Fault(said, key="rules")
 
 
 def _said(rule: RuleSpec) -> dict[str, str]:

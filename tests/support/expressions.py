@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from schemas.rules.language import OF
+from schemas.rules.features import FIELDS
 from schemas.rules.tree import (
     Call,
     Chain,
@@ -25,7 +25,7 @@ _DECIMALS = st.tuples(st.integers(0, 3000), st.sampled_from([1, 2, 100, 1000]))
 _NUMBERS = st.builds(lambda parts: Literal(0, Fraction(*parts)), _DECIMALS)
 _TEXTS = st.builds(Literal, st.just(0), st.sampled_from(["", "m1", "IN", "paid", "1", "a\"\\\n'ü\u2028😀"]))
 _SPAN = st.builds(Literal, st.just(0), st.sampled_from(SPANS_USED))
-_OF = st.builds(Literal, st.just(0), st.sampled_from(OF))
+_OF = st.builds(Literal, st.just(0), st.sampled_from(FIELDS))
 
 
 def written(value: str) -> Node:

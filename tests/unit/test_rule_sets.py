@@ -132,7 +132,7 @@ def test_all_rules_together_are_bounded_and_those_that_are_off_are_free() -> Non
 
     for those, said in (
         (many, "of 30,000 at the most"),
-        (features, "ask for 36 features, of 32 at the most"),
+        (features, "of 4,096 at the most"),
     ):
         with pytest.raises(RuleSetError, match=said):
             rule_set_of({"rules": those})
