@@ -112,8 +112,9 @@ def _chosen(settings: Settings) -> Ensemble:
         SettingsError: One cannot be used, or one of its settings, or the file.
     """
     decisions = decisions_of(settings.decisions, settings.detector, settings.model_fields_set)
-    others = settings.shadow_detectors, settings.untaught_statuses
-    return ensemble_of(decisions.detector, *others, decisions.profiles)
+    watching = decisions.shadow_detectors or settings.shadow_detectors
+    of_file = decisions.profiles, decisions.rules
+    return ensemble_of(decisions.detector, watching, settings.untaught_statuses, *of_file)
 
 
 def create_app(settings: Settings) -> ScoringApp:
