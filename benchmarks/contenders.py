@@ -43,7 +43,7 @@ class Txnwatch:
 
 async def prepare(bed: Bed, topic: str, run: str) -> dict[str, str]:
     """All that a whole installation needs beside its input and anomalies topics; its settings."""
-    await bed.create_topics(f"{run}.scored", f"{run}.dlq")
+    await bed.create_topics(f"{run}.scored", f"{run}.dlq", f"{run}.control")
     await bed.create_topics(f"{run}-windows-changelog", **{"cleanup.policy": "compact"})
     return {
         **bed.addresses.as_env(),
@@ -53,6 +53,7 @@ async def prepare(bed: Bed, topic: str, run: str) -> dict[str, str]:
         "TXNWATCH_SCORED_TOPIC": f"{run}.scored",
         "TXNWATCH_ANOMALIES_TOPIC": output_of(run),
         "TXNWATCH_DLQ_TOPIC": f"{run}.dlq",
+        "TXNWATCH_CONTROL_TOPIC": f"{run}.control",
     }
 
 

@@ -16,7 +16,7 @@ from infra.runtime.settings import Settings
 
 _LEADERS_SECONDS = 30.0
 _POLL_SECONDS = 0.05
-_POLICY = "cleanup.policy"
+_POLICY, _RETENTION, _FOR_EVER = "cleanup.policy", "retention.ms", "-1"
 _STAMP, _BROKERS_STAMP = "message.timestamp.type", "LogAppendTime"
 _OF_THE_TOPIC = 1  # the source of a configuration's value, as Kafka numbers them
 
@@ -85,6 +85,8 @@ def _configs(settings: Settings, name: str) -> dict[str, str]:
     # By the clock of who writes, records that are stamped with the dates of their transactions, or by a
     # worker whose clock is behind, are deleted by age at once, and those of one an hour ahead are refused.
     configs = {_STAMP: _BROKERS_STAMP}
+    if name == settings.control_topic:
+        configs |= {_POLICY: "delete", _RETENTION: _FOR_EVER}
     return configs | ({_POLICY: "compact"} if name == settings.changelog_topic else {})
 
 
@@ -94,8 +96,21 @@ async def _check(admin: AIOKafkaAdminClient, settings: Settings, cluster: Cluste
         policy = await topic_config(admin, settings.changelog_topic, _POLICY)
         if policy != "compact":
             problems.append(f"{settings.changelog_topic} has {_POLICY}={policy}, but needs compact alone")
+    if settings.control_topic in cluster.topics:
+        problems += await _forgetful(admin, settings.control_topic)
     if problems:
         raise TopicsError("\n".join(problems))
+
+
+async def _forgetful(admin: AIOKafkaAdminClient, topic: str) -> list[str]:
+    """What of its configuration would have records leave the topic."""
+    needed = {_POLICY: "delete", _RETENTION: _FOR_EVER}
+    has = {name: await topic_config(admin, topic, name) for name in needed}
+    return [
+        f"{topic} has {name}={has[name]}, but needs {needed[name]}"
+        for name in needed
+        if has[name] != needed[name]
+    ]
 
 
 async def add_partitions(admin: AIOKafkaAdminClient, names: Sequence[str], partitions: int) -> None:

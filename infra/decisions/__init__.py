@@ -1,1 +1,1 @@
-"""What is decided by people: rule sets, from files."""
+"""What people decide: checked as files, numbered in Postgres, written to Kafka, where workers apply it."""

@@ -184,6 +184,8 @@ class TopicSettings(SettingsGroup):
     """Where the flagged ones go."""
     dlq_topic: Topic = "transactions.dlq"
     """Where refused messages go, with the reason in their headers."""
+    control_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,249}$", validate_default=True)] = ""
+    """Where decisions go that change what is flagged; empty: TXNWATCH_TRANSACTIONS_TOPIC with .control."""
 
     @property
     def changelog_topic(self) -> str:
@@ -192,11 +194,16 @@ class TopicSettings(SettingsGroup):
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """The source, then those that the worker writes to; the scored one only where it is switched on."""
+        """The source, those that the worker writes to (scored only where it is switched on), decisions."""
         written = (self.scored_topic, self.anomalies_topic, self.dlq_topic, self.changelog_topic)
-        return (self.transactions_topic, *(topic for topic in written if topic))
+        return (self.transactions_topic, *(topic for topic in written if topic), self.control_topic)
 
-    @field_validator("transactions_topic", "scored_topic", "anomalies_topic", "dlq_topic")
+    @field_validator("control_topic")
+    @classmethod
+    def _is_named(cls, topic: str, info: ValidationInfo) -> str:
+        return topic or f"{info.data.get('transactions_topic', '')}.control"
+
+    @field_validator("transactions_topic", "scored_topic", "anomalies_topic", "dlq_topic", "control_topic")
     @classmethod
     def _has_a_name_of_its_own(cls, topic: str, info: ValidationInfo) -> str:
         before = {name: value for name, value in info.data.items() if name.endswith("_topic") and value}

@@ -59,6 +59,7 @@ async def test_every_topic_is_created_with_the_partitions_set_and_only_the_chang
     assert {topic["topic"]: len(topic["partitions"]) for topic in described} == dict.fromkeys(expected, 4)
     assert await config(admin, absent.changelog_topic, "cleanup.policy") == "compact"
     assert await config(admin, absent.transactions_topic, "cleanup.policy") == "delete"
+    assert await config(admin, absent.control_topic, "retention.ms") == "-1"
 
 
 async def test_records_get_their_time_from_the_broker(absent: Settings, admin: AIOKafkaAdminClient) -> None:
@@ -154,7 +155,7 @@ async def test_a_scored_topic_that_is_switched_off_is_not_created(absent: Settin
     ensured = await ensure_topics(without)
 
     assert absent.scored_topic not in ensured.created
-    assert len(ensured.created) == 4
+    assert len(ensured.created) == 5
 
 
 async def test_another_number_of_partitions_is_an_error_and_nothing_is_created(
@@ -216,3 +217,10 @@ def test_the_command_says_which_broker_does_not_answer(monkeypatch: pytest.Monke
 
     assert result.exit_code == 1
     assert "Error: Kafka (KAFKA_BOOTSTRAP_SERVERS): " in result.output
+
+
+async def test_a_control_topic_that_forgets_is_refused(absent: Settings, admin: AIOKafkaAdminClient) -> None:
+    await made_elsewhere(admin, NewTopic(absent.control_topic, 4, 1))
+
+    with pytest.raises(TopicsError, match=r"retention\.ms=604800000, but needs -1"):
+        await ensure_topics(absent)

@@ -192,6 +192,7 @@ def installation_variables(topics: Settings, database: str, redis_url: str, data
         "TXNWATCH_SCORED_TOPIC": topics.scored_topic,
         "TXNWATCH_ANOMALIES_TOPIC": topics.anomalies_topic,
         "TXNWATCH_DLQ_TOPIC": topics.dlq_topic,
+        "TXNWATCH_CONTROL_TOPIC": topics.control_topic,
         "TXNWATCH_PARTITIONS": str(topics.partitions),
         "TXNWATCH_REPLICATION": str(topics.replication),
         "TXNWATCH_SINKS": "postgres,redis",

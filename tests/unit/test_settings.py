@@ -32,6 +32,7 @@ def test_everything_is_local_by_default() -> None:
         "anomalies",
         "transactions.dlq",
         "txnwatch-windows-changelog",
+        "transactions.control",
     )
     assert settings.datadir == Path(".txnwatch")
     assert (settings.partitions, settings.replication) == (4, 1)
@@ -51,7 +52,7 @@ def test_an_empty_scored_topic_switches_it_off(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("TXNWATCH_SCORED_TOPIC", "")
 
     assert "transactions.scored" not in Settings.load().topics
-    assert len(Settings.load().topics) == 4
+    assert len(Settings.load().topics) == 5
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ COMMANDS: dict[str, type[SettingsGroup]] = {
     "rows restore": stream_app.settings.Settings,
     "api": api.settings.Settings,
 }
-TOPICS = ("TRANSACTIONS", "SCORED", "ANOMALIES", "DLQ")
+TOPICS = ("TRANSACTIONS", "SCORED", "ANOMALIES", "DLQ", "CONTROL")
 WRONG = [
     *(("TXNWATCH_APP_ID", value) for value in ("", "a b", "i" * 150)),
     *(
@@ -41,7 +41,7 @@ WRONG = [
     ("POSTGRES_URL", "postgresql://user:s3cret@one:5432,two:port/txnwatch"),
     *(("REDIS_URL", f"{value}/7") for value in ("http://one", "one", "redis://one:0", "redis://one:70000")),
     *((f"TXNWATCH_{name}_TOPIC", value) for name in TOPICS for value in ("a b", "t" * 250, "not/a/topic")),
-    *((f"TXNWATCH_{name}_TOPIC", "") for name in TOPICS if name != "SCORED"),
+    *((f"TXNWATCH_{name}_TOPIC", "") for name in TOPICS if name not in {"SCORED", "CONTROL"}),
     *((f"TXNWATCH_{name}_TOPIC", "txnwatch-windows-changelog") for name in TOPICS),
     ("TXNWATCH_SCORED_TOPIC", "transactions"),
     ("TXNWATCH_DLQ_TOPIC", "anomalies"),
