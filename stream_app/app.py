@@ -6,9 +6,7 @@ Run it with `txnwatch worker` or `faust -A stream_app.app worker`. Nothing conne
 import asyncio
 import socket
 from contextlib import AsyncExitStack, suppress
-from datetime import timedelta
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import faust
@@ -25,9 +23,6 @@ from infra.runtime.logs import silenced
 from infra.runtime.redis import check_owner
 from infra.runtime.services import REDIS
 from infra.runtime.shared_client import ClientPool
-from schemas.transaction import Decoder
-from stream_app.detectors import ensemble_of, rule_of, verdict_names
-from stream_app.detectors.decisions import decisions_of
 from stream_app.faust_adapter.consumer import BatchTransport
 from stream_app.faust_adapter.message import BatchSchema
 from stream_app.faust_adapter.recovery import PartitionTableManager
@@ -37,14 +32,15 @@ from stream_app.faust_adapter.table import WindowTable
 from stream_app.faust_adapter.worker import BoundedWorker
 from stream_app.metrics import RecordCounts
 from stream_app.ownership import Ownership
-from stream_app.pipeline import Pipeline
-from stream_app.scoring import Ensemble, Scorer
+from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
 from stream_app.sinks.disabled import NoMirror, NoRows
 from stream_app.sinks.kafka import committed_positions
 from stream_app.sinks.postgres import PostgresRows, connect
 from stream_app.sinks.redis_mirror import RedisMirror
 from stream_app.sinks.redis_windows import RedisWindows
+from stream_app.state.decided.deciding import Deciders, Deciding
+from stream_app.state.decided.feed import ControlFeed
 from stream_app.state.placement import KeyPlacement
 from stream_app.state.store import WindowStore
 from stream_app.takeover import TakeOver
@@ -56,14 +52,8 @@ class ScoringApp(faust.App):  # type: ignore[misc]
     def __init__(self, settings: Settings) -> None:
         super().__init__(**_faust_options(settings))
         self.settings = settings
-        self.ensemble = _chosen(settings)
-        self.counts = RecordCounts([one.NAME for one in self.ensemble.watching])
-        self.scorer = Scorer(
-            self.ensemble,
-            settings.window_size,
-            by_currency=settings.window_by == "currency",
-            clock=perf_counter,
-        )
+        self.deciders = Deciders(settings)
+        self.counts = RecordCounts([one.NAME for one in self.deciders.by_settings.ensemble.watching])
         self.placement = KeyPlacement(settings.partitioner, self.counts.misplaced.inc)
         self.transport = BatchTransport(_brokers(settings), self)
         self.windows = WindowStore(
@@ -105,18 +95,6 @@ class ScoringApp(faust.App):  # type: ignore[misc]
             await self._resources.aclose()
 
 
-def _chosen(settings: Settings) -> Ensemble:
-    """The detectors that the settings and the decisions file name, with what history taught them.
-
-    Raises:
-        SettingsError: One cannot be used, or one of its settings, or the file.
-    """
-    decisions = decisions_of(settings.decisions, settings.detector, settings.model_fields_set)
-    watching = decisions.shadow_detectors or settings.shadow_detectors
-    of_file = decisions.profiles, decisions.rules
-    return ensemble_of(decisions.detector, watching, settings.untaught_statuses, *of_file)
-
-
 def create_app(settings: Settings) -> ScoringApp:
     """A worker made of these settings, not yet connected to anything."""
     install()
@@ -148,16 +126,16 @@ def create_app(settings: Settings) -> ScoringApp:
 
 def _add_views(app: ScoringApp) -> None:
     """Add to Faust's web views counters, the rule, where users were seen, and where a user's flags start."""
-    rule_json = msgspec.json.encode(rule_of(app.ensemble))
 
     @app.page("/metrics/prometheus")  # type: ignore[untyped-decorator]
     async def metrics(view: View, _request: Request, **_kwargs: Any) -> Response:
+        decided = [(one.partition, one.progress.seq, one.waiting) for one in app.ownership.decided()]
         lags = [(lag.partition, lag.behind, lag.held_back) for lag in app.consumer.partition_lags()]
-        return view.bytes(app.counts.exposition(lags), content_type="text/plain; version=0.0.4")
+        return view.bytes(app.counts.exposition(lags, decided), content_type="text/plain; version=0.0.4")
 
     @app.page("/detector/")  # type: ignore[untyped-decorator]
     async def detector(view: View, _request: Request, **_kwargs: Any) -> Response:
-        return view.bytes(rule_json, content_type="application/json")
+        return view.bytes(msgspec.json.encode(app.ownership.deciding().rule), content_type="application/json")
 
     @app.page("/placement/")  # type: ignore[untyped-decorator]
     async def placement(view: View, _request: Request, **_kwargs: Any) -> Response:
@@ -168,32 +146,32 @@ def _add_views(app: ScoringApp) -> None:
     async def flags_from(view: View, request: Request, user_id: str) -> Response:
         if (window := app.windows.find(user_id)) is None:
             raise view.NotFound("user not found")
-        starts = app.scorer.flags_from(window, request.query.get("currency", ""))
+        starts = app.ownership.deciding().scorer.flags_from(window, request.query.get("currency", ""))
         return view.bytes(msgspec.json.encode(starts), content_type="application/json")
 
 
 async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
-    settings, ensemble = app.settings, app.ensemble
+    settings = app.settings
     rows, mirror = await _rows(settings, resources), await _mirror(app, resources)
-    make_pipeline = partial(
-        Pipeline,
-        decoder=Decoder(
-            settings.max_message_bytes,
-            timedelta(hours=settings.max_ahead_hours),
-            verdict_names(ensemble.all),
-        ),
-        scorer=app.scorer,
-        windows=app.windows,
-        rows=rows,
-        mirror=mirror,
-        count=app.counts.count,
-        observe=app.counts.scoring.observe,
-    )
+
+    def make_pipeline(epoch: int, publisher: Publisher, deciding: Deciding) -> Pipeline:
+        return Pipeline(
+            epoch,
+            publisher,
+            decoder=deciding.decoder,
+            scorer=deciding.scorer,
+            windows=app.windows,
+            rows=rows,
+            mirror=mirror,
+            count=app.counts.count,
+            observe=app.counts.scoring.observe,
+        )
+
     clients = ClientPool(settings, "output")
     resources.push_async_callback(clients.close)
     positions = Coalesced(partial(committed_positions, settings)).answer
-    made_of = (app.windows, rows, mirror, rule_of(ensemble), clients, positions)
-    take_over = TakeOver(settings, *made_of, make_pipeline, app.consumer.rejoin)
+    made_of = (app.windows, rows, mirror, app.deciders, ControlFeed(settings), clients, positions)
+    take_over = TakeOver(settings, *made_of, make_pipeline, app.consumer.rejoin, app.crash)
     return Ownership(settings, partial(check_topics, settings, settings.topics), take_over)
 
 

@@ -1,7 +1,7 @@
 """The worker's counters, for Prometheus: GET /metrics/prometheus beside Faust's own web views."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, generate_latest
 
@@ -9,6 +9,15 @@ from schemas.refusal import REASONS
 from stream_app.scoring import DetectorError, Scores
 
 log = logging.getLogger(__name__)
+
+_LAGS = {
+    "txnwatch_lag_offsets": "What can be read of a partition of ours and is not finished.",
+    "txnwatch_held_back_offsets": "What an open transaction keeps from being read of a partition of ours.",
+}
+_DECIDED = {
+    "txnwatch_decision": "The newest decision that a partition of ours has applied.",
+    "txnwatch_decisions_waiting": "Decisions that are here for a partition of ours and do not hold yet.",
+}
 
 
 class ScoringCounts:
@@ -28,12 +37,6 @@ class ScoringCounts:
             ["detector"],
             registry=registry,
         )
-        self._rules = Counter(
-            "txnwatch_rules",
-            "How often each rule flagged, watched, allowed, would have (shadow), or failed.",
-            ["rule", "outcome"],
-            registry=registry,
-        )
         self._failed: set[str] = set()
         for detector in watching:
             self._count(detector, "flagged", 0)
@@ -46,8 +49,6 @@ class ScoringCounts:
             self._count(detector, "flagged", number)
         for detector, its in scores.seconds.items():
             self._detector.labels(detector).observe(its)
-        for told, number in scores.rules.items():
-            self._rules.labels(*told).inc(number)
         for failure in scores.failures:
             self._fail(failure)
 
@@ -89,19 +90,11 @@ class RecordCounts:
             "Users seen on a partition where TXNWATCH_PARTITIONER does not put them.",
             registry=self.registry,
         )
+        self._lags = self._by_partition(_LAGS)
+        self._decided = self._by_partition(_DECIDED)
 
-        self._lag = Gauge(
-            "txnwatch_lag_offsets",
-            "What can be read of a partition of ours and is not finished.",
-            ["partition"],
-            registry=self.registry,
-        )
-        self._held_back = Gauge(
-            "txnwatch_held_back_offsets",
-            "What an open transaction keeps from being read of a partition of ours.",
-            ["partition"],
-            registry=self.registry,
-        )
+    def _by_partition(self, texts: Mapping[str, str]) -> list[Gauge]:
+        return [Gauge(name, text, ["partition"], registry=self.registry) for name, text in texts.items()]
 
     def show_waiting(self, waiting: Callable[[], int]) -> None:
         """Have the number of users whose window waits for Redis asked for here."""
@@ -113,11 +106,23 @@ class RecordCounts:
             if number:
                 self._records.labels(outcome).inc(number)
 
-    def exposition(self, lags: Iterable[tuple[int, int, int]] = ()) -> bytes:
-        """All of it in Prometheus' text format; `lags` has each partition, its lag, and what is held back."""
-        for gauge in (self._lag, self._held_back):
-            gauge.clear()
-        for partition, behind, held_back in lags:
-            self._lag.labels(partition).set(behind)
-            self._held_back.labels(partition).set(held_back)
+    def exposition(
+        self, lags: Iterable[tuple[int, int, int]] = (), decided: Iterable[tuple[int, int, int]] = ()
+    ) -> bytes:
+        """All of it in Prometheus' text format.
+
+        `lags` has each partition, its lag, and what is held back; `decided` each partition, the newest
+        decision there, and how many wait.
+        """
+        _set(self._lags, lags)
+        _set(self._decided, decided)
         return generate_latest(self.registry)
+
+
+def _set(gauges: Sequence[Gauge], values: Iterable[tuple[int, int, int]]) -> None:
+    """Have gauges show these values by partition, and nothing else."""
+    for gauge in gauges:
+        gauge.clear()
+    for partition, *each in values:
+        for gauge, value in zip(gauges, each, strict=True):
+            gauge.labels(partition).set(value)

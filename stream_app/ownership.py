@@ -6,7 +6,7 @@ those that we had: whether a generation was missed in between cannot be told fro
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import NoReturn, TypeVar
@@ -18,6 +18,8 @@ from infra.runtime.retry import retried
 from stream_app.batch import Batch
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import CommittedPosition
+from stream_app.state.decided.deciding import Deciding
+from stream_app.state.decided.partition import DecidedPartition
 from stream_app.state.topics import ChangedTopicsError, KnownTopics
 from stream_app.takeover import OwnedPartition, TakeOver, end_if_cancelled
 
@@ -46,7 +48,7 @@ class Ownership:
         self._releases = 0
         self._topics: KnownTopics | None = None
 
-    async def acquire(self, partitions: Iterable[int]) -> bool:
+    async def acquire(self, partitions: Collection[int]) -> bool:
         """Own these partitions, and only these; False when they were released again in the middle of it."""
         releases = self._releases
         await self._close_all()
@@ -100,17 +102,28 @@ class Ownership:
         owned = self._owned.get(partition)
         return 0 if owned is None else owned.stored_up_to
 
+    def deciding(self) -> Deciding:
+        """What decides: by the newest decision that a partition of ours has applied."""
+        newest = max(self.decided(), key=lambda one: one.progress.seq, default=None)
+        return self._take_over.deciders.by_settings if newest is None else newest.deciding
+
+    def decided(self) -> list[DecidedPartition]:
+        """What our partitions have applied of the control log."""
+        return [one.decided for one in self._owned.values()]
+
     async def _close_all(self) -> None:
         await cancel(self._acquiring)
         owned, self._owned = self._owned, {}
         await asyncio.gather(*(one.close() for one in owned.values()))
+        await self._take_over.feed.stop()
 
-    async def _acquire(self, partitions: Iterable[int]) -> None:
+    async def _acquire(self, partitions: Collection[int]) -> None:
         cluster, source = await self._retried(self._check), self._settings.transactions_topic
         if self._topics is None:
             _check_open_files(len(cluster.topics[source]))
         topics = self._topics = KnownTopics.of(cluster, self._settings)
         self._take_over.mirror.follow_topic(cluster.ids.get(source, source))
+        await self._retried(partial(self._take_over.feed.start, partitions))
         end_if_cancelled()
         async with asyncio.TaskGroup() as group:
             for partition in partitions:

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from infra.runtime.background import cancel
+from infra.runtime.kafka import Records
 from infra.runtime.shared_client import ClientPool
 from schemas.rule import Rule
 from stream_app.batch import Batch, LostPartitionError
@@ -19,6 +20,9 @@ from stream_app.sinks.kafka import NOWHERE, CommittedPosition, TransactionalOutp
 from stream_app.sinks.postgres import PostgresRows
 from stream_app.sinks.redis_mirror import RedisMirror
 from stream_app.state.changelog import restore
+from stream_app.state.decided.deciding import Deciders, Deciding
+from stream_app.state.decided.feed import ControlFeed
+from stream_app.state.decided.partition import DecidedPartition
 from stream_app.state.rules import RULE_KEY, KnownRule
 from stream_app.state.store import WindowStore, identity_of, is_damage
 from stream_app.state.topics import TOPICS_KEY, KnownTopics
@@ -38,6 +42,9 @@ class OwnedPartition:
 
     partition: int
     pipeline: Pipeline
+    decided: DecidedPartition
+    next_offset: int
+    """The source offset before which all is finished."""
     stored_up_to: int
     """The source offset before which Postgres had all rows when the partition was taken over."""
     store: WindowStore
@@ -45,24 +52,66 @@ class OwnedPartition:
     resources: AsyncExitStack = field(default_factory=AsyncExitStack)
     _in_flight: asyncio.Task[Any] | None = None
     _damaged: bool = False
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _finished: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by a batch that was finished."""
+    _cut_off: bool = False
+    """Whether some work was begun and not finished: what came of it is the next owner's to see."""
 
     async def process(self, batch: Batch) -> bool:
         """Bring a batch through the pipeline; False when the partition has to be taken over again first."""
         self._in_flight = asyncio.current_task()
         try:
-            await self.pipeline.process(batch)
-        except LostPartitionError as lost:
-            log.warning("%s; rejoining the group", lost)
-            self.rejoin()
-            return False
-        except Exception as error:
-            if not is_damage(error):
-                raise
-            self.request_restore(error)
+            async with self._one_at_a_time:
+                if self._cut_off:
+                    return False
+                self._cut_off = True
+                await self.pipeline.process(batch)
+                self.next_offset, self._cut_off = batch.next_offset, False
+        except Exception as error:  # noqa: BLE001 - all others are raised there
+            self.give_up(error)
             return False
         finally:
             self._in_flight = None
+            self._finished.set()
         return True
+
+    async def decide(self, records: Records) -> None:
+        """Apply decisions before the next batch, once what Postgres had of the last one was scored again.
+
+        Postgres may be a batch ahead of Kafka: that one comes again, and is scored by what it was scored by.
+        """
+        self.decided.waiting = len(records)
+        while not self.is_replayed:
+            self._finished.clear()
+            await self._finished.wait()
+        async with self._one_at_a_time:
+            if self._cut_off:
+                return
+            self._cut_off = True
+            if await self.decided.apply(records, self.next_offset):
+                self.pipeline = self.decided.deciding.within(self.pipeline)
+            self.decided.waiting, self._cut_off = 0, False
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether Kafka has all that Postgres had when the partition was taken over."""
+        return self.next_offset >= self.stored_up_to
+
+    async def follow(self, feed: ControlFeed) -> None:
+        """Apply decisions as they come."""
+        async with aclosing(feed.coming(self.partition)) as fetches:
+            await _applied(self, fetches)
+
+    def give_up(self, error: Exception) -> None:
+        """Have the partition taken over again where that helps; other errors are raised."""
+        if isinstance(error, LostPartitionError):
+            log.warning("%s; rejoining the group", error)
+            self.rejoin()
+        elif is_damage(error):
+            self.request_restore(error)
+        else:
+            raise error
 
     def request_restore(self, damage: Exception) -> None:
         """Have the partition taken over again, with all windows restored from the changelog."""
@@ -88,11 +137,14 @@ class TakeOver:
     store: WindowStore
     rows: PostgresRows | NoRows
     mirror: RedisMirror | NoMirror
-    rule: Rule
+    deciders: Deciders
+    feed: ControlFeed
     clients: ClientPool
     positions: Callable[[], Awaitable[Mapping[int, CommittedPosition]]]
-    make_pipeline: Callable[[int, Publisher], Pipeline]
+    make_pipeline: Callable[[int, Publisher, Deciding], Pipeline]
     rejoin: Callable[[], None]
+    fail: Callable[[Exception], Awaitable[None]]
+    """Ends the worker with this error."""
     restoring: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_RESTORED_AT_ONCE))
     _said: set[str] = field(default_factory=set, init=False)
     """The former rules that the log says of that they were others."""
@@ -112,7 +164,7 @@ class TakeOver:
             topics = topics.after(_decoded(known))
             # 2. Start the transactional producer, which fences the former owner and aborts what it left open:
             #    from here on nobody else commits, so the offsets and the changelog stand still.
-            output = TransactionalOutput(partition, self.settings, self.clients, self.rule.rule)
+            output = TransactionalOutput(partition, self.settings, self.clients)
             publisher = await resources.enter_async_context(output)
             # 3. See how far batches were finished; Postgres has to have their rows.
             position = await self._position(partition, topics)
@@ -124,13 +176,15 @@ class TakeOver:
             identity = self._identity(partition, topics)
             restored = await self._restore(partition, identity, stored_up_to=stored_up_to, reached=reached)
             end_if_cancelled()
-            await self._remember(partition, topics, publisher)
+            decided = DecidedPartition(partition, epoch, self.rows, publisher, self.store, self.deciders)
+            await self._remember(partition, topics, publisher, decided.deciding.rule)
             publisher.resume(self.store.changelog_offset(partition), topics.partitions)
             # 5. Process and mirror. The consumer goes to the committed offset once all partitions are open.
-            pipeline = self.make_pipeline(epoch, publisher)
-            owned = OwnedPartition(partition, pipeline, stored_up_to, self.store, self.rejoin)
-            resources.callback(self.mirror.detach, partition)
-            resources.push_async_callback(cancel, asyncio.create_task(self._follow(partition, owned)))
+            pipeline = self.make_pipeline(epoch, publisher, decided.deciding)
+            at = position.next_offset
+            owned = OwnedPartition(partition, pipeline, decided, at, stored_up_to, self.store, self.rejoin)
+            await self._catch_up(owned)
+            self._follow(owned, resources)
             owned.resources = resources.pop_all()
         log.info("partition %d: taken over, %d changes restored", partition, restored)
         return owned
@@ -168,18 +222,33 @@ class TakeOver:
         changelog = self.settings.changelog_topic
         return identity_of(topics.cluster, changelog, topics.ids.get(changelog, ""), partition)
 
-    async def _remember(self, partition: int, topics: KnownTopics, publisher: TransactionalOutput) -> None:
+    def _follow(self, owned: OwnedPartition, resources: AsyncExitStack) -> None:
+        """Mirror its windows, and apply decisions as they come, until it is closed."""
+        resources.callback(self.mirror.detach, owned.partition)
+        for work in (self._follow_windows(owned), self._follow_decisions(owned)):
+            resources.push_async_callback(cancel, asyncio.create_task(work))
+
+    async def _catch_up(self, owned: OwnedPartition) -> None:
+        """Apply what was decided until now; all of it later, where Postgres is ahead of Kafka."""
+        self.feed.begin(owned.partition, owned.decided.progress.next_offset)
+        if owned.is_replayed:
+            async with aclosing(self.feed.present(owned.partition)) as fetches:
+                await _applied(owned, fetches)
+
+    async def _remember(
+        self, partition: int, topics: KnownTopics, publisher: TransactionalOutput, rule: Rule
+    ) -> None:
         """Have changelog, windows and Postgres say what they belong to, where they do not yet."""
         known = self.store.note(partition, TOPICS_KEY)
         encoded = topics.after(_decoded(known)).encode()
         if known != encoded:
             await self._note(partition, TOPICS_KEY, encoded, publisher)
         await self.rows.remember(partition, encoded)
-        await self._compare_rule(partition, publisher)
+        await self._compare_rule(partition, publisher, KnownRule.of(rule))
 
-    async def _compare_rule(self, partition: int, publisher: TransactionalOutput) -> None:
+    async def _compare_rule(self, partition: int, publisher: TransactionalOutput, now: KnownRule) -> None:
         """Say what has changed of the rule since the partition was last scored, and have the new one kept."""
-        former, now = KnownRule.decode(self.store.note(partition, RULE_KEY)), KnownRule.of(self.rule)
+        former = KnownRule.decode(self.store.note(partition, RULE_KEY))
         if former is not None and former.rule == now.rule:
             return
         if former is not None and former.rule not in self._said:
@@ -192,8 +261,15 @@ class TakeOver:
         offset = await publisher.put(key, value)
         self.store.write(partition, [(key, value)], offset)
 
-    async def _follow(self, partition: int, owned: OwnedPartition) -> None:
+    async def _follow_decisions(self, owned: OwnedPartition) -> None:
+        try:
+            await owned.follow(self.feed)
+        except Exception as error:  # noqa: BLE001 - whatever it is, without decisions nothing may be scored
+            await self.fail(error)
+
+    async def _follow_windows(self, owned: OwnedPartition) -> None:
         """Mirror the partition's windows; as each is read once, damage may be seen here first."""
+        partition = owned.partition
         try:
             await self.mirror.follow(partition, partial(self.store.windows, partition))
         except Exception as error:
@@ -201,6 +277,16 @@ class TakeOver:
                 owned.request_restore(error)
             else:
                 log.exception("Redis mirror: partition %d is left out until its next take-over", partition)
+
+
+async def _applied(owned: OwnedPartition, fetches: AsyncIterator[Records]) -> None:
+    """Apply what these bring; no more once the partition has to be taken over again."""
+    async for records in fetches:
+        try:
+            await owned.decide(records)
+        except Exception as error:  # noqa: BLE001 - all others are raised there
+            owned.give_up(error)
+            return
 
 
 def _decoded(topics: bytes | None) -> KnownTopics | None:

@@ -16,6 +16,7 @@ import click
 from aiokafka.admin import AIOKafkaAdminClient
 from msgspec.structs import replace
 
+from infra.decisions.publisher import last_decisions, publish
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.kafka import (
     Cluster,
@@ -95,6 +96,7 @@ async def repartition(settings: Settings, partitions: int, *, dry_run: bool = Fa
                 # Windows made before they said so: ended after this, their number would be the new one.
                 await note_topics(settings, windows.partitions, known)
             await add_partitions(admin, settings.topics, partitions)
+            await _publish_decisions(settings)
             if known != after:
                 await _restored(settings, windows, cluster)
                 plan = await CarryOver.planned(settings, windows, known, after, partitions)
@@ -157,6 +159,12 @@ async def _check_rows(settings: Settings, positions: Mapping[int, CommittedPosit
     stored = await rows_up_to(settings)
     if lacking := [number for number, at in positions.items() if stored.get(number, 0) < at.finished]:
         raise NotPossibleError(f"Postgres lacks rows of partitions {lacking}: first `txnwatch rows restore`")
+
+
+async def _publish_decisions(settings: Settings) -> None:
+    """Have the added partitions of the control topic say what the others do; nothing where none does."""
+    if any((await last_decisions(settings)).values()):
+        await publish(settings, settings.postgres.get_secret_value())
 
 
 async def _follow(settings: Settings, after: KnownTopics) -> None:

@@ -11,11 +11,9 @@ import msgspec
 
 from infra.runtime.settings import SettingsError, SettingsGroup
 from schemas.rule import Rule, Running
-from schemas.rules.rule_set import RuleSpec
 from schemas.scored import VERDICT_NAMES
 from stream_app.detectors.installed import entry_points_of, load
 from stream_app.scoring import Detector, Ensemble
-from stream_app.scoring.rules.applied import Rules
 
 DETECTORS = {
     "rolling_mean": "stream_app.detectors.rolling_mean:RollingMean",
@@ -82,9 +80,8 @@ def ensemble_of(
     shadow_detectors: str = "",
     untaught_statuses: str = "",
     profiles: Mapping[str, msgspec.Struct] | None = None,
-    rules: Sequence[RuleSpec] = (),
 ) -> Ensemble:
-    """The detectors of these lists with commas: those that decide, those that only watch; rules beside them.
+    """The detectors of these lists with commas: those that decide, and those that only watch.
 
     Raises:
         KeyError: There is none of a name.
@@ -97,11 +94,7 @@ def ensemble_of(
         [detector_of(name, given.get(name)) for name in names_in(names)]
         for names in (detectors, shadow_detectors)
     )
-    try:
-        beside = Rules(rules, names) if rules else None
-    except KeyError as error:
-        raise SettingsError(f"rules ask for the score of {error.args[0]}, which does not run") from None
-    return Ensemble(deciding, watching, names_in(untaught_statuses), beside)
+    return Ensemble(deciding, watching, names_in(untaught_statuses))
 
 
 def rule_of(runs: Detector[Any] | Ensemble) -> Rule:
@@ -113,7 +106,7 @@ def rule_of(runs: Detector[Any] | Ensemble) -> Rule:
         version=max(one.VERSION for one in deciding),
         window=deciding[0].settings.window_size,
         settings=_settings(ensemble),
-        sentence=" ".join([*(one.sentence() for one in deciding), *_said(ensemble.rules)]),
+        sentence=" ".join(one.sentence() for one in deciding),
         lines=[line for one in deciding for line in one.lines()],
         words={one.NAME: one.WORDS for one in known(ensemble.all)},
         rule=ensemble.rule,
@@ -126,13 +119,7 @@ def _settings(ensemble: Ensemble) -> dict[str, Any]:
     """The settings of all that decide: each is a variable of its own, and some are of all."""
     dumped = [one.settings.model_dump(mode="json") for one in ensemble.deciding]
     untaught = [{"untaught_statuses": sorted(ensemble.untaught)}] if ensemble.untaught else []
-    rules = [{"rules": ensemble.rules.hash}] if ensemble.rules else []
-    return {name: value for settings in dumped + untaught + rules for name, value in settings.items()}
-
-
-def _said(rules: Rules | None) -> list[str]:
-    """How many rules there are, in a sentence, where there are any."""
-    return [f"Beside that, rules flag, watch or allow: there are {len(rules.specs):,}."] if rules else []
+    return {name: value for settings in dumped + untaught for name, value in settings.items()}
 
 
 def _running(detector: Detector[Any]) -> Running:

@@ -20,6 +20,9 @@ class NoRows:
     def expect(self, partition: int, finished: int) -> None:
         """Nothing is stored that could be missing."""
 
+    async def note_applied(self, partition: int, epoch: int, seqs: Sequence[int], from_offset: int) -> None:
+        """What the partition has applied is in its changelog."""
+
     async def write(self, _partition: int, _epoch: int, verdicts: Sequence[Verdict], _offset: int) -> int:
         """All count as new."""
         return len(verdicts)

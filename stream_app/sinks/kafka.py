@@ -6,7 +6,7 @@ owner's and aborts what that one left open, and a transaction of the fenced one 
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
 
 from aiokafka import TopicPartition, errors
@@ -117,8 +117,7 @@ class TransactionalOutput:
         self._patience = settings.retry_seconds
         self._reached = -1
         self._partitions = 0
-        self._rule = rule
-        self._headers = self._headers_by(rule)
+        self.name_rule(rule)
         self._producer: SharedProducer
 
     async def __aenter__(self) -> Self:
@@ -147,6 +146,10 @@ class TransactionalOutput:
         self._reached = -1 if changelog_offset is None else changelog_offset
         self._partitions = partitions
 
+    def name_rule(self, rule: str) -> None:
+        """Have verdicts name this rule from now on."""
+        self._rule, self._headers = rule, self._headers_by(rule)
+
     async def put(self, key: bytes, value: bytes) -> int:
         """Write one record of the changelog that is not of a batch; its offset.
 
@@ -154,7 +157,17 @@ class TransactionalOutput:
             KafkaError: It may not be there.
             KafkaSilentError: Kafka has not taken it for `retry_seconds`.
         """
-        return await self._bounded("a note in the changelog", self._put((key, value, _NO_HEADERS)))
+        return await self._bounded("a note in the changelog", self._put([(key, value, _NO_HEADERS)]))
+
+    async def apply(self, notes: Mapping[bytes, bytes]) -> int:
+        """Write what decisions leave to the changelog, all or nothing; the offset of the last.
+
+        Raises:
+            LostPartitionError: Another owner's producer may have ended the transaction.
+            KafkaSilentError: Kafka has not taken it for `retry_seconds`.
+        """
+        changes: list[Message] = [(key, value, _NO_HEADERS) for key, value in notes.items()]
+        return await self._bounded("what was decided", self._or_lost(self._put(changes)))
 
     async def commit(self, output: Output) -> int | None:
         """Write the output and the source offset, all or nothing; returns the last change's offset.
@@ -164,7 +177,7 @@ class TransactionalOutput:
             KafkaMismatchError: The last change's offset is not past the one before.
             KafkaSilentError: Kafka has not taken it for `retry_seconds`.
         """
-        return await self._bounded("a batch's output", self._commit(output))
+        return await self._bounded("a batch's output", self._or_lost(self._commit(output)))
 
     async def _bounded(self, what: str, transaction: Coroutine[Any, Any, T]) -> T:
         # A task of its own: aiokafka never gives a transaction up, and waits for its end when cancelled, too.
@@ -182,15 +195,19 @@ class TransactionalOutput:
             if not committing.done():
                 await cancel(committing)
 
-    async def _put(self, change: Message) -> int:
+    async def _put(self, changes: Sequence[Message]) -> int:
         async with self._producer.transaction():
-            submitted = await self._submit(self._settings.changelog_topic, [change], UNCOMPRESSED)
-            return await _last_offset(submitted)
+            submitted = await self._submit(self._settings.changelog_topic, changes, UNCOMPRESSED)
+            self._reached = max(self._reached, last := await _last_offset(submitted))
+            return last
 
     async def _commit(self, output: Output) -> int | None:
+        async with self._producer.transaction():
+            return await self._fill(output)
+
+    async def _or_lost(self, transaction: Coroutine[Any, Any, T]) -> T:
         try:
-            async with self._producer.transaction():
-                return await self._fill(output)
+            return await transaction
         except (KafkaError, IllegalOperation) as error:
             if any(map(_is_loss, causes(error))):
                 lost = f"partition {self._partition}: the transaction failed: {error!r}"

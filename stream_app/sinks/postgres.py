@@ -41,8 +41,13 @@ TAKE_OVER, LOCK, MERGE, REVISE = _SQL["take_over"], _SQL["lock"], _SQL["merge"],
 NEXT_OFFSETS = "SELECT partition, next_offset FROM sink_offsets WHERE app_id = $1 AND topic = $2"
 _ONE = "app_id = $1 AND topic = $2 AND partition = $3"
 _REMEMBER = f"UPDATE sink_offsets SET topics = $4 WHERE {_ONE} AND topics <> $4"  # noqa: S608 - a constant
+_APPLIED = """
+INSERT INTO decisions_applied (app_id, topic, partition, seq, from_offset)
+SELECT $1, $2, $3, seq, $5 FROM unnest($4::bigint[]) AS seq ON CONFLICT DO NOTHING
+"""
 NEEDED = [
     *rights(("transactions", "users", "sink_offsets"), ("SELECT", "INSERT", "UPDATE")),
+    *rights(("decisions_applied",), ("SELECT", "INSERT")),
     *rights(("transactions",), ("DELETE",)),  # a revision may move its row
 ]
 _FEW_ROWS = 100
@@ -129,6 +134,20 @@ class PostgresRows:
         stored = await self._retried(attempt)
         self._reached[partition] = max(next_offset, self._reached[partition])
         return stored
+
+    async def note_applied(self, partition: int, epoch: int, seqs: Sequence[int], from_offset: int) -> None:
+        """Keep from which offset of the source on these decisions hold; what is kept already stays.
+
+        Raises:
+            LostPartitionError: The epoch is no longer ours.
+        """
+        await self._retried(partial(self._note_applied, partition, epoch, seqs, from_offset))
+
+    async def _note_applied(self, partition: int, epoch: int, seqs: Sequence[int], from_offset: int) -> None:
+        async with self.pool.acquire() as connection, connection.transaction():
+            await self._lock(connection, partition, epoch)
+            place = self.app_id, self.topic, partition
+            await connection.execute(_APPLIED, *place, [*seqs], from_offset)
 
     async def _raise_epoch(self, partition: int) -> TakenOver:
         try:

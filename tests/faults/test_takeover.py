@@ -14,16 +14,17 @@ from infra.runtime.kafka import check_topics
 from infra.runtime.shared_client import ClientPool
 from schemas.transaction import Decoder
 from stream_app.batch import Batch, Output
-from stream_app.detectors import rule_of
 from stream_app.ownership import Ownership
 from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
 from stream_app.sinks.disabled import NoMirror
 from stream_app.sinks.kafka import committed_positions
 from stream_app.sinks.postgres import PostgresRows, TakenOver, connect
+from stream_app.state.decided.deciding import Deciders, Deciding
+from stream_app.state.decided.feed import ControlFeed
 from stream_app.state.store import WindowStore
 from stream_app.takeover import TakeOver
-from tests.support.detectors import rolling_mean, rolling_scorer
+from tests.support.detectors import rolling_scorer
 from tests.support.faults.oracle import replay
 from tests.support.faults.rig import Rig
 from tests.support.installation import until
@@ -69,6 +70,10 @@ class SlowPublisher:
         return await self._publisher.commit(output)
 
 
+async def failed(error: Exception) -> None:
+    raise error
+
+
 @asynccontextmanager
 async def owner(
     settings: Settings, folder: Path, *, before_epoch: Gate | None = None, before_commit: Gate | None = None
@@ -79,7 +84,7 @@ async def owner(
         rows = SlowRows(pool, settings.transactions_topic, app_id=settings.app_id, retry_seconds=5)
         rows.gate = before_epoch
 
-        def make_pipeline(epoch: int, publisher: Publisher) -> Pipeline:
+        def make_pipeline(epoch: int, publisher: Publisher, _: Deciding) -> Pipeline:
             return Pipeline(
                 epoch,
                 SlowPublisher(publisher, before_commit),
@@ -97,11 +102,13 @@ async def owner(
             store=store,
             rows=rows,
             mirror=NoMirror(),
-            rule=rule_of(rolling_mean()),
+            deciders=Deciders(settings),
+            feed=ControlFeed(settings),
             clients=clients,
             positions=partial(committed_positions, settings),
             make_pipeline=make_pipeline,
             rejoin=lambda: None,
+            fail=failed,
         )
         ownership = Ownership(settings, partial(check_topics, settings, settings.topics), take_over)
         try:

@@ -5,56 +5,57 @@ from pathlib import Path
 
 import pytest
 
-from infra.runtime.kafka import check_topics, is_transient
-from infra.runtime.retry import retried
+from infra.runtime.kafka import check_topics
 from infra.runtime.shared_client import ClientPool
-from schemas.transaction import Decoder
-from stream_app.detectors import rule_of
-from stream_app.pipeline import Pipeline
-from stream_app.scoring import Detector, Scorer
+from stream_app.ownership import Ownership
+from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
 from stream_app.sinks.disabled import NoMirror, NoRows
 from stream_app.sinks.kafka import committed_positions
+from stream_app.state.decided.deciding import Deciders, Deciding
+from stream_app.state.decided.feed import ControlFeed
 from stream_app.state.store import WindowStore
-from stream_app.state.topics import KnownTopics
 from stream_app.takeover import TakeOver
-from tests.support.detectors import rolling_mean
 
 
-async def take_over(settings: Settings, folder: Path, detector: Detector[None]) -> None:
-    """Two partitions, by a worker without Postgres that has this folder."""
+async def take_over(settings: Settings, folder: Path) -> str:
+    """Two partitions, by a worker without Postgres that has this folder; the rule that it runs."""
     store, rows, mirror = WindowStore(folder, cache_bytes=1 << 20, buffer_bytes=1 << 20), NoRows(), NoMirror()
-    pipeline = partial(
-        Pipeline,
-        decoder=Decoder(),
-        scorer=Scorer(detector, 20),
-        windows=store,
-        rows=rows,
-        mirror=mirror,
-        count=lambda _: None,
-    )
+
+    def pipeline(epoch: int, publisher: Publisher, deciding: Deciding) -> Pipeline:
+        parts = deciding.decoder, deciding.scorer, store, rows, mirror
+        return Pipeline(epoch, publisher, *parts, count=lambda _: None)
+
+    async def fail(error: Exception) -> None:
+        raise error
+
     clients, positions = ClientPool(settings, "output"), partial(committed_positions, settings)
-    kept = (store, rows, mirror, rule_of(detector), clients, positions)
-    one = TakeOver(settings, *kept, pipeline, rejoin=lambda: None)
-    topics = KnownTopics.of(await check_topics(settings, settings.topics), settings)
-    for partition in (0, 1):
-        opened = await retried(partial(one.open, partition, topics), is_transient, what="Kafka", within=30)
-        await opened.close()
+    kept = (store, rows, mirror, Deciders(settings), ControlFeed(settings), clients, positions)
+    one = TakeOver(settings, *kept, pipeline, rejoin=lambda: None, fail=fail)
+    ownership = Ownership(settings, partial(check_topics, settings, settings.topics), one)
+    await ownership.acquire([0, 1])
+    rule = ownership.deciding().rule.rule
+    await ownership.release()
     await clients.close()
+    return rule
 
 
 async def test_a_changed_rule_is_said_once_wherever_the_windows_are_restored(
-    environment: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    environment: dict[str, str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = Settings.model_validate(environment)
-    before, now = rolling_mean(), rolling_mean(size=5, minimum=3)
 
-    await take_over(settings, tmp_path / "one", before)
+    before = await take_over(settings, tmp_path / "one")
     assert "rule" not in caplog.text
-    await take_over(settings, tmp_path / "another", now)
-    await take_over(settings, tmp_path / "one", now)
+    monkeypatch.setenv("TXNWATCH_WINDOW_SIZE", "5")
+    monkeypatch.setenv("TXNWATCH_WINDOW_MINIMUM", "3")
+    now = await take_over(settings, tmp_path / "another")
+    await take_over(settings, tmp_path / "one")
 
     said = [message for message in caplog.messages if "rule" in message]
     (line,) = said
     assert line.startswith("the rule has changed: window_minimum 10 -> 3, window_size 20 -> 5 (rule ")
-    assert f"{before.rule} -> {now.rule}" in line
+    assert f"{before} -> {now}" in line

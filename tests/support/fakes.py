@@ -37,6 +37,13 @@ class FakeRows:
     stored: dict[tuple[str, datetime, str], bytes] = field(default_factory=dict)
     next_offset: int = 0
     epoch: int = 1
+    applied: dict[int, int] = field(default_factory=dict)
+    """By decision, the offset that it holds from."""
+
+    async def note_applied(self, _partition: int, epoch: int, seqs: Sequence[int], from_offset: int) -> None:
+        self.reach("decision in rows")
+        assert epoch == self.epoch
+        self.applied = dict.fromkeys(seqs, from_offset) | self.applied
 
     async def write(self, _partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int) -> int:
         self.reach("rows")
@@ -67,10 +74,30 @@ class FakeKafka:
     refusals: list[tuple[int, str]] = field(default_factory=list)
     changelog: list[tuple[bytes, bytes]] = field(default_factory=list)
     group_offset: int = 0
+    rule: str = ""
+    rules: list[str] = field(default_factory=list)
+    """What each of the scored names."""
+
+    is_fenced: bool = False
+
+    def name_rule(self, rule: str) -> None:
+        self.rule = rule
+
+    def _check_owner(self) -> None:
+        if self.is_fenced:
+            raise LostPartitionError("fenced")
+
+    async def apply(self, notes: Mapping[bytes, bytes]) -> int:
+        self.reach("decision in kafka")
+        self._check_owner()
+        self.changelog += notes.items()
+        return len(self.changelog) - 1
 
     async def commit(self, output: Output) -> int | None:
         self.reach("kafka")
+        self._check_owner()
         self.scored += output.verdicts
+        self.rules += [self.rule] * len(output.verdicts)
         self.refusals += [(refusal.record.offset, refusal.reason) for refusal in output.refusals]
         self.changelog += output.changes
         self.group_offset = output.next_offset
@@ -93,6 +120,9 @@ class FakeWindows:
         self.reach("windows")
         self.content.update(items)
         self.offset = offset
+
+    def note(self, _partition: int, key: bytes) -> bytes | None:
+        return self.content.get(key)
 
     def lose(self) -> None:
         """Forget all, as another machine would know nothing."""

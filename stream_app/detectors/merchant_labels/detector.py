@@ -1,6 +1,5 @@
 """Flags by amount as `odds` does, and by what late labels say of the merchant."""
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -31,7 +30,6 @@ class MerchantLabels(Odds):
     EVIDENCE = Evidence
     WORDS = WORDS
     PROFILE = Profile
-    STATE = replace(Odds.STATE, of=Odds.NAME)
     ASKS_MERCHANTS = True
 
     def __init__(self, settings: Settings, profile: msgspec.Struct | None = None) -> None:

@@ -27,6 +27,7 @@ from stream_app.sinks import postgres
 from stream_app.sinks.kafka import TransactionalOutput
 from stream_app.sinks.postgres import PostgresRows
 from stream_app.sinks.redis_mirror import RedisMirror
+from stream_app.state.decided.partition import DecidedPartition
 from stream_app.takeover import TakeOver
 from tests.support.faults.plan import Event, Plan
 from tests.support.faults.protections import switch_off
@@ -73,6 +74,9 @@ def wrap(points: Points) -> None:
     _after(Pipeline, "_keep_windows", points, "windows written", _batch)
     _after(RedisMirror, "put", points, "mirrored", _first)
     _after(BatchConsumer, "ack", points, "acknowledged", _batch)
+    _after(PostgresRows, "note_applied", points, "decision noted", _first)
+    _after(TransactionalOutput, "apply", points, "decision committed", _nowhere)
+    _after(DecidedPartition, "apply", points, "decision applied", _nowhere)
     _after(PostgresRows, "take_over", points, "epoch raised", _first)
     _after(TransactionalOutput, "__aenter__", points, "producer started", _nowhere)
     _after(takeover, "restore", points, "windows restored", _nowhere)

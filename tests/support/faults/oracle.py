@@ -30,10 +30,10 @@ LETTER_BYTES, KEY_BYTES = 1_000_000, 36
 
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
 Row = dict[str, Any]
-Judge = Callable[[Row, list[int]], Row]
-"""What a verdict adds to the `meta_data` of a row, by the amounts of the window before."""
 Place = tuple[int, int]
 """A record's partition and offset on the input topic."""
+Judge = Callable[[Row, list[int], Place], Row]
+"""What a verdict adds to the `meta_data` of a row, by the amounts of the window before, and its place."""
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ def _score(expected: Expected, record: Record, judge: Judge) -> None:
     else:
         amounts = window.amounts.pop(row["currency"], [])
         amount = _hundredths(row["amount"])
-        row["meta_data"] |= judge(row, amounts)
+        row["meta_data"] |= judge(row, amounts, (record.partition, record.offset))
         expected.rows.setdefault(_key(row), row)
         window.amounts[row["currency"]] = [*amounts, amount][-SIZE:]
         window.ids = [*window.ids, row["id"]][-RECENT:]
@@ -120,7 +120,7 @@ def _key(row: Row) -> tuple[str, str, str]:
     return row["id"], row["txn_date"], row["user_id"]
 
 
-def _verdict(row: Row, amounts: list[int]) -> Row:
+def _verdict(row: Row, amounts: list[int], _: Place) -> Row:
     amount = _hundredths(row["amount"])
     if len(amounts) < MINIMUM or sum(amounts) == 0 or amount <= FACTOR * Fraction(sum(amounts), len(amounts)):
         return {"is_anomaly": False}

@@ -228,9 +228,15 @@ def _clock(seconds: float) -> Callable[[], None]:
     return set_clock
 
 
+def _decisions_wait() -> None:
+    """Apply decisions before what Postgres is ahead of Kafka was scored again."""
+    replace(takeover.OwnedPartition, "is_replayed", property(lambda _: True))
+
+
 CLOCKS = {"clock ahead": _clock(400 * 86_400), "clock behind": _clock(-400 * 86_400)}
 GAPS = "a stop where offsets are gone"
 FORGETTING = "knowing how far Postgres had rows"
+WAITING = "decisions' waiting for what Postgres has"
 DEAF = "hearing of rebalances"
 PROTECTIONS: dict[str, Callable[[], None]] = {
     "epochs in Postgres": _epoch,
@@ -246,6 +252,7 @@ PROTECTIONS: dict[str, Callable[[], None]] = {
     FORGETTING: _lost_rows,
     GAPS: _loud_gaps,
     "seeing each batch arrive": _arrival,
+    WAITING: _decisions_wait,
     DEAF: _hearing_of_rebalances,
     **CLOCKS,
 }

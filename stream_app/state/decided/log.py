@@ -1,0 +1,112 @@
+"""What a partition has applied of the control log, and what some more decisions make of it. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol, Self
+
+import msgspec
+
+from infra.runtime.cli_errors import StopError
+from schemas.decision import RULES, Decision, UnreadableDecisionError
+
+PROGRESS_KEY = b"\0decided"
+RULES_KEY = b"\0decided-rules"
+"""Under it is the decision on the rule set, as it came."""
+_FORMAT = 1
+
+Notes = dict[bytes, bytes]
+
+
+class UnappliedError(StopError):
+    """A decision that this worker cannot apply: nothing may be scored without it."""
+
+
+class Logged(Protocol):
+    """What is used of a record of the control log."""
+
+    partition: int
+    offset: int
+    value: bytes | None
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a partition has come in the control log."""
+
+    seq: int = 0
+    """The last decision applied."""
+    next_offset: int = 0
+    """Of its partition of the topic: what comes next."""
+    format: int = _FORMAT
+
+    @classmethod
+    def decode(cls, note: bytes | None) -> Self:
+        """What `encode` made; the beginning, where there is nothing.
+
+        Raises:
+            UnappliedError: A later program has made it.
+        """
+        progress = cls() if note is None else msgspec.json.decode(note, type=cls)
+        if progress.format > _FORMAT:
+            raise UnappliedError(f"what was decided is kept in format {progress.format}: update txnwatch")
+        return progress
+
+    def encode(self) -> bytes:
+        """As JSON."""
+        return msgspec.json.encode(self)
+
+
+class Step(NamedTuple):
+    """Some decisions, and what they leave."""
+
+    decisions: Sequence[Decision]
+    progress: Progress
+    notes: Notes
+
+
+def _note_rules(decision: Decision, notes: Notes) -> None:
+    notes[RULES_KEY] = decision.encode()
+
+
+KINDS: Mapping[str, Callable[[Decision, Notes], None]] = {RULES: _note_rules}
+"""What a decision of each kind leaves."""
+
+
+def step(since: Progress, records: Sequence[Logged]) -> Step:
+    """Take the decisions of these records, without those that the partition has.
+
+    Raises:
+        UnappliedError: One cannot be read, is of an unknown kind, or one is missing before it.
+    """
+    decisions: list[Decision] = []
+    seq, notes = since.seq, Notes()
+    for record in records:
+        decision = _decision(record)
+        if decision.seq > seq:
+            _check_follows(record, decision.seq, seq)
+            _kind(record, decision)(decision, notes)
+            decisions.append(decision)
+            seq = decision.seq
+    progress = Progress(seq, records[-1].offset + 1) if records else since
+    return Step(decisions, progress, notes | {PROGRESS_KEY: progress.encode()})
+
+
+def _decision(record: Logged) -> Decision:
+    try:
+        return Decision.decode(record.value)
+    except UnreadableDecisionError as error:
+        raise _unapplied(record, str(error)) from None
+
+
+def _kind(record: Logged, decision: Decision) -> Callable[[Decision, Notes], None]:
+    if decision.kind not in KINDS:
+        unknown = f"decision {decision.seq} is of the kind {decision.kind}, which this txnwatch does not know"
+        raise _unapplied(record, f"{unknown}: update it")
+    return KINDS[decision.kind]
+
+
+def _check_follows(record: Logged, seq: int, former: int) -> None:
+    if seq != former + 1:
+        raise _unapplied(record, f"decision {seq} comes after {former}: some are missing from the topic")
+
+
+def _unapplied(record: Logged, what: str) -> UnappliedError:
+    return UnappliedError(f"partition {record.partition}, control log at offset {record.offset}: {what}")

@@ -1,0 +1,84 @@
+"""One partition, and the decisions that hold there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from stream_app.state.decided.deciding import Deciders, Deciding
+from stream_app.state.decided.log import PROGRESS_KEY, RULES_KEY, Logged, Notes, Progress, step
+from stream_app.state.rules import RULE_KEY, KnownRule
+
+
+class AppliedRows(Protocol):
+    """Postgres. Raises LostPartitionError when the epoch is no longer ours."""
+
+    async def note_applied(self, partition: int, epoch: int, seqs: Sequence[int], from_offset: int) -> None:
+        """Keep from which offset of the source on these decisions hold."""
+
+
+class NoteOutput(Protocol):
+    """Kafka. Raises LostPartitionError when this producer was fenced."""
+
+    async def apply(self, notes: Mapping[bytes, bytes]) -> int:
+        """Write notes to the changelog, all or nothing; the offset of the last."""
+
+    def name_rule(self, rule: str) -> None:
+        """Have verdicts name this rule from now on."""
+
+
+class NoteStore(Protocol):
+    """RocksDB."""
+
+    def note(self, partition: int, key: bytes) -> bytes | None:
+        """What is kept under a key that is no user's."""
+
+    def write(self, partition: int, items: Sequence[tuple[bytes, bytes | None]], offset: int) -> None:
+        """Keep what the changelog has up to an offset."""
+
+
+@dataclass(slots=True)
+class DecidedPartition:
+    """What was decided, as far as the partition has applied it."""
+
+    partition: int
+    epoch: int
+    rows: AppliedRows
+    output: NoteOutput
+    store: NoteStore
+    deciders: Deciders
+    waiting: int = 0
+    """How many decisions have arrived and are not applied yet."""
+    progress: Progress = field(init=False)
+    deciding: Deciding = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.progress = Progress.decode(self.store.note(self.partition, PROGRESS_KEY))
+        self._use(self.store.note(self.partition, RULES_KEY))
+
+    async def apply(self, records: Sequence[Logged], from_offset: int) -> bool:
+        """Have decisions hold from this offset of the source on; whether something else decides now.
+
+        Raises:
+            UnappliedError: One cannot be applied here: none of them is.
+            LostPartitionError: Another owner has the partition.
+        """
+        taken = step(self.progress, records)
+        note = taken.notes.get(RULES_KEY)
+        notes = taken.notes | (self._named(note) if note else {})
+        if taken.decisions:
+            seqs = [decision.seq for decision in taken.decisions]
+            await self.rows.note_applied(self.partition, self.epoch, seqs, from_offset)
+            offset = await self.output.apply(notes)
+            self.store.write(self.partition, [*notes.items()], offset)
+        self.progress = taken.progress
+        if note:
+            self._use(note)
+        return note is not None
+
+    def _named(self, note: bytes) -> Notes:
+        """The note of the rule that is run, which is compared with that of the next start."""
+        return {RULE_KEY: KnownRule.of(self.deciders.of(note).rule).encode()}
+
+    def _use(self, note: bytes | None) -> None:
+        self.deciding = self.deciders.of(note)
+        self.output.name_rule(self.deciding.rule.rule)
