@@ -19,6 +19,7 @@ from api.live.feed import LiveFeed
 from api.live.replay import Replay
 from api.metrics import Metrics
 from api.partitions import look_after_months
+from api.publishing import keep_publishing
 from api.reading.cache import QueryCache
 from api.reading.cursors import Cursors, key_from
 from api.reading.database import Database
@@ -27,6 +28,7 @@ from api.reading.worker import WindowReader, WorkerView
 from api.routes.dashboard import DashboardRoutes
 from api.routes.live import LiveRoutes
 from api.routes.rows import RowRoutes
+from api.routes.rules import RuleRoutes
 from api.routes.service import ServiceRoutes
 from api.routes.users import UserRoutes
 from api.settings import Settings
@@ -56,8 +58,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     anomalies, scored = _feeds(settings, broker, metrics)
     connections = Connections(settings, metrics)
     group = WorkerGroup(broker, settings)
-    watch = Watch(broker, group, settings)
-    kafka_check = partial(broker.ends, settings.anomalies_topic)
+    watch, kafka_check = Watch(broker, group, settings), partial(broker.ends, settings.anomalies_topic)
     app = _serving(
         settings,
         metrics,
@@ -69,12 +70,14 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
         ),
         UserRoutes(database, windows, cursors),
         RowRoutes(database, cache, cursors, Exports(settings), now),
+        RuleRoutes(database, settings),
         LiveRoutes(connections, replay, settings, anomalies, scored),
-        DashboardRoutes(dashboard_page(), watch, group, database, worker),
+        DashboardRoutes(dashboard_page(), watch, group, database, worker, settings),
     )
     app.cleanup_ctx.append(
         _while_running(
             lambda: database,
+            lambda: background(keep_publishing(settings, database), name="decisions"),
             lambda: background(look_after_months(settings), name="months of transactions"),
             *(partial(aclosing, part) for part in (redis, broker, replay)),
             watch.running,
@@ -90,7 +93,7 @@ def _serving(settings: Settings, metrics: Metrics, docs: Docs, *resources: objec
     routes = routes_of(docs, *resources)
     docs.describe([route for route, _ in routes])
     cors, draining = Cors(settings.origins), Draining()
-    layers = [draining.middleware, counting(metrics), lost, problems, cors.preflight]
+    layers = [draining.middleware, counting(metrics), lost, problems, cors.preflight, cors.guard]
     app = web.Application(middlewares=layers)
     app[DRAINING] = draining
     app.on_response_prepare.append(cors.on_prepare)

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from benchmarks.backtest import backtest
 from benchmarks.bed import bed
+from benchmarks.decide import decide
 from benchmarks.detectors import detectors
 from benchmarks.features import features
 from benchmarks.growth import growth
@@ -37,6 +38,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "state": state,
     "whole": whole,
     "latency": latency,
+    "decide": decide,
     "growth": growth,
     "recovery": recovery,
     "query": query,

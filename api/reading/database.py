@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import asyncpg
 
@@ -16,6 +16,8 @@ from api.settings import Settings
 from api.web.problems import Unavailable
 from infra.database import check_database, rights
 from infra.runtime.postgres import SESSION, DatabaseError, is_transient, reason
+
+T = TypeVar("T")
 
 _NEEDED = rights(("transactions", "users"), ("SELECT",))
 _FIRST_ROWS, _MOST_ROWS = 1000, 16_000
@@ -170,7 +172,11 @@ class Database:
 
         Waiting for a place in the pool, for the answer, and for one to its cancellation took 16 s in all.
         """
-        asked = asyncio.create_task(self._records(statement, values))
+        return list(await self.asked(lambda connection: connection.fetch(statement, *values)))
+
+    async def asked(self, question: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """The answer to a question, in the same time."""
+        asked = asyncio.create_task(self._answer(question))
         try:
             await asyncio.wait([asked], timeout=self._settings.query_seconds)
         finally:
@@ -181,10 +187,9 @@ class Database:
             raise TooLong("The query took too long.")
         return asked.result()
 
-    async def _records(self, statement: str, values: Sequence[Any]) -> list[asyncpg.Record]:
+    async def _answer(self, question: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         async with self._connection() as connection:
-            records: list[asyncpg.Record] = await connection.fetch(statement, *values)
-            return records
+            return await question(connection)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:

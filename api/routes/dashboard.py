@@ -11,10 +11,12 @@ from api.dashboard.watch import PulsePage, Watch
 from api.dashboard.workers import WorkerGroup, Workers
 from api.reading.database import Database
 from api.reading.worker import WorkerView
+from api.settings import Settings
 from api.web.params import CURRENCY, MILLISECONDS, UUID, UUID_PREFIX, NoParameters, file_named, path, query
 from api.web.problems import Problem
 from api.web.route import Route, json_response
 from api.web.static_files import StaticPage
+from infra.decisions.history import Late, late
 from infra.runtime.coalesced import Coalesced
 from schemas.rule import Rule
 from schemas.text import Uuid
@@ -22,6 +24,7 @@ from schemas.window_view import FlagStarts
 
 _KEPT_SECONDS = 1.0
 _SUGGESTED = 10
+_LATE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +71,16 @@ class DashboardRoutes:
     group: WorkerGroup
     database: Database
     worker: WorkerView
+    settings: Settings
 
     def __post_init__(self) -> None:
         self._rule = Coalesced(self.worker.rule, max_age=_KEPT_SECONDS)
         self._workers = Coalesced(self.group.workers, max_age=_KEPT_SECONDS)
+        self._late = Coalesced(self._ask_late, max_age=_KEPT_SECONDS)
+
+    async def _ask_late(self) -> Late:
+        place = self.settings.app_id, self.settings.transactions_topic
+        return await self.database.asked(lambda connection: late(connection, *place, _LATE_SECONDS))
 
     @Route("/dashboard", "page_page", media="text/html")
     async def page(self, request: web.Request, _: NoParameters) -> web.StreamResponse:
@@ -117,6 +126,11 @@ class DashboardRoutes:
         if starts is None:
             raise Problem(404, "There is no window of this user.")
         return json_response(starts)
+
+    @Route("/dashboard/data/decisions", "data_decisions", body=Late, depends=True)
+    async def decisions(self, _request: web.Request, _: NoParameters) -> web.Response:
+        """The partitions that lack a decision which was made 10 s ago or longer."""
+        return json_response(await self._late.answer())
 
     @Route("/dashboard/data/users", "data_users", parameters=Prefix, body=UserIds, depends=True)
     async def users(self, _request: web.Request, query: Prefix) -> web.Response:

@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _EXPOSED = f"{hdrs.CONTENT_DISPOSITION}, {hdrs.ETAG}, {hdrs.LINK}, {hdrs.RETRY_AFTER}"
+_ONLY_READ = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _UNMATCHED = "unmatched"
 _LOGGED_PATH = 200
 _LOGGED_TEXT = 500
@@ -93,6 +94,15 @@ class Cors:
             return {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin, **credentials, **vary}
         return {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*", **vary} if self._others else vary
 
+    @web.middleware
+    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse a change that a page of an origin that is not named asks for."""
+        origin = request.headers.get(hdrs.ORIGIN)
+        is_ours = origin is None or origin.partition("://")[2] == request.host or origin in self._named
+        if request.method not in _ONLY_READ and not is_ours:
+            raise Problem(403, "Only pages of the origins that TXNWATCH_CORS_ORIGINS names change anything.")
+        return await handler(request)
+
     async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add them to an answer that is about to be sent."""
         for name, value in self.headers(request.headers.get(hdrs.ORIGIN)).items():
@@ -109,6 +119,8 @@ class Cors:
         if isinstance(refused, web.HTTPNotFound):
             raise refused
         methods = refused.allowed_methods if isinstance(refused, web.HTTPMethodNotAllowed) else set()
+        if request.headers.get(hdrs.ORIGIN) not in self._named:
+            methods = methods & _ONLY_READ
         allowed = ", ".join(sorted({*methods, hdrs.METH_OPTIONS}))
         return web.Response(
             status=204,

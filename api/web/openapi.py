@@ -36,6 +36,8 @@ _REFERENCE = f"{_COMPONENTS}{{name}}"
 _TAGS = {
     "pages": "Pages of the past: rows, users and their windows",
     "feeds": "Streams of the present",
+    "rules": "The rule set that holds, and how to change it",
+    "decisions": "All that was decided",
     "service": "How the process is",
     "docs": "This documentation",
     "page": "The dashboard",
@@ -48,7 +50,8 @@ _EXAMPLES: dict[str, Any] = msgspec.json.decode(Path(__file__).with_name("exampl
 
 def document(routes: Sequence[Route], root_path: str) -> dict[str, Any]:
     """The whole document; every route is in it, under the path that a proxy serves them under."""
-    types = dict.fromkeys([*(route.body for route in routes if route.body), ProblemDocument])
+    taken = (kind for route in routes for kind in route.takes.values())
+    types = dict.fromkeys([*(route.body for route in routes if route.body), *taken, ProblemDocument])
     found, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     schema_of = dict(zip(types, found, strict=True))
     components |= _rows()
@@ -68,7 +71,7 @@ def document(routes: Sequence[Route], root_path: str) -> dict[str, Any]:
         "servers": [{"url": root_path or "/", "description": "Where this document is."}],
         "security": [],  # it has no login
         "tags": [{"name": name, "description": about} for name, about in _TAGS.items()],
-        "paths": {route.path: {"get": _operation(route, schema_of)} for route in routes},
+        "paths": _paths(routes, schema_of),
         "components": {"schemas": components},
     }
 
@@ -89,14 +92,27 @@ def _rows() -> dict[str, Any]:
     return {"Scored": {key: value for key, value in published.items() if key[0] != "$"}, **parts}
 
 
+def _paths(routes: Sequence[Route], schema_of: Mapping[Any, Any]) -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schema_of)
+    return paths
+
+
 def _operation(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
     return {
+        **_taken(route, schema_of),
         "summary": route.summary,
         "operationId": route.operation_id,
         "tags": [route.operation_id.partition("_")[0]],
         "parameters": [_parameter(parameter) for parameter in declared(route.parameters)],
         "responses": dict(_responses(route, schema_of)),
     }
+
+
+def _taken(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
+    content = {media: {"schema": schema_of[kind]} for media, kind in route.takes.items()}
+    return {"requestBody": {"required": True, "content": content}} if content else {}
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

@@ -27,13 +27,16 @@ _PART = re.compile(r"{(\w+)}")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One GET route, as the decorator of the method that answers it with the request and its parameters."""
+    """One route, as the decorator of the method that answers it with the request and its parameters."""
 
     path: str
     operation_id: str
     """What generated clients call it: stays when the handler is renamed."""
     _: KW_ONLY
+    method: str = "GET"
     parameters: type[Any] = NoParameters
+    takes: Mapping[str, Any] = field(default_factory=dict)
+    """Of the request's body, the type by media."""
     check: Callable[[Any, Mapping[str, Any]], Iterable[ParameterError]] | None = None
     """A method of the same object: of the parameters that parsed, yields what does not fit together."""
     body: type[Any] | None = None
@@ -85,8 +88,11 @@ async def _answer(route: Route, owner: object, handler: Handler, request: web.Re
 def serve(router: web.UrlDispatcher, routes: Iterable[tuple[Route, Answer]]) -> None:
     """Add the routes to the application's router."""
     for route, answer in routes:
-        # A HEAD for a stream would wait for a body that is never sent.
-        router.add_get(_PART.sub(r"{\1:[^/]+}", route.path), answer, allow_head=not route.streams)
+        path = _PART.sub(r"{\1:[^/]+}", route.path)
+        if route.method != hdrs.METH_GET:
+            router.add_route(route.method, path, answer)
+        else:  # a HEAD for a stream would wait for a body that is never sent
+            router.add_get(path, answer, allow_head=not route.streams)
 
 
 def one_line(json: bytes) -> bytes:

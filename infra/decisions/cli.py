@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from infra.decisions.files import check_detectors, read_file
-from infra.runtime.settings import SettingsError
+from infra.decisions.commands import apply_command, history_command, show_command
+from infra.decisions.files import read_checked
 from schemas.rules.differences import differences
 from schemas.rules.rule_set import CheckedRule, RuleSet
 
@@ -18,6 +18,10 @@ def rules() -> None:
     """Rules by which transactions are flagged, watched or allowed: docs/rules.md has their language."""
 
 
+for _command in (apply_command, history_command, show_command):
+    rules.add_command(_command)
+
+
 @rules.command("check")
 @click.argument("file", type=_FILE)
 def check_command(file: Path) -> None:
@@ -25,7 +29,7 @@ def check_command(file: Path) -> None:
 
     Each fault is named with its line and column.
     """
-    click.echo(summary(_read(file)))
+    click.echo(summary(read_checked(file)))
 
 
 @rules.command("diff")
@@ -33,17 +37,8 @@ def check_command(file: Path) -> None:
 @click.argument("other", type=_FILE)
 def diff_command(file: Path, other: Path) -> None:
     """Say what OTHER has that FILE has not (+), what it lacks (-), and what has changed (~)."""
-    lines = differences(_read(file), _read(other))
+    lines = differences(read_checked(file), read_checked(other))
     click.echo("\n".join(lines) or "they decide alike")
-
-
-def _read(file: Path) -> RuleSet:
-    rule_set = read_file(file)
-    try:
-        check_detectors(rule_set)
-    except SettingsError as error:
-        raise SettingsError(f"{file}: {error.message}") from None
-    return rule_set
 
 
 def summary(rule_set: RuleSet) -> str:

@@ -27,6 +27,20 @@ def read_file(path: Path) -> RuleSet:
         raise SettingsError(str(error)) from None
 
 
+def read_checked(path: Path) -> RuleSet:
+    """The rule set of a file, once all is known to be right with it.
+
+    Raises:
+        SettingsError: It is not; the message names the file and the place in it.
+    """
+    rule_set = read_file(path)
+    try:
+        check_detectors(rule_set)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error.message}") from None
+    return rule_set
+
+
 def check_detectors(rule_set: RuleSet) -> None:
     """Put a rule set to whatever knows the detectors: the entry points of `txnwatch.rule_checks`.
 

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 from yarl import URL
 
-from api.routes import dashboard, live, rows, users
+from api.routes import dashboard, live, rows, rules, users
 from api.routes.rows import Transactions
 from api.web import docs
 from api.web.params import declared
@@ -23,6 +23,9 @@ ROUTES = {
     "/dashboard/data/refused",
     "/dashboard/data/rule",
     "/dashboard/data/users",
+    "/dashboard/data/flags_from",
+    "/dashboard/data/decisions",
+    "/rules", "/rules/rollback", "/rules/history", "/decisions",
     "/", "/docs", "/docs/{file}", "/openapi.json", "/health", "/ready", "/metrics", "/users",
     "/users/{user_id}/stats", "/transactions", "/anomalies", "/sse/transactions/{user_id}", "/sse/anomalies",
 }  # fmt: skip
@@ -80,13 +83,17 @@ async def test_every_route_that_is_served_is_described(client: Client, document:
     assert served == set(document["paths"]) == ROUTES
 
 
+def operations_of(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Each path with each of its operations."""
+    return [(path, one) for path, item in document["paths"].items() for one in item.values()]
+
+
 async def test_the_document_has_the_structure_of_openapi_3_1(document: dict[str, Any]) -> None:
     assert document["openapi"] == "3.1.0"
     assert set(document["info"]) >= {"title", "version"}
-    operations = [path["get"] for path in document["paths"].values()]
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
-    for path, item in document["paths"].items():
-        operation = item["get"]
+    for path, operation in operations_of(document):
         assert operation["summary"]
         parameters = operation["parameters"]
         assert {one["name"] for one in parameters if one["in"] == "path"} == set(re.findall(r"{(\w+)}", path))
@@ -107,15 +114,15 @@ async def test_every_parameter_has_an_example_that_is_accepted(
 ) -> None:
     kinds = {
         parameter.name: parameter.kind
-        for module in (dashboard, docs, live, rows, users)
+        for module in (dashboard, docs, live, rows, rules, users)
         for one in vars(module).values()
         if isinstance(one, type) and is_dataclass(one) and one.__module__ == module.__name__
         if not one.__name__.endswith("Routes")
         for parameter in declared(one)
     }
     seen = set()
-    for path, item in document["paths"].items():
-        for one in item["get"]["parameters"]:
+    for path, operation in operations_of(document):
+        for one in operation["parameters"]:
             assert one["schema"]["examples"]
             for example in one["schema"]["examples"]:
                 jsonschema.validate(example, one["schema"])

@@ -57,6 +57,7 @@ GROUPS = {
     # tests/integration/test_topic_identity.py and test_repartition.py: no worker may run meanwhile.
     "stopped": r"txnwatch (?:state|repartition).*",
     "rules": r"txnwatch rules (?:check|diff) .*",  # tests/unit/test_rule_sets.py
+    "deciding": r"txnwatch rules (?:apply|show|history).*",  # tests/integration/test_rules_commands.py
     "backtest": r"txnwatch backtest.*",  # tests/unit/test_backtest_command.py
     "demo": r"txnwatch demo",  # tests/integration/test_demo.py
     "full": r"txnwatch produce --generate --full",  # the same: the demo sends such

@@ -48,7 +48,8 @@ def test_examples_are_what_they_are_examples_of() -> None:
     bodies = {
         content["schema"]["$ref"].rpartition("/")[2]
         for path in document["paths"].values()
-        for response in path["get"]["responses"].values()
+        for operation in path.values()
+        for response in operation["responses"].values()
         for content in response.get("content", {}).values()
         if "$ref" in content["schema"]
     }

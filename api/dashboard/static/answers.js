@@ -114,6 +114,8 @@
 
 /** @typedef {{ partitioner: ?string, misplaced: number }} Placement */
 
+/** @typedef {{ decision: number, partitions: number[] }} Late */
+
 /** @typedef {{ group: string, state: string, workers: Worker[], unassigned: number[], placement: Placement }} Workers */
 
 /**

@@ -1,7 +1,7 @@
 // @ts-check
 // Whether the services are there, which worker has which partitions, and what was refused.
 
-/** @import { Dependency, PulsePage, Readiness, Refused, RefusedPage, Sample, Worker, Workers } from "./answers.js" */
+/** @import { Dependency, Late, PulsePage, Readiness, Refused, RefusedPage, Sample, Worker, Workers } from "./answers.js" */
 /** @import { State } from "./stream.js" */
 
 import { lagShare, showBars, showUnknown } from "./bars.js";
@@ -17,6 +17,9 @@ const SERVICES = {
 };
 
 const MINUTE = 60_000;
+
+/** @type {Late} */
+const NONE_LATE = { decision: 0, partitions: [] };
 
 /**
  * @param {number} offsets
@@ -69,8 +72,9 @@ export class Health {
       Promise.all([
         ask("dashboard/data/workers", {}, { signal }),
         ask("dashboard/data/pulse", { after: Date.now() - MINUTE }, { signal }),
+        ask("dashboard/data/decisions", {}, { signal }).catch(() => NONE_LATE),
       ])
-        .then(([workers, pulse]) => this.#showWorkers(workers, pulse))
+        .then((answers) => this.#showWorkers(...answers))
         .catch((error) => wasAborted(error) || this.#showUnknown(problemOf(error))),
       ask("dashboard/data/refused", {}, { signal })
         .then((page) => this.#showRefused(page))
@@ -107,8 +111,9 @@ export class Health {
   /**
    * @param {Workers} group
    * @param {PulsePage} pulse
+   * @param {Late} late
    */
-  #showWorkers({ group, state, workers, unassigned, placement }, { partitions, samples }) {
+  #showWorkers({ group, state, workers, unassigned, placement }, { partitions, samples }, late) {
     this.#refusedRate = refusedIn(samples);
     /** @type {Record<string, string>} */
     const states = { stable: "", empty: "none is running", none: "none has ever run" };
@@ -116,7 +121,10 @@ export class Health {
     const elsewhere =
       placement.misplaced > 0 &&
       `${plural(placement.misplaced, "user")} on partitions where ${placement.partitioner} does not put them (docs/producers.md)`;
-    setText($("workers-aside"), [`group ${group}`, doing, elsewhere].filter(Boolean).join(": "));
+    const behind =
+      late.partitions.length > 0 &&
+      `${plural(late.partitions.length, "partition")} without decision ${late.decision}, which was made over 10 s ago`;
+    setText($("workers-aside"), [`group ${group}`, doing, behind, elsewhere].filter(Boolean).join(": "));
     $("workers").replaceChildren(
       ...workers.map(worker),
       ...(workers.length ? [] : [el("li", { class: "empty" }, "No worker is running: nothing is being scored.")]),

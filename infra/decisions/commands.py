@@ -1,0 +1,124 @@
+"""`txnwatch rules apply`, `show` and `history`: the rule set that holds, changed and looked at."""
+
+import asyncio
+import getpass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import asyncpg
+import click
+import tomli_w
+
+from infra.database import check_database, rights
+from infra.decisions.deciding import Decided, decide
+from infra.decisions.files import read_checked
+from infra.decisions.history import Applied, DecisionError, Proposal, applied, before, find
+from infra.runtime.cli_errors import StopError, ending_in_one_line
+from infra.runtime.postgres import SESSION
+from infra.runtime.services import KAFKA, POSTGRES
+from infra.runtime.settings import Settings
+from schemas.decision import RULES, Decision
+
+T = TypeVar("T")
+
+_READ = rights(("decisions", "decisions_applied", "sink_offsets"), ("SELECT",))
+_LATER = "kept, and not on the control topic yet (the API, or the next command, does that)"
+_SEQ = click.IntRange(min=1)
+
+
+@click.command("apply")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--seq", type=_SEQ, help="In place of a file, the rule set of this former decision.")
+@click.option("--who", help="Who decides; by default the user of this machine.")
+@click.option("--why", default="", help="What for, for the history.")
+@click.option("--expect", type=click.IntRange(min=0), help="Only if this decision still holds; 0: none.")
+def apply_command(file: Path | None, seq: int | None, who: str | None, why: str, expect: int | None) -> None:
+    """Have a decisions file hold from now on, in all workers, while they run."""
+    if (file is None) == (seq is None):
+        raise click.UsageError("Give a FILE, or a former decision with --seq.")
+    settings = Settings.load()
+    with ending_in_one_line(StopError, KAFKA, POSTGRES):
+        decided = asyncio.run(_apply(settings, file, seq, (who or _user(), why), expect))
+    click.echo(f"decision {decided.decision.seq} by {decided.decision.who}")
+    if decided.unpublished:
+        click.echo(f"{_LATER}: {decided.unpublished}", err=True)
+
+
+async def _apply(
+    settings: Settings, file: Path | None, seq: int | None, by: tuple[str, str], expect: int | None
+) -> Decided:
+    body = read_checked(file).plain() if file else await _asked(settings, lambda one: _former(one, seq))
+    url = settings.postgres.get_secret_value()
+    return await decide(settings, url, Proposal(RULES, body, *by), expected=expect)
+
+
+async def _former(connection: asyncpg.Connection, seq: int | None) -> dict[str, object]:
+    return (await _rules(connection, seq)).body
+
+
+@click.command("show")
+@click.option("--seq", type=_SEQ, help="Another decision than the newest.")
+def show_command(seq: int | None) -> None:
+    """Print the rule set that was decided last, as a decisions file, and where it holds already."""
+    settings = Settings.load()
+
+    async def look(connection: asyncpg.Connection) -> tuple[Decision, Sequence[Applied]]:
+        return await _rules(connection, seq), await applied(connection, settings.transactions_topic)
+
+    with ending_in_one_line(StopError, POSTGRES):
+        decision, progress = asyncio.run(_asked(settings, look))
+    click.echo(f"# {_line(decision)}")
+    for one in progress:
+        holds = "holds" if one.seq >= decision.seq else f"waits: the partition is at decision {one.seq}"
+        click.echo(f"# {one.app_id} partition {one.partition}: {holds}")
+    click.echo(tomli_w.dumps(decision.body), nl=False)
+
+
+@click.command("history")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many.")
+def history_command(limit: int) -> None:
+    """List the decisions on the rule set, newest first: number, time, who and why."""
+    settings = Settings.load()
+    with ending_in_one_line(StopError, POSTGRES):
+        decisions = asyncio.run(_asked(settings, lambda one: before(one, kind=RULES, most=limit)))
+    click.echo(
+        "\n".join(map(_line, decisions)) or "nothing was decided: what the workers' settings say holds"
+    )
+
+
+def _line(decision: Decision) -> str:
+    why = " ".join(decision.why.split())
+    return f"decision {decision.seq}, {decision.at:%Y-%m-%d %H:%M:%S} UTC, {decision.who}{why and f': {why}'}"
+
+
+async def _rules(connection: asyncpg.Connection, seq: int | None) -> Decision:
+    """The decision on the rule set of this number, or the newest."""
+    decision = await find(connection, RULES, seq)
+    if decision is None:
+        which = "on the rule set" if seq is None else f"{seq} on the rule set"
+        raise DecisionError(f"there is no decision {which}")
+    return decision
+
+
+async def _asked(settings: Settings, question: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    async with _connected(settings) as connection:
+        return await question(connection)
+
+
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(settings.postgres.get_secret_value(), server_settings=SESSION)
+    try:
+        await check_database(connection, _READ)
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        raise click.UsageError("Say with --who who decides: this machine's user has no name.") from None

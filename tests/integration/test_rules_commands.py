@@ -1,0 +1,86 @@
+"""`txnwatch rules apply`, `show` and `history` against real services."""
+
+import asyncio
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infra.cli import main
+
+
+def rules(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["rules", *arguments])
+
+
+@pytest.fixture(autouse=True)
+def of_this_installation(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+
+def written(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "decisions.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_file_is_applied_shown_listed_and_rolled_back(tmp_path: Path) -> None:
+    assert rules("history").output.startswith("nothing was decided")
+    assert "there is no decision on the rule set" in rules("show").output
+
+    first = rules("apply", written(tmp_path, 'detector = "odds"'), "--who", "ann", "--why", "more\nof them")
+    second = rules("apply", written(tmp_path, 'detector = "rolling_mean"'), "--who", "bob", "--expect", "1")
+    third = rules("apply", "--seq", "1", "--who", "ann")
+
+    made = [one.output for one in (first, second, third)]
+    assert made == ["decision 1 by ann\n", "decision 2 by bob\n", "decision 3 by ann\n"]
+    listed = rules("history").output.splitlines()
+    assert [line.split(",")[0] for line in listed] == ["decision 3", "decision 2", "decision 1"]
+    assert listed[-1].endswith("ann: more of them")
+    assert tomllib.loads(rules("show").output) == {"detector": "odds"}
+    assert tomllib.loads(rules("show", "--seq", "2").output) == {"detector": "rolling_mean"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Give a FILE, or a former decision with --seq."),
+        (("FILE", "--seq", "1"), "Give a FILE, or a former decision with --seq."),
+        (("--seq", "7"), "there is no decision 7 on the rule set"),
+        (("FILE", "--expect", "3"), "the newest decision on rules is 0, not 3"),
+        (("FILE", "--who", "a" * 201), "who: at most 200 characters"),
+    ],
+)
+def test_what_cannot_be_applied_is_said_in_a_line(
+    arguments: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    file = written(tmp_path, 'detector = "odds"')
+
+    result = rules("apply", *(file if one == "FILE" else one for one in arguments))
+
+    assert result.exit_code != 0
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_file_that_is_wrong_is_not_applied(tmp_path: Path) -> None:
+    result = rules("apply", written(tmp_path, 'detector = "ods"'))
+
+    assert result.exit_code == 1
+    assert "decisions.toml: detector: there is no detector ods" in result.output
+    assert rules("history").output.startswith("nothing was decided")
+
+
+async def test_without_kafka_it_is_kept_and_published_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as away:
+        away.setenv("KAFKA_BOOTSTRAP_SERVERS", "localhost:9")
+        result = await asyncio.to_thread(rules, "apply", written(tmp_path, 'detector = "odds"'))
+    assert (result.exit_code, "and not on the control topic yet" in result.output) == (0, True)
+
+    result = await asyncio.to_thread(rules, "apply", "--seq", "1", "--who", "ann")
+
+    assert result.output == "decision 2 by ann\n"
