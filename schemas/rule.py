@@ -14,6 +14,7 @@ _READ: Mapping[Reading, Callable[[Any, str], str]] = {
     "times": lambda value, _: f"{value:.1f} times",
     "count": lambda value, _: f"{value:,}",
 }
+_NO_FACTS = {"is_anomaly", "detector", "rule", "reasons", "severity"}
 _FIELD = re.compile(r"{(\w+)}")
 
 
@@ -102,12 +103,27 @@ def sentence(row: Mapping[str, Any], words: Mapping[str, Words]) -> str:
     'Only 2 seen'
     >>> sentence(row, {})
     'INR 9,240.00 was flagged by large: {"than": "1266.00"}'
+    >>> ruled = {"detector": "rules", "reasons": [{"rule": "a", "message": "3 in an hour"}]}
+    >>> sentence({**row, "meta_data": ruled}, {})
+    'INR 9,240.00: 3 in an hour'
     """
     flag, amount = row["meta_data"], _READ["money"](row["amount"], row["currency"])
+    reasons = _messages(flag.get("reasons"))
+    found = [] if reasons and flag["detector"] == "rules" else [_of_detector(flag, amount, row, words)]
+    return "; ".join([*found, *reasons]) if found else f"{amount}: {'; '.join(reasons)}"
+
+
+def _messages(reasons: Any) -> list[str]:
+    """What rules say; nothing of what a producer called so before there were any."""
+    those = reasons if isinstance(reasons, list) else []
+    return [str(one["message"]) for one in those if isinstance(one, dict) and "message" in one]
+
+
+def _of_detector(
+    flag: Mapping[str, Any], amount: str, row: Mapping[str, Any], words: Mapping[str, Words]
+) -> str:
     if (its := words.get(flag["detector"])) is None:
-        facts = {
-            name: value for name, value in flag.items() if name not in ("is_anomaly", "detector", "rule")
-        }
+        facts = {name: value for name, value in flag.items() if name not in _NO_FACTS}
         return f"{amount} was flagged by {flag['detector']}: {json.dumps(facts)}"
     fields = {name: reading for name, reading in its.fields.items() if name in flag}
     shown = {name: _READ[reading](flag[name], row["currency"]) for name, reading in fields.items()}

@@ -1,6 +1,6 @@
 """A transaction with its verdict: the records of `transactions.scored` and `anomalies`, the API's rows."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from schemas.money import amount_text
+from schemas.rules.rule_set import Severity
 from schemas.strict_json import exact_number
 from schemas.transaction import Transaction
 
@@ -15,20 +16,44 @@ Header = tuple[str, bytes]
 """Name and value of a record's header."""
 
 
+class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A rule that fired, and what it saw."""
+
+    rule: str
+    """Its name."""
+    severity: Severity
+    message: str
+    numbers: Mapping[str, str | bool] = {}
+    """What its condition asked for, by its text; what was absent is left out. Money has two decimals."""
+
+
 class Flag(msgspec.Struct, frozen=True):
-    """Why a transaction is an anomaly: a detector, and its own explanation."""
+    """Why a transaction is an anomaly: a detector, and its own explanation; rules, and theirs."""
 
     detector: str
     evidence: msgspec.Struct | dict[str, Any]
     """What the detector saw; its fields stand beside `detector` in the row."""
     rule: str = ""
     """The rule's version, as `schemas.rule` has it."""
+    reasons: Sequence[Reason] = ()
+    """The rules by which it is flagged, the gravest first."""
+
+    @property
+    def evidence_facts(self) -> dict[str, Any]:
+        """The evidence's fields."""
+        return self.evidence if isinstance(self.evidence, dict) else facts_of(self.evidence)
 
     @property
     def facts(self) -> dict[str, Any]:
         """What a row's `meta_data` says of it."""
-        evidence = self.evidence if isinstance(self.evidence, dict) else facts_of(self.evidence)
-        return {"detector": self.detector, **({"rule": self.rule} if self.rule else {}), **evidence}
+        facts = {
+            "detector": self.detector,
+            **({"rule": self.rule} if self.rule else {}),
+            **self.evidence_facts,
+        }
+        if self.reasons:
+            facts |= {"severity": self.reasons[0].severity, "reasons": self.reasons}
+        return facts
 
 
 def facts_of(evidence: msgspec.Struct) -> dict[str, Any]:
@@ -40,14 +65,17 @@ def facts_of(evidence: msgspec.Struct) -> dict[str, Any]:
 
 
 Shadow = dict[str, dict[str, Any]]
-"""What detectors that only watch say: by name each one's score, and its evidence."""
+"""What detectors that only watch say: by name each one's score, and its evidence. Rules' are `reasons`."""
+Beside = dict[str, list[dict[str, Any]]]
+"""What rules say beside a flag, `watched` and `allowed`: reasons; of a detector the facts of its flag."""
 
 
 class Scored(msgspec.Struct):
     """The row: its JSON is what every reader of verdicts gets.
 
     `meta_data` is the producer's, and `is_anomaly`; where that is true, also the fields of `Flag`; of a
-    revision also `revision`: 2 and up; and `shadow` where a detector that only watches would have flagged it.
+    revision also `revision`: 2 and up; and `shadow` where a detector that only watches would have flagged it,
+    `watched` and `allowed` where rules say so.
     What follows `meta_data` is there only where the transaction has it.
     """
 
@@ -92,16 +120,23 @@ _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
 _FACTS = msgspec.json.Decoder(dict[str, Any], float_hook=exact_number)
 _NORMAL = b'{"is_anomaly":false}'
 _NORMAL_RAW = msgspec.Raw(_NORMAL)
-VERDICT_NAMES = frozenset(["is_anomaly", "detector", "rule", "revision", "shadow"])
+VERDICT_NAMES = frozenset(
+    ["is_anomaly", "detector", "rule", "revision", "shadow", "severity", "reasons", "watched", "allowed"]
+)
 """What a verdict says in `meta_data`, beside each detector's evidence."""
 FIRST_REVISION = 2
 """The number of an id's second content."""
+_BESIDE = "beside"
 RULE_HEADER = "rule"
 """The header that names the rule's version."""
 
 
 def encode_scored(
-    txn: Transaction, flag: Flag | None, revision: int = 0, shadow: Shadow | None = None
+    txn: Transaction,
+    flag: Flag | None,
+    revision: int = 0,
+    shadow: Shadow | None = None,
+    beside: Beside | None = None,
 ) -> tuple[bytes, bytes]:
     """The row of a transaction as JSON, and the row's `meta_data` alone.
 
@@ -118,8 +153,10 @@ def encode_scored(
     {"shop":7,"is_anomaly":true,"detector":"large","largest":"2.00"}
     """
     meta, raw = _NORMAL, _NORMAL_RAW
-    if flag is not None or revision or shadow or txn.meta_data:
-        meta = _meta(txn.meta_data, flag, revision, shadow)
+    if flag is not None or revision or shadow or beside or txn.meta_data:
+        meta = _meta(
+            txn.meta_data, flag, revision, {**({"shadow": shadow} if shadow else {}), **(beside or {})}
+        )
         raw = msgspec.Raw(meta)
     amount = amount_text(txn.amount)
     if txn.merchant_id or txn.card_id or txn.country or txn.channel:
@@ -138,34 +175,40 @@ def _full_row(txn: Transaction, amount: str, meta: msgspec.Raw) -> _FullRow:
     return row
 
 
-def _meta(given: dict[str, Any] | None, flag: Flag | None, revision: int, shadow: Shadow | None) -> bytes:
+def _meta(given: dict[str, Any] | None, flag: Flag | None, revision: int, more: dict[str, Any]) -> bytes:
     meta = {**(given or {}), "is_anomaly": flag is not None}
     if flag is not None:
         meta |= flag.facts
     if revision:
         meta["revision"] = revision
-    if shadow:
-        meta["shadow"] = shadow
-    return _ENCODE(meta)
+    return _ENCODE({**meta, **more} if more else meta)
 
 
-def encode_flag(flag: Flag | None, shadow: Shadow | None = None) -> bytes:
+def encode_flag(flag: Flag | None, shadow: Shadow | None = None, beside: Beside | None = None) -> bytes:
     """What was found of a transaction, to be kept for revisions."""
     facts = {} if flag is None else flag.facts
+    if beside:
+        facts |= {_BESIDE: beside}
     return _ENCODE({**facts, "shadow": shadow} if shadow else facts)
 
 
-def decode_flag(data: bytes) -> tuple[Flag | None, Shadow | None]:
+def decode_flag(data: bytes) -> tuple[Flag | None, Shadow | None, Beside | None]:
     """What `encode_flag` made these bytes of; nothing of none.
 
     >>> decode_flag(encode_flag(Flag("large", {"largest": "2.00"})))
-    (Flag(detector='large', evidence={'largest': '2.00'}, rule=''), None)
+    (Flag(detector='large', evidence={'largest': '2.00'}, rule='', reasons=()), None, None)
     >>> decode_flag(encode_flag(None, {"large": {"score": 7}})), decode_flag(b"")
-    ((None, {'large': {'score': 7}}), (None, None))
+    ((None, {'large': {'score': 7}}, None), (None, None, None))
     """
     facts = _FACTS.decode(data or b"{}")
     shadow, detector = facts.pop("shadow", None), facts.pop("detector", None)
-    return detector and Flag(detector, facts, facts.pop("rule", "")), shadow
+    beside, reasons = facts.pop(_BESIDE, None), facts.pop("reasons", ())
+    if reasons:
+        del facts["severity"]
+    flag = detector and Flag(
+        detector, facts, facts.pop("rule", ""), msgspec.convert(reasons, tuple[Reason, ...])
+    )
+    return flag, shadow, beside
 
 
 def source_headers(partition: int, *others: Header) -> Callable[[int], list[Header]]:

@@ -37,6 +37,12 @@ class ScoringCounts:
             ["detector"],
             registry=registry,
         )
+        self._rules = Counter(
+            "txnwatch_rules",
+            "How often each rule flagged, watched, allowed, would have (shadow), or failed.",
+            ["rule", "outcome"],
+            registry=registry,
+        )
         self._failed: set[str] = set()
         for detector in watching:
             self._count(detector, "flagged", 0)
@@ -49,6 +55,8 @@ class ScoringCounts:
             self._count(detector, "flagged", number)
         for detector, its in scores.seconds.items():
             self._detector.labels(detector).observe(its)
+        for told, number in scores.rules.items():
+            self._rules.labels(*told).inc(number)
         for failure in scores.failures:
             self._fail(failure)
 

@@ -11,9 +11,11 @@ import msgspec
 
 from infra.runtime.settings import SettingsError, SettingsGroup
 from schemas.rule import Rule, Running
+from schemas.rules.rule_set import RuleSpec
 from schemas.scored import VERDICT_NAMES
 from stream_app.detectors.installed import entry_points_of, load
 from stream_app.scoring import Detector, Ensemble
+from stream_app.scoring.rules.applied import Rules
 
 DETECTORS = {
     "rolling_mean": "stream_app.detectors.rolling_mean:RollingMean",
@@ -80,8 +82,9 @@ def ensemble_of(
     shadow_detectors: str = "",
     untaught_statuses: str = "",
     profiles: Mapping[str, msgspec.Struct] | None = None,
+    rules: Sequence[RuleSpec] = (),
 ) -> Ensemble:
-    """The detectors of these lists with commas: those that decide, and those that only watch.
+    """The detectors of these lists with commas: those that decide, those that only watch; rules beside them.
 
     Raises:
         KeyError: There is none of a name.
@@ -94,7 +97,11 @@ def ensemble_of(
         [detector_of(name, given.get(name)) for name in names_in(names)]
         for names in (detectors, shadow_detectors)
     )
-    return Ensemble(deciding, watching, names_in(untaught_statuses))
+    try:
+        beside = Rules(rules, names) if rules else None
+    except KeyError as error:
+        raise SettingsError(f"rules ask for the score of {error.args[0]}, which does not run") from None
+    return Ensemble(deciding, watching, names_in(untaught_statuses), beside)
 
 
 def rule_of(runs: Detector[Any] | Ensemble) -> Rule:

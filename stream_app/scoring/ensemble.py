@@ -5,20 +5,23 @@ watching one would have flagged is kept apart. Each learns by itself, whatever t
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
-from math import inf, isfinite
+from math import inf, isfinite, nextafter
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from schemas.scored import Flag, Shadow, facts_of
+from schemas.scored import Beside, Flag, Shadow, facts_of
 from schemas.transaction import Transaction
 from stream_app.scoring.detector import Detector, DetectorError
 from stream_app.scoring.merchants import MerchantRuns
+from stream_app.scoring.rules.applied import RULES, Rules
+from stream_app.scoring.rules.evaluator import Ruling
 from stream_app.scoring.states import Kept, joined, parts_of
 from stream_app.window import Window, encode_window
 
+_NO_FLAG = nextafter(1.0, 0.0)
 Failures = list[DetectorError]
 """What detectors that only watch have failed at."""
 Clock = Callable[[], float]
@@ -30,16 +33,19 @@ def no_clock() -> float:
     return 0.0
 
 
-@dataclass(slots=True)
-class Judgement:
+class Judgement(msgspec.Struct):
     """What the detectors say of a transaction that at least one flags."""
 
     flag: Flag | None = None
-    shadow: Shadow = field(default_factory=dict)
+    shadow: Shadow = {}
     strength: float = -inf
     """That of the flag."""
     most: float = -inf
     """The largest strength, of flags and others."""
+    scores: list[float | None] = []
+    """Of each detector, for rules; None where it failed."""
+    ruling: Ruling | None = None
+    beside: Beside | None = None
 
 
 class ChangedWindowError(Exception):
@@ -54,31 +60,37 @@ class Ensemble:
         deciding: Sequence[Detector[Any]],
         watching: Sequence[Detector[Any]] = (),
         untaught: Collection[str] = (),
+        rules: Rules | None = None,
     ) -> None:
-        self.deciding, self.watching = deciding, watching
+        self.deciding, self.watching, self.rules = deciding, watching, rules
         self.untaught = frozenset(map(str.lower, untaught))
         """Statuses, in small letters, of transactions from which nothing learns."""
         self.rule = self._rule()
         """Eight hexadecimal digits that stand for all that a verdict depends on."""
-        self.alone = len(deciding) == 1 and not watching and not self.untaught
+        self.alone = len(deciding) == 1 and not watching and not self.untaught and not rules
         """Whether there is one detector, and every transaction teaches."""
         self.all = [*deciding, *watching]
         self.asks_merchants = [one for one in self.all if one.ASKS_MERCHANTS]
         """Those that are to be told what labels say of merchants."""
         self._kept = {at: Kept(one.NAME, one.STATE) for at, one in enumerate(self.all) if one.STATE}
+        if rules and rules.state:
+            self._kept[len(self.all)] = Kept("what rules ask for", rules.state)
         self.has_state = bool(self._kept)
         self.only = self._kept.get(0) if self.alone else None
         """How the state of the one detector is kept."""
 
     def _rule(self) -> str:
         rules = [one.rule for one in self.deciding]
-        if len(rules) == 1 and not self.untaught:
+        if len(rules) == 1 and not self.untaught and not self.rules:
             return rules[0]
-        return sha256(msgspec.json.encode([rules, sorted(self.untaught)])).hexdigest()[:8]
+        known: list[Any] = [rules, sorted(self.untaught)]
+        if self.rules:
+            known += [[one.rule for one in self.watching], self.rules.hash]
+        return sha256(msgspec.json.encode(known)).hexdigest()[:8]
 
     def teaches(self, transaction: Transaction) -> bool:
         """Whether windows and states learn from it."""
-        return transaction.status.lower() not in self.untaught
+        return not self.untaught or transaction.status.lower() not in self.untaught
 
     def tell_runs(self, runs: MerchantRuns) -> None:
         """Have detectors know what labels say of merchants."""
@@ -88,7 +100,9 @@ class Ensemble:
     def read(self, data: bytes) -> tuple[list[Any], bool]:
         """Each detector's state, fresh where it cannot be read; and whether any could not be."""
         parts, kept = parts_of(data), self._kept
-        states = [kept[at].read(parts) if at in kept else None for at in range(len(self.all))]
+        states = [
+            kept[at].read(parts) if at in kept else None for at in range(len(self.all) + bool(self.rules))
+        ]
         return states, bool(parts)
 
     def pack(self, states: Sequence[Any], failures: Failures) -> bytes:
@@ -120,7 +134,7 @@ class Ensemble:
         Raises:
             DetectorError: One that decides has failed.
         """
-        judgement, learns = Judgement(), self.teaches(transaction)
+        judgement, learns = Judgement(scores=[None] * len(self.all)), self.teaches(transaction)
         for at in range(len(self.all)):
             try:
                 flagged = self._ask(at, window, states[at], transaction, judgement)
@@ -128,7 +142,26 @@ class Ensemble:
                     states[at] = self.all[at].learn_one(window, states[at], transaction, flagged=flagged)
             except Exception as error:  # noqa: BLE001 - whatever it is
                 self._fail(at, error, failures, transaction.id)
-        return judgement.most, judgement if judgement.flag or judgement.shadow else None
+        if self.rules is not None:
+            self._rule_on(self.rules, window, states, transaction, judgement)
+            if learns and self.rules.state:
+                states[-1] = self.rules.learn(states[-1], transaction)
+        found = judgement.flag or judgement.shadow or judgement.ruling
+        return judgement.most, judgement if found else None
+
+    def _rule_on(
+        self, rules: Rules, window: Window, states: list[Any], transaction: Transaction, judgement: Judgement
+    ) -> None:
+        """Have the rules add to what the detectors say."""
+        ruled = rules.judge(judgement.flag, window, states[-1], transaction, judgement.scores)
+        if ruled is None:
+            return
+        flag = ruled.flag and replace(ruled.flag, rule=self.rule)
+        # What rules flag is as strong as a detector's weakest flag, and what they allow is weaker.
+        judgement.most = max(judgement.most, 1.0) if flag else min(judgement.most, _NO_FLAG)
+        judgement.flag, judgement.ruling, judgement.beside = flag, ruled.ruling, ruled.beside
+        if ruled.ruling.shadow:
+            judgement.shadow[RULES] = {"reasons": msgspec.to_builtins(ruled.ruling.shadow)}
 
     def _ask(
         self, at: int, window: Window, state: Any, transaction: Transaction, judgement: Judgement
@@ -138,6 +171,7 @@ class Ensemble:
         score, evidence = detector.score_one(window, state, transaction)
         if evidence is not None:
             check_flag(detector, score, evidence)
+        judgement.scores[at] = score
         strength = detector.strength(score) if at < len(self.deciding) else -inf
         judgement.most = max(judgement.most, strength)
         if evidence is None:

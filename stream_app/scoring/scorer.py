@@ -11,6 +11,7 @@ from schemas.window_view import FlagStarts
 from stream_app.scoring.detector import Detector, DetectorError
 from stream_app.scoring.ensemble import Clock, Ensemble, Judgement, check_flag, no_clock
 from stream_app.scoring.merchants import MerchantRuns
+from stream_app.scoring.rules.applied import RULES
 from stream_app.scoring.verdict import Arrival, Scores, Verdict, identities_of
 from stream_app.window import ANY_CURRENCY, Window
 from stream_app.window.recent import KEY_BYTES, Note, date_of, entries_of, is_same, read_note, with_note
@@ -147,8 +148,10 @@ class Scorer:
     def _flag(self, verdict: Verdict, score: float, evidence: Any, scores: Scores) -> None:
         """Have the verdict say what was found."""
         if isinstance(evidence, Judgement):
-            verdict.flag, verdict.shadow = evidence.flag, evidence.shadow
-            scores.shadow_flags.update(evidence.shadow.keys())
+            verdict.flag, verdict.shadow, verdict.beside = evidence.flag, evidence.shadow, evidence.beside
+            scores.shadow_flags.update(evidence.shadow.keys() - {RULES})
+            if evidence.ruling:
+                scores.rules.update(evidence.ruling.told())
         else:
             detector = self._ensemble.all[0]
             check_flag(detector, score, evidence)
@@ -181,7 +184,7 @@ class Scorer:
         note.revision += 1
         window.revise(at, verdict.entry, note)
         window.last_offset = verdict.offset
-        verdict.flag, verdict.shadow = decode_flag(note.flag)
+        verdict.flag, verdict.shadow, verdict.beside = decode_flag(note.flag)
         verdict.revision = note.revision
         date = date_of(former)
         verdict.moved_from = None if date == verdict.transaction.txn_date else date
@@ -236,5 +239,5 @@ class Scorer:
 
 def _note(window: Window, verdict: Verdict) -> None:
     """Keep what was found, for revisions."""
-    flag = encode_flag(verdict.flag, verdict.shadow)
+    flag = encode_flag(verdict.flag, verdict.shadow, verdict.beside)
     window.notes = with_note(window.notes, verdict.entry, Note(flag))

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from schemas.scored import Flag, Shadow, encode_scored
+from schemas.scored import Beside, Flag, Shadow, encode_scored
 from schemas.transaction import Transaction
 from stream_app.scoring.detector import DetectorError
 from stream_app.window import Window
@@ -42,12 +42,15 @@ class Verdict(msgspec.Struct, gc=False):
     """What detectors that only watch would have flagged it by."""
     score: float | None = None
     """The detector's, or the largest strength of several; None of a revision, which is not scored."""
+    beside: Beside | None = None
+    """What rules say beside the flag, or instead of it."""
     _encoded: tuple[bytes, bytes] | None = None
 
     def encoded(self) -> tuple[bytes, bytes]:
         """The whole row as JSON, and its `meta_data` alone; made once, when first asked for."""
         if self._encoded is None:
-            self._encoded = encode_scored(self.transaction, self.flag, self.revision, self.shadow)
+            said = self.flag, self.revision, self.shadow, self.beside
+            self._encoded = encode_scored(self.transaction, *said)
         return self._encoded
 
 
@@ -66,6 +69,8 @@ class Scores:
     """How many states of users and currencies could not be read, and are fresh."""
     shadow_flags: Counter[str] = field(default_factory=Counter)
     """How many each detector that only watches would have flagged."""
+    rules: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often each rule `flagged`, `watched`, `allowed`, fired in `shadow`, or `failed`."""
     failures: list[DetectorError] = field(default_factory=list)
     """What those have failed at."""
     seconds: dict[str, float] = field(default_factory=dict)

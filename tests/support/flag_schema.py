@@ -6,7 +6,12 @@ from typing import Any
 import msgspec
 
 from stream_app.scoring import Detector
+from stream_app.scoring.rules.applied import RULES
 
+_RULES = {
+    "severity": {"description": "The gravest of its reasons'.", "$ref": "#/$defs/severity"},
+    "reasons": {"description": "The rules that flagged it, the gravest first.", "$ref": "#/$defs/reasons"},
+}
 _RULE = {
     "description": "Which rule flagged it: a detector, its version and its settings.",
     "type": "string",
@@ -15,8 +20,11 @@ _RULE = {
 
 
 def flags_of(detectors: Iterable[type[Detector[Any]]]) -> dict[str, Any]:
-    """One alternative a detector, told by `detector`."""
-    return {"required": ["detector"], "oneOf": [evidence_of(one) for one in detectors]}
+    """One alternative a detector, told by `detector`, and one of rules alone; rules may be in all."""
+    name = {"description": "That rules alone flagged it.", "const": RULES}
+    alone = {"required": ["detector", *_RULES], "properties": {"detector": name, "rule": _RULE}}
+    every = [*map(evidence_of, detectors), alone]
+    return {"required": ["detector"], "properties": _RULES, "oneOf": every}
 
 
 def evidence_of(detector: type[Detector[Any]]) -> dict[str, Any]:

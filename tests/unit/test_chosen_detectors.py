@@ -6,9 +6,10 @@ import pytest
 
 from infra.runtime.settings import SettingsError
 from schemas.rule import Rule
+from schemas.rules.rule_set import RuleSpec
 from stream_app.app import create_app
 from stream_app.detectors import detector_of, rule_of
-from stream_app.detectors.decisions import Decisions, write_decisions
+from stream_app.detectors.decisions import Decisions, read_decisions, write_decisions
 from stream_app.detectors.odds.profile import Currency, Profile
 from stream_app.settings import Settings
 from stream_app.state.rules import KnownRule
@@ -75,3 +76,16 @@ def test_what_contradicts_itself_is_refused(file: str, given: dict[str, str], sa
 def test_a_profile_of_another_detector_is_refused() -> None:
     with pytest.raises(SettingsError, match="detector rolling_mean: Profile is no profile of it"):
         detector_of("rolling_mean", PROFILE)
+
+
+def test_rules_of_a_decisions_file_run_beside_its_detectors(tmp_path: Path) -> None:
+    rules = [RuleSpec("large", 'amount > 100 && score("odds") > 0', severity="high")]
+    file = tmp_path / "rules.toml"
+    write_decisions(file, Decisions(rules=rules, shadow_detectors="odds"))
+
+    ensemble = create_app(Settings.load(decisions=str(file))).ensemble
+
+    assert ensemble.rules is not None
+    assert [*ensemble.rules.specs] == rules
+    assert [one.NAME for one in ensemble.all] == ["rolling_mean", "odds"]
+    assert read_decisions(file).rules == tuple(rules)

@@ -28,9 +28,10 @@ from schemas.rules.tree import (
     parts_of,
     text_of,
 )
+from schemas.scored import Reason
 from schemas.transaction import Transaction
 from stream_app.scoring.rules.compiler import Compiler
-from stream_app.scoring.rules.evaluator import Evaluator, Reason, Suppression, Suppressions
+from stream_app.scoring.rules.evaluator import Evaluator, Suppression, Suppressions
 from stream_app.scoring.rules.translation import Translation
 from stream_app.window import Window
 from tests.support.expressions import conditions, numbers
@@ -289,7 +290,6 @@ def test_actions_and_modes_keep_what_fired_apart_and_the_gravest_first() -> None
 
     groups = (ruling.flags, ruling.watched, ruling.allowed, ruling.shadow)
     assert [[one.rule for one in group] for group in groups] == [["b", "a", "i"], ["c"], ["d"], ["e"]]
-    assert ruling.severity == "critical"
     assert judged(RuleSpec("a", "true", mode="off")) is None
 
 

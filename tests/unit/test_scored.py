@@ -64,7 +64,11 @@ def test_evidence_that_is_not_there_is_left_out() -> None:
     kind = msgspec.defstruct("Evidence", [("mean", str), ("limit", str | msgspec.UnsetType, msgspec.UNSET)])
 
     assert Flag("odds", kind("1.00")).facts == {"detector": "odds", "mean": "1.00"}
-    assert decode_flag(encode_flag(Flag("odds", kind("1.00")))) == (Flag("odds", {"mean": "1.00"}), None)
+    assert decode_flag(encode_flag(Flag("odds", kind("1.00")))) == (
+        Flag("odds", {"mean": "1.00"}),
+        None,
+        None,
+    )
 
 
 def test_a_producer_cannot_pose_as_the_verdict() -> None:

@@ -197,7 +197,7 @@ const filled = (template, texts) => template.replace(/\{(\w+)\}/g, (_, name) => 
 function facts({ meta_data: flag }) {
   const plain = Object.entries(flag).filter(([, value]) => typeof value === "number" || typeof value === "string");
   const named = plain
-    .filter(([name]) => !["detector", "rule"].includes(name))
+    .filter(([name]) => !["detector", "rule", "severity"].includes(name))
     .map(([name, value]) => `${name} ${value}`);
   const short = named
     .filter((fact) => fact.length < 60)
@@ -215,9 +215,21 @@ export function reason(row) {
   const texts = readFields(row);
   const words = wordsOf(row);
   const template = words && fitting([...(words.special ?? []), words.flag], texts);
-  if (!template) return { before: "", amount, rest: ` was ${flaggedBy(row)}${facts(row)}` };
+  const ruled = messages(row);
+  if (ruled.length && row.meta_data.detector === "rules") return { before: "", amount, rest: `: ${ruled.join("; ")}` };
+  const more = ruled.map((message) => `; ${message}`).join("");
+  if (!template) return { before: "", amount, rest: ` was ${flaggedBy(row)}${facts(row)}${more}` };
   const [before, ...rest] = template.split("{amount}");
-  return { before: filled(before, texts), amount, rest: filled(rest.join(amount), texts) };
+  return { before: filled(before, texts), amount, rest: filled(rest.join(amount), texts) + more };
+}
+
+/**
+ * What rules say of a flag.
+ * @param {Row} row
+ */
+function messages({ meta_data: { reasons } }) {
+  const those = Array.isArray(reasons) ? reasons : [];
+  return those.filter((one) => typeof one?.message === "string").map((one) => apart(one.message));
 }
 
 /** @param {Row} row */
@@ -233,7 +245,7 @@ export function sentence(row) {
 export function verdict(row) {
   const texts = readFields(row);
   const cell = wordsOf(row) && fitting([wordsOf(row).cell], texts);
-  return cell ? filled(cell, texts) : flaggedBy(row);
+  return cell ? filled(cell, texts) : (messages(row)[0] ?? flaggedBy(row));
 }
 
 /**

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import msgspec
+from msgspec.structs import replace
 from rich.console import Console
 
 from infra.produce.files import InputError
@@ -127,17 +128,17 @@ def _chosen(given: BacktestOptions, settings: Settings) -> Decisions:
     """What is asked for by option, decisions file or settings, in this order."""
     if given.decisions:
         decisions = read_decisions(given.decisions)
-        return Decisions(given.detector or decisions.detector or settings.detector, decisions.profiles)
+        return replace(decisions, detector=given.detector or decisions.detector or settings.detector)
     set_by_hand = settings.model_fields_set - ({"detector"} if given.detector else set())
     decisions = decisions_of(settings.decisions, settings.detector, set_by_hand)
-    return Decisions(given.detector or decisions.detector, decisions.profiles)
+    return replace(decisions, detector=given.detector or decisions.detector)
 
 
 def _other(against: str, settings: Settings) -> Decisions:
     """What is compared with: a decisions file, or detectors by their names."""
     if Path(against).suffix == ".toml" or Path(against).is_file():
         decisions = read_decisions(Path(against))
-        return Decisions(decisions.detector or settings.detector, decisions.profiles)
+        return replace(decisions, detector=decisions.detector or settings.detector)
     if unknown := [name for name in names_in(against) if not is_known(name)]:
         there_is = ", ".join(DETECTORS)
         raise click.UsageError(
@@ -158,14 +159,16 @@ def _fit(given: BacktestOptions, chosen: Decisions, source: HistorySource) -> De
             end = end_of(history.rows)
     known_to = end - min(given.labels_late, end - EARLIEST)
     with source.opened() as history:
-        return Decisions(chosen.detector, fit(history.rows, fittings, known_to))
+        return replace(chosen, profiles=fit(history.rows, fittings, known_to))
 
 
 def _contenders(several: Iterable[Decisions], settings: Settings) -> Iterator[Contender]:
     by_currency = settings.window_by == "currency"
     for one in several:
-        ensemble = ensemble_of(one.detector, "", settings.untaught_statuses, one.profiles)
-        yield Contender(one.detector, ensemble, by_currency=by_currency)
+        others = one.shadow_detectors, settings.untaught_statuses, one.profiles, one.rules
+        ensemble = ensemble_of(one.detector, *others)
+        name = f"{one.detector} and {len(one.rules):,} rules" if one.rules else one.detector
+        yield Contender(name, ensemble, by_currency=by_currency)
 
 
 def _outcome(run: Run, history: OpenHistory) -> Outcome:

@@ -12,8 +12,9 @@ import msgspec
 from schemas.money import amount_text
 from schemas.rules.checking import Checked
 from schemas.rules.features import Feature
-from schemas.rules.rule_set import SEVERITIES, Action, CheckedRule, RuleSpec, Severity
+from schemas.rules.rule_set import SEVERITIES, Action, CheckedRule, RuleSpec
 from schemas.rules.tree import Call, Name, Node, decimal_text, parts_of, text_of
+from schemas.scored import Reason
 from schemas.transaction import Transaction
 from stream_app.scoring.rules.compiler import Compiler
 from stream_app.scoring.rules.translation import Translation
@@ -24,16 +25,6 @@ Read = Callable[[Any, Transaction], Sequence[int | Fraction | None]]
 _SHARES = 10_000
 _LONGEST_VALUE, _LARGEST = 200, 10**40
 _UNTOLD = {"txn_date", "meta_data", "user_id"}
-
-
-class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A rule that fired, and what it saw."""
-
-    rule: str
-    severity: Severity
-    message: str
-    numbers: Mapping[str, str | bool] = {}
-    """What its condition asked for, by its text; what was absent is left out. Money has two decimals."""
 
 
 class RuleFailure(msgspec.Struct, frozen=True):
@@ -56,10 +47,16 @@ class Ruling(msgspec.Struct):
     """What rules in shadow would have said."""
     failures: Sequence[RuleFailure] = ()
 
-    @property
-    def severity(self) -> Severity:
-        """The gravest of its flags'."""
-        return self.flags[0].severity
+    def told(self) -> list[tuple[str, str]]:
+        """Each rule, with what it did."""
+        groups: dict[str, Sequence[Reason | RuleFailure]] = {
+            "flagged": self.flags,
+            "watched": self.watched,
+            "allowed": self.allowed,
+            "shadow": self.shadow,
+            "failed": self.failures,
+        }
+        return [(one.rule, outcome) for outcome, group in groups.items() for one in group]
 
 
 class Suppression(msgspec.Struct, frozen=True):
@@ -137,14 +134,19 @@ class Evaluator:
     ) -> Ruling | None:
         """What the rules say; None where none fires."""
         failures: list[RuleFailure] = []
-        given = (transaction, window, state, scores)
         try:
-            fired = self._judge(*given)
+            fired = self._judge(transaction, window, state, scores)
+            if not fired:  # as nearly always
+                return None
         except Exception:  # noqa: BLE001 - whatever it is: the rules are asked one by one then
             fired = self._guarded(
-                *given, lambda bit, error: failures.append(RuleFailure(self._rules[bit].spec.name, error))
+                transaction,
+                window,
+                state,
+                scores,
+                lambda bit, error: failures.append(RuleFailure(self._rules[bit].spec.name, error)),
             )
-        return self._ruling(fired, given, failures) if fired or failures else None
+        return self._ruling(fired, (transaction, window, state, scores), failures)
 
     def _ruling(self, fired: int, given: tuple[Any, ...], failures: list[RuleFailure]) -> Ruling | None:
         groups: dict[str, list[Reason]] = {"flag": [], "watch": [], "allow": [], "shadow": []}

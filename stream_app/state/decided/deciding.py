@@ -84,7 +84,8 @@ class Deciders:
     def _deciding(self, decisions: Decisions, seq: int = 0) -> Deciding:
         settings = self._settings
         others = decisions.shadow_detectors or settings.shadow_detectors, settings.untaught_statuses
-        ensemble = ensemble_of(decisions.detector or settings.detector, *others, decisions.profiles)
+        of_set = decisions.profiles, decisions.rules
+        ensemble = ensemble_of(decisions.detector or settings.detector, *others, *of_set)
         by_currency, ahead = settings.window_by == "currency", timedelta(hours=settings.max_ahead_hours)
         return Deciding(
             ensemble,
