@@ -11,7 +11,7 @@ from playwright.async_api import Page, Route, expect
 
 from api.settings import Settings as ApiSettings
 from schemas.rule import Rule
-from schemas.scored import Flag
+from schemas.scored import Flag, Reason
 from schemas.window_view import FlagStarts
 from stream_app.detectors import DETECTORS, rule_of
 from stream_app.detectors.odds import Odds
@@ -182,6 +182,16 @@ async def test_a_flag_of_a_detector_that_nobody_knows_shows_its_fields(site: Sit
     await expect(told).to_contain_text("₹30.00 was flagged by former: ")
     for fact in ("largest 12.00", "seen 2", "times 2.5"):
         await expect(told).to_contain_text(fact)
+
+
+async def test_a_flag_of_rules_says_each_reason(site: Site, visit: Visit) -> None:
+    reasons = [Reason("many", "high", "7 payments in an hour"), Reason("far", "low", "far above")]
+    page = await opened(site, visit, Flag("rules", {}, "0a1b2c3d", reasons))
+
+    await expect(page.locator(".row.flagged .verdict")).to_have_text("7 payments in an hour")
+    await page.goto(site.view())
+    told = page.locator("#feed li a")
+    await expect(told).to_contain_text("₹30.00: 7 payments in an hour; far above")
 
 
 async def test_while_no_worker_answers_no_line_is_drawn_and_it_comes_with_one(
