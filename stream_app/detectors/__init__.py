@@ -113,7 +113,7 @@ def rule_of(runs: Detector[Any] | Ensemble) -> Rule:
         version=max(one.VERSION for one in deciding),
         window=deciding[0].settings.window_size,
         settings=_settings(ensemble),
-        sentence=" ".join(one.sentence() for one in deciding),
+        sentence=" ".join([*(one.sentence() for one in deciding), *_said(ensemble.rules)]),
         lines=[line for one in deciding for line in one.lines()],
         words={one.NAME: one.WORDS for one in known(ensemble.all)},
         rule=ensemble.rule,
@@ -126,7 +126,13 @@ def _settings(ensemble: Ensemble) -> dict[str, Any]:
     """The settings of all that decide: each is a variable of its own, and some are of all."""
     dumped = [one.settings.model_dump(mode="json") for one in ensemble.deciding]
     untaught = [{"untaught_statuses": sorted(ensemble.untaught)}] if ensemble.untaught else []
-    return {name: value for settings in dumped + untaught for name, value in settings.items()}
+    rules = [{"rules": ensemble.rules.hash}] if ensemble.rules else []
+    return {name: value for settings in dumped + untaught + rules for name, value in settings.items()}
+
+
+def _said(rules: Rules | None) -> list[str]:
+    """How many rules there are, in a sentence, where there are any."""
+    return [f"Beside that, rules flag, watch or allow: there are {len(rules.specs):,}."] if rules else []
 
 
 def _running(detector: Detector[Any]) -> Running:

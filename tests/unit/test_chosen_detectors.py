@@ -84,8 +84,11 @@ def test_rules_of_a_decisions_file_run_beside_its_detectors(tmp_path: Path) -> N
     write_decisions(file, Decisions(rules=rules, shadow_detectors="odds"))
 
     ensemble = create_app(Settings.load(decisions=str(file))).ensemble
+    known = KnownRule.of(rule_of(ensemble))
 
     assert ensemble.rules is not None
     assert [*ensemble.rules.specs] == rules
     assert [one.NAME for one in ensemble.all] == ["rolling_mean", "odds"]
     assert read_decisions(file).rules == tuple(rules)
+    assert known.changes(KnownRule.of(rule())) == f"rules none -> {ensemble.rules.hash}"
+    assert "there are 1." in rule_of(ensemble).sentence
