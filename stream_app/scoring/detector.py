@@ -33,6 +33,9 @@ class StateFormat(Generic[S]):
     """Of a user who is new to the currency, or whose state is another detector's or version's."""
     encode: Callable[[S], bytes]
     decode: Callable[[bytes], S]
+    of: str = ""
+    """Another detector, whose states these are as well: who goes over from it keeps them. Where both run,
+    each has its own."""
 
 
 class DetectorError(Exception):

@@ -65,6 +65,16 @@ class Kept:
         return self.tag + data
 
 
+def kept_of(detectors: Sequence[tuple[str, StateFormat[Any] | None]]) -> dict[int, Kept]:
+    """The states of detectors that run together, by their places."""
+    names, kept = {name for name, _ in detectors}, dict[int, Kept]()
+    for at, (name, form) in enumerate(detectors):
+        if form:
+            kept[at] = Kept(form.of if form.of and form.of not in names else name, form)
+            names.add(form.of)
+    return kept
+
+
 def parts_of(data: bytes) -> dict[bytes, bytes]:
     """The states by their tags; damaged ones are under none that a detector has."""
     if not data.startswith(_SEVERAL):

@@ -21,7 +21,7 @@ from stream_app.detectors.odds.filter import ABOVE_LIMIT
 from stream_app.detectors.odds.profile import Currency
 from stream_app.detectors.odds.settings import Settings
 from stream_app.detectors.odds.state import State
-from stream_app.scoring import Ensemble, MerchantRun
+from stream_app.scoring import Arrival, Ensemble, MerchantRun, Scorer
 from stream_app.window import Window
 from tests.support.cardholder import START, payment
 from tests.support.spending import Spending
@@ -135,6 +135,33 @@ def test_a_merchants_run_makes_an_ordinary_amount_likelier_a_fraud_and_teaches_a
     assert plain.learn_one(Window(), state, transaction, flagged=False) == warned.learn_one(
         Window(), state, transaction, flagged=True
     )
+
+
+def test_going_over_from_odds_keeps_what_is_known_of_users_and_both_together_have_each_its_own() -> None:
+    history = [
+        msgspec.structs.replace(one.transaction, id=f"{at:032x}")
+        for at, one in enumerate(Spending(seed=2, users=5, days=30).history())
+    ]
+    window_of, half = {one.user_id: Window() for one in history}, len(history) // 2
+    odds, both = Odds(Settings(), PROFILE), knowing(None)
+
+    def scores(ensemble: Ensemble, start: int, end: int) -> list[float | None]:
+        arrivals = [Arrival(at, 0, history[at]) for at in range(start, end)]
+        found = Scorer(ensemble, 20).score(arrivals, window_of)
+        assert found.states_lost == 0
+        return [one.score for one in found.verdicts]
+
+    scores(Ensemble([odds]), 0, half)
+    gone_over = scores(Ensemble([both]), half, len(history))
+    window_of = {one.user_id: Window() for one in history}
+    scores(Ensemble([odds]), 0, half)
+    assert gone_over == scores(Ensemble([odds]), half, len(history))
+    for order in ([both, odds], [odds, both]):
+        window_of = {one.user_id: Window() for one in history}
+        together = scores(Ensemble(order), 0, half) + scores(Ensemble(order), half, len(history))
+        window_of = {one.user_id: Window() for one in history}
+        strengths = scores(Ensemble([odds]), 0, len(history))
+        assert together == [odds.strength(one or 0) for one in strengths]
 
 
 def test_without_history_the_profile_is_the_default() -> None:

@@ -1,5 +1,6 @@
 """Flags by amount as `odds` does, and by what late labels say of the merchant."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ class MerchantLabels(Odds):
     EVIDENCE = Evidence
     WORDS = WORDS
     PROFILE = Profile
+    STATE = replace(Odds.STATE, of=Odds.NAME)
     ASKS_MERCHANTS = True
 
     def __init__(self, settings: Settings, profile: msgspec.Struct | None = None) -> None:
