@@ -24,7 +24,7 @@ def file(tmp_path: Path) -> str:
 
 
 def rule(**settings: str) -> Rule:
-    return rule_of(create_app(Settings.load(**settings)).ensemble)
+    return rule_of(create_app(Settings.load(**settings)).deciders.by_settings.ensemble)
 
 
 def test_what_decides_and_what_watches_is_said_each_by_itself() -> None:
@@ -83,7 +83,7 @@ def test_rules_of_a_decisions_file_run_beside_its_detectors(tmp_path: Path) -> N
     file = tmp_path / "rules.toml"
     write_decisions(file, Decisions(rules=rules, shadow_detectors="odds"))
 
-    ensemble = create_app(Settings.load(decisions=str(file))).ensemble
+    ensemble = create_app(Settings.load(decisions=str(file))).deciders.by_settings.ensemble
     known = KnownRule.of(rule_of(ensemble))
 
     assert ensemble.rules is not None

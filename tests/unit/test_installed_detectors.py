@@ -40,7 +40,9 @@ def test_one_is_loaded_when_it_is_named() -> None:
     create_app(Settings.load())
     assert "txnwatch_velocity" not in sys.modules
 
-    ensemble = create_app(Settings.load(detector="velocity", shadow_detectors="odds")).ensemble
+    ensemble = create_app(
+        Settings.load(detector="velocity", shadow_detectors="odds")
+    ).deciders.by_settings.ensemble
 
     rule = rule_of(ensemble)
     assert (rule.detector, rule.sentence) == (
