@@ -49,6 +49,8 @@ class Scorer:
         self._entries = entries
         self._only: Any = self._ensemble.only
         self._judge = self._ask_one if self._only else self._ask_all
+        one_and_rules = self._ensemble.rules is not None and len(self._ensemble.all) == 1
+        self._judge_all = self._ensemble.judge_quickly if one_and_rules else self._ensemble.judge
         self._stateless = self._ensemble.alone and not self._ensemble.has_state
 
     def score(
@@ -143,7 +145,7 @@ class Scorer:
     ) -> tuple[float, Any]:
         """Score by several detectors, and let them learn."""
         its = states[transaction.user_id]
-        return self._ensemble.judge(window, its, transaction, scores.failures)
+        return self._judge_all(window, its, transaction, scores.failures)
 
     def _flag(self, verdict: Verdict, score: float, evidence: Any, scores: Scores) -> None:
         """Have the verdict say what was found."""
