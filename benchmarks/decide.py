@@ -111,7 +111,9 @@ async def _observe(
 async def _put(client: aiohttp.ClientSession, detector: str, seen: int) -> None:
     tag = {"If-Match": f'"{seen}"'}
     async with client.put("/rules", json={"detector": detector}, headers=tag) as response:
-        response.raise_for_status()
+        made = await response.json()
+        if not made.get("published"):
+            raise RuntimeError(f"not decided or not published: {made}")
 
 
 class _Verdicts:
@@ -140,12 +142,15 @@ class _Verdicts:
             while len(found := self._found(number)) < partitions:
                 self._seen.clear()
                 await self._seen.wait()
+                if self._reading.done():
+                    self._reading.result()
         return found[partitions - 1]
 
     def _found(self, number: int) -> Sequence[float]:
         return sorted(changes[number] for changes in self._changes.values() if len(changes) > number)
 
     async def _read(self) -> None:
+        self._reading.add_done_callback(lambda _: self._seen.set())
         while True:
             fetched = await self._consumer.getmany(timeout_ms=100)
             now = time.monotonic()

@@ -12,13 +12,14 @@ from infra.runtime.kafka import Cluster
 from stream_app.ownership import Ownership
 from stream_app.settings import Settings
 from stream_app.sinks.disabled import NoMirror
+from stream_app.state.decided.feed import ControlFeed
 
 async def check():
     return Cluster("one", {{settings.transactions_topic: dict.fromkeys(range(200), 0)}}, {{}})
 
 logging.basicConfig(format="%(levelname)s: %(message)s")
 settings = Settings()
-ownership = Ownership(settings, check, SimpleNamespace(mirror=NoMirror()))
+ownership = Ownership(settings, check, SimpleNamespace(mirror=NoMirror(), feed=ControlFeed(settings)))
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, {hard}))
 
 async def acquire_twice():
