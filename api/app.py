@@ -26,6 +26,7 @@ from api.reading.database import Database
 from api.reading.export import Exports
 from api.reading.worker import WindowReader, WorkerView
 from api.routes.dashboard import DashboardRoutes
+from api.routes.labels import LabelRoutes
 from api.routes.live import LiveRoutes
 from api.routes.rows import RowRoutes
 from api.routes.rules import RuleRoutes
@@ -52,12 +53,11 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     metrics, cursors, docs = Metrics(), Cursors(key), Docs(settings.root_path)
     database, redis, broker = Database(settings), redis_client(settings), Broker(settings)
     worker = WorkerView(settings)
-    windows = WindowReader(redis, worker, settings)
     cache = QueryCache(redis, settings, key=key, count=metrics.count_cached)
     replay = Replay(broker, readers=settings.history_readers)
     anomalies, scored = _feeds(settings, broker, metrics)
-    connections = Connections(settings, metrics)
-    group = WorkerGroup(broker, settings)
+    connections, group = Connections(settings, metrics), WorkerGroup(broker, settings)
+    windows = WindowReader(redis, worker, settings)
     watch, kafka_check = Watch(broker, group, settings), partial(broker.ends, settings.anomalies_topic)
     app = _serving(
         settings,
@@ -71,6 +71,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
         UserRoutes(database, windows, cursors),
         RowRoutes(database, cache, cursors, Exports(settings), now),
         RuleRoutes(database, settings),
+        LabelRoutes(settings),
         LiveRoutes(connections, replay, settings, anomalies, scored),
         DashboardRoutes(dashboard_page(), watch, group, database, worker, settings),
     )

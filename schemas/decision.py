@@ -13,6 +13,8 @@ FORMAT: Final = 1
 """Of the record; counts up when an earlier program would read it wrongly."""
 RULES: Final = "rules"
 """The kind of a rule set: a decisions file as JSON, which takes the place of the one before."""
+LABEL: Final = "label"
+"""The kind of a label that a transaction is given, as `schemas.labels` has it."""
 MOST_BYTES: Final = 900_000
 """Of a record's value: brokers take a batch of 1,048,588 by default."""
 LONGEST_WHO: Final = 200

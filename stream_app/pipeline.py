@@ -6,7 +6,7 @@ verdicts, and Postgres drops the rows that it already has.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
@@ -15,7 +15,7 @@ from infra.runtime.cli_errors import StopError
 from schemas.refusal import Refused
 from schemas.transaction import Decoder
 from stream_app.batch import Batch, Intake, Output, Refusal
-from stream_app.scoring import Arrival, DetectorError, Scorer, Scores, Verdict
+from stream_app.scoring import Arrival, DetectorError, MerchantRuns, Scorer, Scores, Verdict
 from stream_app.window import Window, encode_window
 
 
@@ -24,6 +24,9 @@ class UserWindows(Protocol):
 
     def load(self, partition: int, user_ids: Iterable[str]) -> dict[str, Window]:
         """A window for each user, an empty one for a user who has none."""
+
+    def runs(self, partition: int, merchants: Collection[str]) -> MerchantRuns:
+        """What labels say of these merchants, as far as the partition has applied them."""
 
     def write(self, partition: int, items: Sequence[tuple[bytes, bytes | None]], offset: int) -> None:
         """Put encoded windows by key and set the changelog offset, in one write."""
@@ -104,11 +107,17 @@ class Pipeline:
     def _score(self, partition: int, arrivals: Sequence[Arrival], windows: Mapping[str, Window]) -> Scores:
         start = perf_counter()
         try:
-            scores = self.scorer.score(arrivals, windows)
+            runs = self._runs(partition, arrivals) if self.scorer.asks_merchants else None
+            scores = self.scorer.score(arrivals, windows, runs)
         except DetectorError as error:
             raise StopError(f"partition {partition}: {error}") from error
         self.observe(scores, perf_counter() - start)
         return scores
+
+    def _runs(self, partition: int, arrivals: Iterable[Arrival]) -> MerchantRuns:
+        """What labels say of the batch's merchants."""
+        merchants = {one for arrival in arrivals if (one := arrival.transaction.merchant_id)}
+        return self.windows.runs(partition, merchants)
 
     async def _store_rows(self, output: Output) -> int:
         return await self.rows.write(output.partition, self.epoch, output.verdicts, output.next_offset)

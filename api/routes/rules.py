@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
@@ -16,7 +16,7 @@ from api.web.params import CURSOR, NoParameters, header, integer, query, text
 from api.web.params import Kind as ParameterKind
 from api.web.problems import ParameterError, Problem, Unavailable
 from api.web.route import Route, json_response, next_page
-from infra.decisions.deciding import Decided, decide
+from infra.decisions.deciding import decide
 from infra.decisions.files import check_detectors
 from infra.decisions.history import (
     Applied,
@@ -34,6 +34,8 @@ from infra.runtime.settings import SettingsError
 from schemas.decision import LONGEST_WHO, LONGEST_WHY, RULES, Decision
 from schemas.rules.rule_set import Fault, RuleSet, RuleSetError, rule_set_of
 from schemas.rules.toml import read_rule_set
+
+T = TypeVar("T")
 
 _TAG = re.compile(r'(?:W/)?"?([0-9]{1,18})"?', re.ASCII)
 _NO_TAG = 'must be the ETag of GET /rules, such as "7"'
@@ -204,12 +206,12 @@ class RuleRoutes:
             raise Problem(428, f"If-Match is required. {_SEEN}")
         settings, proposal = self.settings, Proposal(RULES, body, query.who, query.why)
         url, seconds = settings.postgres.get_secret_value(), settings.dependency_seconds
-        made = await _answered(decide(settings, url, proposal, expected=query.if_match, within=seconds))
+        made = await answered(decide(settings, url, proposal, expected=query.if_match, within=seconds))
         return _tagged(Made(made.decision, not made.unpublished, made.unpublished), made.decision.seq)
 
 
-async def _answered(deciding: Awaitable[Decided]) -> Decided:
-    """The decision, or the problem that keeps it from being made."""
+async def answered(deciding: Awaitable[T]) -> T:
+    """What became of a decision, or the problem that keeps it from being made."""
     try:
         return await deciding
     except OutdatedError as error:

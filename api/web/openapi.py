@@ -38,6 +38,7 @@ _TAGS = {
     "feeds": "Streams of the present",
     "rules": "The rule set that holds, and how to change it",
     "decisions": "All that was decided",
+    "labels": "What became known of transactions",
     "service": "How the process is",
     "docs": "This documentation",
     "page": "The dashboard",

@@ -24,7 +24,7 @@ from schemas.decision import RULES, Decision
 T = TypeVar("T")
 
 _READ = rights(("decisions", "decisions_applied", "sink_offsets"), ("SELECT",))
-_LATER = "kept, and not on the control topic yet (the API, or the next command, does that)"
+LATER = "kept, and not on the control topic yet (the API, or the next command, does that)"
 _SEQ = click.IntRange(min=1)
 
 
@@ -40,10 +40,10 @@ def apply_command(file: Path | None, seq: int | None, who: str | None, why: str,
         raise click.UsageError("Give a FILE, or a former decision with --seq.")
     settings = Settings.load()
     with ending_in_one_line(StopError, KAFKA, POSTGRES):
-        decided = asyncio.run(_apply(settings, file, seq, (who or _user(), why), expect))
+        decided = asyncio.run(_apply(settings, file, seq, (who or this_user(), why), expect))
     click.echo(f"decision {decided.decision.seq} by {decided.decision.who}")
     if decided.unpublished:
-        click.echo(f"{_LATER}: {decided.unpublished}", err=True)
+        click.echo(f"{LATER}: {decided.unpublished}", err=True)
 
 
 async def _apply(
@@ -117,7 +117,8 @@ async def _connected(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
-def _user() -> str:
+def this_user() -> str:
+    """The name of this machine's user."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user may have no name

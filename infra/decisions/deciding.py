@@ -1,11 +1,13 @@
 """To decide: keep a decision in Postgres, then publish it, or leave that to whoever publishes next."""
 
 import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import asyncpg
 
-from infra.database import check_database
+from infra.database import Right, check_database
 from infra.decisions.history import NEEDED, Proposal, append
 from infra.decisions.publisher import ControlSettings, publish
 from infra.runtime.cli_errors import StopError
@@ -40,13 +42,24 @@ async def decide(
         DecisionError: It cannot be kept or sent.
         DatabaseError: The database is not one to write to.
     """
+    async with session(postgres_url, NEEDED) as connection:
+        decision = await append(connection, proposal, expected=expected)
+    return Decided(decision, await unpublished(settings, postgres_url, within=within))
+
+
+@asynccontextmanager
+async def session(postgres_url: str, needed: Collection[Right]) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to decide by.
+
+    Raises:
+        DatabaseError: The database is not one to write to.
+    """
     connection = await asyncpg.connect(postgres_url, server_settings=_SESSION, timeout=_CONNECT_SECONDS)
     try:
-        await check_database(connection, NEEDED)
-        decision = await append(connection, proposal, expected=expected)
+        await check_database(connection, needed)
+        yield connection
     finally:
         await connection.close()
-    return Decided(decision, await unpublished(settings, postgres_url, within=within))
 
 
 async def unpublished(settings: ControlSettings, postgres_url: str, *, within: float) -> str:

@@ -105,10 +105,15 @@ async def append(
     """
     proposal.check()
     async with connection.transaction():
-        await connection.execute(_ONE_AT_A_TIME)
+        await one_at_a_time(connection)
         if expected is not None and (newest := await newest_seq(connection, proposal.kind)) != expected:
             raise OutdatedError(f"the newest decision on {proposal.kind} is {newest}, not {expected}")
         return _decision(await connection.fetchrow(_APPEND, *proposal.row()))
+
+
+async def one_at_a_time(connection: asyncpg.Connection) -> None:
+    """Wait for whoever is deciding, and have all others wait to the end of the transaction."""
+    await connection.execute(_ONE_AT_A_TIME)
 
 
 async def newest_seq(connection: Connection, kind: str | None = None) -> int:

@@ -110,7 +110,7 @@ class LabelTable:
             )
         try:
             date = self._date(cells["txn_date"]) if "txn_date" in cells else None
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:  # the beginning of year 1 may be in year 0
             return RejectedRow(line, "txn_date", str(error))
         return LabelRow(line, cells["id"].lower(), cells.get("user_id", "").lower(), date, label)
 

@@ -53,6 +53,11 @@ class Scorer:
         self._judge_all = self._ensemble.judge_quickly if one_and_rules else self._ensemble.judge
         self._stateless = self._ensemble.alone and not self._ensemble.has_state
 
+    @property
+    def asks_merchants(self) -> bool:
+        """Whether a detector is to be told what labels say of merchants."""
+        return bool(self._ensemble.asks_merchants)
+
     def score(
         self, arrivals: Iterable[Arrival], windows: Mapping[str, Window], runs: MerchantRuns | None = None
     ) -> Scores:

@@ -7,7 +7,7 @@ last flush, and the changelog has what came after.
 
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from rocksdict import Options, Rdict, WriteBatch, WriteOptions
 from infra.runtime.cli_errors import StopError
 from schemas.money import amount_text
 from schemas.window_view import CurrencyWindow, Stats
+from stream_app.scoring import MerchantRuns
+from stream_app.state.merchants import known_runs
 from stream_app.window import VERSION, Window, decode_window
 
 log = logging.getLogger(__name__)
@@ -178,6 +180,11 @@ class WindowStore:
         """What the partition's changelog says under a key that is no user's, None where it does not."""
         value: bytes | None = self._databases[partition].get(key)
         return value
+
+    def runs(self, partition: int, merchants: Collection[str]) -> MerchantRuns:
+        """What the partition's labels say of these merchants, in one read."""
+        read: Any = self._databases[partition].get
+        return known_runs(merchants, read)
 
     def load(self, partition: int, user_ids: Iterable[str]) -> dict[str, Window]:
         """A window for each user, a new one for a user who has none."""

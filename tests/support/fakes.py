@@ -1,7 +1,7 @@
 """Stand-ins for what the pipeline writes to, which can fail or be cut off between any two steps."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +10,8 @@ from schemas.transaction import Decoder
 from stream_app.batch import Batch, LostPartitionError, Output
 from stream_app.detectors import verdict_names
 from stream_app.pipeline import Pipeline
-from stream_app.scoring import Scorer, Scores, Verdict
+from stream_app.scoring import MerchantRuns, Scorer, Scores, Verdict
+from stream_app.state.merchants import known_runs
 from stream_app.window import Window, decode_window, encode_window
 from tests.support.detectors import rolling_scorer
 
@@ -123,6 +124,9 @@ class FakeWindows:
 
     def note(self, _partition: int, key: bytes) -> bytes | None:
         return self.content.get(key)
+
+    def runs(self, _partition: int, merchants: Collection[str]) -> MerchantRuns:
+        return known_runs(merchants, lambda keys: [self.content.get(key) for key in keys])
 
     def lose(self) -> None:
         """Forget all, as another machine would know nothing."""

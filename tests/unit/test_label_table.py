@@ -54,6 +54,12 @@ def test_a_line_that_cannot_be_read_is_named_and_the_rest_is_read() -> None:
     assert read(*lines[:2], assume_utc=True) == [LabelRow(2, "a", "", NINE, label=True)]
 
 
+def test_a_date_before_year_1_in_utc_is_none() -> None:
+    [found] = read("id,txn_date,label", "a,0001-01-01T00:00:00+14:00,1")
+
+    assert (found.line, isinstance(found, RejectedRow)) == (2, True)
+
+
 @pytest.mark.parametrize("header", ["user_id,label", "id,user_id", ""])
 def test_one_without_ids_or_labels_is_refused(header: str) -> None:
     with pytest.raises(InputError, match="no column"):

@@ -6,7 +6,9 @@ from typing import NamedTuple, Protocol, Self
 import msgspec
 
 from infra.runtime.cli_errors import StopError
-from schemas.decision import RULES, Decision, UnreadableDecisionError
+from schemas.decision import LABEL, RULES, Decision, UnreadableDecisionError
+from schemas.labels import TransactionLabel
+from stream_app.state.merchants import run_key, with_note_of
 
 PROGRESS_KEY = b"\0decided"
 RULES_KEY = b"\0decided-rules"
@@ -62,15 +64,28 @@ class Step(NamedTuple):
     notes: Notes
 
 
-def _note_rules(decision: Decision, notes: Notes) -> None:
+Kept = Callable[[bytes], bytes | None]
+"""What the partition has under a key."""
+
+
+def _note_rules(decision: Decision, notes: Notes, _: Kept) -> None:
     notes[RULES_KEY] = decision.encode()
 
 
-KINDS: Mapping[str, Callable[[Decision, Notes], None]] = {RULES: _note_rules}
+def _note_label(decision: Decision, notes: Notes, kept: Kept) -> None:
+    label = msgspec.convert(decision.body, TransactionLabel)
+    if label.merchant_id:
+        key = run_key(label.merchant_id)
+        before = notes[key] if key in notes else kept(key)
+        if (after := with_note_of(label, before)) is not None and after != before:
+            notes[key] = after
+
+
+KINDS: Mapping[str, Callable[[Decision, Notes, Kept], None]] = {RULES: _note_rules, LABEL: _note_label}
 """What a decision of each kind leaves."""
 
 
-def step(since: Progress, records: Sequence[Logged]) -> Step:
+def step(since: Progress, records: Sequence[Logged], kept: Kept = lambda _: None) -> Step:
     """Take the decisions of these records, without those that the partition has.
 
     Raises:
@@ -82,7 +97,7 @@ def step(since: Progress, records: Sequence[Logged]) -> Step:
         decision = _decision(record)
         if decision.seq > seq:
             _check_follows(record, decision.seq, seq)
-            _kind(record, decision)(decision, notes)
+            _apply(record, decision, notes, kept)
             decisions.append(decision)
             seq = decision.seq
     progress = Progress(seq, records[-1].offset + 1) if records else since
@@ -96,11 +111,14 @@ def _decision(record: Logged) -> Decision:
         raise _unapplied(record, str(error)) from None
 
 
-def _kind(record: Logged, decision: Decision) -> Callable[[Decision, Notes], None]:
+def _apply(record: Logged, decision: Decision, notes: Notes, kept: Kept) -> None:
     if decision.kind not in KINDS:
         unknown = f"decision {decision.seq} is of the kind {decision.kind}, which this txnwatch does not know"
         raise _unapplied(record, f"{unknown}: update it")
-    return KINDS[decision.kind]
+    try:
+        KINDS[decision.kind](decision, notes, kept)
+    except msgspec.ValidationError as error:
+        raise _unapplied(record, f"decision {decision.seq} is no {decision.kind}: {error}") from None
 
 
 def _check_follows(record: Logged, seq: int, former: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from stream_app.state.decided.deciding import Deciders, Deciding
@@ -62,7 +63,7 @@ class DecidedPartition:
             UnappliedError: One cannot be applied here: none of them is.
             LostPartitionError: Another owner has the partition.
         """
-        taken = step(self.progress, records)
+        taken = step(self.progress, records, partial(self.store.note, self.partition))
         note = taken.notes.get(RULES_KEY)
         notes = taken.notes | (self._named(note) if note else {})
         if taken.decisions:

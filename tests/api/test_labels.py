@@ -1,0 +1,70 @@
+"""`POST /transactions/{id}/label`: what became known of a transaction is a decision."""
+
+from typing import Any
+
+import pytest
+
+from api.settings import Settings
+from tests.support.rows import FLAG, made, store, user
+from tests.support.serving import Client, serving
+
+PLAIN = made(user(1), 1, merchant_id="bakery")
+FLAGGED = made(user(1), 2, flag=FLAG, merchant_id="bakery")
+
+
+async def post(client: Client, of: str, body: Any, **query: str) -> tuple[int, Any]:
+    """Status and JSON of a label."""
+    async with client.post(f"/transactions/{of}/label", json=body, params=query) as response:
+        return response.status, await response.json()
+
+
+async def test_a_label_is_a_decision_and_the_same_again_is_none(settings: Settings) -> None:
+    await store(settings.postgres.get_secret_value(), [PLAIN, FLAGGED])
+    async with serving(settings) as client:
+        first = await post(client, PLAIN.txn.id, {"label": "fraud"}, who="ann", why="called")
+        again = await post(client, PLAIN.txn.id, {"label": "fraud"}, who="bob")
+        date = FLAGGED.txn.txn_date.isoformat()
+        whole = {"label": "fraud", "user_id": user(1), "txn_date": date}
+        flagged = await post(client, FLAGGED.txn.id, whole)
+        other = await post(client, PLAIN.txn.id, {"label": "legitimate"})
+        async with client.get("/decisions?kind=label") as response:
+            decisions = (await response.json())["decisions"]
+
+    assert first == (200, {"seq": 1, "changed": True, "published": True, "reason": ""})
+    assert again == (200, {"seq": 1, "changed": False, "published": True, "reason": ""})
+    assert (flagged[1]["seq"], other[1]["seq"]) == (2, 3)
+    assert [(one["who"], one["body"]["fraud"], one["body"]["explained"]) for one in reversed(decisions)] == [
+        ("ann", True, False),
+        ("the API", True, True),
+        ("the API", False, False),
+    ]
+    assert decisions[-1]["body"]["merchant_id"] == "bakery"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"label": "fraud"}, 404),
+        ({"label": "perhaps"}, 422),
+        ({"label": "fraud", "user_id": "7"}, 422),
+        ({"label": "fraud", "txn_date": "2026-04-01T09:30:00"}, 422),
+        ({"label": "fraud", "txn_date": "0001-01-01T00:00:00+14:00"}, 422),
+        ({"label": "fraud", "lable": 1}, 422),
+        ([], 422),
+    ],
+)
+async def test_what_is_no_label_or_of_nothing_is_refused(client: Client, body: Any, status: int) -> None:
+    assert (await post(client, user(77), body))[0] == status
+
+
+async def test_a_foreign_page_labels_nothing(client: Client) -> None:
+    async with client.post(f"/transactions/{user(1)}/label", data="{}") as response:
+        assert response.status == 415
+
+
+async def test_a_label_for_another_users_transaction_is_refused(settings: Settings) -> None:
+    await store(settings.postgres.get_secret_value(), [PLAIN])
+    async with serving(settings) as client:
+        status, problem = await post(client, PLAIN.txn.id, {"label": "fraud", "user_id": user(2)})
+
+    assert (status, problem["detail"]) == (404, "There is no such transaction of this user.")

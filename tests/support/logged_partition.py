@@ -1,0 +1,75 @@
+"""A partition and its control log, without Kafka and Postgres."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas.decision import RULES, Decision
+from stream_app.batch import Batch
+from stream_app.settings import Settings
+from stream_app.state.decided.deciding import Deciders
+from stream_app.state.decided.partition import DecidedPartition
+from stream_app.takeover import OwnedPartition
+from tests.support.fakes import Crash, FakeRecord, World
+
+STEPS = ["load", "rows", "kafka", "windows", "mirror", "decision in rows", "decision in kafka"]
+"""Before each of which a process can die."""
+DECIDERS = Deciders(Settings(_env_file=None))
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A record of the control log."""
+
+    offset: int
+    value: bytes | None
+    partition: int = 0
+
+
+@dataclass(slots=True)
+class LoggedPartition:
+    """One partition, and a control log."""
+
+    world: World = field(default_factory=World)
+    log: list[Logged] = field(default_factory=list)
+    deciders: Deciders = DECIDERS
+
+    def decide(self, body: dict[str, Any], kind: str = RULES) -> None:
+        """Add a decision to the log."""
+        seq = len(self.log) + 1
+        decision = Decision(seq, kind, body, "ann", "", datetime(2026, 4, 1, tzinfo=UTC))
+        self.log.append(Logged(2 * seq, decision.encode()))  # every second offset is a marker's
+
+    async def owner(self) -> OwnedPartition:
+        """Take the partition over, and apply what waits."""
+        world = self.world
+        pipeline = world.owner()
+        decided = DecidedPartition(0, world.rows.epoch, world.rows, world.kafka, world.windows, self.deciders)
+        reached = world.kafka.group_offset, world.rows.next_offset
+        pipeline = decided.deciding.within(pipeline)
+        store: Any = world.windows
+        owned = OwnedPartition(0, pipeline, decided, *reached, store, lambda: None)
+        await self.deliver(owned)
+        return owned
+
+    async def deliver(self, owned: OwnedPartition) -> None:
+        """Hand over what comes next of the log, once it may be applied."""
+        waiting = [one for one in self.log if one.offset >= owned.decided.progress.next_offset]
+        if waiting and owned.is_replayed:
+            await owned.decide(waiting)
+
+    async def run(self, records: Sequence[FakeRecord], batch_size: int) -> None:
+        """Own the partition to the end of the records."""
+        owned = await self.owner()
+        while rest := records[self.world.kafka.group_offset :]:
+            await owned.process(Batch(0, rest[:batch_size]))
+            await self.deliver(owned)
+
+    async def crash(self, records: Sequence[FakeRecord], step: str, batch_size: int) -> None:
+        """Own it up to a crash before this step, or to the end where that is not reached."""
+        self.world.crash_before = step
+        with suppress(Crash):
+            await self.run(records, batch_size)
+        self.world.crash_before = None
