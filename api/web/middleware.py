@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -119,14 +119,13 @@ class Cors:
         if isinstance(refused, web.HTTPNotFound):
             raise refused
         methods = refused.allowed_methods if isinstance(refused, web.HTTPMethodNotAllowed) else set()
-        if request.headers.get(hdrs.ORIGIN) not in self._named:
-            methods = methods & _ONLY_READ
-        allowed = ", ".join(sorted({*methods, hdrs.METH_OPTIONS}))
+        there = {*methods, hdrs.METH_OPTIONS}
+        asked_by_ours = request.headers.get(hdrs.ORIGIN) in self._named
         return web.Response(
             status=204,
             headers={
-                hdrs.ALLOW: allowed,
-                hdrs.ACCESS_CONTROL_ALLOW_METHODS: allowed,
+                hdrs.ALLOW: _listed(there),
+                hdrs.ACCESS_CONTROL_ALLOW_METHODS: _listed(there if asked_by_ours else there & _ONLY_READ),
                 # `*` stands neither for Authorization nor, with credentials, for any other.
                 hdrs.ACCESS_CONTROL_ALLOW_HEADERS: request.headers.get(
                     hdrs.ACCESS_CONTROL_REQUEST_HEADERS, "*"
@@ -134,3 +133,7 @@ class Cors:
                 hdrs.ACCESS_CONTROL_MAX_AGE: "600",
             },
         )
+
+
+def _listed(methods: Iterable[str]) -> str:
+    return ", ".join(sorted(methods))

@@ -60,6 +60,10 @@ async def test_what_is_no_label_or_of_nothing_is_refused(client: Client, body: A
 async def test_a_foreign_page_labels_nothing(client: Client) -> None:
     async with client.post(f"/transactions/{user(1)}/label", data="{}") as response:
         assert response.status == 415
+    asks = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    async with client.options(f"/transactions/{user(1)}/label", headers=asks) as response:
+        assert response.headers["Allow"] == "OPTIONS, POST"
+        assert response.headers["Access-Control-Allow-Methods"] == "OPTIONS"
 
 
 async def test_a_label_for_another_users_transaction_is_refused(settings: Settings) -> None:
