@@ -9,7 +9,7 @@ killed anywhere leaves nothing half-written, and the next one goes on.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import accumulate
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -41,6 +41,7 @@ _TRANSACTION_BYTES = 8 << 20  # over all partitions
 _LOOK_BACK = 8
 _LARGEST_REQUEST = MOST_BYTES + 100_000
 
+Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer)
 Last = dict[int, Decision | None]
 """By partition, the last decision there."""
 
@@ -138,7 +139,7 @@ async def last_decisions(settings: ControlSettings) -> Last:
     async with admin_client(settings, "control") as admin:
         check_present(cluster := await describe_cluster(admin, [topic]), [topic])
     partitions = [TopicPartition(topic, number) for number in sorted(cluster.topics[topic])]
-    async with AIOKafkaConsumer(**consumer_options(settings, "control")) as consumer:
+    async with _started(AIOKafkaConsumer(**consumer_options(settings, "control"))) as consumer:
         beginnings = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
         consumer.assign(partitions)
@@ -194,8 +195,15 @@ async def _producer(settings: ControlSettings) -> AsyncIterator[AIOKafkaProducer
         transactional_id=f"{settings.control_topic}-publisher",
         max_request_size=_LARGEST_REQUEST,
     )
-    await producer.start()
-    try:
+    async with _started(producer):
         yield producer
+
+
+@asynccontextmanager
+async def _started(client: Client) -> AsyncIterator[Client]:
+    """A client until the end of the block, stopped also where its start is cut off."""
+    try:
+        await client.start()
+        yield client
     finally:
-        await producer.stop()
+        await client.stop()
