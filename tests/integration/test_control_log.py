@@ -103,7 +103,11 @@ async def test_nothing_of_the_audit_trail_is_changed(log: Log) -> None:
     await log.decide()
     connection = await asyncpg.connect(log.postgres)
     try:
-        for change in ("UPDATE decisions SET who = ''", "DELETE FROM decisions", "TRUNCATE decisions"):
+        for change in (
+            "UPDATE decisions SET who = ''",
+            "DELETE FROM decisions",
+            "TRUNCATE decisions CASCADE",
+        ):
             with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="stay as they were made"):
                 await connection.execute(change)
     finally:
