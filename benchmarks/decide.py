@@ -26,6 +26,7 @@ from schemas.scored import RULE_HEADER
 RATE = 5_000
 EACH_SECONDS = 1.0
 WARM_UP_SECONDS = 3
+_SPARE = 5
 DETECTORS = ("odds", "rolling_mean")
 COLUMNS = [
     Column("until", "until"),
@@ -86,7 +87,8 @@ async def _run(bed: Bed, count: int) -> dict[str, list[float]]:
 async def _observe(
     bed: Bed, run: str, environment: dict[str, str], installation: Running, count: int
 ) -> dict[str, list[float]]:
-    schedule = Schedule(RATE, WARM_UP_SECONDS + (count + 1) * EACH_SECONDS)
+    # It is stopped at the end: how long the answers take is not known beforehand.
+    schedule = Schedule(RATE, WARM_UP_SECONDS + _SPARE * (count + 1) * EACH_SECONDS)
     async with contextlib.AsyncExitStack() as stack:
         connection = await asyncpg.connect(environment["POSTGRES_URL"])
         stack.push_async_callback(connection.close)

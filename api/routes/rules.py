@@ -18,15 +18,7 @@ from api.web.problems import ParameterError, Problem, Unavailable
 from api.web.route import Route, json_response, next_page
 from infra.decisions.deciding import decide
 from infra.decisions.files import check_detectors
-from infra.decisions.history import (
-    Applied,
-    DecisionError,
-    OutdatedError,
-    Proposal,
-    applied,
-    before,
-    find,
-)
+from infra.decisions.history import Applied, DecisionError, OutdatedError, Proposal, applied, before, find
 from infra.runtime.cli_errors import StopError
 from infra.runtime.postgres import DatabaseError, reason
 from infra.runtime.services import POSTGRES

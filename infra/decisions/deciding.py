@@ -44,7 +44,7 @@ async def decide(
     """
     async with session(postgres_url, NEEDED) as connection:
         decision = await append(connection, proposal, expected=expected)
-    return Decided(decision, await unpublished(settings, postgres_url, within=within))
+    return Decided(decision, await unpublished(settings, postgres_url, within=within, is_new=True))
 
 
 @asynccontextmanager
@@ -62,10 +62,12 @@ async def session(postgres_url: str, needed: Collection[Right]) -> AsyncIterator
         await connection.close()
 
 
-async def unpublished(settings: ControlSettings, postgres_url: str, *, within: float) -> str:
+async def unpublished(
+    settings: ControlSettings, postgres_url: str, *, within: float, is_new: bool = False
+) -> str:
     """Publish what is not published yet; why that cannot be done now, without what a service said."""
     try:
-        await asyncio.wait_for(publish(settings, postgres_url), within)
+        await asyncio.wait_for(publish(settings, postgres_url, is_new=is_new), within)
     except StopError as error:
         return str(error)
     except AWAY as error:

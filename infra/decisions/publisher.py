@@ -58,8 +58,8 @@ class ForeignLogError(StopError):
     """The control topic has other decisions than the database."""
 
 
-async def publish(settings: ControlSettings, postgres_url: str) -> int:
-    """Write what the control topic lacks; the number of the newest decision, which every partition then has.
+async def publish(settings: ControlSettings, postgres_url: str, *, is_new: bool = False) -> int:
+    """Write what the control topic lacks, with `is_new` without a look first; the newest decision's number.
 
     Raises:
         ForeignLogError: The topic has decisions of another database.
@@ -70,7 +70,7 @@ async def publish(settings: ControlSettings, postgres_url: str) -> int:
     connection = await asyncpg.connect(postgres_url, server_settings=_LIMITS)
     try:
         newest = await newest_seq(connection)
-        if is_behind(await last_decisions(settings), newest):
+        if is_new or is_behind(await last_decisions(settings), newest):
             await connection.execute(_LOCK, settings.control_topic)
             async with _producer(settings) as producer:
                 newest = await _catch_up(settings, connection, producer)

@@ -44,10 +44,12 @@ ARGUMENTS = {
     "dlq show": "0:1",
     "produce": "--generate 1",
     "repartition": "8",
+    "rules apply": "--seq 1",
     "state start-over": "--yes",
 }
 # These find or make their addresses themselves, and start what the test would have to stop.
 OF_ONE_MACHINE = {"demo", "services up", "services down", "services status"}
+OF_FILES = {"rules check", "rules diff"}
 SERVING = {"worker", "api"}
 """Begin to serve where every URL can be read."""
 
@@ -60,7 +62,7 @@ def commands(command: click.Command, path: str = "") -> Iterator[str]:
             child = command.get_command(context, name)
             assert child is not None
             yield from commands(child, f"{path} {name}".strip())
-    elif path not in OF_ONE_MACHINE:
+    elif path not in OF_ONE_MACHINE | OF_FILES:
         yield f"{path} {ARGUMENTS.get(path, '')}".strip()
 
 
