@@ -16,9 +16,6 @@ from stream_app.scoring.verdict import Arrival, Scores, Verdict, identities_of
 from stream_app.window import ANY_CURRENCY, Window
 from stream_app.window.recent import KEY_BYTES, Note, date_of, entries_of, is_same, read_note, with_note
 
-States = dict[str, list[Any]]
-"""Of each user, the detectors' states in the currency at hand."""
-
 Entries = Callable[[Sequence[Transaction], Sequence[bytes]], list[bytes]]
 """As `stream_app.window.recent.entries_of`."""
 
@@ -74,11 +71,9 @@ class Scorer:
         scores, remaining = Scores(), iter(arrivals)
         if runs is not None:
             self._ensemble.tell_runs(runs)
-        self._fit(windows)
+        self._fit(windows.values())
         while some := [*islice(remaining, _AT_A_TIME)]:
-            states = self._read({one.transaction.user_id for one in some}, windows, scores)
-            self._score_some(some, windows, states, scores)
-            self._keep(states, states, windows, scores)
+            self._score_some(some, windows, scores)
         changed = {verdict.transaction.user_id for verdict in scores.verdicts}
         scores.changed = {user: window for user, window in windows.items() if user in changed}
         if not self._stateless:
@@ -94,9 +89,7 @@ class Scorer:
         amounts = {name: amount_text(amount) for name, amount in found.items()}
         return FlagStarts(window.updated.isoformat(), amounts)
 
-    def _score_some(
-        self, arrivals: Sequence[Arrival], windows: Mapping[str, Window], states: States, scores: Scores
-    ) -> None:
+    def _score_some(self, arrivals: Sequence[Arrival], windows: Mapping[str, Window], scores: Scores) -> None:
         add, size, by_currency = scores.verdicts.append, self._size, self._by_currency
         ensemble, judge, stateless = self._ensemble, self._judge, self._stateless
         score_one, all_teach = ensemble.all[0].score_one, not ensemble.untaught
@@ -111,12 +104,13 @@ class Scorer:
                 self._score_again(window, at, again, scores)
                 continue
             if transaction.currency != window.currency and by_currency:
-                self._use(window, states, transaction, scores)
+                self._use(window, transaction, scores)
             try:
                 if stateless:
                     score, evidence = score_one(window, None, transaction)
+                    window.state = b""  # another detector's, if any: it misses a transaction now
                 else:
-                    score, evidence = judge(window, states, transaction, scores)
+                    score, evidence = judge(window, transaction, scores)
                 verdict = Verdict(arrival.offset, identity, entry, transaction, None, 0, None, None, score)
                 if evidence is not None:
                     self._flag(verdict, score, evidence, scores)
@@ -132,10 +126,8 @@ class Scorer:
             window.last_offset = arrival.offset
             window.updated_at = arrival.timestamp
 
-    def _ask_one(
-        self, window: Window, _: States, transaction: Transaction, scores: Scores
-    ) -> tuple[float, Any]:
-        """Score by the one detector, and let it learn; its state is taken and put back at once."""
+    def _ask_one(self, window: Window, transaction: Transaction, scores: Scores) -> tuple[float, Any]:
+        """Score by the one detector, and let it learn."""
         detector, kept = self._ensemble.all[0], self._only
         state, lost = kept.read_alone(window.state)
         if lost:
@@ -145,12 +137,14 @@ class Scorer:
         window.state = kept.pack(state)
         return score, evidence
 
-    def _ask_all(
-        self, window: Window, states: States, transaction: Transaction, scores: Scores
-    ) -> tuple[float, Any]:
+    def _ask_all(self, window: Window, transaction: Transaction, scores: Scores) -> tuple[float, Any]:
         """Score by several detectors, and let them learn."""
-        its = states[transaction.user_id]
-        return self._judge_all(window, its, transaction, scores.failures)
+        states, lost = self._ensemble.read(window.state)
+        if lost:
+            scores.states_lost += 1
+        judged = self._judge_all(window, states, transaction, scores.failures)
+        window.state = self._ensemble.pack(states, scores.failures)
+        return judged
 
     def _flag(self, verdict: Verdict, score: float, evidence: Any, scores: Scores) -> None:
         """Have the verdict say what was found."""
@@ -198,44 +192,21 @@ class Scorer:
         scores.verdicts.append(verdict)
         scores.revisions += 1
 
-    def _use(self, window: Window, states: States, transaction: Transaction, scores: Scores) -> None:
-        """Go over to the window and the states of the transaction's currency."""
-        if window.is_new:  # as every user's is once: there is nothing to put away or to fit
-            window.use(transaction.currency)
-            return
-        user = transaction.user_id
-        its = {user: window}
-        self._keep(states, its, its, scores)
+    def _use(self, window: Window, transaction: Transaction, scores: Scores) -> None:
+        """Go over to the window of the transaction's currency."""
+        is_new = window.is_new  # as every user's is once: there is nothing to fit
         scores.dropped += window.use(transaction.currency)
-        self._fit(its)
-        states |= self._read(its, its, scores)
+        if not is_new:
+            self._fit([window])
 
-    def _fit(self, windows: Mapping[str, Window]) -> None:
+    def _fit(self, windows: Iterable[Window]) -> None:
         """Fit windows to the settings, which may be others than they were made by."""
-        size, by_currency, stateless = self._size, self._by_currency, not self._ensemble.has_state
-        for window in windows.values():
+        size, by_currency = self._size, self._by_currency
+        for window in windows:
             if window.count > size:
                 window.cut(size)
             if not by_currency and window.currency != ANY_CURRENCY:
                 window.use_any()
-            if stateless and window.state:  # another detector's, which misses transactions from now on
-                window.state = b""
-
-    def _read(self, users: Iterable[str], windows: Mapping[str, Window], scores: Scores) -> States:
-        """The states of several detectors behind these windows."""
-        read, states = self._ensemble.read, {}
-        for user in users if not self._ensemble.alone else ():
-            states[user], lost = read(windows[user].state)
-            scores.states_lost += lost
-        return states
-
-    def _keep(
-        self, states: States, users: Iterable[str], windows: Mapping[str, Window], scores: Scores
-    ) -> None:
-        """Pack the states of several detectors behind their windows."""
-        pack = self._ensemble.pack
-        for user in users if not self._ensemble.alone else ():
-            windows[user].state = pack(states[user], scores.failures)
 
     def _identified(self, arrivals: Sequence[Arrival]) -> Iterable[tuple[Arrival, bytes, bytes]]:
         """Each arrival with its id in 16 bytes, and what it is known again by."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from schemas.rule import sentence
-from stream_app.detectors import DETECTORS, detector_of, known, rule_of
+from stream_app.detectors import DETECTORS, detector_of, ensemble_of, known, rule_of
 from stream_app.scoring import Scorer, StateFormat
 from stream_app.window import decode_window
 from tests.support.detectors import rolling_scorer
@@ -40,6 +41,12 @@ def states(world: World) -> dict[str, Seen]:
     """Each user's state as it is in the changelog, behind its tag of four bytes."""
     windows = {key.decode(): decode_window(value) for key, value in world.kafka.changelog}
     return {user: decode(window.state[4:]) for user, window in windows.items() if window.state}
+
+
+def states_by_currency(world: World) -> list[dict[str, bytes]]:
+    """Of each user, the bytes of what detectors keep in each currency."""
+    windows = {key: decode_window(value) for key, value in world.kafka.changelog}
+    return [{code: its.state for code, its in window.by_currency.items()} for window in windows.values()]
 
 
 def flagged(world: World) -> set[str]:
@@ -94,6 +101,25 @@ async def test_a_detector_that_has_none_takes_the_state_of_another_away() -> Non
     await world.run(records_of(transactions))
 
     assert states(world) == {}
+
+
+@pytest.mark.parametrize("meanwhile", ["rolling_mean", "rolling_mean,odds"])
+async def test_what_another_detector_does_not_score_it_leaves(meanwhile: str) -> None:
+    """Neither another currency's transaction nor a revision is one that the state of this currency misses."""
+    one = replace(traffic(1, users=1)[0], currency="EUR")
+    other = replace(one, id=str(UUID(int=7)), currency="JPY")
+    earlier = [other, one]
+    later = [replace(one, status="settled"), replace(other, id=str(UUID(int=8)))]
+    world = World(Scorer(largest(), 20))
+    await world.run(records_of(earlier))
+    [before] = states_by_currency(world)
+
+    world.scorer = Scorer(ensemble_of(meanwhile), 20)
+    await world.run(records_of([*earlier, *later]))
+
+    [after] = states_by_currency(world)
+    assert after["EUR"] == before["EUR"]
+    assert after["JPY"] != before["JPY"]
 
 
 def test_one_line_makes_a_detector_known(monkeypatch: pytest.MonkeyPatch) -> None:
