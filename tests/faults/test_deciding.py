@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.decisions.history import Proposal, append
+from infra.decisions.history import Proposal, after, append
 from infra.decisions.publisher import publish
 from infra.embedded.cluster import Addresses
 from schemas.decision import RULES
@@ -72,6 +72,9 @@ class Decider:
 
     async def findings(self) -> Findings:
         """What of all that was written differs from a replay of both logs."""
+        async with self.ground.postgres() as connection:  # one may have been cut off after it was kept
+            made = await after(connection, 0, 10_000)
+        self.detectors |= {decision.seq: decision.body["detector"] for decision in made}
         applied = await self.applied()
         findings = await self.ground.audited(judge=ByDecision(applied, self.detectors))
         everywhere = {(partition, seq) for partition in range(4) for seq in self.detectors if seq}
