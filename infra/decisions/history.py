@@ -29,6 +29,11 @@ SELECT app_id, partition, coalesce(max(seq), 0)
 FROM sink_offsets LEFT JOIN decisions_applied USING (app_id, topic, partition)
 WHERE topic = $1 AND epoch > 0 GROUP BY 1, 2 ORDER BY 1, 2
 """
+_APPLIED_AFTER = """
+SELECT from_offset, seq, kind, body::text AS body, who, why, decisions.at
+FROM decisions_applied JOIN decisions USING (seq)
+WHERE app_id = $1 AND topic = $2 AND partition = $3 AND seq > $4 ORDER BY seq LIMIT $5
+"""
 _NEWEST_OF_BEFORE = """
 SELECT coalesce(max(seq), 0) FROM decisions WHERE at < clock_timestamp() - make_interval(secs => $1)
 """
@@ -82,6 +87,13 @@ class Applied(msgspec.Struct, frozen=True):
     app_id: str
     partition: int
     seq: int
+
+
+class HeldDecision(NamedTuple):
+    """A decision, and from which offset of the source on it held in a partition."""
+
+    from_offset: int
+    decision: Decision
 
 
 class Late(msgspec.Struct, frozen=True):
@@ -142,6 +154,14 @@ async def find(connection: Connection, kind: str, seq: int | None = None) -> Dec
 async def applied(connection: Connection, topic: str) -> list[Applied]:
     """How far each partition of the source has come, by app: those of apps that store rows here."""
     return [Applied(*row) for row in await connection.fetch(_APPLIED, topic)]
+
+
+async def applied_after(
+    connection: Connection, place: tuple[str, str, int], seq: int, most: int
+) -> list[HeldDecision]:
+    """The decisions after this one that an app's partition of a topic has applied, oldest first."""
+    rows = await connection.fetch(_APPLIED_AFTER, *place, seq, most)
+    return [HeldDecision(row["from_offset"], _decision(row)) for row in rows]
 
 
 async def late(connection: Connection, app_id: str, topic: str, seconds: float) -> Late:

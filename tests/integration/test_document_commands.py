@@ -60,6 +60,7 @@ GROUPS = {
     "labels": r"txnwatch labels .*|curl -X POST .*/label.*",
     "rules": r"txnwatch rules (?:check|diff) .*",  # tests/unit/test_rule_sets.py
     "deciding": r"txnwatch rules (?:apply|show|history).*",  # tests/integration/test_rules_commands.py
+    "replay": r"txnwatch replay.*",  # tests/integration/test_replay_command.py
     "backtest": r"txnwatch backtest.*",  # tests/unit/test_backtest_command.py
     "demo": r"txnwatch demo",  # tests/integration/test_demo.py
     "full": r"txnwatch produce --generate --full",  # the same: the demo sends such

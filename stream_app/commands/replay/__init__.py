@@ -1,0 +1,1 @@
+"""`txnwatch replay`: what was scored is scored again, by what was decided then, and compared."""

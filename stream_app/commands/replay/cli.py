@@ -1,0 +1,111 @@
+"""The command line of `txnwatch replay`."""
+
+import asyncio
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import click
+import msgspec
+
+from infra.runtime.cli_errors import StopError, ending_in_one_line
+from infra.runtime.services import KAFKA, POSTGRES
+from infra.runtime.settings import SettingsError
+from stream_app.commands.replay.differences import (
+    AGAIN,
+    DIFFERENT,
+    DROPPED,
+    OPEN,
+    REVISED,
+    SAME,
+    UNPROVEN,
+    Mismatch,
+    PartitionFindings,
+)
+from stream_app.commands.replay.run import ReplayRequest, Report, replay
+from stream_app.settings import Settings
+
+_WORDS = {
+    SAME: "the same",
+    REVISED: "replaced by a revision since",
+    AGAIN: "scored a second time, and stored as they were first",
+    DROPPED: "of months that were dropped",
+    OPEN: "whose rows are of something later than --limit",
+    UNPROVEN: "that differ and prove nothing, as records before them are gone",
+    DIFFERENT: "different",
+}
+_TELL_SECONDS = 5.0
+
+
+@click.command("replay")
+@click.option("--partition", "partitions", type=click.IntRange(min=0), multiple=True, help="Only this one.")
+@click.option("--user", type=click.UUID, help="Only this user's transactions.")
+@click.option("--limit", type=click.IntRange(min=1), help="End after about so many transactions.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.pass_context
+def command(
+    ctx: click.Context, *, partitions: tuple[int, ...], user: UUID | None, limit: int | None, as_json: bool
+) -> None:
+    """Score again what was scored, and compare with the rows in Postgres.
+
+    The topic is read from its beginning, and each decision holds from the offset on from which it did. The
+    settings have to be the worker's, and workers may run. Exit code 1: a verdict is another than was given.
+    """
+    asked = ReplayRequest(partitions, str(user or ""), limit)
+    with ending_in_one_line(StopError, SettingsError, KAFKA, POSTGRES):
+        report = asyncio.run(replay(Settings.load(), asked, _Progress().tell))
+    click.echo(msgspec.json.encode(report) if as_json else "\n".join(_lines(report)))
+    ctx.exit(int(report.differs))
+
+
+class _Progress:
+    """Says how far it is, every few seconds."""
+
+    def __init__(self) -> None:
+        self._next = monotonic() + _TELL_SECONDS
+
+    def tell(self, partition: int, offset: int, end: int) -> None:
+        """Say it, when it is time."""
+        if monotonic() >= self._next:
+            self._next = monotonic() + _TELL_SECONDS
+            click.echo(f"partition {partition}: offset {offset:,} of {end:,}", err=True)
+
+
+def _lines(report: Report) -> Iterator[str]:
+    for one in report.partitions:
+        yield from _of_partition(one)
+    yield f"{sum(report.counts.values()):,} verdicts compared"
+    for name, words in _WORDS.items():
+        if report.counts[name] or name in {SAME, DIFFERENT}:
+            yield f"{report.counts[name]:>12,} {words}"
+    first = [one for found in report.partitions for one in found.differences[:1]]
+    if first:
+        yield from _of_difference(first[0])
+
+
+def _of_partition(found: PartitionFindings) -> Iterator[str]:
+    decided = f"by decisions up to {found.decision}" if found.decision else "by the settings alone"
+    offsets = (
+        f"offsets {found.begins:,} to {found.ends - 1:,}" if found.ends > found.begins else "nothing left"
+    )
+    yield f"partition {found.partition}: {offsets}, {decided}"
+    if not found.is_whole:
+        yield (
+            f"  records before {found.begins:,} are gone: users' windows are taken to have been empty, "
+            "so what is the same is proven, and what differs is not"
+        )
+
+
+def _of_difference(one: Mismatch) -> Iterator[str]:
+    at = one.place
+    yield ""
+    yield f"first: partition {at.partition}, offset {at.offset}: transaction {at.id}"
+    yield f"  of user {at.user_id}, {at.txn_date}"
+    for field in one.fields:
+        yield f"  {field.name}: given {_text(field.given)}, replayed {_text(field.replayed)}"
+    yield f"  why: {one.why}"
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,113 @@
+"""What a replay finds: how many verdicts are as they were given, and which are not, and why."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from schemas.scored import FIRST_REVISION
+
+Row = Mapping[str, Any]
+"""A row of Postgres: its columns as JSON has them."""
+
+SAME, REVISED, AGAIN = "same", "revised", "again"
+DIFFERENT, UNPROVEN, DROPPED, OPEN = "different", "unproven", "dropped", "open"
+_KEPT = 10
+_NOTHING = "absent"
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """A transaction, and where it came from."""
+
+    partition: int
+    offset: int
+    id: str
+    user_id: str
+    txn_date: str
+
+
+class Field(msgspec.Struct, frozen=True):
+    """A column, or a value in `meta_data`, that differs."""
+
+    name: str
+    given: Any
+    replayed: Any
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """A verdict that is another than the row says."""
+
+    place: Origin
+    fields: Sequence[Field]
+    why: str
+
+    @classmethod
+    def of(cls, place: Origin, given: Row | None, replayed: Row) -> "Mismatch":
+        """What differs, and why as far as it can be told."""
+        fields = [] if given is None else [*_fields(given, replayed)]
+        return cls(place, fields, _why(given, replayed, fields))
+
+
+class PartitionFindings(msgspec.Struct):
+    """What came of a partition's verdicts."""
+
+    partition: int
+    begins: int
+    """The first offset that the topic still has."""
+    ends: int
+    """The offset before which Postgres had all rows at the start."""
+    decision: int = 0
+    """The newest decision that was applied."""
+    counts: Counter[str] = msgspec.field(default_factory=Counter)
+    differences: list[Mismatch] = msgspec.field(default_factory=list)
+    """The first ones."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether users' windows are known from their beginning on."""
+        return self.begins == 0
+
+    def add(self, difference: Mismatch) -> None:
+        """Take note of a difference: it proves something only where all records are there."""
+        self.counts[DIFFERENT if self.is_whole else UNPROVEN] += 1
+        if len(self.differences) < _KEPT:
+            self.differences.append(difference)
+
+
+def _revision_of(row: Row) -> int:
+    """The number of the row's content; 0 of the first."""
+    number = row["meta_data"].get("revision", 0)
+    return number if type(number) is int and number >= FIRST_REVISION else 0
+
+
+def _fields(given: Row, replayed: Row) -> Iterator[Field]:
+    """The columns, with those of `meta_data` apart, that are not the same in both."""
+    was, now = _flat(given), _flat(replayed)
+    for name in now | was:
+        if (one := was.get(name, _NOTHING)) != (other := now.get(name, _NOTHING)):
+            yield Field(name, one, other)
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    meta = {f"meta_data.{name}": value for name, value in row["meta_data"].items()}
+    return {name: value for name, value in row.items() if name != "meta_data"} | meta
+
+
+def _why(given: Row | None, replayed: Row, fields: Sequence[Field]) -> str:
+    if given is None:
+        return "Postgres has no such row: it was deleted, or its key was changed"
+    if _revision_of(given) > _revision_of(replayed):
+        return "the row says that it was revised, which no record says that was stored at the start"
+    if not all(field.name.startswith("meta_data.") for field in fields):
+        return "the row's content is not that of the record: it was changed in Postgres"
+    rules = [row["meta_data"].get("rule") for row in (given, replayed)]
+    if None not in rules and rules[0] != rules[1]:
+        return (
+            f"the row is by rule {rules[0]}, and what is set and was decided comes to rule {rules[1]} here: "
+            "the worker's settings or version were others, or Postgres lacks a decision"
+        )
+    return (
+        "the row was changed in Postgres, or scored by other settings than these, or with a window of "
+        "another partition or beginning"
+    )

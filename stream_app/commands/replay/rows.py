@@ -1,0 +1,159 @@
+"""Verdicts compared with the rows in Postgres, batch by batch, as they come out of the pipeline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Protocol
+
+import asyncpg
+import msgspec
+
+from stream_app.commands.replay.differences import (
+    AGAIN,
+    DROPPED,
+    OPEN,
+    REVISED,
+    SAME,
+    Mismatch,
+    Origin,
+    PartitionFindings,
+    Row,
+)
+from stream_app.commands.replay.partition import Store
+from stream_app.scoring import Verdict
+from stream_app.sinks.postgres import json_array
+
+# Postgres compares, as only it knows what it makes of JSON.
+_DIFFERENT = """
+WITH given AS MATERIALIZED (
+    SELECT * FROM ROWS FROM (json_to_recordset($1::json) AS (
+        id uuid, user_id uuid, amount numeric, currency text, txn_date timestamptz, status text,
+        meta_data jsonb, merchant_id text, card_id text, country text, channel text
+    )) WITH ORDINALITY AS one (
+        id, user_id, amount, currency, txn_date, status,
+        meta_data, merchant_id, card_id, country, channel, place
+    )
+)
+SELECT given.place - 1 AS place, (to_jsonb(given) - 'place')::text AS replayed, to_jsonb(there)::text AS given
+FROM given LEFT JOIN transactions AS there USING (id, txn_date, user_id)
+WHERE there.id IS NULL OR (
+    there.amount, there.currency, there.status, there.meta_data,
+    there.merchant_id, there.card_id, there.country, there.channel
+) IS DISTINCT FROM (
+    given.amount, given.currency, given.status, given.meta_data,
+    given.merchant_id, given.card_id, given.country, given.channel
+)
+"""
+_SEEN = b"\0seen"
+_HASH_BYTES = 16
+_MOST_OPEN = 20_000
+
+_Key = tuple[str, str, datetime]
+Pair = tuple[Row | None, Row]
+"""A row as Postgres has it, and as the replay has it."""
+
+
+class Stored(Protocol):
+    """The rows that were stored."""
+
+    async def different(self, verdicts: Sequence[Verdict]) -> dict[int, Pair]:
+        """Those of these verdicts that their rows do not say, by their place among them."""
+
+
+class StoredTable:
+    """The rows in Postgres."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def different(self, verdicts: Sequence[Verdict]) -> dict[int, Pair]:
+        """Those of these verdicts that their rows do not say, by their place among them."""
+        rows = json_array([verdict.encoded()[0] for verdict in verdicts])
+        found = await self._pool.fetch(_DIFFERENT, rows)
+        return {one["place"]: _pair(one["given"], one["replayed"]) for one in found}
+
+
+def _pair(given: str | None, replayed: str) -> Pair:
+    row: dict[str, Any] = msgspec.json.decode(replayed)
+    there = msgspec.json.decode(given) if given else None
+    return there and {name: there[name] for name in row}, row
+
+
+@dataclass(slots=True)
+class ComparedRows:
+    """In place of the sink of rows: what came of a partition is in `findings`, once it was finished.
+
+    What is found of a row may be explained by what comes later, a revision, so the first ones are kept open.
+    """
+
+    table: Stored
+    store: Store
+    findings: PartitionFindings
+    user: str = ""
+    """Whose verdicts are compared; empty: all."""
+    oldest: datetime | None = None
+    """The beginning of the first month that there are rows of."""
+    compared: int = 0
+    _open: dict[_Key, Mismatch] = field(default_factory=dict)
+    _seen: dict[bytes, bytes | None] = field(default_factory=dict)
+
+    async def write(self, partition: int, _epoch: int, verdicts: Sequence[Verdict], next_offset: int) -> int:
+        """Compare a batch."""
+        ours = [one for one in verdicts if self.user in {"", one.transaction.user_id}]
+        different = await self.table.different(ours) if ours else {}
+        for place, verdict in enumerate(ours):
+            self._settle(verdict, different.get(place))
+        self.compared += len(ours)
+        self.store.write(partition, [*self._seen.items()], next_offset)
+        self._seen.clear()
+        return len(ours)
+
+    def finish(self, *, whole: bool) -> None:
+        """Settle what is open; `whole` says whether everything was scored that rows may be of."""
+        for difference in self._open.values():
+            if whole:
+                self.findings.add(difference)
+            else:
+                self.findings.counts[OPEN] += 1
+        self._open.clear()
+
+    def _settle(self, verdict: Verdict, pair: Pair | None) -> None:
+        one = verdict.transaction
+        key = one.id, one.user_id, one.txn_date
+        if verdict.revision:
+            former = one.id, one.user_id, verdict.moved_from or one.txn_date
+            # It takes the place of its row, and of another that has its key.
+            for one in {former, key} & self._open.keys():
+                del self._open[one]
+                self.findings.counts[REVISED] += 1
+            self._seen[_note(former)] = None
+        if pair is None:
+            self.findings.counts[SAME] += 1
+        elif not verdict.revision and self._is_seen(key):
+            self.findings.counts[AGAIN] += 1  # scored again, and stored as it was first
+        else:
+            self._differs(key, verdict, pair)
+        self._seen[_note(key)] = b""
+
+    def _differs(self, key: _Key, verdict: Verdict, pair: Pair) -> None:
+        one, (given, replayed) = verdict.transaction, pair
+        if given is None and self.oldest and one.txn_date < self.oldest:
+            self.findings.counts[DROPPED] += 1
+            return
+        place = Origin(self.findings.partition, verdict.offset, one.id, one.user_id, one.txn_date.isoformat())
+        difference = Mismatch.of(place, given, replayed)
+        if len(self._open) < _MOST_OPEN:
+            self._open[key] = difference
+        else:
+            self.findings.add(difference)
+
+    def _is_seen(self, key: _Key) -> bool:
+        note = _note(key)
+        found = self._seen[note] if note in self._seen else self.store.note(self.findings.partition, note)
+        return found is not None
+
+
+def _note(key: _Key) -> bytes:
+    """Under which the store has that a transaction had its verdict."""
+    return _SEEN + blake2b(repr(key).encode(), digest_size=_HASH_BYTES).digest()

@@ -1,0 +1,199 @@
+"""A replay put together: the source from Kafka, decisions and rows from Postgres, windows of its own."""
+
+import tempfile
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from infra.database import check_database, rights
+from infra.decisions.history import applied_after
+from infra.runtime.cli_errors import StopError
+from infra.runtime.kafka import Records, consumer_options, read_until
+from stream_app.commands.replay.differences import DIFFERENT, PartitionFindings
+from stream_app.commands.replay.partition import DueDecisions, PartitionReplay
+from stream_app.commands.replay.rows import ComparedRows, StoredTable
+from stream_app.settings import Settings
+from stream_app.sinks.postgres import NEXT_OFFSETS, connect
+from stream_app.state.changelog import KafkaMismatchError
+from stream_app.state.decided.deciding import Deciders
+from stream_app.state.store import WindowStore
+
+_NEEDED = rights(("transactions", "sink_offsets", "decisions", "decisions_applied"), ("SELECT",))
+_OLDEST_MONTH = "SELECT date_trunc('month', min(txn_date), 'UTC') FROM transactions"
+_AT_A_TIME = 500
+_FETCH_BYTES = 4 << 20
+
+
+class NothingToReplayError(StopError):
+    """There is nothing to compare with."""
+
+
+class ReplayRequest(NamedTuple):
+    """What is to be scored again."""
+
+    partitions: Collection[int] = ()
+    """None named: all."""
+    user: str = ""
+    limit: int | None = None
+
+
+class Report(msgspec.Struct):
+    """What came of all partitions."""
+
+    counts: Counter[str]
+    partitions: Sequence[PartitionFindings]
+
+    @property
+    def differs(self) -> bool:
+        """Whether a verdict is another than was given."""
+        return self.counts[DIFFERENT] > 0
+
+
+@dataclass(slots=True)
+class _Record:
+    """A decision as the control log has it."""
+
+    partition: int
+    offset: int
+    value: bytes | None
+
+
+async def replay(
+    settings: Settings, asked: ReplayRequest, tell: Callable[[int, int, int], None] = lambda *_: None
+) -> Report:
+    """Score again; `tell` gets partition, offset and end after each fetch.
+
+    Raises:
+        NothingToReplayError: Postgres has no rows of this app.
+        KafkaMismatchError: The topic is not the one that the rows are of.
+        StopError: A decision does not fit the settings, or a detector fails.
+    """
+    if not settings.has_sink("postgres"):
+        raise NothingToReplayError("TXNWATCH_SINKS is without postgres: verdicts are compared with its rows")
+    async with connect(settings.postgres.get_secret_value()) as pool:
+        await check_database(pool, _NEEDED)
+        return await _Replays(settings, asked, pool, tell).all()
+
+
+@dataclass(slots=True)
+class _Replays:
+    settings: Settings
+    asked: ReplayRequest
+    pool: asyncpg.Pool
+    tell: Callable[[int, int, int], None]
+    oldest: datetime | None = None
+    compared: int = 0
+
+    async def all(self) -> Report:
+        ends = await self._ends()
+        self.oldest = await self.pool.fetchval(_OLDEST_MONTH)
+        deciders, found = Deciders(self.settings), []
+        for partition, end in ends.items():
+            if self._left != 0:
+                found.append(await self._partition(partition, end, deciders))
+        return Report(sum((one.counts for one in found), Counter()), found)
+
+    async def _ends(self) -> dict[int, int]:
+        """By partition, the offset before which Postgres has all rows."""
+        app, topic = self.settings.app_id, self.settings.transactions_topic
+        known = dict(await self.pool.fetch(NEXT_OFFSETS, app, topic))
+        chosen = sorted(self.asked.partitions or known)
+        if not known or not {*chosen} <= {*known}:
+            which = f"partitions {chosen} of " if chosen else ""
+            raise NothingToReplayError(f"Postgres has no rows of {which}{topic} by TXNWATCH_APP_ID={app}")
+        return {partition: known[partition] for partition in chosen}
+
+    @property
+    def _left(self) -> int | None:
+        """How many are still to be compared; None: all."""
+        return None if self.asked.limit is None else max(0, self.asked.limit - self.compared)
+
+    async def _partition(self, partition: int, end: int, deciders: Deciders) -> PartitionFindings:
+        settings, place = self.settings, TopicPartition(self.settings.transactions_topic, partition)
+        options = consumer_options(settings, f"replay-{partition}")
+        async with AIOKafkaConsumer(**options, max_partition_fetch_bytes=_FETCH_BYTES) as consumer:
+            findings = PartitionFindings(partition, await _assigned(consumer, place, end), end)
+            with tempfile.TemporaryDirectory(prefix="txnwatch-replay-") as folder:
+                store = _store(settings, Path(folder), partition)
+                try:
+                    rows = ComparedRows(StoredTable(self.pool), store, findings, self.asked.user, self.oldest)
+                    replay = PartitionReplay(partition, store, deciders, rows)
+                    await self._run(replay, rows, read_until(consumer, place, end, most=self._at_a_time))
+                finally:
+                    store.close(partition)
+        return findings
+
+    @property
+    def _at_a_time(self) -> int:
+        left = self._left
+        return self.settings.batch_size if left is None else min(self.settings.batch_size, left)
+
+    async def _run(
+        self, replay: PartitionReplay, rows: ComparedRows, fetches: AsyncGenerator[Records, None]
+    ) -> None:
+        findings, before, reached = rows.findings, self.compared, False
+        source, decisions = self._source(fetches, findings.ends), self._decisions(replay.partition)
+        async with aclosing(source), aclosing(decisions), aclosing(replay.run(source, decisions)) as run:
+            async for offset in run:
+                self.compared = before + rows.compared
+                self.tell(replay.partition, offset, findings.ends)
+                if reached := self._left == 0:
+                    break
+        rows.finish(whole=not reached)
+        findings.decision = replay.seq
+
+    async def _source(
+        self, fetches: AsyncGenerator[Records, None], end: int
+    ) -> AsyncGenerator[Records, None]:
+        """The records before the end, where one user is asked for only those that name it."""
+        user = self.asked.user.encode()
+        async with aclosing(fetches):
+            async for records in fetches:
+                some = [one for one in records if one.offset < end]
+                if user:
+                    some = [one for one in some if user in (one.value or b"").lower()]
+                if some:
+                    yield some
+
+    async def _decisions(self, partition: int) -> AsyncGenerator[DueDecisions, None]:
+        """What the partition has applied, in its order."""
+        place, seq = (self.settings.app_id, self.settings.transactions_topic, partition), 0
+        while found := await applied_after(self.pool, place, seq, _AT_A_TIME):
+            seq = found[-1].decision.seq
+            for start, several in groupby(found, lambda one: one.from_offset):
+                decisions = [one.decision for one in several]
+                yield DueDecisions(start, [_Record(partition, one.seq, one.encode()) for one in decisions])
+
+
+async def _assigned(consumer: AIOKafkaConsumer, place: TopicPartition, end: int) -> int:
+    """Where the partition begins, at which the consumer then is."""
+    consumer.assign([place])
+    topic_end = (await consumer.end_offsets([place]))[place]
+    if end > topic_end:
+        raise KafkaMismatchError(
+            f"{place.topic} partition {place.partition} ends at offset {topic_end}, and Postgres has rows up "
+            f"to {end}: it was truncated or made anew, and the records that rows are of are gone"
+        )
+    beginning: int = (await consumer.beginning_offsets([place]))[place]
+    consumer.seek(place, beginning)
+    return beginning
+
+
+def _store(settings: Settings, folder: Path, partition: int) -> WindowStore:
+    store = WindowStore(
+        folder,
+        recent_bytes=settings.window_cache_bytes,
+        cache_bytes=settings.block_cache_bytes,
+        buffer_bytes=settings.write_buffer_bytes,
+    )
+    store.open(partition)
+    return store

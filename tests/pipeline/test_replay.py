@@ -1,0 +1,210 @@
+"""A replay gives the verdicts that were given, with decisions at any offsets and crashes at any step."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.decision import LABEL, RULES
+from schemas.labels import TransactionLabel
+from stream_app.commands.replay.differences import Mismatch, Origin, PartitionFindings
+from stream_app.commands.replay.partition import DueDecisions, PartitionReplay
+from stream_app.commands.replay.rows import ComparedRows, Pair
+from stream_app.scoring import Verdict
+from tests.support.fakes import FakeRecord, FakeWindows
+from tests.support.logged_partition import DECIDERS, STEPS, LoggedPartition
+from tests.support.traffic import START, revised, traffic
+
+MERCHANTS = ["bakery", "cinema"]
+RULE = {
+    "name": "several",
+    "when": 'count("1h") >= 2 && distinct("merchant_id", "24h") > 1',
+    "message": '{count("1h")} in an hour',
+}
+
+
+def label(merchant: str, days_ago: int) -> dict[str, Any]:
+    """A fraud there."""
+    one = TransactionLabel("", START - timedelta(days_ago), "", merchant, fraud=True, explained=False)
+    body: dict[str, Any] = msgspec.to_builtins(one)
+    return body
+
+
+BODIES: list[tuple[str, dict[str, Any]]] = [
+    (RULES, {"detector": "odds", "rules": [RULE]}),
+    (RULES, {"detector": "rolling_mean"}),
+    (RULES, {"detector": "merchant_labels", "rules": [{**RULE, "mode": "shadow"}]}),
+    (RULES, {"rules": [RULE, {"name": "small", "when": "amount < 50", "action": "allow"}]}),
+    *((LABEL, label(merchant, day)) for merchant in MERCHANTS for day in (9, 8)),
+]
+
+
+def records(count: int, seed: int) -> list[FakeRecord]:
+    """With revisions and duplicates, at merchants in turn."""
+    sent = revised(traffic(count, users=3, seed=seed), seed=seed)
+    found = []
+    for offset, one in enumerate(sent):
+        value = msgspec.json.decode(one.value) | {"merchant_id": MERCHANTS[len(one.value) % 2]}
+        found.append(FakeRecord(offset, one.key, msgspec.json.encode(value)))
+    return found
+
+
+class StoredRows:
+    """What Postgres compares, with rows as a worker has stored them."""
+
+    def __init__(self, stored: dict[tuple[str, datetime, str], bytes]) -> None:
+        self.stored = stored
+
+    async def different(self, verdicts: Sequence[Verdict]) -> dict[int, Pair]:
+        found = dict[int, Pair]()
+        for place, verdict in enumerate(verdicts):
+            one, row = verdict.transaction, verdict.encoded()[0]
+            there = self.stored.get((one.id, one.txn_date, one.user_id))
+            if there != row:
+                found[place] = msgspec.json.decode(there) if there else None, msgspec.json.decode(row)
+        return found
+
+
+async def fetches(arriving: Sequence[FakeRecord], size: int) -> AsyncIterator[Sequence[FakeRecord]]:
+    for start in range(0, len(arriving), size):
+        yield arriving[start : start + size]
+
+
+async def applied(installation: LoggedPartition) -> AsyncIterator[DueDecisions]:
+    held = sorted(installation.world.rows.applied.items())
+    for start, several in groupby(held, lambda one: one[1]):
+        log: list[Any] = [installation.log[seq - 1] for seq, _ in several]
+        yield DueDecisions(start, log)
+
+
+async def replayed(
+    installation: LoggedPartition, arriving: Sequence[FakeRecord], size: int, *, begins: int = 0
+) -> PartitionFindings:
+    """What a replay finds beside the rows."""
+    store = FakeWindows(lambda _: None)
+    findings = PartitionFindings(0, begins, len(arriving))
+    rows = ComparedRows(StoredRows(installation.world.rows.stored), store, findings)
+    replay = PartitionReplay(0, store, DECIDERS, rows)
+    async for _ in replay.run(fetches(arriving[begins:], size), applied(installation)):
+        pass
+    rows.finish(whole=True)
+    assert sum(findings.counts.values()) == rows.compared
+    return findings
+
+
+CRASHES = st.lists(
+    st.tuples(st.sampled_from(STEPS), st.integers(1, 40), st.lists(st.sampled_from(BODIES), max_size=3)),
+    max_size=6,
+)
+
+
+@settings(max_examples=15)
+@given(CRASHES, st.integers(1, 60), st.integers(0, 2**32))
+async def test_nothing_differs_whatever_was_decided_and_wherever_workers_died(
+    crashes: list[tuple[str, int, list[tuple[str, dict[str, Any]]]]], size: int, seed: int
+) -> None:
+    installation, arriving = LoggedPartition(), records(120, seed)
+    for step, batch_size, bodies in crashes:
+        for kind, body in bodies:
+            installation.decide(body, kind)
+        await installation.crash(arriving, step, batch_size)
+    await installation.run(arriving, 30)
+
+    findings = await replayed(installation, arriving, size)
+
+    assert findings.differences == []
+    explained = findings.counts["same"] + findings.counts["revised"] + findings.counts["again"]
+    assert explained == len(installation.world.kafka.scored)
+
+
+async def decided_in_the_middle() -> tuple[LoggedPartition, list[FakeRecord]]:
+    installation, arriving = LoggedPartition(), records(120, seed=1)
+    await installation.run(arriving[:60], 30)
+    installation.decide(BODIES[0][1])
+    await installation.run(arriving, 30)
+    return installation, arriving
+
+
+async def test_a_decision_at_another_offset_gives_other_verdicts() -> None:
+    installation, arriving = await decided_in_the_middle()
+    assert installation.world.rows.applied == {1: 60}
+    installation.world.rows.applied[1] = 0
+
+    findings = await replayed(installation, arriving, 50)
+
+    assert findings.counts["different"] > 0
+    assert all(one.place.offset < 60 for one in findings.differences)
+
+
+async def test_a_changed_and_a_deleted_row_are_named_and_nothing_else() -> None:
+    installation, arriving = await decided_in_the_middle()
+    stored = installation.world.rows.stored
+    changed, deleted, *_ = [one for one in installation.world.kafka.scored if one.flag and not one.revision]
+    for verdict in (changed, deleted):
+        one = verdict.transaction
+        row = msgspec.json.decode(stored.pop((one.id, one.txn_date, one.user_id)))
+        row["meta_data"] = {"is_anomaly": False}
+        if verdict is changed:
+            stored[one.id, one.txn_date, one.user_id] = msgspec.json.encode(row)
+
+    findings = await replayed(installation, arriving, 50)
+
+    assert findings.counts["different"] == 2
+    assert {one.place.offset: one.why.partition(":")[0] for one in findings.differences} == {
+        changed.offset: "the row was changed in Postgres, or scored by other settings than these, or with a "
+        "window of another partition or beginning",
+        deleted.offset: "Postgres has no such row",
+    }
+    [of_changed] = [one for one in findings.differences if one.place.offset == changed.offset]
+    assert [(one.given, one.replayed) for one in of_changed.fields if one.name == "meta_data.is_anomaly"] == [
+        (False, True)
+    ]
+
+
+async def test_where_the_first_records_are_gone_what_differs_proves_nothing() -> None:
+    installation, arriving = await decided_in_the_middle()
+
+    findings = await replayed(installation, arriving, 50, begins=40)
+
+    assert findings.counts["different"] == 0
+    assert findings.counts["unproven"] > 0
+
+
+async def test_a_transaction_whose_row_another_came_before_is_no_difference() -> None:
+    """Later than among the user's last 20, the same id is scored again, and stored as it was first."""
+    arriving = [one for one in records(120, seed=2) if one.key]
+    again = [*arriving, FakeRecord(len(arriving), arriving[0].key, arriving[0].value)]
+    installation = LoggedPartition()
+    await installation.run(again, 30)
+
+    findings = await replayed(installation, again, 200)
+
+    assert findings.differences == []
+
+
+@pytest.mark.parametrize(
+    ("given_meta", "replayed_meta", "why"),
+    [
+        (
+            {"rule": "aa"},
+            {"rule": "bb"},
+            "the row is by rule aa, and what is set and was decided comes to rule bb",
+        ),
+        ({"revision": 2}, {}, "the row says that it was revised"),
+        ({"is_anomaly": True}, {}, "the row was changed in Postgres, or scored by other settings"),
+    ],
+)
+def test_why_is_told_as_far_as_it_can_be(
+    given_meta: dict[str, Any], replayed_meta: dict[str, Any], why: str
+) -> None:
+    place = Origin(0, 0, str(uuid4()), str(uuid4()), "")
+
+    difference = Mismatch.of(place, {"meta_data": given_meta}, {"meta_data": replayed_meta})
+
+    assert difference.why.startswith(why)
