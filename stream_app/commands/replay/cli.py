@@ -79,7 +79,8 @@ def _lines(report: Report) -> Iterator[str]:
     for name, words in _WORDS.items():
         if report.counts[name] or name in {SAME, DIFFERENT}:
             yield f"{report.counts[name]:>12,} {words}"
-    first = [one for found in report.partitions for one in found.differences[:1]]
+    proving_first = sorted(report.partitions, key=lambda one: not one.is_whole)
+    first = [one for found in proving_first for one in found.differences[:1]]
     if first:
         yield from _of_difference(first[0])
 
