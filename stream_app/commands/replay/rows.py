@@ -124,8 +124,8 @@ class ComparedRows:
         if verdict.revision:
             former = one.id, one.user_id, verdict.moved_from or one.txn_date
             # It takes the place of its row, and of another that has its key.
-            for one in {former, key} & self._open.keys():
-                del self._open[one]
+            for replaced in {former, key} & self._open.keys():
+                del self._open[replaced]
                 self.findings.counts[REVISED] += 1
             self._seen[_note(former)] = None
         if pair is None:
