@@ -5,7 +5,7 @@ import random
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from tests.support.faults.plan import BATCH_POINTS, DECISION_POINTS, OPENING_POI
 from tests.support.faults.protections import WAITING
 from tests.support.faults.rig import Rig, rig
 from tests.support.installation import until
-from tests.support.traffic import Sent, traffic
+from tests.support.traffic import revised, traffic
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -84,17 +84,10 @@ class Decider:
         return findings
 
 
-def in_two_currencies(seed: int) -> list[Sent]:
-    """Transactions, some of them in a second currency."""
-    chance = random.Random(seed)
-    sent = traffic(MESSAGES, seed=seed)
-    return [replace(one, currency="JPY") if chance.random() < 0.3 else one for one in sent]
-
-
 async def lives(ground: Rig, plans: Sequence[Plan], seed: int) -> tuple[Findings, list[float]]:
     """Workers one after the other, each killed by its plan while decisions arrive, then one to the end."""
     decider = Decider(ground)
-    await ground.send_transactions(in_two_currencies(seed))
+    await ground.send_transactions(revised(traffic(MESSAGES * 4 // 5, seed=seed), seed=seed))
     small = {"TXNWATCH_BATCH_SIZE": str(random.Random(seed).randint(20, 60))}
     deciding = asyncio.create_task(decider.go_on())
     try:

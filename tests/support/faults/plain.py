@@ -70,9 +70,8 @@ def _transaction(row: Mapping[str, Any]) -> Transaction:
 class ByDecision:
     """Judges each row by the decision that held at its place, by what Postgres says of it.
 
-    `applied` has each partition, decision and first offset. As the worker does, it forgets a user's states of
-    detectors that do not run once the user comes again: those in the currency used last, and in the one used
-    now. It knows nothing of revisions, by which a worker forgets them, too.
+    `applied` has each partition, decision and first offset. As the worker does, it forgets a user's state of
+    a detector that does not run once the user comes again.
     """
 
     def __init__(self, applied: Iterable[tuple[int, int, int]], detectors: Mapping[int, str]) -> None:
@@ -80,17 +79,14 @@ class ByDecision:
         self._plains = {seq: Plain(name, states=self._states) for seq, name in detectors.items()}
         self._names = {seq: name.split(",") for seq, name in detectors.items()}
         self._applied = [*applied]
-        self._last: dict[str, str] = {}
 
     def __call__(self, row: Mapping[str, Any], amounts: list[int], place: tuple[int, int]) -> dict[str, Any]:
         """What the verdict adds to the row's `meta_data`."""
-        seq, user, currency = max(self._held(*place), default=0), row["user_id"], row["currency"]
-        used = {currency, self._last.get(user, currency)}
-        self._last[user] = currency
+        seq = max(self._held(*place), default=0)
         said = self._plains[seq](row, amounts)
-        for name, its, one in [*self._states]:
-            if its == user and one in used and name not in self._names[seq]:
-                del self._states[name, its, one]
+        for key in [*self._states]:
+            if key[1:] == (row["user_id"], row["currency"]) and key[0] not in self._names[seq]:
+                del self._states[key]
         return said
 
     def _held(self, partition: int, offset: int) -> Iterable[int]:
