@@ -42,6 +42,7 @@ ARGUMENTS = {
     "backtest": "--from-db",
     "dlq redrive": "0:1",
     "dlq show": "0:1",
+    "labels": "labels.csv",
     "produce": "--generate 1",
     "repartition": "8",
     "rules apply": "--seq 1",
@@ -87,6 +88,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels.csv").write_text("id,user_id,txn_date,label\n")
 
 
 def test_no_command_prints_a_part_of_a_password(
