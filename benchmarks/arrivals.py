@@ -90,4 +90,5 @@ async def watch_events(stream: aiohttp.StreamReader, arrivals: Arrivals) -> None
 
 
 class _Event(msgspec.Struct):
-    id: str
+    id: str = ""
+    """Of a transaction; a stream's own events have none."""
