@@ -12,13 +12,11 @@ import asyncpg
 import click
 from aiokafka import AIOKafkaConsumer
 
-from benchmarks.bed import Bed, free_port, new_run
-from benchmarks.contenders import TXNWATCH, prepare, worker
-from benchmarks.feed import READY_SECONDS, input_of, paced, prime, when_primed
+from benchmarks.bed import Bed
+from benchmarks.feed import READY_SECONDS, paced, when_primed, worker_and_api
 from benchmarks.load import Loads
 from benchmarks.options import Options
-from benchmarks.process import Command, Running, running
-from benchmarks.race import output_of
+from benchmarks.process import Running, running
 from benchmarks.result import Column, Figure, Result
 from benchmarks.schedule import Schedule, percentile
 from schemas.scored import RULE_HEADER
@@ -71,17 +69,8 @@ async def decide(loads: Loads, options: Options) -> Result:
 
 
 async def _run(bed: Bed, count: int) -> dict[str, list[float]]:
-    run = new_run()
-    await bed.create_topics(input_of(run), output_of(run))
-    try:
-        environment = await prepare(bed, input_of(run), run) | {"TXNWATCH_API_PORT": str(free_port())}
-        api = Command([TXNWATCH, "api"], environment, bed.scratch(run) / "api.log")
-        with running(worker(bed, run, environment), api) as installation:
-            async with asyncio.timeout(READY_SECONDS):
-                await prime(bed, run)
-            return await _observe(bed, run, environment, installation, count)
-    finally:
-        await bed.clean(run)
+    async with worker_and_api(bed) as (run, environment, installation):
+        return await _observe(bed, run, environment, installation, count)
 
 
 async def _observe(
@@ -139,7 +128,7 @@ class _Verdicts:
         await self._consumer.stop()
 
     async def changed(self, number: int, partitions: int) -> float:
-        """When so many partitions had changed for the (number + 1)-th time."""
+        """When so many partitions had taken up the rule set of this number, the first being 0."""
         async with asyncio.timeout(READY_SECONDS):
             while len(found := self._found(number)) < partitions:
                 self._seen.clear()

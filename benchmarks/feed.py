@@ -2,16 +2,20 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import count
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
 
 from benchmarks.arrivals import next_offsets
-from benchmarks.bed import PARTITIONS, Bed
+from benchmarks.bed import PARTITIONS, Bed, free_port, new_run
+from benchmarks.contenders import TXNWATCH, prepare, worker
 from benchmarks.environments import ROOT
 from benchmarks.paced import message
-from benchmarks.process import Command, Running
+from benchmarks.process import Command, Running, running
+from benchmarks.race import output_of
 from benchmarks.schedule import Schedule, home, user_id
 
 READY_SECONDS = 60
@@ -21,6 +25,22 @@ OTHERS = 1 << 16  # users from here on are none of a schedule's
 def input_of(run: str) -> str:
     """The topic of a run's transactions."""
     return f"{run}.transactions"
+
+
+@asynccontextmanager
+async def worker_and_api(bed: Bed) -> AsyncIterator[tuple[str, dict[str, str], Running]]:
+    """A run's name, settings and processes; each partition has been sent a transaction. Ended on leaving."""
+    run = new_run()
+    await bed.create_topics(input_of(run), output_of(run))
+    try:
+        environment = await prepare(bed, input_of(run), run) | {"TXNWATCH_API_PORT": str(free_port())}
+        api = Command([TXNWATCH, "api"], environment, bed.scratch(run) / "api.log")
+        with running(worker(bed, run, environment), api) as installation:
+            async with asyncio.timeout(READY_SECONDS):
+                await prime(bed, run)
+            yield run, environment, installation
+    finally:
+        await bed.clean(run)
 
 
 def paced(bed: Bed, run: str, schedule: Schedule, start: float) -> Command:

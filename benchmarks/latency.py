@@ -17,13 +17,12 @@ from benchmarks.arrivals import (
     watch_events,
     watch_rows,
 )
-from benchmarks.bed import PARTITIONS, Bed, free_port, new_run
-from benchmarks.contenders import TXNWATCH, prepare, worker
-from benchmarks.feed import READY_SECONDS, input_of, paced, prime, when_primed
+from benchmarks.bed import PARTITIONS, Bed
+from benchmarks.feed import READY_SECONDS, paced, when_primed, worker_and_api
 from benchmarks.load import Loads
 from benchmarks.options import Options
-from benchmarks.process import Command, Running, running, tail
-from benchmarks.race import output_of, reason
+from benchmarks.process import Running, running, tail
+from benchmarks.race import reason
 from benchmarks.result import Cell, Column, Figure, Result
 from benchmarks.schedule import PROBES, Schedule, percentile, user_id
 
@@ -112,17 +111,8 @@ def _row(arrivals: Arrivals, until: str, arrived: dict[int, float], *, probes_on
 
 async def _run(bed: Bed, schedule: Schedule) -> tuple[Arrivals, float]:
     """Arrivals, and how late 99 of 100 sends were at the most."""
-    run = new_run()
-    await bed.create_topics(input_of(run), output_of(run))
-    try:
-        environment = await prepare(bed, input_of(run), run) | {"TXNWATCH_API_PORT": str(free_port())}
-        api = Command([TXNWATCH, "api"], environment, bed.scratch(run) / "api.log")
-        with running(worker(bed, run, environment), api) as installation:
-            async with asyncio.timeout(READY_SECONDS):
-                await prime(bed, run)
-            return await _observe(bed, run, environment, schedule, installation)
-    finally:
-        await bed.clean(run)
+    async with worker_and_api(bed) as (run, environment, installation):
+        return await _observe(bed, run, environment, schedule, installation)
 
 
 async def _observe(
