@@ -49,7 +49,7 @@ def apply_command(file: Path | None, seq: int | None, who: str | None, why: str,
 async def _apply(
     settings: Settings, file: Path | None, seq: int | None, by: tuple[str, str], expect: int | None
 ) -> Decided:
-    body = read_checked(file).plain() if file else await _asked(settings, lambda one: _former(one, seq))
+    body = read_checked(file).plain() if file else await asked(settings, lambda one: _former(one, seq))
     url = settings.postgres.get_secret_value()
     return await decide(settings, url, Proposal(RULES, body, *by), expected=expect)
 
@@ -68,8 +68,8 @@ def show_command(seq: int | None) -> None:
         return await _rules(connection, seq), await applied(connection, settings.transactions_topic)
 
     with ending_in_one_line(StopError, POSTGRES):
-        decision, progress = asyncio.run(_asked(settings, look))
-    click.echo(f"# {_line(decision)}")
+        decision, progress = asyncio.run(asked(settings, look))
+    click.echo(f"# {line_of(decision)}")
     for one in progress:
         holds = "holds" if one.seq >= decision.seq else f"waits: the partition is at decision {one.seq}"
         click.echo(f"# {one.app_id} partition {one.partition}: {holds}")
@@ -82,13 +82,14 @@ def history_command(limit: int) -> None:
     """List the decisions on the rule set, newest first: number, time, who and why."""
     settings = Settings.load()
     with ending_in_one_line(StopError, POSTGRES):
-        decisions = asyncio.run(_asked(settings, lambda one: before(one, kind=RULES, most=limit)))
+        decisions = asyncio.run(asked(settings, lambda one: before(one, kind=RULES, most=limit)))
     click.echo(
-        "\n".join(map(_line, decisions)) or "nothing was decided: what the workers' settings say holds"
+        "\n".join(map(line_of, decisions)) or "nothing was decided: what the workers' settings say holds"
     )
 
 
-def _line(decision: Decision) -> str:
+def line_of(decision: Decision) -> str:
+    """A decision in a line: number, time, who and why."""
     why = " ".join(decision.why.split())
     return f"decision {decision.seq}, {decision.at:%Y-%m-%d %H:%M:%S} UTC, {decision.who}{why and f': {why}'}"
 
@@ -102,7 +103,12 @@ async def _rules(connection: asyncpg.Connection, seq: int | None) -> Decision:
     return decision
 
 
-async def _asked(settings: Settings, question: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+async def asked(settings: Settings, question: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    """What a question to the database is answered.
+
+    Raises:
+        DatabaseError: The database is not one to read.
+    """
     async with _connected(settings) as connection:
         return await question(connection)
 

@@ -19,10 +19,22 @@ _APPEND = f"""
 INSERT INTO decisions (seq, kind, body, who, why)
 SELECT coalesce(max(seq), 0) + 1, $1, $2, $3, $4 FROM decisions RETURNING {_COLUMNS}
 """  # noqa: S608 - constants
+_APPEND_SEVERAL = """
+INSERT INTO decisions (seq, kind, body, who, why)
+SELECT coalesce(max(seq), 0) + 1, $1, $2, $3, $4 FROM decisions RETURNING seq
+"""
 _NEWEST = "SELECT coalesce(max(seq), 0) FROM decisions WHERE $1::text IS NULL OR kind = $1"
-_AFTER = f"SELECT {_COLUMNS} FROM decisions WHERE seq > $1 ORDER BY seq LIMIT $2"  # noqa: S608 - constants
+# Parts of lists have up to 600 kB: of many at once as many as take 4 MB, compressed, and one at least.
+_AFTER = f"""
+SELECT {_COLUMNS} FROM (
+    SELECT *, sum(pg_column_size(body)) OVER (ORDER BY seq) AS size
+    FROM decisions WHERE seq > $1 ORDER BY seq LIMIT $2
+) AS waiting WHERE size <= 4000000 OR seq = $1 + 1 ORDER BY seq
+"""  # noqa: S608 - constants
+_WITHOUT_ENTRIES = "(CASE kind WHEN 'list' THEN body - 'entries' ELSE body END)"
 _BEFORE = f"""
-SELECT {_COLUMNS} FROM decisions WHERE seq < $1 AND ($2::text IS NULL OR kind = $2) ORDER BY seq DESC LIMIT $3
+SELECT seq, kind, {_WITHOUT_ENTRIES}::text AS body, who, why, at FROM decisions
+WHERE seq < $1 AND ($2::text IS NULL OR kind = $2) ORDER BY seq DESC LIMIT $3
 """  # noqa: S608 - constants
 _APPLIED = """
 SELECT app_id, partition, coalesce(max(seq), 0)
@@ -123,6 +135,19 @@ async def append(
         return _decision(await connection.fetchrow(_APPEND, *proposal.row()))
 
 
+async def append_several(connection: asyncpg.Connection, proposals: Sequence[Proposal]) -> int:
+    """Keep decisions with numbers that follow each other, all or none; the last one's number.
+
+    Raises:
+        DecisionError: One is too large.
+    """
+    for proposal in proposals:
+        proposal.check()
+    async with connection.transaction():
+        await one_at_a_time(connection)
+        return [int(await connection.fetchval(_APPEND_SEVERAL, *one.row())) for one in proposals][-1]
+
+
 async def one_at_a_time(connection: asyncpg.Connection) -> None:
     """Wait for whoever is deciding, and have all others wait to the end of the transaction."""
     await connection.execute(_ONE_AT_A_TIME)
@@ -141,7 +166,7 @@ async def after(connection: Connection, seq: int, most: int) -> list[Decision]:
 async def before(
     connection: Connection, seq: int | None = None, *, kind: str | None = None, most: int = 1
 ) -> list[Decision]:
-    """The decisions before this one, or all, newest first."""
+    """The decisions before this one, or all, newest first; those on lists without the entries."""
     return _decisions(await connection.fetch(_BEFORE, _END if seq is None else seq, kind, most))
 
 

@@ -3,7 +3,7 @@
 Others come from installed packages, by their entry points.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pkgutil import resolve_name
 from typing import Any
 
@@ -83,8 +83,12 @@ def ensemble_of(
     untaught_statuses: str = "",
     profiles: Mapping[str, msgspec.Struct] | None = None,
     rules: Sequence[RuleSpec] = (),
+    *,
+    lists: Mapping[str, Container[str]] | None = None,
 ) -> Ensemble:
     """The detectors of these lists with commas: those that decide, those that only watch; rules beside them.
+
+    `lists` are those that rules look into, by name.
 
     Raises:
         KeyError: There is none of a name.
@@ -98,7 +102,7 @@ def ensemble_of(
         for names in (detectors, shadow_detectors)
     )
     try:
-        beside = Rules(rules, names) if rules else None
+        beside = Rules(rules, names, lists) if rules else None
     except KeyError as error:
         raise SettingsError(f"rules ask for the score of {error.args[0]}, which does not run") from None
     return Ensemble(deciding, watching, names_in(untaught_statuses), beside)

@@ -159,7 +159,7 @@ class TransactionalOutput:
         """
         return await self._bounded("a note in the changelog", self._put([(key, value, _NO_HEADERS)]))
 
-    async def apply(self, notes: Mapping[bytes, bytes]) -> int:
+    async def apply(self, notes: Mapping[bytes, bytes | None]) -> int:
         """Write what decisions leave to the changelog, all or nothing; the offset of the last.
 
         Raises:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.decision import Decision
 from stream_app.batch import Batch, LostPartitionError
-from stream_app.state.decided.log import UnappliedError
+from stream_app.state.decided.log import RULES_KEY, UnappliedError
 from stream_app.takeover import OwnedPartition
 from tests.support.fakes import FakeRecord
 from tests.support.logged_partition import DECIDERS, STEPS, Logged, LoggedPartition
@@ -37,7 +37,7 @@ def _key(verdict: Any) -> tuple[str, datetime, str]:
 def _rule_at(installation: LoggedPartition, offset: int) -> str:
     held = [seq for seq, start in installation.world.rows.applied.items() if start <= offset]
     note = installation.log[max(held) - 1].value if held else None
-    return DECIDERS.of(note).rule.rule
+    return DECIDERS.of({RULES_KEY: note}.get).rule.rule
 
 
 def records(count: int, seed: int) -> list[FakeRecord]:
@@ -125,8 +125,8 @@ async def test_a_rule_set_that_does_not_fit_stops_the_partition_until_another_fo
 
 def assert_rule_of(installation: LoggedPartition, detector: str) -> None:
     note = installation.log[-1].value
-    assert DECIDERS.of(note).rule.detector == detector
-    assert {*installation.world.kafka.rules} == {DECIDERS.of(note).rule.rule}
+    assert DECIDERS.of({RULES_KEY: note}.get).rule.detector == detector
+    assert {*installation.world.kafka.rules} == {DECIDERS.of({RULES_KEY: note}.get).rule.rule}
 
 
 async def test_a_later_programs_decision_and_one_out_of_order_stop_the_partition() -> None:

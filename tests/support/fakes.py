@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from schemas.transaction import Decoder
 from stream_app.batch import Batch, LostPartitionError, Output
@@ -88,10 +89,11 @@ class FakeKafka:
         if self.is_fenced:
             raise LostPartitionError("fenced")
 
-    async def apply(self, notes: Mapping[bytes, bytes]) -> int:
+    async def apply(self, notes: Mapping[bytes, bytes | None]) -> int:
         self.reach("decision in kafka")
         self._check_owner()
-        self.changelog += notes.items()
+        changes: Any = notes.items()
+        self.changelog += changes
         return len(self.changelog) - 1
 
     async def commit(self, output: Output) -> int | None:

@@ -98,7 +98,7 @@ class _Nowhere:
     def name_rule(self, rule: str) -> None:
         """No message names it."""
 
-    async def apply(self, _notes: Mapping[bytes, bytes]) -> int:
+    async def apply(self, _notes: Mapping[bytes, bytes | None]) -> int:
         """Only the store keeps them."""
         self._offset += 1
         return self._offset

@@ -2,31 +2,37 @@
 
 import dataclasses
 import logging
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from time import perf_counter
+from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
 from infra.runtime.settings import SettingsError
 from schemas.decision import Decision
 from schemas.rule import Rule
-from schemas.rules.rule_set import RuleSetError, rule_set_of
+from schemas.rules.rule_set import CheckedRule, RuleSetError, rule_set_of
 from schemas.transaction import Decoder
 from stream_app.detectors import ensemble_of, rule_of, verdict_names
 from stream_app.detectors.decisions import Decisions, decisions_in, decisions_of
 from stream_app.pipeline import Pipeline
 from stream_app.scoring import Ensemble, Scorer
 from stream_app.settings import Settings
-from stream_app.state.decided.log import UnappliedError
+from stream_app.state.decided.lists import LISTS_KEY, Kept, ListIndex, Lists, Part
+from stream_app.state.decided.log import RULES_KEY, UnappliedError
 
 log = logging.getLogger(__name__)
 
-# Partitions change over one after the other, so two are in use at a time; a few more cost nothing.
-_KEPT = 8
+DECISIVE = frozenset({RULES_KEY, LISTS_KEY})
+"""Under these keys is what decides."""
+_ListParts = tuple[tuple[str, tuple[Part, ...]], ...]
+_Key = tuple[bytes | None, _ListParts]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Deciding:
     """The parts of a pipeline that depend on what decides; partitions share them."""
 
@@ -48,44 +54,52 @@ class Deciders:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._made: dict[bytes, Deciding] = {}
+        self._settings, self._lists = settings, Lists()
+        # What no partition uses any longer goes, and with it lists of 50 MB.
+        self._made = WeakValueDictionary[_Key, Deciding]()
         of_settings = decisions_of(settings.decisions, settings.detector, settings.model_fields_set)
+        self._of_settings = Decided(None, of_settings)
         self.by_settings = self._deciding(of_settings)
 
-    def of(self, note: bytes | None) -> Deciding:
-        """What decides by this decision on the rule set; by the settings where there is none.
+    def of(self, kept: Kept) -> Deciding:
+        """What decides by what a partition has of decisions; by the settings where it has none.
 
         Raises:
             UnappliedError: It does not fit this worker.
         """
-        if note is None:
+        note = kept(RULES_KEY)
+        decided = _decided(note) if note else self._of_settings
+        index = ListIndex.decode(kept(LISTS_KEY))
+        lists = tuple((name, held) for name in decided.lists if (held := index.held(name)))
+        if not note and not lists:
             return self.by_settings
-        if note not in self._made:
-            while len(self._made) >= _KEPT:
-                del self._made[next(iter(self._made))]
-            self._made[note] = self._decided(Decision.decode(note))
-        return self._made[note]
+        deciding = self._made.get((note, lists))
+        if deciding is None:
+            deciding = self._made[note, lists] = self._make(decided, lists, kept)
+        return deciding
 
-    def _decided(self, decision: Decision) -> Deciding:
+    def _make(self, decided: "Decided", lists: _ListParts, kept: Kept) -> Deciding:
+        decision = decided.decision
+        found = {name: self._lists.of(parts, kept) for name, parts in lists}
+        if decision is None:
+            return self._deciding(decided.decisions, lists=found)
         try:
-            made = self._deciding(decisions_in(rule_set_of(decision.body)), decision.seq)
-        except (RuleSetError, SettingsError) as error:
-            raise UnappliedError(
-                f"decision {decision.seq}, the rule set of {decision.who}, does not fit this worker: "
-                f"{error!s}. Mend what is missing here, or decide another one: the last that waits counts"
-            ) from None
+            made = self._deciding(decided.decisions, decision.seq, found)
+        except SettingsError as error:
+            raise _unfit(decision, error) from None
         rule = made.rule
         log.info(
             "decision %d by %s decides: %s, rule %s", decision.seq, decision.who, rule.detector, rule.rule
         )
         return made
 
-    def _deciding(self, decisions: Decisions, seq: int = 0) -> Deciding:
+    def _deciding(
+        self, decisions: Decisions, seq: int = 0, lists: Mapping[str, Container[str]] | None = None
+    ) -> Deciding:
         settings = self._settings
         others = decisions.shadow_detectors or settings.shadow_detectors, settings.untaught_statuses
         of_set = decisions.profiles, decisions.rules
-        ensemble = ensemble_of(decisions.detector or settings.detector, *others, *of_set)
+        ensemble = ensemble_of(decisions.detector or settings.detector, *others, *of_set, lists=lists)
         by_currency, ahead = settings.window_by == "currency", timedelta(hours=settings.max_ahead_hours)
         return Deciding(
             ensemble,
@@ -93,3 +107,31 @@ class Deciders:
             Decoder(settings.max_message_bytes, ahead, verdict_names(ensemble.all)),
             replace(rule_of(ensemble), decision=seq),
         )
+
+
+class Decided(NamedTuple):
+    """A rule set that was decided, or that of the settings."""
+
+    decision: Decision | None
+    decisions: Decisions
+
+    @property
+    def lists(self) -> list[str]:
+        """The lists that its rules ask for."""
+        rules = [CheckedRule(rule) for rule in self.decisions.rules if rule.runs]
+        return sorted({name for rule in rules for one in rule.expressions for name in one.lists})
+
+
+def _decided(note: bytes) -> Decided:
+    decision = Decision.decode(note)
+    try:
+        return Decided(decision, decisions_in(rule_set_of(decision.body)))
+    except (RuleSetError, SettingsError) as error:
+        raise _unfit(decision, error) from None
+
+
+def _unfit(decision: Decision, error: Exception) -> UnappliedError:
+    return UnappliedError(
+        f"decision {decision.seq}, the rule set of {decision.who}, does not fit this worker: "
+        f"{error!s}. Mend what is missing here, or decide another one: the last that waits counts"
+    )

@@ -6,16 +6,15 @@ from typing import NamedTuple, Protocol, Self
 import msgspec
 
 from infra.runtime.cli_errors import StopError
-from schemas.decision import LABEL, RULES, Decision, UnreadableDecisionError
+from schemas.decision import LABEL, LIST, RULES, Decision, UnreadableDecisionError
 from schemas.labels import TransactionLabel
+from stream_app.state.decided.lists import Kept, Notes, note_list
 from stream_app.state.merchants import run_key, with_note_of
 
 PROGRESS_KEY = b"\0decided"
 RULES_KEY = b"\0decided-rules"
 """Under it is the decision on the rule set, as it came."""
 _FORMAT = 1
-
-Notes = dict[bytes, bytes]
 
 
 class UnappliedError(StopError):
@@ -64,10 +63,6 @@ class Step(NamedTuple):
     notes: Notes
 
 
-Kept = Callable[[bytes], bytes | None]
-"""What the partition has under a key."""
-
-
 def _note_rules(decision: Decision, notes: Notes, _: Kept) -> None:
     notes[RULES_KEY] = decision.encode()
 
@@ -81,7 +76,11 @@ def _note_label(decision: Decision, notes: Notes, kept: Kept) -> None:
             notes[key] = after
 
 
-KINDS: Mapping[str, Callable[[Decision, Notes, Kept], None]] = {RULES: _note_rules, LABEL: _note_label}
+KINDS: Mapping[str, Callable[[Decision, Notes, Kept], None]] = {
+    RULES: _note_rules,
+    LABEL: _note_label,
+    LIST: note_list,
+}
 """What a decision of each kind leaves."""
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
-from stream_app.state.decided.deciding import Deciders, Deciding
-from stream_app.state.decided.log import PROGRESS_KEY, RULES_KEY, Logged, Notes, Progress, step
+from stream_app.state.decided.deciding import DECISIVE, Deciders, Deciding
+from stream_app.state.decided.lists import Notes
+from stream_app.state.decided.log import PROGRESS_KEY, Logged, Progress, step
 from stream_app.state.rules import RULE_KEY, KnownRule
 
 
@@ -20,7 +20,7 @@ class AppliedRows(Protocol):
 class NoteOutput(Protocol):
     """Kafka. Raises LostPartitionError when this producer was fenced."""
 
-    async def apply(self, notes: Mapping[bytes, bytes]) -> int:
+    async def apply(self, notes: Mapping[bytes, bytes | None]) -> int:
         """Write notes to the changelog, all or nothing; the offset of the last."""
 
     def name_rule(self, rule: str) -> None:
@@ -53,8 +53,8 @@ class DecidedPartition:
     deciding: Deciding = field(init=False)
 
     def __post_init__(self) -> None:
-        self.progress = Progress.decode(self.store.note(self.partition, PROGRESS_KEY))
-        self._use(self.store.note(self.partition, RULES_KEY))
+        self.progress = Progress.decode(self._kept(PROGRESS_KEY))
+        self._use(self.deciders.of(self._kept))
 
     async def apply(self, records: Sequence[Logged], from_offset: int) -> bool:
         """Have decisions hold from this offset of the source on; whether something else decides now.
@@ -63,23 +63,34 @@ class DecidedPartition:
             UnappliedError: One cannot be applied here: none of them is.
             LostPartitionError: Another owner has the partition.
         """
-        taken = step(self.progress, records, partial(self.store.note, self.partition))
-        note = taken.notes.get(RULES_KEY)
-        notes = taken.notes | (self._named(note) if note else {})
+        taken = step(self.progress, records, self._kept)
+        deciding = self._deciding(taken.notes)
+        changed = deciding is not self.deciding
+        notes = taken.notes | (_named(deciding) if changed else {})
         if taken.decisions:
             seqs = [decision.seq for decision in taken.decisions]
             await self.rows.note_applied(self.partition, self.epoch, seqs, from_offset)
             offset = await self.output.apply(notes)
             self.store.write(self.partition, [*notes.items()], offset)
         self.progress = taken.progress
-        if note:
-            self._use(note)
-        return note is not None
+        if changed:
+            self._use(deciding)
+        return changed
 
-    def _named(self, note: bytes) -> Notes:
-        """The note of the rule that is run, which is compared with that of the next start."""
-        return {RULE_KEY: KnownRule.of(self.deciders.of(note).rule).encode()}
+    def _kept(self, key: bytes) -> bytes | None:
+        return self.store.note(self.partition, key)
 
-    def _use(self, note: bytes | None) -> None:
-        self.deciding = self.deciders.of(note)
-        self.output.name_rule(self.deciding.rule.rule)
+    def _deciding(self, notes: Notes) -> Deciding:
+        """What decides once these are noted."""
+        if DECISIVE.isdisjoint(notes):  # labels change what detectors know, and nothing of them
+            return self.deciding
+        return self.deciders.of(lambda key: notes[key] if key in notes else self._kept(key))
+
+    def _use(self, deciding: Deciding) -> None:
+        self.deciding = deciding
+        self.output.name_rule(deciding.rule.rule)
+
+
+def _named(deciding: Deciding) -> Notes:
+    """The note of the rule that is run, which is compared with that of the next start."""
+    return {RULE_KEY: KnownRule.of(deciding.rule).encode()}
