@@ -27,6 +27,7 @@ from api.reading.export import Exports
 from api.reading.worker import WindowReader, WorkerView
 from api.routes.dashboard import DashboardRoutes
 from api.routes.labels import LabelRoutes
+from api.routes.lists import ListRoutes
 from api.routes.live import LiveRoutes
 from api.routes.rows import RowRoutes
 from api.routes.rules import RuleRoutes
@@ -70,8 +71,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
         ),
         UserRoutes(database, windows, cursors),
         RowRoutes(database, cache, cursors, Exports(settings), now),
-        RuleRoutes(database, settings),
-        LabelRoutes(settings),
+        *(RuleRoutes(database, settings), LabelRoutes(settings), ListRoutes(database, settings)),
         LiveRoutes(connections, replay, settings, anomalies, scored),
         DashboardRoutes(dashboard_page(), watch, group, database, worker, settings),
     )

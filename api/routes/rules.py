@@ -251,7 +251,7 @@ def _error(fault: Fault) -> ParameterError:
 
 
 def _refused(errors: Sequence[ParameterError]) -> Problem:
-    return Problem(422, "The rule set is not accepted, and nothing has changed.", errors=errors)
+    return Problem(422, "It is not accepted, and nothing has changed.", errors=errors)
 
 
 def _tagged(value: Any, seq: int) -> web.Response:

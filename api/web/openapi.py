@@ -39,6 +39,8 @@ _TAGS = {
     "rules": "The rule set that holds, and how to change it",
     "decisions": "All that was decided",
     "labels": "What became known of transactions",
+    "lists": "Lists that rules look into",
+    "suppressions": "Flags that are watched instead, for a time",
     "service": "How the process is",
     "docs": "This documentation",
     "page": "The dashboard",

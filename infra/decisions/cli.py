@@ -7,6 +7,7 @@ import click
 
 from infra.decisions.commands import apply_command, history_command, show_command
 from infra.decisions.files import read_checked
+from infra.decisions.suppression_cli import suppress_command, suppressions_command
 from schemas.rules.differences import differences
 from schemas.rules.rule_set import CheckedRule, RuleSet
 
@@ -18,7 +19,7 @@ def rules() -> None:
     """Rules by which transactions are flagged, watched or allowed: docs/rules.md has their language."""
 
 
-for _command in (apply_command, history_command, show_command):
+for _command in (apply_command, history_command, show_command, suppress_command, suppressions_command):
     rules.add_command(_command)
 
 

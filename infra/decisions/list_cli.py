@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from infra.decisions.commands import LATER, asked, line_of, this_user
-from infra.decisions.history import DecisionError
 from infra.decisions.lists import change_list, list_history, proposals, read_list
 from infra.produce.files import InputError, open_input
 from infra.runtime.cli_errors import ServiceErrors, StopError, ending_in_one_line
@@ -67,8 +66,6 @@ def show_command(name: str) -> None:
     settings = Settings.load()
     with ending_in_one_line(StopError, POSTGRES):
         entries = asyncio.run(asked(settings, lambda one: read_list(one, name)))
-        if entries is None:
-            raise DecisionError(f"there is no list {name}")
     for entry in entries:
         click.echo(entry)
 

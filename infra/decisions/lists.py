@@ -1,6 +1,5 @@
 """Lists in Postgres: changed by decisions, and read back from them."""
 
-from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import asyncpg
@@ -10,7 +9,7 @@ from infra.decisions.deciding import session, unpublished
 from infra.decisions.history import NEEDED, DecisionError, Proposal, append_several
 from infra.decisions.publisher import ControlSettings
 from schemas.decision import LIST, Decision
-from schemas.lists import Change, ListChange, ListFaultError, changes
+from schemas.lists import Change, ListFaultError, changes
 
 # Conditions on what the index has, so that no entries are read for them.
 _OF_LIST = "kind = 'list' AND body ->> 'name' = $1"
@@ -18,12 +17,18 @@ _PUT_LAST = f"""
 SELECT coalesce(max(seq), 0) FROM decisions
 WHERE {_OF_LIST} AND body ->> 'change' = 'put' AND body ->> 'part' = '0'
 """  # noqa: S608 - constants
-_SINCE = f"SELECT body::text FROM decisions WHERE {_OF_LIST} AND seq >= $2 ORDER BY seq"  # noqa: S608
+_ENTRIES = f"""
+SELECT entry FROM (
+    SELECT DISTINCT ON (entry COLLATE "C") entry, body ->> 'change' AS change
+    FROM decisions, jsonb_array_elements_text(body -> 'entries') AS entry
+    WHERE {_OF_LIST} AND seq >= ({_PUT_LAST}) AND entry COLLATE "C" > $2
+    ORDER BY entry COLLATE "C", seq DESC
+) AS newest WHERE change <> 'remove' ORDER BY entry COLLATE "C" LIMIT $3
+"""  # noqa: S608 - constants
 _HISTORY = f"""
 SELECT seq, kind, (body - 'entries')::text AS body, who, why, at FROM decisions
 WHERE {_OF_LIST} AND seq < $2 ORDER BY seq DESC LIMIT $3
 """  # noqa: S608 - constants
-_AT_A_TIME = 4
 _END = (1 << 63) - 1
 
 
@@ -63,28 +68,15 @@ async def change_list(
     return ListDecided(seq, await unpublished(settings, postgres_url, within=within))
 
 
-async def read_list(connection: asyncpg.Connection, name: str) -> list[str] | None:
-    """A list's entries, in order; None: it was never decided."""
-    entries, known = set[str](), False
-    async for change in _changes(connection, name):
-        known = True
-        if change.change == "remove":
-            entries.difference_update(change.entries)
-        else:
-            entries.update(change.entries)
-    return sorted(entries) if known else None
-
-
-async def _changes(connection: asyncpg.Connection, name: str) -> AsyncIterator[ListChange]:
-    """What made the list, from what it was put to last."""
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        since = await connection.fetchval(_PUT_LAST, name)
-        async for row in connection.cursor(_SINCE, name, since, prefetch=_AT_A_TIME):
-            yield msgspec.json.decode(row["body"], type=ListChange)
+async def read_list(
+    connection: "asyncpg.Connection | asyncpg.Pool", name: str, after: str = "", *, most: int | None = None
+) -> list[str]:
+    """The entries of a list after one, by their code points; none of a list that was never decided."""
+    return [row["entry"] for row in await connection.fetch(_ENTRIES, name, after, most)]
 
 
 async def list_history(
-    connection: asyncpg.Connection, name: str, before: int | None = None, *, most: int
+    connection: "asyncpg.Connection | asyncpg.Pool", name: str, before: int | None = None, *, most: int
 ) -> list[Decision]:
     """The decisions on a list, newest first, without their entries."""
     rows = await connection.fetch(_HISTORY, name, _END if before is None else before, most)

@@ -3,7 +3,7 @@
 Others come from installed packages, by their entry points.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pkgutil import resolve_name
 from typing import Any
 
@@ -15,7 +15,7 @@ from schemas.rules.rule_set import RuleSpec
 from schemas.scored import VERDICT_NAMES
 from stream_app.detectors.installed import entry_points_of, load
 from stream_app.scoring import Detector, Ensemble
-from stream_app.scoring.rules.applied import Rules
+from stream_app.scoring.rules.applied import NO_DATA, RuleData, Rules
 
 DETECTORS = {
     "rolling_mean": "stream_app.detectors.rolling_mean:RollingMean",
@@ -84,11 +84,9 @@ def ensemble_of(
     profiles: Mapping[str, msgspec.Struct] | None = None,
     rules: Sequence[RuleSpec] = (),
     *,
-    lists: Mapping[str, Container[str]] | None = None,
+    beside: RuleData = NO_DATA,
 ) -> Ensemble:
     """The detectors of these lists with commas: those that decide, those that only watch; rules beside them.
-
-    `lists` are those that rules look into, by name.
 
     Raises:
         KeyError: There is none of a name.
@@ -102,10 +100,10 @@ def ensemble_of(
         for names in (detectors, shadow_detectors)
     )
     try:
-        beside = Rules(rules, names, lists) if rules else None
+        at_work = Rules(rules, names, beside) if rules or beside.suppressions else None
     except KeyError as error:
         raise SettingsError(f"rules ask for the score of {error.args[0]}, which does not run") from None
-    return Ensemble(deciding, watching, names_in(untaught_statuses), beside)
+    return Ensemble(deciding, watching, names_in(untaught_statuses), at_work)
 
 
 def rule_of(runs: Detector[Any] | Ensemble) -> Rule:
@@ -130,13 +128,17 @@ def _settings(ensemble: Ensemble) -> dict[str, Any]:
     """The settings of all that decide: each is a variable of its own, and some are of all."""
     dumped = [one.settings.model_dump(mode="json") for one in ensemble.deciding]
     untaught = [{"untaught_statuses": sorted(ensemble.untaught)}] if ensemble.untaught else []
-    rules = [{"rules": ensemble.rules.hash}] if ensemble.rules else []
+    rules = [{"rules": ensemble.rules.hash}] if ensemble.rules and ensemble.rules.specs else []
     return {name: value for settings in dumped + untaught + rules for name, value in settings.items()}
 
 
 def _said(rules: Rules | None) -> list[str]:
     """How many rules there are, in a sentence, where there are any."""
-    return [f"Beside that, rules flag, watch or allow: there are {len(rules.specs):,}."] if rules else []
+    return (
+        [f"Beside that, rules flag, watch or allow: there are {len(rules.specs):,}."]
+        if rules and rules.specs
+        else []
+    )
 
 
 def _running(detector: Detector[Any]) -> Running:

@@ -80,11 +80,11 @@ class Ensemble:
         """How the state of the one detector is kept."""
 
     def _rule(self) -> str:
-        rules = [one.rule for one in self.deciding]
-        if len(rules) == 1 and not self.untaught and not self.rules:
+        rules, beside = [one.rule for one in self.deciding], self.rules and self.rules.specs
+        if len(rules) == 1 and not self.untaught and not beside:
             return rules[0]
         known: list[Any] = [rules, sorted(self.untaught)]
-        if self.rules:
+        if self.rules and beside:
             known += [[one.rule for one in self.watching], self.rules.hash]
         return sha256(msgspec.json.encode(known)).hexdigest()[:8]
 

@@ -84,3 +84,34 @@ async def test_without_kafka_it_is_kept_and_published_by_the_next(
     result = await asyncio.to_thread(rules, "apply", "--seq", "1", "--who", "ann")
 
     assert result.output == "decision 2 by ann\n"
+
+
+def test_what_is_suppressed_is_listed_until_it_is_ended() -> None:
+    user = "6F1C3B64-8D0A-4B67-9A53-0C6C9D1A7E10"
+    assert rules("suppressions").output == "nothing is suppressed\n"
+
+    first = rules("suppress", "--user", user, "--until", "2026-05-01", "--who", "ann", "--why", "on a trip")
+    rules("suppress", "--rule", "rent", "--until", "2026-06-01T12:00:00", "--who", "bob")
+    listed = rules("suppressions").output.splitlines()
+    rules("suppress", "--rule", "rent", "--end", "--who", "bob")
+
+    assert first.output == "decision 1 by ann\n"
+    assert listed == [
+        'decision 2: rule "rent" until 2026-06-01 12:00:00 UTC, bob',
+        f"decision 1: user {user.lower()} until 2026-05-01 00:00:00 UTC, ann: on a trip",
+    ]
+    assert rules("suppressions").output.splitlines() == listed[1:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--user", "bob", "--until", "2026-05-01"), "no suppression: Expected `str` matching"),
+        (("--until", "2026-05-01"), "name a user, a rule, or both"),
+        (("--rule", "rent"), "Say until when, with --until, or --end."),
+        (("--rule", "rent", "--end", "--until", "2026-05-01"), "Say until when, with --until, or --end."),
+    ],
+)
+def test_what_cannot_be_suppressed_is_said_in_a_line(arguments: tuple[str, ...], said: str) -> None:
+    assert said in rules("suppress", *arguments).output
+    assert rules("suppressions").output == "nothing is suppressed\n"

@@ -29,9 +29,10 @@ from schemas.rules.tree import (
     text_of,
 )
 from schemas.scored import Reason
+from schemas.suppressions import Suppression
 from schemas.transaction import Transaction
 from stream_app.scoring.rules.compiler import Compiler
-from stream_app.scoring.rules.evaluator import Evaluator, Suppression, Suppressions
+from stream_app.scoring.rules.evaluator import Evaluator, Suppressions
 from stream_app.scoring.rules.translation import Translation
 from stream_app.window import Window
 from tests.support.expressions import conditions, numbers

@@ -16,11 +16,12 @@ from jsonschema import Draft202012Validator
 from infra.runtime.settings import SettingsError
 from schemas.rule import sentence
 from schemas.rules.rule_set import RuleSpec
+from schemas.suppressions import Suppression
 from schemas.transaction import Transaction
 from stream_app.detectors import ensemble_of
 from stream_app.scoring import Arrival, Ensemble, Scorer, Scores, Verdict
-from stream_app.scoring.rules.applied import Rules
-from stream_app.scoring.rules.evaluator import Suppression, Suppressions
+from stream_app.scoring.rules.applied import NO_DATA, Rules
+from stream_app.scoring.rules.evaluator import Suppressions
 from stream_app.window import Window, decode_window, encode_window
 from tests.support.detectors import rolling_mean
 
@@ -48,7 +49,8 @@ def scored(ensemble: Ensemble, transactions: Sequence[Transaction], batch: int =
 def last(rules: Sequence[RuleSpec], amount: int, **more: Any) -> Verdict:
     """The verdict on an amount after ten of 10.00, by rolling_mean and these rules."""
     payments = [payment(number, 1000) for number in range(1, 11)] + [payment(11, amount)]
-    ensemble = Ensemble([rolling_mean()], rules=Rules(rules, ["rolling_mean"], **more))
+    beside = NO_DATA._replace(**more)
+    ensemble = Ensemble([rolling_mean()], rules=Rules(rules, ["rolling_mean"], beside))
     return scored(ensemble, payments)[0].verdicts[-1]
 
 

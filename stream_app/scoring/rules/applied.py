@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -27,6 +27,18 @@ class Ruled(msgspec.Struct):
     """What stands beside the verdict: what watched it, and what allowed it."""
 
 
+class RuleData(NamedTuple):
+    """What rules go by beside their text."""
+
+    lists: Mapping[str, Container[str]]
+    """By name."""
+    suppressions: Suppressions | None
+    """None: nothing is suppressed."""
+
+
+NO_DATA = RuleData({}, None)
+
+
 class Rules:
     """Rules that were checked, at work beside detectors of these names, in this order."""
 
@@ -34,8 +46,7 @@ class Rules:
         self,
         specs: Sequence[RuleSpec],
         detectors: Sequence[str],
-        lists: Mapping[str, Container[str]] | None = None,
-        suppressions: Suppressions | None = None,
+        beside: RuleData | None = None,
     ) -> None:
         """Compile them.
 
@@ -43,7 +54,7 @@ class Rules:
             KeyError: A rule asks for the score of another detector.
         """
         self.specs = specs
-        self.evaluator = Evaluator(specs, detectors, lists, suppressions)
+        self.evaluator = Evaluator(specs, detectors, *(beside or NO_DATA))
         self.state: StateFormat[Any] | None = None
         """What is kept of each user and currency; None: nothing is asked for."""
         if needed := self.evaluator.needed:

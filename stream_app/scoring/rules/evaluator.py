@@ -15,6 +15,7 @@ from schemas.rules.features import Feature
 from schemas.rules.rule_set import SEVERITIES, Action, CheckedRule, RuleSpec
 from schemas.rules.tree import Call, Name, Node, decimal_text, parts_of, text_of
 from schemas.scored import Reason
+from schemas.suppressions import Suppression
 from schemas.transaction import Transaction
 from stream_app.scoring.rules.compiler import Compiler
 from stream_app.scoring.rules.translation import Translation
@@ -59,16 +60,6 @@ class Ruling(msgspec.Struct):
         return [(one.rule, outcome) for outcome, group in groups.items() for one in group]
 
 
-class Suppression(msgspec.Struct, frozen=True):
-    """That flags of a user, of a rule, or of both are watched instead, before a date (of transactions)."""
-
-    until: datetime
-    user_id: str = ""
-    """Empty: of every user."""
-    rule: str = ""
-    """Empty: of every rule and detector."""
-
-
 class Suppressions:
     """Several, found by what they are of."""
 
@@ -76,7 +67,8 @@ class Suppressions:
         self._until: dict[tuple[str, str], datetime] = {}
         for one in each:
             key = (one.user_id, one.rule)
-            self._until[key] = max(one.until, self._until.get(key, one.until))
+            if one.until is not None:
+                self._until[key] = max(one.until, self._until.get(key, one.until))
 
     def cover(self, transaction: Transaction, rule: str = "") -> bool:
         """Whether the transaction's flag by this rule, or by detectors, is suppressed."""

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from time import perf_counter
@@ -20,16 +19,18 @@ from stream_app.detectors import ensemble_of, rule_of, verdict_names
 from stream_app.detectors.decisions import Decisions, decisions_in, decisions_of
 from stream_app.pipeline import Pipeline
 from stream_app.scoring import Ensemble, Scorer
+from stream_app.scoring.rules.applied import NO_DATA, RuleData
 from stream_app.settings import Settings
-from stream_app.state.decided.lists import LISTS_KEY, Kept, ListIndex, Lists, Part
+from stream_app.state.decided.exceptions import SUPPRESSIONS_KEY, suppressions_in
+from stream_app.state.decided.lists import LISTS_KEY, Kept, ListIndex, ListPart, Lists
 from stream_app.state.decided.log import RULES_KEY, UnappliedError
 
 log = logging.getLogger(__name__)
 
-DECISIVE = frozenset({RULES_KEY, LISTS_KEY})
+DECISIVE = frozenset({RULES_KEY, LISTS_KEY, SUPPRESSIONS_KEY})
 """Under these keys is what decides."""
-_ListParts = tuple[tuple[str, tuple[Part, ...]], ...]
-_Key = tuple[bytes | None, _ListParts]
+_ListParts = tuple[tuple[str, tuple[ListPart, ...]], ...]
+_Key = tuple[bytes | None, bytes | None, _ListParts]
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
@@ -58,7 +59,7 @@ class Deciders:
         # What no partition uses any longer goes, and with it lists of 50 MB.
         self._made = WeakValueDictionary[_Key, Deciding]()
         of_settings = decisions_of(settings.decisions, settings.detector, settings.model_fields_set)
-        self._of_settings = Decided(None, of_settings)
+        self._of_settings = DecidedRules(None, of_settings)
         self.by_settings = self._deciding(of_settings)
 
     def of(self, kept: Kept) -> Deciding:
@@ -71,20 +72,22 @@ class Deciders:
         decided = _decided(note) if note else self._of_settings
         index = ListIndex.decode(kept(LISTS_KEY))
         lists = tuple((name, held) for name in decided.lists if (held := index.held(name)))
-        if not note and not lists:
+        suppressed = kept(SUPPRESSIONS_KEY)
+        if not (note or suppressed or lists):
             return self.by_settings
-        deciding = self._made.get((note, lists))
+        deciding = self._made.get(key := (note, suppressed, lists))
         if deciding is None:
-            deciding = self._made[note, lists] = self._make(decided, lists, kept)
+            deciding = self._made[key] = self._make(decided, lists, kept)
         return deciding
 
-    def _make(self, decided: "Decided", lists: _ListParts, kept: Kept) -> Deciding:
+    def _make(self, decided: "DecidedRules", lists: _ListParts, kept: Kept) -> Deciding:
         decision = decided.decision
         found = {name: self._lists.of(parts, kept) for name, parts in lists}
+        beside = RuleData(found, suppressions_in(kept(SUPPRESSIONS_KEY)))
         if decision is None:
-            return self._deciding(decided.decisions, lists=found)
+            return self._deciding(decided.decisions, beside=beside)
         try:
-            made = self._deciding(decided.decisions, decision.seq, found)
+            made = self._deciding(decided.decisions, decision.seq, beside)
         except SettingsError as error:
             raise _unfit(decision, error) from None
         rule = made.rule
@@ -93,13 +96,11 @@ class Deciders:
         )
         return made
 
-    def _deciding(
-        self, decisions: Decisions, seq: int = 0, lists: Mapping[str, Container[str]] | None = None
-    ) -> Deciding:
+    def _deciding(self, decisions: Decisions, seq: int = 0, beside: RuleData = NO_DATA) -> Deciding:
         settings = self._settings
         others = decisions.shadow_detectors or settings.shadow_detectors, settings.untaught_statuses
         of_set = decisions.profiles, decisions.rules
-        ensemble = ensemble_of(decisions.detector or settings.detector, *others, *of_set, lists=lists)
+        ensemble = ensemble_of(decisions.detector or settings.detector, *others, *of_set, beside=beside)
         by_currency, ahead = settings.window_by == "currency", timedelta(hours=settings.max_ahead_hours)
         return Deciding(
             ensemble,
@@ -109,7 +110,7 @@ class Deciders:
         )
 
 
-class Decided(NamedTuple):
+class DecidedRules(NamedTuple):
     """A rule set that was decided, or that of the settings."""
 
     decision: Decision | None
@@ -122,10 +123,10 @@ class Decided(NamedTuple):
         return sorted({name for rule in rules for one in rule.expressions for name in one.lists})
 
 
-def _decided(note: bytes) -> Decided:
+def _decided(note: bytes) -> DecidedRules:
     decision = Decision.decode(note)
     try:
-        return Decided(decision, decisions_in(rule_set_of(decision.body)))
+        return DecidedRules(decision, decisions_in(rule_set_of(decision.body)))
     except (RuleSetError, SettingsError) as error:
         raise _unfit(decision, error) from None
 

@@ -22,7 +22,7 @@ Kept = Callable[[bytes], bytes | None]
 """What the partition has under a key."""
 
 
-class Part(msgspec.Struct, frozen=True, array_like=True):
+class ListPart(msgspec.Struct, frozen=True, array_like=True):
     """A part of a list, kept under the number of its decision."""
 
     seq: int
@@ -35,8 +35,8 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
 class KeptList(msgspec.Struct, array_like=True):
     """What a partition has of a list."""
 
-    held: list[Part] = []
-    coming: list[Part] = []
+    held: list[ListPart] = []
+    coming: list[ListPart] = []
     """Of a change whose last part is not there yet."""
 
 
@@ -50,7 +50,7 @@ class ListIndex(msgspec.Struct):
         """What is kept under LISTS_KEY; none, where nothing is."""
         return msgspec.json.decode(note, type=cls) if note else cls()
 
-    def held(self, name: str) -> tuple[Part, ...]:
+    def held(self, name: str) -> tuple[ListPart, ...]:
         """The parts that make the list; of a list that there is not, none."""
         return tuple(self.lists[name].held) if name in self.lists else ()
 
@@ -87,23 +87,23 @@ def _hold(its: KeptList, notes: Notes, kept: Kept) -> None:
     its.coming = []
 
 
-def _are_merged(former: Part, last: Part) -> bool:
+def _are_merged(former: ListPart, last: ListPart) -> bool:
     small = former.size <= 2 * last.size and former.size + last.size <= _MERGED_BYTES
     return small and not former.is_base
 
 
-def _part(seq: int, lines: Mapping[str, str], notes: Notes, *, is_base: bool) -> Part:
+def _part(seq: int, lines: Mapping[str, str], notes: Notes, *, is_base: bool) -> ListPart:
     note = "\n".join(sign + entry for entry, sign in lines.items()).encode()
     notes[_key(seq)] = note
-    return Part(seq, len(note), is_base)
+    return ListPart(seq, len(note), is_base)
 
 
-def _lines(part: Part, notes: Notes, kept: Kept) -> dict[str, str]:
+def _lines(part: ListPart, notes: Notes, kept: Kept) -> dict[str, str]:
     """Each entry of a part, with its sign."""
     return {line[1:]: line[0] for line in _text(part, notes, kept)}
 
 
-def _text(part: Part, notes: Notes, kept: Kept) -> list[str]:
+def _text(part: ListPart, notes: Notes, kept: Kept) -> list[str]:
     """The lines of a part."""
     note = _now(_key(part.seq), notes, kept)
     return note.decode().split("\n") if note else []
@@ -123,13 +123,13 @@ class Lists:
     def __init__(self) -> None:
         self._bases = WeakValueDictionary[tuple[int, ...], Entries]()
 
-    def of(self, parts: Sequence[Part], kept: Kept) -> Container[str]:
+    def of(self, parts: Sequence[ListPart], kept: Kept) -> Container[str]:
         """The list that these parts make: the same numbers are the same parts, in every partition."""
         base = [part for part in parts if part.is_base]
         rest = [part for part in parts if not part.is_base]
         return ChangedEntries(self._base(base, kept), _entries(rest, kept))
 
-    def _base(self, parts: Sequence[Part], kept: Kept) -> Entries:
+    def _base(self, parts: Sequence[ListPart], kept: Kept) -> Entries:
         key = tuple(part.seq for part in parts)
         entries = self._bases.get(key)
         if entries is None:
@@ -138,7 +138,7 @@ class Lists:
         return entries
 
 
-def _entries(parts: Iterable[Part], kept: Kept) -> dict[str, bool]:
+def _entries(parts: Iterable[ListPart], kept: Kept) -> dict[str, bool]:
     """What these say of each entry, the last first."""
     lines: dict[str, str] = {}
     for part in parts:

@@ -6,8 +6,9 @@ from typing import NamedTuple, Protocol, Self
 import msgspec
 
 from infra.runtime.cli_errors import StopError
-from schemas.decision import LABEL, LIST, RULES, Decision, UnreadableDecisionError
+from schemas.decision import LABEL, LIST, RULES, SUPPRESSION, Decision, UnreadableDecisionError
 from schemas.labels import TransactionLabel
+from stream_app.state.decided.exceptions import note_suppression
 from stream_app.state.decided.lists import Kept, Notes, note_list
 from stream_app.state.merchants import run_key, with_note_of
 
@@ -80,6 +81,7 @@ KINDS: Mapping[str, Callable[[Decision, Notes, Kept], None]] = {
     RULES: _note_rules,
     LABEL: _note_label,
     LIST: note_list,
+    SUPPRESSION: note_suppression,
 }
 """What a decision of each kind leaves."""
 
