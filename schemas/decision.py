@@ -17,6 +17,8 @@ LABEL: Final = "label"
 """The kind of a label that a transaction is given, as `schemas.labels` has it."""
 LIST: Final = "list"
 """The kind of a part of a change to a list, as `schemas.lists` has it."""
+RULE_OFF: Final = "rule_off"
+"""The kind of a rule that is off since it raised, as `schemas.rules.rule_off` has it."""
 SUPPRESSION: Final = "suppression"
 """The kind of what flags are watched instead, until when, as `schemas.suppressions` has it."""
 MOST_BYTES: Final = 900_000

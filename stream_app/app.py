@@ -40,6 +40,7 @@ from stream_app.sinks.postgres import PostgresRows, connect
 from stream_app.sinks.redis_mirror import RedisMirror
 from stream_app.sinks.redis_windows import RedisWindows
 from stream_app.state.decided.deciding import Deciders, Deciding
+from stream_app.state.decided.failing import FailingRules
 from stream_app.state.decided.feed import ControlFeed
 from stream_app.state.placement import KeyPlacement
 from stream_app.state.store import WindowStore
@@ -153,6 +154,7 @@ def _add_views(app: ScoringApp) -> None:
 async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
     settings = app.settings
     rows, mirror = await _rows(settings, resources), await _mirror(app, resources)
+    failing = FailingRules(settings)
 
     def make_pipeline(epoch: int, publisher: Publisher, deciding: Deciding) -> Pipeline:
         return Pipeline(
@@ -165,6 +167,8 @@ async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
             mirror=mirror,
             count=app.counts.count,
             observe=app.counts.scoring.observe,
+            see_to=failing.look,
+            decision=deciding.rule.decision,
         )
 
     clients = ClientPool(settings, "output")

@@ -66,6 +66,9 @@ class Pipeline:
     mirror: Mirror
     count: Callable[[Mapping[str, int]], None]
     observe: Callable[[Scores, float], None] = lambda _scores, _seconds: None
+    see_to: Callable[[Mapping[str, Exception], int], None] = lambda _failures, _decision: None
+    """Is told of rules that raised, and by which decision they ran."""
+    decision: int = 0
 
     async def process(self, batch: Batch) -> None:
         """Bring a batch through steps 1 to 7; step 8, the acknowledgement, is the caller's on return."""
@@ -112,6 +115,8 @@ class Pipeline:
         except DetectorError as error:
             raise StopError(f"partition {partition}: {error}") from error
         self.observe(scores, perf_counter() - start)
+        if scores.rule_failures:
+            self.see_to(scores.rule_failures, self.decision)
         return scores
 
     def _runs(self, partition: int, arrivals: Iterable[Arrival]) -> MerchantRuns:

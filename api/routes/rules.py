@@ -19,11 +19,13 @@ from api.web.route import Route, json_response, next_page
 from infra.decisions.deciding import decide
 from infra.decisions.files import check_detectors
 from infra.decisions.history import Applied, DecisionError, OutdatedError, Proposal, applied, before, find
+from infra.decisions.rules_off import rules_off
 from infra.runtime.cli_errors import StopError
 from infra.runtime.postgres import DatabaseError, reason
 from infra.runtime.services import POSTGRES
 from infra.runtime.settings import SettingsError
 from schemas.decision import LONGEST_WHO, LONGEST_WHY, RULES, Decision
+from schemas.rules.rule_off import RuleOff
 from schemas.rules.rule_set import Fault, RuleSet, RuleSetError, rule_set_of
 from schemas.rules.toml import read_rule_set
 
@@ -75,6 +77,8 @@ class Holding(msgspec.Struct, frozen=True):
     """None until something is decided: the workers' settings hold."""
     applied: Sequence[Applied]
     """The newest decision, of any kind, that each partition of each app has applied."""
+    off: Sequence[RuleOff]
+    """The rules of the set that are off, as they raised on a transaction."""
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -119,7 +123,9 @@ class RuleRoutes:
         decision = await self.database.asked(lambda one: find(one, RULES))
         topic = self.settings.transactions_topic
         progress = await self.database.asked(lambda one: applied(one, topic))
-        return _tagged(Holding(decision, progress), 0 if decision is None else decision.seq)
+        seq = 0 if decision is None else decision.seq
+        off = await self.database.asked(lambda one: rules_off(one, seq))
+        return _tagged(Holding(decision, progress, off), seq)
 
     @Route(
         "/rules",

@@ -15,11 +15,13 @@ from infra.database import check_database, rights
 from infra.decisions.deciding import Decided, decide
 from infra.decisions.files import read_checked
 from infra.decisions.history import Applied, DecisionError, Proposal, applied, before, find
+from infra.decisions.rules_off import rules_off
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.postgres import SESSION
 from infra.runtime.services import KAFKA, POSTGRES
 from infra.runtime.settings import Settings
 from schemas.decision import RULES, Decision
+from schemas.rules.rule_off import RuleOff
 
 T = TypeVar("T")
 
@@ -64,15 +66,19 @@ def show_command(seq: int | None) -> None:
     """Print the rule set that was decided last, as a decisions file, and where it holds already."""
     settings = Settings.load()
 
-    async def look(connection: asyncpg.Connection) -> tuple[Decision, Sequence[Applied]]:
-        return await _rules(connection, seq), await applied(connection, settings.transactions_topic)
+    async def look(connection: asyncpg.Connection) -> tuple[Decision, Sequence[RuleOff], Sequence[Applied]]:
+        decision = await _rules(connection, seq)
+        off = await rules_off(connection, decision.seq)
+        return decision, off, await applied(connection, settings.transactions_topic)
 
     with ending_in_one_line(StopError, POSTGRES):
-        decision, progress = asyncio.run(asked(settings, look))
+        decision, off, progress = asyncio.run(asked(settings, look))
     click.echo(f"# {line_of(decision)}")
     for one in progress:
         holds = "holds" if one.seq >= decision.seq else f"waits: the partition is at decision {one.seq}"
         click.echo(f"# {one.app_id} partition {one.partition}: {holds}")
+    for each in off:
+        click.echo(f'# rule "{each.rule}" is off, as it raised: {" ".join(each.error.split())}')
     click.echo(tomli_w.dumps(decision.body), nl=False)
 
 

@@ -153,6 +153,7 @@ class Scorer:
             scores.shadow_flags.update(evidence.shadow.keys() - {RULES})
             if evidence.ruling:
                 scores.rules.update(evidence.ruling.told())
+                scores.rule_failures |= {one.rule: one.error for one in evidence.ruling.failures}
         else:
             detector = self._ensemble.all[0]
             check_flag(detector, score, evidence)

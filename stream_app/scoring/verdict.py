@@ -71,6 +71,8 @@ class Scores:
     """How many each detector that only watches would have flagged."""
     rules: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How often each rule `flagged`, `watched`, `allowed`, fired in `shadow`, or `failed`."""
+    rule_failures: dict[str, Exception] = field(default_factory=dict)
+    """What each rule that raised did raise last."""
     failures: list[DetectorError] = field(default_factory=list)
     """What those have failed at."""
     seconds: dict[str, float] = field(default_factory=dict)

@@ -21,16 +21,16 @@ from stream_app.pipeline import Pipeline
 from stream_app.scoring import Ensemble, Scorer
 from stream_app.scoring.rules.applied import NO_DATA, RuleData
 from stream_app.settings import Settings
-from stream_app.state.decided.exceptions import SUPPRESSIONS_KEY, suppressions_in
+from stream_app.state.decided.exceptions import OFF_KEY, SUPPRESSIONS_KEY, running, suppressions_in
 from stream_app.state.decided.lists import LISTS_KEY, Kept, ListIndex, ListPart, Lists
 from stream_app.state.decided.log import RULES_KEY, UnappliedError
 
 log = logging.getLogger(__name__)
 
-DECISIVE = frozenset({RULES_KEY, LISTS_KEY, SUPPRESSIONS_KEY})
+DECISIVE = frozenset({RULES_KEY, LISTS_KEY, SUPPRESSIONS_KEY, OFF_KEY})
 """Under these keys is what decides."""
 _ListParts = tuple[tuple[str, tuple[ListPart, ...]], ...]
-_Key = tuple[bytes | None, bytes | None, _ListParts]
+_Key = tuple[bytes | None, bytes | None, bytes | None, _ListParts]
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
@@ -44,7 +44,9 @@ class Deciding:
 
     def within(self, pipeline: Pipeline) -> Pipeline:
         """The same pipeline, with this."""
-        return dataclasses.replace(pipeline, decoder=self.decoder, scorer=self.scorer)
+        return dataclasses.replace(
+            pipeline, decoder=self.decoder, scorer=self.scorer, decision=self.rule.decision
+        )
 
 
 class Deciders:
@@ -72,10 +74,10 @@ class Deciders:
         decided = _decided(note) if note else self._of_settings
         index = ListIndex.decode(kept(LISTS_KEY))
         lists = tuple((name, held) for name in decided.lists if (held := index.held(name)))
-        suppressed = kept(SUPPRESSIONS_KEY)
-        if not (note or suppressed or lists):
+        suppressed, off = kept(SUPPRESSIONS_KEY), kept(OFF_KEY)
+        if not (note or suppressed or off or lists):
             return self.by_settings
-        deciding = self._made.get(key := (note, suppressed, lists))
+        deciding = self._made.get(key := (note, suppressed, off, lists))
         if deciding is None:
             deciding = self._made[key] = self._make(decided, lists, kept)
         return deciding
@@ -84,10 +86,13 @@ class Deciders:
         decision = decided.decision
         found = {name: self._lists.of(parts, kept) for name, parts in lists}
         beside = RuleData(found, suppressions_in(kept(SUPPRESSIONS_KEY)))
+        seq = decision.seq if decision else 0
+        rules = running(decided.decisions.rules, kept(OFF_KEY), seq)
+        decisions = replace(decided.decisions, rules=rules)
         if decision is None:
-            return self._deciding(decided.decisions, beside=beside)
+            return self._deciding(decisions, beside=beside)
         try:
-            made = self._deciding(decided.decisions, decision.seq, beside)
+            made = self._deciding(decisions, seq, beside)
         except SettingsError as error:
             raise _unfit(decision, error) from None
         rule = made.rule

@@ -6,9 +6,9 @@ from typing import NamedTuple, Protocol, Self
 import msgspec
 
 from infra.runtime.cli_errors import StopError
-from schemas.decision import LABEL, LIST, RULES, SUPPRESSION, Decision, UnreadableDecisionError
+from schemas.decision import LABEL, LIST, RULE_OFF, RULES, SUPPRESSION, Decision, UnreadableDecisionError
 from schemas.labels import TransactionLabel
-from stream_app.state.decided.exceptions import note_suppression
+from stream_app.state.decided.exceptions import OFF_KEY, note_rule_off, note_suppression
 from stream_app.state.decided.lists import Kept, Notes, note_list
 from stream_app.state.merchants import run_key, with_note_of
 
@@ -64,8 +64,10 @@ class Step(NamedTuple):
     notes: Notes
 
 
-def _note_rules(decision: Decision, notes: Notes, _: Kept) -> None:
+def _note_rules(decision: Decision, notes: Notes, kept: Kept) -> None:
     notes[RULES_KEY] = decision.encode()
+    if OFF_KEY in notes or kept(OFF_KEY):  # of the rules before
+        notes[OFF_KEY] = None
 
 
 def _note_label(decision: Decision, notes: Notes, kept: Kept) -> None:
@@ -82,6 +84,7 @@ KINDS: Mapping[str, Callable[[Decision, Notes, Kept], None]] = {
     LABEL: _note_label,
     LIST: note_list,
     SUPPRESSION: note_suppression,
+    RULE_OFF: note_rule_off,
 }
 """What a decision of each kind leaves."""
 
