@@ -43,9 +43,15 @@ ARGUMENTS = {
     "dlq redrive": "0:1",
     "dlq show": "0:1",
     "labels": "labels.csv",
+    "lists add": "blocked kiosk",
+    "lists history": "blocked",
+    "lists put": "blocked labels.csv",
+    "lists remove": "blocked kiosk",
+    "lists show": "blocked",
     "produce": "--generate 1",
     "repartition": "8",
     "rules apply": "--seq 1",
+    "rules suppress": "--rule rent --end",
     "state start-over": "--yes",
 }
 # These find or make their addresses themselves, and start what the test would have to stop.
