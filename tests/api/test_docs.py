@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 from yarl import URL
 
-from api.routes import dashboard, labels, live, rows, rules, users
+from api.routes import dashboard, labels, lists, live, rows, rules, users
 from api.routes.rows import Transactions
 from api.web import docs
 from api.web.params import declared
@@ -26,6 +26,7 @@ ROUTES = {
     "/dashboard/data/flags_from",
     "/dashboard/data/decisions",
     "/rules", "/rules/rollback", "/rules/history", "/decisions", "/transactions/{id}/label",
+    "/lists/{name}", "/lists/{name}/add", "/lists/{name}/remove", "/suppressions",
     "/", "/docs", "/docs/{file}", "/openapi.json", "/health", "/ready", "/metrics", "/users",
     "/users/{user_id}/stats", "/transactions", "/anomalies", "/sse/transactions/{user_id}", "/sse/anomalies",
 }  # fmt: skip
@@ -114,7 +115,7 @@ async def test_every_parameter_has_an_example_that_is_accepted(
 ) -> None:
     kinds = {
         parameter.name: parameter.kind
-        for module in (dashboard, docs, labels, live, rows, rules, users)
+        for module in (dashboard, docs, labels, lists, live, rows, rules, users)
         for one in vars(module).values()
         if isinstance(one, type) and is_dataclass(one) and one.__module__ == module.__name__
         if not one.__name__.endswith("Routes")

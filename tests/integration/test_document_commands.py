@@ -57,7 +57,7 @@ GROUPS = {
     # tests/integration/test_topic_identity.py and test_repartition.py: no worker may run meanwhile.
     "stopped": r"txnwatch (?:state|repartition).*",
     # tests/integration/test_lists.py.
-    "lists": r"txnwatch lists .*",
+    "lists": r"txnwatch lists(?: .*)?",
     # tests/integration/test_labels.py and tests/api/test_labels.py.
     "labels": r"txnwatch labels .*|curl -X POST .*/label.*",
     "rules": r"txnwatch rules (?:check|diff) .*",  # tests/unit/test_rule_sets.py
