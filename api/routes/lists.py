@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
@@ -50,7 +50,7 @@ class WhoChangesList(WhoSuppresses):
 class GivenEntries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Entries of a list, each a text of 1 to 256 printable characters."""
 
-    entries: Sequence[str]
+    entries: Sequence[Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ENTRY)]]
 
 
 class Changed(msgspec.Struct, frozen=True):

@@ -38,7 +38,8 @@ def suppression_of(table: Any) -> Suppression:
         DecisionError: It is none.
     """
     try:
-        given = table | {"user_id": str(table.get("user_id") or "").lower()}
+        user_id = table.get("user_id", "")
+        given = table | {"user_id": user_id.lower() if isinstance(user_id, str) else user_id}
         suppression = msgspec.convert(given, Suppression)
     except (msgspec.ValidationError, AttributeError, TypeError) as error:
         raise DecisionError(f"no suppression: {error}") from None
