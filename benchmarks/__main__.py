@@ -31,6 +31,7 @@ from benchmarks.report import report
 from benchmarks.result import Record, Result, show
 from benchmarks.returning import returning
 from benchmarks.state import state
+from benchmarks.taking_hold import taking_hold
 from benchmarks.whole import whole
 
 Measurement = Callable[[Loads, Options], Awaitable[Result]]
@@ -39,6 +40,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "whole": whole,
     "latency": latency,
     "decide": decide,
+    "taking_hold": taking_hold,
     "growth": growth,
     "recovery": recovery,
     "query": query,

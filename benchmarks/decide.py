@@ -1,156 +1,132 @@
-"""`decide`: from when a rule set is sent to the API to the first verdict by it, while transactions flow."""
+"""`decide`: everything on, with labels and with rules over features, in turn with the default."""
 
-import asyncio
-import contextlib
-import time
+import json
 from collections.abc import Sequence
-from itertools import cycle
-from typing import Self
-
-import aiohttp
-import asyncpg
-import click
-from aiokafka import AIOKafkaConsumer
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from uuid import UUID
 
 from benchmarks.bed import Bed
-from benchmarks.feed import READY_SECONDS, paced, when_primed, worker_and_api
-from benchmarks.load import Loads
+from benchmarks.contenders import Txnwatch, prepare, worker
+from benchmarks.load import MERCHANTS, Load, Loads, merchant
 from benchmarks.options import Options
-from benchmarks.process import Running, running
-from benchmarks.result import Column, Figure, Result
-from benchmarks.schedule import Schedule, percentile
-from schemas.scored import RULE_HEADER
+from benchmarks.process import running
+from benchmarks.race import Contender, Lap, race, timed
+from benchmarks.result import Figure, Result, ratio
+from benchmarks.standings import COLUMNS, failures, short, table, times
+from infra.decisions.deciding import session, unpublished
+from infra.decisions.history import NEEDED, Proposal, append
+from infra.runtime.settings import Settings
+from schemas.decision import LABEL
 
-RATE = 5_000
-EACH_SECONDS = 1.0
-WARM_UP_SECONDS = 3
-_SPARE = 5
-DETECTORS = ("odds", "rolling_mean")
-COLUMNS = [
-    Column("until", "until"),
-    Column("p50", "p50 ms", ",.0f"),
-    Column("p99", "p99 ms", ",.0f"),
-    Column("highest", "highest", ",.0f"),
-    Column("samples", "samples"),
+# None is ever true of these transactions, so that all flag the same; a feature is its rule's first condition,
+# so that it is read for every transaction.
+CONDITIONS = [
+    'count("1h") >= 100',
+    'sum("24h") > 1000000000',
+    'max("7d") > 1000000000',
+    'mean("30d") > 1000000000',
+    'count("24h") >= 1000',
+    'sum("7d") > 1000000000',
+    'distinct("merchant_id", "24h") >= 50',
+    'first_seen("country") && amount > 1000000000',
 ]
+LABELS_A_MERCHANT = 3
 METHOD = (
-    "Two rule sets in turn, one a second, each by `PUT /rules`. The time begins with the request, and ends "
-    "with its answer (the decision is kept and on the control topic), with the first message on the scored "
-    "topic that names the new rule, in any partition and in the last of all four."
+    "Transactions have one of 500 merchants and of three countries. `no feature`: one rule over the amount. "
+    "1, 4 and 8 features: a rule each, of an hour, a day, 7 and 30 days, beside the default rule. `odds and "
+    "labels`: the detector `merchant_labels`, with three labels decided of each merchant beforehand."
 )
 
 
+@dataclass(frozen=True, slots=True)
+class WithRules:
+    """A worker with a decisions file of so many rules over features; with 0 one over the amount."""
+
+    features: int
+    at_most: int | None = None
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        return f"{self.features or 'no'} feature{'s' * (self.features > 1)}"
+
+    async def lap(self, bed: Bed, load: Load, run: str) -> Lap:
+        """As the default, with the file."""
+        file = bed.scratch(run) / "rules.toml"
+        file.write_text(_rules(CONDITIONS[: self.features] or ["amount > 1000000000"]))
+        return await Txnwatch(self.name, {"TXNWATCH_DECISIONS": str(file)}).lap(bed, load, run)
+
+
+@dataclass(frozen=True, slots=True)
+class WithLabels:
+    """A worker with `merchant_labels`, and merchants that labels are known of."""
+
+    name: str = "odds and labels"
+    at_most: int | None = None
+
+    async def lap(self, bed: Bed, load: Load, run: str) -> Lap:
+        """The labels are on the control topic before the worker starts."""
+        environment = await prepare(bed, load.topic, run) | {"TXNWATCH_DETECTOR": "merchant_labels"}
+        await _give_labels(environment)
+        with running(worker(bed, run, environment)) as process:
+            of_others = replace(load, flags=0)
+            return await timed(bed, of_others, run, process, rows=environment["POSTGRES_URL"])
+
+
+DEFAULT, LABELS, MOST = Txnwatch("txnwatch"), WithLabels(), WithRules(len(CONDITIONS))
+CONTENDERS: list[Contender] = [DEFAULT, LABELS, *map(WithRules, (0, 1, 4)), MOST]
+
+
 async def decide(loads: Loads, options: Options) -> Result:
-    """One installation, with five rule sets for each of the options' seconds."""
-    count = int(5 * options.seconds)
-    waits = await _run(loads.bed, count)
-    rows = [
-        {
-            "until": until,
-            "p50": percentile(found, 50),
-            "p99": percentile(found, 99),
-            "highest": percentile(found, 100),
-            "samples": len(found),
-        }
-        for until, found in waits.items()
-    ]
-    for row in rows:
-        click.echo(f"  {row['until']}: p50 {row['p50']:,.0f} ms, p99 {row['p99']:,.0f} ms")
-    first = percentile(waits["first verdict"], 99)
+    """All on the same topic, half as long as that of `state`."""
+    half = replace(options, count=options.count // 2)
+    standings = await race(
+        loads, CONTENDERS, count=half.count, users=half.users, rounds=half.rounds, full=True
+    )
     return Result(
         name="decide",
-        title="from a rule set's PUT to verdicts by it; one worker, one API",
-        setting=f"{RATE:,} transactions/s, {count} rule sets, 4 partitions, lz4",
+        title="everything on, with labels and with rules over features; one worker",
+        setting=half.setting(),
         columns=COLUMNS,
-        rows=list(rows),
-        figures=[Figure("rule saved to first verdict, p99", first, 2000, 500, unit="ms", better="less")],
-        notes=[METHOD],
+        rows=table(standings),
+        figures=[
+            Figure("with odds and labels", _share(times(standings, LABELS.name)), 0.7, 0.85),
+            Figure("with 8 features over 4 windows", _share(times(standings, MOST.name)), 0.5, 0.7),
+        ],
+        notes=[METHOD, *short(half.count), *failures(standings)],
     )
 
 
-async def _run(bed: Bed, count: int) -> dict[str, list[float]]:
-    async with worker_and_api(bed) as (run, environment, installation):
-        return await _observe(bed, run, environment, installation, count)
+def _share(times: float | None) -> float | None:
+    return ratio(1, times)
 
 
-async def _observe(
-    bed: Bed, run: str, environment: dict[str, str], installation: Running, count: int
-) -> dict[str, list[float]]:
-    # It is stopped at the end: how long the answers take is not known beforehand.
-    schedule = Schedule(RATE, WARM_UP_SECONDS + _SPARE * (count + 1) * EACH_SECONDS)
-    async with contextlib.AsyncExitStack() as stack:
-        connection = await asyncpg.connect(environment["POSTGRES_URL"])
-        stack.push_async_callback(connection.close)
-        await when_primed(connection, installation)
-        url = f"http://127.0.0.1:{environment['TXNWATCH_API_PORT']}"
-        client = await stack.enter_async_context(aiohttp.ClientSession(url))
-        verdicts = await stack.enter_async_context(_Verdicts(bed.kafka, environment["TXNWATCH_SCORED_TOPIC"]))
-        stack.enter_context(running(paced(bed, run, schedule, time.monotonic() + 1.5)))
-        await asyncio.sleep(1.5 + WARM_UP_SECONDS)
-        waits: dict[str, list[float]] = {"answer": [], "first verdict": [], "all partitions": []}
-        for number, detector in zip(range(count), cycle(DETECTORS), strict=False):
-            began = time.monotonic()
-            await _put(client, detector, number)
-            waits["answer"].append(1000 * (time.monotonic() - began))
-            for until, partitions in (("first verdict", 1), ("all partitions", 4)):
-                waits[until].append(1000 * (await verdicts.changed(number, partitions) - began))
-            installation.check()
-            await asyncio.sleep(max(0.0, began + EACH_SECONDS - time.monotonic()))
-        return {until: sorted(found) for until, found in waits.items()}
+def _rules(conditions: Sequence[str]) -> str:
+    rules = (
+        f'[[rules]]\nname = "rule {number}"\nwhen = {json.dumps(when)}\naction = "flag"\n'
+        for number, when in enumerate(conditions)
+    )
+    return "\n".join(rules)
 
 
-async def _put(client: aiohttp.ClientSession, detector: str, seen: int) -> None:
-    tag = {"If-Match": f'"{seen}"'}
-    async with client.put("/rules", json={"detector": detector}, headers=tag) as response:
-        made = await response.json()
-        if not made.get("published"):
-            raise RuntimeError(f"not decided or not published: {made}")
+async def _give_labels(environment: dict[str, str]) -> None:
+    """Decide that each merchant had frauds and others."""
+    url = environment["POSTGRES_URL"]
+    async with session(url, NEEDED) as connection, connection.transaction():
+        for number in range(MERCHANTS * LABELS_A_MERCHANT):
+            await append(connection, Proposal(LABEL, _label(number), "benchmarks", ""))
+    fields = {field: environment[name] for field, name in Settings.variables().items() if name in environment}
+    if reason := await unpublished(Settings.load(**fields), url, within=60):
+        raise RuntimeError(reason)
 
 
-class _Verdicts:
-    """When each partition of the scored topic first named another rule than before."""
-
-    def __init__(self, kafka: str, topic: str) -> None:
-        options = {"bootstrap_servers": kafka, "isolation_level": "read_committed"}
-        self._consumer = AIOKafkaConsumer(topic, auto_offset_reset="latest", fetch_max_wait_ms=10, **options)
-        self._rules: dict[int, str] = {}
-        self._changes: dict[int, list[float]] = {}
-        self._seen = asyncio.Event()
-
-    async def __aenter__(self) -> Self:
-        await self._consumer.start()
-        self._reading = asyncio.create_task(self._read())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._reading.cancel()
-        await asyncio.wait([self._reading])
-        await self._consumer.stop()
-
-    async def changed(self, number: int, partitions: int) -> float:
-        """When so many partitions had taken up the rule set of this number, the first being 0."""
-        async with asyncio.timeout(READY_SECONDS):
-            while len(found := self._found(number)) < partitions:
-                self._seen.clear()
-                await self._seen.wait()
-                if self._reading.done():
-                    self._reading.result()
-        return found[partitions - 1]
-
-    def _found(self, number: int) -> Sequence[float]:
-        return sorted(changes[number] for changes in self._changes.values() if len(changes) > number)
-
-    async def _read(self) -> None:
-        self._reading.add_done_callback(lambda _: self._seen.set())
-        while True:
-            fetched = await self._consumer.getmany(timeout_ms=100)
-            now = time.monotonic()
-            for place, records in fetched.items():
-                for record in records:
-                    self._see(place.partition, dict(record.headers)[RULE_HEADER].decode(), now)
-
-    def _see(self, partition: int, rule: str, now: float) -> None:
-        if self._rules.get(partition, rule) != rule:
-            self._changes.setdefault(partition, []).append(now)
-            self._seen.set()
-        self._rules[partition] = rule
+def _label(number: int) -> dict[str, object]:
+    return {
+        "id": str(UUID(int=number)),
+        "txn_date": datetime(2025, 1, 1, tzinfo=UTC).isoformat(),
+        "user_id": str(UUID(int=number)),
+        "merchant_id": merchant(number),
+        "fraud": number % LABELS_A_MERCHANT != 1,
+        "explained": False,
+    }

@@ -18,6 +18,9 @@ from benchmarks.peers.rule import SIZE, stands_out
 SEED = 20260101
 START = datetime(2025, 1, 1, tzinfo=UTC)
 OUTLIERS = 0.01  # the share of amounts that are eight times the usual
+MERCHANTS = 500
+_STRIDE = 7_919  # a prime: neighbours are of other merchants and countries
+_COUNTRIES = ("IN",) * 29 + ("GB", "AE")
 MARKS = 12  # transactions of the marking user that lead up to a mark
 
 
@@ -41,19 +44,21 @@ class Loads:
     """The filled topics of a bed, each filled when it is first asked for."""
 
     bed: Bed
-    filled: dict[tuple[int, int], Load] = field(default_factory=dict)
+    filled: dict[tuple[int, int, bool], Load] = field(default_factory=dict)
 
-    async def of(self, count: int, users: int) -> Load:
-        """A topic of so many transactions of so many users."""
-        if (count, users) not in self.filled:
+    async def of(self, count: int, users: int, *, full: bool = False) -> Load:
+        """A topic of so many transactions of so many users; `full` ones have merchants and countries."""
+        key = count, users, full
+        if key not in self.filled:
             click.echo(f"  filling a topic: {count:,} transactions of {users:,} users")
-            self.filled[count, users] = await fill(self.bed, f"load-{count}-{users}", count, users)
-        return self.filled[count, users]
+            topic = f"load-{count}-{users}{'-full' if full else ''}"
+            self.filled[key] = await fill(self.bed, topic, count, users, full=full)
+        return self.filled[key]
 
 
-async def fill(bed: Bed, topic: str, count: int, users: int) -> Load:
+async def fill(bed: Bed, topic: str, count: int, users: int, *, full: bool = False) -> Load:
     """Put `count` transactions of `users` users on a new topic, lz4, spread as a producer spreads them."""
-    partitions, load = generate(topic, count, users)
+    partitions, load = generate(topic, count, users, full=full)
     await bed.create_topics(topic)
     async with AIOKafkaProducer(
         bootstrap_servers=bed.kafka, compression_type="lz4", max_batch_size=1 << 18
@@ -63,10 +68,12 @@ async def fill(bed: Bed, topic: str, count: int, users: int) -> Load:
     return load
 
 
-def generate(topic: str, count: int, users: int) -> tuple[list[list[tuple[bytes, bytes]]], Load]:
+def generate(
+    topic: str, count: int, users: int, *, full: bool = False
+) -> tuple[list[list[tuple[bytes, bytes]]], Load]:
     """Each partition's keys and values, and what is to be known of them; always the same."""
     markers = [_marker(partition) for partition in range(PARTITIONS)]
-    spread, flags = _spread(count, users)
+    spread, flags = _spread(count, users, full=full)
     partitions = [
         [*_mark(marker, 0), *messages, *_mark(marker, 1)]
         for marker, messages in zip(markers, spread, strict=True)
@@ -76,7 +83,7 @@ def generate(topic: str, count: int, users: int) -> tuple[list[list[tuple[bytes,
     return partitions, Load(topic, sum(map(len, partitions)), users, flags, first, last)
 
 
-def _spread(count: int, users: int) -> tuple[list[list[tuple[bytes, bytes]]], int]:
+def _spread(count: int, users: int, *, full: bool) -> tuple[list[list[tuple[bytes, bytes]]], int]:
     """Each partition's transactions between the marks, and how many of all the rule flags."""
     random = Random(SEED)  # noqa: S311 - reproducible, not secret
     ids = [_uuid(random.getrandbits(128)) for _ in range(users)]
@@ -88,7 +95,7 @@ def _spread(count: int, users: int) -> tuple[list[list[tuple[bytes, bytes]]], in
     for number in range(count):
         at = random.randrange(users)
         amount = round(scales[at] * math.exp(random.gauss(0, 0.5)) * (8 if random.random() < OUTLIERS else 1))
-        message = _message(_uuid(random.getrandbits(128)), ids[at], amount, number)
+        message = _message(_uuid(random.getrandbits(128)), ids[at], amount, number, _more(number, full=full))
         partitions[homes[at]].append((ids[at].encode(), message))
         flags += stands_out(windows[at], amount)
         windows[at].append(amount)
@@ -117,11 +124,22 @@ def _uuid(number: int) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def _message(identity: str, user: str, amount: int, number: int) -> bytes:
+def merchant(number: int) -> str:
+    """The name of a merchant, of so many as there are."""
+    return f"m-{number % MERCHANTS:03}"
+
+
+def _more(number: int, *, full: bool) -> str:
+    """The merchant and country of a transaction by its number, as JSON goes on; empty: it has none."""
+    at = number * _STRIDE
+    return f',"merchant_id":"{merchant(at)}","country":"{_COUNTRIES[at % len(_COUNTRIES)]}"' if full else ""
+
+
+def _message(identity: str, user: str, amount: int, number: int, more: str = "") -> bytes:
     date = (START + timedelta(seconds=number)).isoformat().replace("+00:00", "Z")
     return (
         f'{{"id":"{identity}","user_id":"{user}","amount":"{amount // 100}.{amount % 100:02d}",'
-        f'"currency":"INR","txn_date":"{date}","status":"paid"}}'
+        f'"currency":"INR","txn_date":"{date}","status":"paid"{more}}}'
     ).encode()
 
 

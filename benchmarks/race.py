@@ -85,7 +85,7 @@ def output_of(run: str) -> str:
 
 
 async def race(
-    loads: Loads, contenders: Sequence[Contender], *, count: int, users: int, rounds: int
+    loads: Loads, contenders: Sequence[Contender], *, count: int, users: int, rounds: int, full: bool = False
 ) -> dict[str, Standing]:
     """Every contender once a round, in turn, so that a slow spell of the machine meets them all.
 
@@ -97,7 +97,7 @@ async def race(
         for contender in contenders:
             standing = standings[contender.name]
             if standing.failure is None:
-                load = await loads.of(standing.count, max(1, users * standing.count // count))
+                load = await loads.of(standing.count, max(1, users * standing.count // count), full=full)
                 await _lap(loads.bed, load, contender, standing)
     return standings
 
