@@ -84,9 +84,11 @@ def main(names: tuple[str, ...], *, quick: bool, output: Path, docs: Path, **giv
     measured = [name for name in names or MEASUREMENTS if name != "report"]
     if measured:
         try:
-            asyncio.run(_measure(measured, options, output))
+            empty = asyncio.run(_measure(measured, options, output))
         except asyncio.CancelledError:
             raise click.Abort from None
+        if empty:
+            raise click.ClickException(f"nothing could be measured of {', '.join(empty)}; see its notes")
     if "report" in names:
         _report(output, docs)
 
@@ -101,8 +103,9 @@ def _report(output: Path, docs: Path) -> None:
     click.echo("\n".join(map(str, written)))
 
 
-async def _measure(names: Sequence[str], options: Options, output: Path) -> None:
-    console = Console()
+async def _measure(names: Sequence[str], options: Options, output: Path) -> list[str]:
+    """Run these; of which nothing could be measured."""
+    console, empty = Console(), []
     _end_once(signal.SIGINT, signal.SIGTERM)
     with bed() as services:
         loads = Loads(services)
@@ -115,6 +118,8 @@ async def _measure(names: Sequence[str], options: Options, output: Path) -> None
             Record(stamp, _command(name), machine(), versions(), result).write(output)
             seconds = time.monotonic() - started
             click.echo(f"{name} took {seconds:.0f} s; written to {output / name}.json\n")
+            empty += [name] if result.is_empty else []
+    return empty
 
 
 def _end_once(*signals: signal.Signals) -> None:

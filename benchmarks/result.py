@@ -83,6 +83,11 @@ class Result:
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether none of the figures that it is about could be measured."""
+        return bool(self.figures) and all(figure.value is None for figure in self.figures)
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

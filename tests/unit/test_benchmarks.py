@@ -310,3 +310,10 @@ def test_every_package_of_a_peer_is_pinned(name: str, package: str) -> None:
 
     assert all("==" in line for line in lines)
     assert environments.pinned(name, package)
+
+
+@pytest.mark.parametrize(("values", "is_empty"), [([], False), ([None, None], True), ([None, 1.0], False)])
+def test_a_result_without_any_figure_measured_is_empty(values: list[float | None], *, is_empty: bool) -> None:
+    figures = [Figure("rate", value, least=1) for value in values]
+
+    assert Result("name", "title", "setting", [], [], figures).is_empty is is_empty
