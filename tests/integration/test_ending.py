@@ -13,10 +13,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 120
-# Under nohup a process ignores SIGHUP, and so does what it starts.
+# Under nohup a process ignores SIGHUP, in the background of a script SIGINT, and so does what it starts.
 HEEDING = """
 import os, signal, sys
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+for number in (signal.SIGHUP, signal.SIGINT):
+    signal.signal(number, signal.SIG_DFL)
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 SESSION = """
