@@ -2,39 +2,52 @@
 
 import asyncio
 import json
+from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from infra.decisions.history import Proposal, append
 from infra.decisions.publisher import publish
-from schemas.decision import RULES
+from schemas.decision import LIST, RULE_OFF, RULES, SUPPRESSION
+from schemas.lists import changes
+from schemas.rules.rule_off import RuleOff
+from schemas.suppressions import Suppression
 from stream_app.settings import Settings
 from tests.support.installation import Installation, ended, until
-from tests.support.traffic import revised, traffic
+from tests.support.traffic import START, revised, traffic
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 COUNT = 2000
 RULE = {"name": "several", "when": 'count("1h") >= 2 && amount > mean("7d")'}
-BODIES = [{"detector": "odds", "rules": [RULE]}, {"detector": "rolling_mean"}, {"rules": [RULE]}]
+SENT = revised(traffic(COUNT, seed=7), seed=7)
+LISTED = {"name": "listed", "when": 'amount > 20 && in_list("watched", user_id)'}
+DECIDED: list[list[tuple[str, Any]]] = [
+    [(RULES, {"detector": "odds", "rules": [RULE, LISTED]})],
+    [(LIST, part) for part in changes("watched", "put", {one.user_id for one in SENT[::9]})],
+    [(SUPPRESSION, Suppression(START + timedelta(minutes=20), "", "several"))],
+    [(RULE_OFF, RuleOff("listed", 1, "LookupError: a"))],
+    [(RULES, {"detector": "rolling_mean"}), (RULES, {"rules": [RULE]})],
+]
 UNTOUCHED = (
     "SELECT id::text, user_id::text FROM transactions WHERE NOT meta_data ? 'revision' ORDER BY id LIMIT 1"
 )
 
 
-async def decide(installation: Installation, body: Any) -> None:
+async def decide(installation: Installation, several: list[tuple[str, Any]]) -> None:
     settings = Settings.model_validate(installation.environment)
     async with installation.postgres() as connection:
-        await append(connection, Proposal(RULES, body, "ann", ""))
+        for kind, body in several:
+            await append(connection, Proposal(kind, msgspec.to_builtins(body), "ann", ""))
     await publish(settings, settings.postgres.get_secret_value())
 
 
 async def scored_by_workers_that_die(installation: Installation) -> None:
     """Each gets a decision while it works, and is killed; the last one works to the end."""
-    sent = revised(traffic(COUNT, seed=7), seed=7)
-    for number, body in enumerate(BODIES):
-        await installation.send_transactions(sent[number :: len(BODIES)])
+    for number, several in enumerate(DECIDED):
+        await installation.send_transactions(SENT[number :: len(DECIDED)])
         before = await installation.committed()
         with installation.worker(TXNWATCH_BATCH_SIZE="20") as worker:
 
@@ -42,7 +55,7 @@ async def scored_by_workers_that_die(installation: Installation) -> None:
                 return await installation.committed() > since
 
             await until(works)
-            await decide(installation, body)
+            await decide(installation, several)
             worker.kill()
     with installation.worker() as worker:
         await until(installation.finished)

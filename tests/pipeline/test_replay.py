@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.decision import LABEL, RULES
+from schemas.decision import LABEL, LIST, RULE_OFF, RULES, SUPPRESSION
 from schemas.labels import TransactionLabel
+from schemas.lists import Change, changes
+from schemas.rules.rule_off import RuleOff
+from schemas.suppressions import Suppression
 from stream_app.commands.replay.differences import Mismatch, Origin, PartitionFindings
 from stream_app.commands.replay.partition import DueDecisions, PartitionReplay
 from stream_app.commands.replay.rows import ComparedRows, Pair
@@ -36,12 +39,35 @@ def label(merchant: str, days_ago: int) -> dict[str, Any]:
     return body
 
 
+def put(change: Change, *entries: str) -> list[tuple[str, dict[str, Any]]]:
+    """A change of the list that a rule asks for."""
+    return [(LIST, msgspec.to_builtins(part)) for part in changes("watched", change, entries)]
+
+
+def suppressed(rule: str, hours: int, user_id: str = "") -> tuple[str, dict[str, Any]]:
+    """Flags are watched before a date among those of the transactions."""
+    one = Suppression(START + timedelta(hours=hours), user_id, rule)
+    return SUPPRESSION, msgspec.to_builtins(one)
+
+
+def off(rule: str, rule_set: int) -> tuple[str, dict[str, Any]]:
+    return RULE_OFF, msgspec.to_builtins(RuleOff(rule, rule_set, "LookupError: a"))
+
+
+LISTED = {"name": "listed", "when": 'in_list("watched", merchant_id)'}
 BODIES: list[tuple[str, dict[str, Any]]] = [
     (RULES, {"detector": "odds", "rules": [RULE]}),
     (RULES, {"detector": "rolling_mean"}),
     (RULES, {"detector": "merchant_labels", "rules": [{**RULE, "mode": "shadow"}]}),
     (RULES, {"rules": [RULE, {"name": "small", "when": "amount < 50", "action": "allow"}]}),
     *((LABEL, label(merchant, day)) for merchant in MERCHANTS for day in (9, 8)),
+    (RULES, {"rules": [RULE, LISTED]}),
+    *put("put", MERCHANTS[0]),
+    *put("add", *MERCHANTS),
+    *put("remove", MERCHANTS[0]),
+    suppressed("several", hours=1),
+    suppressed("listed", hours=-1),
+    *(off(rule, number) for rule in ("several", "listed") for number in range(1, 5)),
 ]
 
 
@@ -165,6 +191,66 @@ async def test_a_changed_and_a_deleted_row_are_named_and_nothing_else() -> None:
     assert [(one.given, one.replayed) for one in of_changed.fields if one.name == "meta_data.is_anomaly"] == [
         (False, True)
     ]
+
+
+IN_BETWEEN = {
+    "a list": put("put", MERCHANTS[0]),
+    "a change of a list": [*put("put", *MERCHANTS), *put("remove", MERCHANTS[1])],
+    "a suppression": [suppressed("several", hours=9)],
+    "a rule that is off": [off("several", 1)],
+}
+
+
+@pytest.mark.parametrize("in_between", IN_BETWEEN.values(), ids=IN_BETWEEN)
+async def test_lists_suppressions_and_rules_that_went_off_hold_from_where_they_did(
+    in_between: list[tuple[str, dict[str, Any]]],
+) -> None:
+    installation, arriving = LoggedPartition(), records(120, seed=3)
+    installation.decide({"detector": "rolling_mean", "rules": [RULE, LISTED]})
+    await installation.run(arriving[:60], 30)
+    for kind, body in in_between:
+        installation.decide(body, kind)
+    await installation.run(arriving, 25)
+
+    findings = await replayed(installation, arriving, 50)
+    assert findings.differences == []
+
+    held = dict(installation.world.rows.applied)
+    installation.world.rows.applied |= dict.fromkeys([seq for seq, start in held.items() if start == 60], 30)
+    findings = await replayed(installation, arriving, 50)
+    assert {one.place.offset // 30 for one in findings.differences} == {1}
+    installation.world.rows.applied = held
+
+    stored, last = installation.world.rows.stored, installation.world.kafka.scored[-1].transaction
+    row = msgspec.json.decode(stored[last.id, last.txn_date, last.user_id])
+    row["meta_data"]["is_anomaly"] ^= True
+    stored[last.id, last.txn_date, last.user_id] = msgspec.json.encode(row)
+    findings = await replayed(installation, arriving, 50)
+    assert [one.place.id for one in findings.differences] == [last.id]
+
+
+async def test_a_rule_that_raises_does_so_again_until_it_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = DECIDERS.by_settings.ensemble.all[0]
+    score = type(detector).score_one
+
+    def raising(self: Any, window: Any, state: Any, one: Any) -> tuple[float, Any]:
+        """The score of some is none that can be reckoned with."""
+        its, evidence = score(self, window, state, one)
+        return (float("inf") if one.amount % 7 == 0 and not evidence else its), evidence
+
+    monkeypatch.setattr(type(detector), "score_one", raising)
+    installation, arriving = LoggedPartition(), records(120, seed=4)
+    scored = {"name": "scored", "when": 'score("rolling_mean") < 5'}
+    installation.decide({"detector": "rolling_mean", "rules": [scored]})
+    await installation.run(arriving[:60], 30)
+    raised = [one for one in installation.world.kafka.scored if not one.flag]
+    assert raised
+    installation.decide(off("scored", 1)[1], RULE_OFF)
+    await installation.run(arriving, 30)
+
+    findings = await replayed(installation, arriving, 50)
+
+    assert findings.differences == []
 
 
 async def test_where_the_first_records_are_gone_what_differs_proves_nothing() -> None:
