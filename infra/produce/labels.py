@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 from infra.produce.columns import Columns
 from infra.produce.dates import date_text
 from infra.produce.files import InputError
-from infra.produce.rows import RejectedRow, cell_of
+from infra.produce.rows import RejectedRow
 from infra.produce.tables import csv_rows, first_line, header_of, is_blank, numbered
+from schemas.mapping.values import cell_of
 
 Label = bool | None
 """True: a fraud. None: it is not known whether it was one."""

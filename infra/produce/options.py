@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from infra.produce.amounts import MARKS, AmountMarks
 from infra.produce.columns import FIELDS, Columns
 from infra.produce.rows import RowReader
 from schemas.checks import OPTIONAL
+from schemas.mapping.marks import MARKS, AmountMarks
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from infra.produce.amounts import AmountMarks, UnclearAmountError
 from infra.produce.columns import FIELDS, Columns, described, printable
 from infra.produce.dates import date_text
 from infra.produce.exported import ESCAPED, own_meta_data, own_text
@@ -19,13 +18,12 @@ from infra.produce.files import MAX_LINE, InputError, is_cut
 from infra.produce.tables import csv_rows, first_line, header_of, is_blank, numbered
 from schemas import strict_json
 from schemas.checks import OPTIONAL
+from schemas.mapping.marks import AmountMarks, UnclearAmountError
+from schemas.mapping.values import EMPTY, cell_of
 from schemas.refusal import Refused
 from schemas.transaction import Decoder
 
 _REQUIRED, _MAY_LACK = FIELDS[:6], FIELDS[6:]
-
-# What databases and data frames write for nothing, in any case.
-_EMPTY = frozenset(["", "null", "nan", "none", "n/a", "<na>", "\\n"])
 
 
 class ProducerRecord(msgspec.Struct, frozen=True, gc=False):
@@ -54,8 +52,8 @@ class _UserId(msgspec.Struct):
 
 
 _ENCODE = msgspec.json.Encoder().encode
-_EMPTY_JSON = frozenset([b"null", *map(_ENCODE, _EMPTY)])
-_LONGEST_EMPTY, _LONGEST_EMPTY_JSON = max(map(len, _EMPTY)), max(map(len, _EMPTY_JSON))
+_EMPTY_JSON = frozenset([b"null", *map(_ENCODE, EMPTY)])
+_LONGEST_EMPTY_JSON = max(map(len, _EMPTY_JSON))
 _TEXT = msgspec.json.Decoder(str).decode
 _USER_ID = msgspec.json.Decoder(_UserId).decode
 _RAW_FIELDS = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -296,12 +294,6 @@ def _text(raw: Raw | None) -> str | None:
         return None if raw is None else _TEXT(raw)
     except msgspec.DecodeError:
         return None
-
-
-def cell_of(text: str) -> str:
-    """A cell's text; nothing for what databases and data frames write for nothing."""
-    text = text.strip()
-    return "" if len(text) <= _LONGEST_EMPTY and text.lower() in _EMPTY else text
 
 
 def _json_cell(name: str, raw: Raw) -> Raw:

@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 
+from schemas.places import pointed
 from schemas.rules.rule_set import Fault, RuleSet, RuleSetError, rule_set_of, said_plainly
 
 _HEADER = re.compile(r"^[ \t]*\[\[[ \t]*rules[ \t]*\]\]", re.MULTILINE)
@@ -11,7 +12,6 @@ _KEY = r"^[ \t]*(?:{key}|\"{key}\"|'{key}')[ \t]*=[ \t]*"
 _QUOTES = re.compile(r"\"\"\"|'''|\"|'")
 _ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|[ \t]*\r?\n\s*|.)|\r\n|.", re.DOTALL)
 _ENDS_LINE = re.compile(r"\\[ \t]*\r?\n\s*")
-_SHOWN = 200
 
 
 def read_rule_set(text: str, named: str) -> RuleSet:
@@ -34,13 +34,8 @@ def _said(fault: Fault, text: str, table: dict[str, object], named: str) -> str:
     at = _place(fault, text, table)
     if at is None:
         return f"{named}: {said_plainly(fault)}"
-    line, begin = text.count("\n", 0, at) + 1, text.rfind("\n", 0, at) + 1
-    column = at - begin
-    shown = text[begin:].partition("\n")[0].rstrip("\r")
-    cut = max(0, column - _SHOWN // 2)
-    below = re.sub(r"[^\t]", " ", shown[cut:column])
     plain = said_plainly(Fault(fault.sentence, fault.rule, fault.name, fault.key))
-    return f"{named}:{line}:{column + 1}: {plain}\n{shown[cut : cut + _SHOWN]}\n{below}^"
+    return pointed(text, at, named, plain)
 
 
 def _place(fault: Fault, text: str, table: dict[str, object]) -> int | None:

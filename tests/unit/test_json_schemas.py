@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from schemas.checks import FIELDS, OPTIONAL
+from schemas.mapping import MappingSpec
 from schemas.refusal import Refused
 from schemas.scored import Flag, Scored, encode_scored
 from schemas.transaction import Decoder, Transaction
@@ -27,6 +28,11 @@ def published(name: str) -> dict[str, Any]:
     schema: dict[str, Any] = json.loads(files("schemas").joinpath(f"{name}.schema.json").read_text())
     Draft202012Validator.check_schema(schema)
     return schema
+
+
+def write(name: str, schema: dict[str, Any]) -> None:
+    text = json.dumps(schema, indent=2, ensure_ascii=False)
+    Path(str(files("schemas") / f"{name}.schema.json")).write_text(f"{text}\n", "utf-8")
 
 
 TRANSACTION_SCHEMA = published("transaction")
@@ -80,10 +86,22 @@ def test_the_schemas_have_the_fields_of_the_types() -> None:
 def test_the_schema_of_a_flag_is_made_of_the_evidence_of_all_detectors(pytestconfig: pytest.Config) -> None:
     made = {**SCORED_SCHEMA, "$defs": {**SCORED_SCHEMA["$defs"], "flag": flags_of(known())}}
     if pytestconfig.option.update_goldens:
-        text = json.dumps(made, indent=2, ensure_ascii=False)
-        Path(str(files("schemas") / "scored.schema.json")).write_text(f"{text}\n", "utf-8")
+        write("scored", made)
 
     assert published("scored") == made
+
+
+def test_the_schema_of_a_mapping_is_made_of_its_type(pytestconfig: pytest.Config) -> None:
+    """Editors of TOML complete and check by it: `#:schema` at the top of a file."""
+    made = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A mapping of txnwatch",
+        **msgspec.json.schema(MappingSpec),
+    }
+    if pytestconfig.option.update_goldens:
+        write("mapping", made)
+
+    assert published("mapping") == made
 
 
 def test_the_schema_says_of_the_default_rule_what_it_said_when_it_was_written_by_hand() -> None:

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infra.produce.amounts import AmountMarks
 from infra.produce.columns import Columns
 from infra.produce.files import MAX_LINE, InputError
 from infra.produce.rows import Item, ProducerRecord, RejectedRow, RowReader, read_unchanged
+from schemas.mapping.marks import AmountMarks
 from schemas.transaction import Decoder, Transaction
 
 ID = "f06a72cf-e094-50a7-b663-8929e421dd6f"

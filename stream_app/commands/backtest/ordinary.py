@@ -14,8 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from infra.produce.labels import LABEL, SCENARIO, LabelWords
-from infra.produce.rows import cell_of
 from schemas.fast_path import MAX_CHANNEL, MAX_IDENTIFIER, MAX_STATUS, country_of
+from schemas.mapping.values import cell_of
 from schemas.money import parse_amount
 from schemas.transaction import Transaction
 from stream_app.commands.backtest.rows import Piece

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from infra.produce.amounts import AmountMarks, UnclearAmountError
+from schemas.mapping.marks import AmountMarks, UnclearAmountError
 from schemas.money import parse_amount
 
 

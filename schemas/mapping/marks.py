@@ -35,6 +35,8 @@ class AmountMarks:
 
     decimal: str | None = None
     thousands: str | None = None
+    way: str = "--{} {}"
+    """How a mark is named where these are read, for messages."""
 
     @property
     def are_named(self) -> bool:
@@ -49,7 +51,7 @@ class AmountMarks:
             ValueError: It is not written with the marks that are named.
         """
         if not self.are_named:
-            return text if _ONE_WAY.fullmatch(text) or len(text) > _LONGEST else _checked(text)
+            return text if _ONE_WAY.fullmatch(text) or len(text) > _LONGEST else self._checked(text)
         found = self._form.fullmatch(text) if len(text) <= _LONGEST else None
         if found is None:
             raise ValueError(f"{text[:_LONGEST]!a} is not a number with {self._words()}")
@@ -68,20 +70,23 @@ class AmountMarks:
         names = (("before the decimals", self.decimal), ("between thousands", self.thousands))
         return " and ".join(f"{mark!r} {where}" for where, mark in names if mark)
 
+    def _checked(self, text: str) -> str:
+        """The text, unless it has marks that have to be named."""
+        if two := _TWO_WAYS.fullmatch(text):
+            mark, small, large = two[1], text.replace(two[1], "."), text.replace(two[1], "")
+            raise UnclearAmountError(
+                f"the amount {text} can be read in two ways: say {self._way('decimal', mark)} "
+                f"if it is {small} as a number, {self._way('thousands', mark)} if it is {large}"
+            )
+        if _MARKED.fullmatch(text):
+            last = re.sub("[^.,]", "", text)[-1:]
+            decimal = self._way("decimal", last if text.count(last) == 1 else "")
+            raise UnclearAmountError(
+                f"the amount {text!a} has marks: say which one stands before the decimals, "
+                f"{'probably' if text.count(last) == 1 else 'with'} {decimal}, "
+                f"or between thousands, with {self._way('thousands', '')}"
+            )
+        return text
 
-def _checked(text: str) -> str:
-    """The text, unless it has marks that have to be named."""
-    if two := _TWO_WAYS.fullmatch(text):
-        mark, small, large = two[1], text.replace(two[1], "."), text.replace(two[1], "")
-        raise UnclearAmountError(
-            f"the amount {text} can be read in two ways: say --decimal {mark} if it is {small} as a number, "
-            f"--thousands {mark} if it is {large}"
-        )
-    if _MARKED.fullmatch(text):
-        last = re.sub("[^.,]", "", text)[-1:]
-        named = f"probably --decimal {last}" if text.count(last) == 1 else "with --decimal"
-        raise UnclearAmountError(
-            f"the amount {text!a} has marks: say which one stands before the decimals, {named}, "
-            "or between thousands, with --thousands"
-        )
-    return text
+    def _way(self, name: str, mark: str) -> str:
+        return self.way.format(name, mark).removesuffix(' = ""').rstrip()
