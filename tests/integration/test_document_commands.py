@@ -60,9 +60,9 @@ GROUPS = {
     "lists": r"txnwatch lists(?: .*)?",
     # tests/integration/test_labels.py and tests/api/test_labels.py.
     "labels": r"txnwatch labels .*|curl -X POST .*/label.*",
-    "rules": r"txnwatch rules (?:check|diff) .*",  # tests/unit/test_rule_sets.py
+    "rules": r"txnwatch rules (?:check|diff \S+) \S+",  # tests/unit/test_rule_sets.py
     # tests/integration/test_rules_commands.py.
-    "deciding": r"txnwatch rules (?:apply|show|history|suppress).*",
+    "deciding": r"txnwatch rules (?:apply|show|history|suppress|diff).*",
     "replay": r"txnwatch replay.*",  # tests/integration/test_replay_command.py
     "backtest": r"txnwatch backtest.*",  # tests/unit/test_backtest_command.py
     "demo": r"txnwatch demo",  # tests/integration/test_demo.py

@@ -43,6 +43,17 @@ def test_a_file_is_applied_shown_listed_and_rolled_back(tmp_path: Path) -> None:
     assert tomllib.loads(rules("show", "--seq", "2").output) == {"detector": "rolling_mean"}
 
 
+def test_a_file_is_held_against_what_holds(tmp_path: Path) -> None:
+    file = written(tmp_path, '[[rules]]\nname = "large"\nwhen = "amount > 5"')
+    assert rules("diff", file).output == '+ rule "large": flag, medium, live: when amount > 5\n'
+
+    rules("apply", file)
+
+    assert rules("diff", file).output == "they decide alike\n"
+    written(tmp_path, 'detector = "odds"')
+    assert rules("diff", file).output.splitlines()[0] == '~ detector: "" -> "odds"'
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

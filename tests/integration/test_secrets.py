@@ -51,12 +51,13 @@ ARGUMENTS = {
     "produce": "--generate 1",
     "repartition": "8",
     "rules apply": "--seq 1",
+    "rules diff": "rules.toml",
     "rules suppress": "--rule rent --end",
     "state start-over": "--yes",
 }
 # These find or make their addresses themselves, and start what the test would have to stop.
 OF_ONE_MACHINE = {"demo", "services up", "services down", "services status"}
-OF_FILES = {"rules check", "rules diff"}
+OF_FILES = {"rules check"}
 SERVING = {"worker", "api"}
 """Begin to serve where every URL can be read."""
 
@@ -95,6 +96,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "labels.csv").write_text("id,user_id,txn_date,label\n")
+    (tmp_path / "rules.toml").write_text("")
 
 
 def test_no_command_prints_a_part_of_a_password(
