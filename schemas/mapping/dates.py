@@ -30,7 +30,7 @@ _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?"
     r" ?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?",
 )
-_NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
+_NUMBER = re.compile(r"(-?[0-9]{1,20})(?:\.([0-9]{1,20}))?(?:[eE]\+?([0-9]{1,2}))?")
 _OFFSET = re.compile(r"([+-])([0-9]{2}):?([0-9]{2})")
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+\-/]{0,60}")
 NO_ZONE = 'has no offset from UTC: say zone = "UTC", or where the clock was, as zone = "Europe/Rome"'
@@ -194,10 +194,12 @@ def _whole(text: str, factor: int) -> int:
     """So many microseconds; what is less than one is cut."""
     if text.isascii() and text.isdigit() and len(text) <= 20:  # noqa: PLR2004 - nanoseconds of year 9999
         return int(text) * factor
-    if not _NUMBER.fullmatch(text):
+    found = _NUMBER.fullmatch(text)
+    if found is None:
         raise ValueError(f"{excerpt(text)} is no number" if text else "missing")
-    units, _, decimals = text.partition(".")
-    return int(units + decimals) * factor // int("1" + "0" * len(decimals))
+    units, decimals, exponent = found.groups(default="")
+    digits = int(units + decimals) * factor * int("1" + "0" * int(exponent or 0))
+    return digits // int("1" + "0" * len(decimals))
 
 
 def begin_of(spec: DateSpec) -> datetime:

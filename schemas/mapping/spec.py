@@ -106,9 +106,9 @@ class TextSpec(_Written, frozen=True):
     source: Annotated[Paths | None, Meta(description="Of several the first that is not empty.")] = None
     value: Annotated[str | None, Meta(description="One for all records.")] = None
     values: Words = {}
-    otherwise: Annotated[str | None, Meta(description="For texts that values lacks; by default refused.")] = (
-        None
-    )
+    otherwise: Annotated[
+        str | None, Meta(description='For texts that values lacks, "*": as they are; by default refused.')
+    ] = None
     default: Annotated[str | None, Meta(description="Where the source has none.")] = None
     cut: Annotated[bool, Meta(description="Whether a text that is too long is cut.")] = False
     when: Annotated[Condition | None, Meta(description="Where there is one at all.")] = None

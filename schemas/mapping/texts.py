@@ -73,7 +73,7 @@ def _of_words(spec: TextSpec, read: TextReader) -> TextReader:
         if (word := words.get(text)) is not None:
             return word
         if not text or otherwise is not None:
-            return (text and otherwise) or default
+            return (text if otherwise == "*" else text and otherwise) or default
         raise ValueError(f"{excerpt(text)} is none of values: add it there, or say otherwise = …")
 
     return exchanged

@@ -256,6 +256,7 @@ class TestDates:
             (1522540831.25, 'epoch = "s"', "2018-04-01T00:00:31.250000"),
             ("1522540831123", 'epoch = "ms"', "2018-04-01T00:00:31.123000"),
             (1522540831123456789, 'epoch = "ns"', "2018-04-01T00:00:31.123456"),
+            ("1e+05", 'unit = "second"\nsince = 2013-09-01\nzone = "UTC"', "2013-09-02T03:46:40"),
             (-1, 'epoch = "s"', "1969-12-31T23:59:59"),
             (25, 'unit = "hour"\nsince = 2017-11-30\nzone = "UTC"', "2017-12-01T01:00:00"),
             ("1.5", 'unit = "day"\nsince = 2017-11-30T00:00:00+01:00', "2017-12-01T11:00:00"),
@@ -345,7 +346,8 @@ class TestTexts:
             "new",
         ]
         assert "'X' is none of values" in refused({"state": "X"}, status=table)
-        assert read({"state": "X"}, status=f'{table}\notherwise = "declined"').status == "declined"
+        for otherwise, status in [("declined", "declined"), ("*", "X")]:
+            assert read({"state": "X"}, status=f'{table}\notherwise = "{otherwise}"').status == status
 
     def test_a_default_stands_in_for_nothing(self) -> None:
         assert read({"state": "n/a"}, status='from = "state"\ndefault = "settled"').status == "settled"
