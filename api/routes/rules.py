@@ -20,6 +20,7 @@ from infra.decisions.deciding import decide
 from infra.decisions.files import check_detectors
 from infra.decisions.history import Applied, DecisionError, OutdatedError, Proposal, applied, before, find
 from infra.decisions.rules_off import rules_off
+from infra.decisions.since import FeatureSince, features_since
 from infra.runtime.cli_errors import StopError
 from infra.runtime.postgres import DatabaseError, reason
 from infra.runtime.services import POSTGRES
@@ -79,6 +80,8 @@ class Holding(msgspec.Struct, frozen=True):
     """The newest decision, of any kind, that each partition of each app has applied."""
     off: Sequence[RuleOff]
     """The rules of the set that are off, as they raised on a transaction."""
+    features: Sequence[FeatureSince]
+    """Since when each feature of the set has seen everything."""
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -125,7 +128,8 @@ class RuleRoutes:
         progress = await self.database.asked(lambda one: applied(one, topic))
         seq = 0 if decision is None else decision.seq
         off = await self.database.asked(lambda one: rules_off(one, seq))
-        return _tagged(Holding(decision, progress, off), seq)
+        features = await self.database.asked(lambda one: features_since(one, topic, seq))
+        return _tagged(Holding(decision, progress, off, features), seq)
 
     @Route(
         "/rules",

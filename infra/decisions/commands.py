@@ -2,10 +2,10 @@
 
 import asyncio
 import getpass
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import asyncpg
 import click
@@ -16,6 +16,7 @@ from infra.decisions.deciding import Decided, decide
 from infra.decisions.files import read_checked
 from infra.decisions.history import Applied, DecisionError, Proposal, applied, before, find
 from infra.decisions.rules_off import rules_off
+from infra.decisions.since import FeatureSince, features_since
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.postgres import SESSION
 from infra.runtime.services import KAFKA, POSTGRES
@@ -42,18 +43,23 @@ def apply_command(file: Path | None, seq: int | None, who: str | None, why: str,
         raise click.UsageError("Give a FILE, or a former decision with --seq.")
     settings = Settings.load()
     with ending_in_one_line(StopError, KAFKA, POSTGRES):
-        decided = asyncio.run(_apply(settings, file, seq, (who or this_user(), why), expect))
+        decided, new = asyncio.run(_apply(settings, file, seq, (who or this_user(), why), expect))
     click.echo(f"decision {decided.decision.seq} by {decided.decision.who}")
+    for feature in new:
+        click.echo(f"new: {feature.sentence}")
     if decided.unpublished:
         click.echo(f"{LATER}: {decided.unpublished}", err=True)
 
 
 async def _apply(
     settings: Settings, file: Path | None, seq: int | None, by: tuple[str, str], expect: int | None
-) -> Decided:
+) -> tuple[Decided, list[FeatureSince]]:
     body = read_checked(file).plain() if file else await asked(settings, lambda one: _former(one, seq))
     url = settings.postgres.get_secret_value()
-    return await decide(settings, url, Proposal(RULES, body, *by), expected=expect)
+    made = await decide(settings, url, Proposal(RULES, body, *by), expected=expect)
+    number, topic = made.decision.seq, settings.transactions_topic
+    features = await asked(settings, lambda one: features_since(one, topic, number))
+    return made, [one for one in features if one.decision == number]
 
 
 async def _former(connection: asyncpg.Connection, seq: int | None) -> dict[str, object]:
@@ -66,20 +72,37 @@ def show_command(seq: int | None) -> None:
     """Print the rule set that was decided last, as a decisions file, and where it holds already."""
     settings = Settings.load()
 
-    async def look(connection: asyncpg.Connection) -> tuple[Decision, Sequence[RuleOff], Sequence[Applied]]:
-        decision = await _rules(connection, seq)
-        off = await rules_off(connection, decision.seq)
-        return decision, off, await applied(connection, settings.transactions_topic)
-
     with ending_in_one_line(StopError, POSTGRES):
-        decision, off, progress = asyncio.run(asked(settings, look))
-    click.echo(f"# {line_of(decision)}")
-    for one in progress:
-        holds = "holds" if one.seq >= decision.seq else f"waits: the partition is at decision {one.seq}"
-        click.echo(f"# {one.app_id} partition {one.partition}: {holds}")
-    for each in off:
-        click.echo(f'# rule "{each.rule}" is off, as it raised: {" ".join(each.error.split())}')
-    click.echo(tomli_w.dumps(decision.body), nl=False)
+        held = asyncio.run(asked(settings, lambda one: _held(one, settings.transactions_topic, seq)))
+    for line in held.lines():
+        click.echo(f"# {line}")
+    click.echo(tomli_w.dumps(held.decision.body), nl=False)
+
+
+class _Held(NamedTuple):
+    """A rule set that was decided, and what came of it."""
+
+    decision: Decision
+    off: Sequence[RuleOff]
+    applied: Sequence[Applied]
+    features: Sequence[FeatureSince]
+
+    def lines(self) -> Iterator[str]:
+        """As people read it."""
+        decision = self.decision
+        yield line_of(decision)
+        for one in self.applied:
+            holds = "holds" if one.seq >= decision.seq else f"waits: the partition is at decision {one.seq}"
+            yield f"{one.app_id} partition {one.partition}: {holds}"
+        for each in self.off:
+            yield f'rule "{each.rule}" is off, as it raised: {" ".join(each.error.split())}'
+        yield from (feature.sentence for feature in self.features)
+
+
+async def _held(connection: asyncpg.Connection, topic: str, seq: int | None) -> _Held:
+    decision = await _rules(connection, seq)
+    off, progress = await rules_off(connection, decision.seq), await applied(connection, topic)
+    return _Held(decision, off, progress, await features_since(connection, topic, decision.seq))
 
 
 @click.command("history")

@@ -5,11 +5,12 @@ from typing import Any
 
 import msgspec
 
+from schemas.rules.kept import feature_text, features_of, is_kept
 from schemas.rules.rule_set import RuleSet, RuleSpec
 
 
 def differences(old: RuleSet, new: RuleSet) -> list[str]:
-    """A line for each rule that is new (+) or gone (-), and for each key that has changed (~).
+    """A line for each rule that is new (+) or gone (-), for each key that has changed (~), and on features.
 
     >>> one, other = RuleSpec("large", "amount > 5"), RuleSpec("large", "amount > 6")
     >>> differences(RuleSet(rules=[one]), RuleSet("odds", rules=[other]))
@@ -19,7 +20,7 @@ def differences(old: RuleSet, new: RuleSet) -> list[str]:
         _values("", _head(old), _head(new)),
         _values("", _flat(old.profiles), _flat(new.profiles)),
     )
-    return [*head, *_rules(old, new), *profiles]
+    return [*head, *_rules(old, new), *profiles, *_features(old, new)]
 
 
 def _head(rule_set: RuleSet) -> dict[str, Any]:
@@ -38,6 +39,14 @@ def _rules(old: RuleSet, new: RuleSet) -> Iterator[str]:
     kept = [[name for name in one if name in before and name in after] for one in (before, after)]
     if kept[0] != kept[1]:
         yield "~ the order of the rules, in which a flag names its reasons"
+
+
+def _features(old: RuleSet, new: RuleSet) -> Iterator[str]:
+    """Those that begin to be kept."""
+    before = features_of(old.rules)
+    for feature in sorted(features_of(new.rules), key=feature_text):
+        if not is_kept(feature, before):
+            yield f"+ feature {feature_text(feature)}: sees everything from its decision on"
 
 
 def _described(rule: RuleSpec) -> str:

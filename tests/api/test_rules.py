@@ -27,7 +27,7 @@ async def get(client: Client, path: str) -> Any:
 
 async def test_a_rule_set_is_changed_listed_and_rolled_back(settings: Settings) -> None:
     async with serving(settings, dependency_seconds=20) as client:
-        assert await get(client, "/rules") == {"decision": None, "applied": [], "off": []}
+        assert await get(client, "/rules") == {"decision": None, "applied": [], "off": [], "features": []}
         status, made, tag = await put(client, ODDS)
         assert (status, made["published"], tag) == (200, True, '"1"')
         await put(client, 'detector = "rolling_mean"', 1, **{"Content-Type": "application/toml"})

@@ -4,6 +4,7 @@ import asyncio
 import tomllib
 from pathlib import Path
 
+import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
@@ -126,3 +127,51 @@ def test_what_is_suppressed_is_listed_until_it_is_ended() -> None:
 def test_what_cannot_be_suppressed_is_said_in_a_line(arguments: tuple[str, ...], said: str) -> None:
     assert said in rules("suppress", *arguments).output
     assert rules("suppressions").output == "nothing is suppressed\n"
+
+
+def _asking(*features: str) -> str:
+    return "".join(f"[[rules]]\nname = '{one}'\nwhen = '{one} > 1'\n" for one in features)
+
+
+async def test_it_is_said_since_when_features_have_seen_everything(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    async def apply(text: str) -> list[str]:
+        return (await asyncio.to_thread(rules, "apply", written(tmp_path, text))).output.splitlines()[1:]
+
+    async def shown() -> list[str]:
+        lines = (await asyncio.to_thread(rules, "show")).output.splitlines()
+        return [line for line in lines if "seen" in line or "sees" in line]
+
+    hour, month = 'count("1h")', 'mean("30d")'
+    from_then = "sees everything from when decision"
+    assert await apply(_asking(hour)) == [f"new: {hour} {from_then} 1 holds on"]
+    assert await apply(_asking(hour, month)) == [f"new: {month} {from_then} 2 holds on"]
+    assert await apply(_asking(hour, 'sum("7d")')) == []  # is read from what the mean needs
+    assert await apply('detector = "odds"') == []
+    assert await apply(_asking(month, hour)) != []
+    connection = await asyncpg.connect(environment["POSTGRES_URL"])
+    try:
+        await connection.execute(
+            "INSERT INTO sink_offsets (app_id, topic, partition, epoch, next_offset)"
+            " SELECT 'a', $1, p, 1, 9 FROM generate_series(0, 1) AS p",
+            environment["TXNWATCH_TRANSACTIONS_TOPIC"],
+        )
+        await connection.execute(
+            "INSERT INTO decisions_applied (app_id, topic, partition, seq, from_offset, at)"
+            " SELECT 'a', $1, p, 5, p, '2026-01-01 10:00+00'::timestamptz + p * interval '1 min'"
+            " FROM generate_series(0, 1) AS p",
+            environment["TXNWATCH_TRANSACTIONS_TOPIC"],
+        )
+        assert await shown() == [
+            (
+                f"# {hour} sees everything from 2026-01-01 10:01 UTC on (decision 5),"
+                " and all of its window from 2026-01-01 11:01 on"
+            ),
+            (
+                f"# {month} sees everything from 2026-01-01 10:01 UTC on (decision 5),"
+                " and all of its window from 2026-01-31 10:01 on"
+            ),
+        ]
+    finally:
+        await connection.close()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from infra.decisions.cli import rules
 from schemas.rules.differences import differences
+from schemas.rules.kept import KeptSince, features_of, sets_of
 from schemas.rules.rule_set import MOST_RULES, RuleSet, RuleSetError, RuleSpec, rule_set_of
 from schemas.rules.toml import read_rule_set
 from tests.support.documents import blocks, commands
@@ -159,6 +160,25 @@ def test_differences_are_lines() -> None:
     ]
     turned = msgspec.structs.replace(SET, rules=SET.rules[::-1])
     assert differences(SET, turned) == ["~ the order of the rules, in which a flag names its reasons"]
+
+
+def test_differences_say_which_features_begin_to_be_kept() -> None:
+    other = RuleSet(rules=(RuleSpec("new", 'sum("1h") > 5 && max("1h") > mean("2h")'),))
+
+    lines = [line for line in differences(SET, other) if "feature" in line]
+
+    kept = "sees everything from its decision on"
+    assert lines == [f'+ feature max("1h"): {kept}', f'+ feature mean("2h"): {kept}']  # sums are with counts
+
+
+def test_a_rule_that_was_turned_off_ends_what_it_asked_for() -> None:
+    hour, month = RuleSpec("hour", 'count("1h") > 5'), RuleSpec("month", 'mean("30d") > 5')
+    both, one = features_of([hour, month]), features_of([month])
+
+    assert [*sets_of(3, [hour, month], [(7, "hour")])] == [(7, one), (3, both)]
+    kept = KeptSince((9, both))
+    assert [kept.follow(former) for former in sets_of(3, [hour, month], [(7, "hour")])] == [True, True]
+    assert {feature.function: seq for feature, seq in kept.since.items()} == {"count": 9, "mean": 3}
 
 
 def test_files_are_checked_and_compared_by_commands(tmp_path: Path) -> None:
