@@ -11,7 +11,14 @@ from typing import Any, Self, TypeVar
 import asyncpg
 
 from api.reading.cursors import RowKey
-from api.reading.statements import Filters, Shape, chunk_statement, page_statement, users_statement
+from api.reading.statements import (
+    Filters,
+    Shape,
+    chunk_statement,
+    known_as_statement,
+    page_statement,
+    users_statement,
+)
 from api.settings import Settings
 from api.web.problems import Unavailable
 from infra.database import check_database, rights
@@ -19,7 +26,7 @@ from infra.runtime.postgres import SESSION, DatabaseError, is_transient, reason
 
 T = TypeVar("T")
 
-_NEEDED = rights(("transactions", "users"), ("SELECT",))
+_NEEDED = rights(("transactions", "users", "labels"), ("SELECT",))
 _FIRST_ROWS, _MOST_ROWS = 1000, 16_000
 _CHUNK_BYTES = 1 << 20
 _LONG_SECONDS = 1.0
@@ -114,9 +121,16 @@ class Database:
         self._pool.terminate()  # statements that still run are only reads
 
     async def page(self, filters: Filters, after: RowKey | None, limit: int) -> RowsPage:
-        """At most `limit` rows after the position, newest first, ties by id and user."""
+        """At most `limit` rows after the position, in the order that is asked for."""
         [[rows, count, *last]] = await self._fetch(*page_statement(filters, after, limit))
         return RowsPage(rows, count, RowKey(*last)) if count else RowsPage("", 0, None)
+
+    async def known_as(
+        self, row_id: str, user_id: str | None, txn_date: datetime | None, limit: int
+    ) -> list[tuple[str, RowKey]]:
+        """At most `limit` rows of this id, newest first: each as JSON, with its label, and its place."""
+        rows = await self._fetch(*known_as_statement(row_id, user_id, txn_date, limit))
+        return [(row, RowKey(*place)) for row, *place in rows]
 
     async def export(
         self, shape: Shape, filters: Filters, after: RowKey | None, limit: int | None

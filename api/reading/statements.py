@@ -25,10 +25,16 @@ _OPTIONAL_JSON = ", ".join(f"""',"{column[2:]}":' || to_json({column})""" for co
 
 # Postgres writes the rows' JSON: a page arrives as one text, which costs this process a quarter of the time
 # of 100 records of seven columns (docs/decisions.md).
-_JSON = f"""'{{"id":"' || t.id || '","user_id":"' || t.user_id || '","amount":"' || t.amount
+_FIELDS = f"""'{{"id":"' || t.id || '","user_id":"' || t.user_id || '","amount":"' || t.amount
     || '","currency":' || to_json(t.currency) || ',"txn_date":"' || {_TIME}
     || '","status":' || to_json(t.status) || ',"meta_data":' || t.meta_data
-    || concat({_OPTIONAL_JSON}) || '}}'"""
+    || concat({_OPTIONAL_JSON})"""
+_JSON = f"{_FIELDS} || '}}'"
+_NEWEST_LABEL = """(
+    SELECT l.label FROM labels AS l WHERE (l.id, l.txn_date, l.user_id) = (t.id, t.txn_date, t.user_id)
+    ORDER BY l.seq DESC LIMIT 1
+)"""
+_LABELLED = f"""{_FIELDS} || concat(',"label":"' || {_NEWEST_LABEL} || '"') || '}}'"""
 
 
 def _csv(text: Callable[[str], str]) -> str:
@@ -50,22 +56,23 @@ def _safe(column: str) -> str:
     return rf"""CASE WHEN {column} ~ '^''*[-=+@\t\r\n]' THEN '''' ELSE '' END || {column}"""
 
 
-# ORDER BY is the index's order, so that nothing is sorted.
+# ORDER BY is the index's order, so that nothing is sorted; oldest first is the same, read backwards.
 _ROWS = """
 SELECT {columns}
 FROM transactions AS t
 WHERE {where}
-ORDER BY t.txn_date DESC, t.id, t.user_id
+ORDER BY {order}
 LIMIT {limit}"""
+_NEWEST_FIRST = ("t.txn_date DESC", "t.id", "t.user_id")
+_OLDEST_FIRST = ("t.txn_date", "t.id DESC", "t.user_id DESC")
 
-# The rows come in order, newest first, so the last one's date is the earliest.
-_PAGE = f"""string_agg({_JSON}, ','), count(*), min(t.txn_date), (array_agg(t.id::text))[count(*)],
-    (array_agg(t.user_id::text))[count(*)]"""
+_PAGE = f"""string_agg({_JSON}, ','), count(*), (array_agg(t.txn_date))[count(*)],
+    (array_agg(t.id::text))[count(*)], (array_agg(t.user_id::text))[count(*)]"""
 
 # A row that the filters exclude has no line: it is looked at, and the next chunk starts after it. Whether a
 # row is taken depends on the bytes before it, so at least one is.
 _CHUNK = """
-SELECT convert_to(string_agg(line, ''), 'UTF8'), count(line), count(*), min(txn_date),
+SELECT convert_to(string_agg(line, ''), 'UTF8'), count(line), count(*), (array_agg(txn_date))[count(*)],
        (array_agg(id))[count(*)]::text, (array_agg(user_id))[count(*)]::text
 FROM (
     SELECT line, txn_date, id, user_id, coalesce(sum(octet_length(line)) OVER before, 0) AS bytes,
@@ -95,18 +102,31 @@ _LINES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """Which rows; both dates are included, None leaves a side open."""
+    """Which rows, and in which order; both dates are included, None leaves a side open."""
 
     user_id: str | None = None
+    id_prefix: tuple[str, str] | None = None
+    """The first id that begins so, and the last."""
     from_date: datetime | None = None
     to_date: datetime | None = None
     min_amount: Decimal | None = None
     max_amount: Decimal | None = None
     is_anomaly: bool | None = None
+    status: str | None = None
+    currency: str | None = None
     merchant_id: str | None = None
     card_id: str | None = None
     country: str | None = None
     channel: str | None = None
+    ascending: bool = False
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Of the rows: the whole of it, by three columns."""
+        return _OLDEST_FIRST if self.ascending else _NEWEST_FIRST
+
+
+_EQUAL = ("status", "currency", *OPTIONAL)
 
 
 class _Values(list[Any]):
@@ -128,7 +148,18 @@ def rows_statement(columns: str, filters: Filters, after: RowKey | None, limit: 
     """The statement of these columns of rows in order, and the values to bind."""
     values = _Values()
     conditions = [*_range(filters, after, values), *_others(filters, values)]
-    return _rows(columns, conditions, limit, values), values
+    return _rows(columns, conditions, filters, limit, values), values
+
+
+def known_as_statement(
+    row_id: str, user_id: str | None, txn_date: datetime | None, limit: int
+) -> tuple[str, list[Any]]:
+    """The statement of the rows of one id, newest first, and the values to bind."""
+    values = _Values()
+    given = {"id": row_id, "user_id": user_id, "txn_date": txn_date}
+    wanted = [f"t.{name} = {values.bind(value)}" for name, value in given.items() if value is not None]
+    columns = f"{_LABELLED}, t.txn_date, t.id::text, t.user_id::text"
+    return _rows(columns, wanted, Filters(), limit, values), values
 
 
 def chunk_statement(
@@ -142,18 +173,18 @@ def chunk_statement(
     values = _Values()
     wanted = " AND ".join(_others(filters, values)) or "true"
     columns = f"t.txn_date, t.id, t.user_id, CASE WHEN {wanted} THEN {_LINES[shape]} END AS line"
-    looked_at = _rows(columns, _range(filters, after, values), rows, values)
+    looked_at = _rows(columns, _range(filters, after, values), filters, rows, values)
     bounds = f"bytes < {values.bind(most_bytes)}"
     if limit is not None:
         bounds += f" AND lines < {values.bind(limit)}"
     # Of one user's rows Postgres does not see here that they are in the whole order: it would sort them.
-    order = "txn_date DESC, id" if filters.user_id else "txn_date DESC, id, user_id"
+    order = ", ".join(filters.order[: 2 if filters.user_id else 3])
     return _CHUNK.format(rows=looked_at, order=order, bounds=bounds), values
 
 
-def _rows(columns: str, conditions: Iterable[str], limit: int, values: _Values) -> str:
-    where = " AND ".join(conditions) or "true"
-    return _ROWS.format(columns=columns, where=where, limit=values.bind(limit))
+def _rows(columns: str, conditions: Iterable[str], filters: Filters, limit: int, values: _Values) -> str:
+    where, order = " AND ".join(conditions) or "true", ", ".join(filters.order)
+    return _ROWS.format(columns=columns, where=where, order=order, limit=values.bind(limit))
 
 
 def _range(filters: Filters, after: RowKey | None, values: _Values) -> Iterator[str]:
@@ -168,9 +199,11 @@ def _range(filters: Filters, after: RowKey | None, values: _Values) -> Iterator[
         yield f"t.txn_date <= {values.bind(filters.to_date)}"
     if after is not None:
         when, last = values.bind(after.txn_date), f"({values.bind(after.id)}, {values.bind(after.user_id)})"
-        # The order is descending in the date and ascending in the rest, which no row comparison expresses.
+        further, on = (">", "<") if filters.ascending else ("<", ">")
+        # Date and the rest are in opposite orders, which no row comparison expresses.
         # The first condition follows from the second; it is there because an index scan can start at it.
-        yield f"t.txn_date <= {when} AND (t.txn_date < {when} OR (t.id, t.user_id) > {last})"
+        beyond = f"t.txn_date {further} {when} OR (t.id, t.user_id) {on} {last}"
+        yield f"t.txn_date {further}= {when} AND ({beyond})"
 
 
 def _others(filters: Filters, values: _Values) -> Iterator[str]:
@@ -181,7 +214,10 @@ def _others(filters: Filters, values: _Values) -> Iterator[str]:
         yield f"t.amount <= {values.bind(filters.max_amount)}"
     if filters.is_anomaly is False:
         yield _UNFLAGGED
-    for name in OPTIONAL:
+    if filters.id_prefix is not None:
+        first, last = map(values.bind, filters.id_prefix)
+        yield f"t.id BETWEEN {first} AND {last}"
+    for name in _EQUAL:
         if (wanted := getattr(filters, name)) is not None:
             yield f"t.{name} = {values.bind(wanted)}"
 

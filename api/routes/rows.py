@@ -1,28 +1,43 @@
 # ruff: noqa: RUF009 - the calls declare fields, as dataclasses.field does
 """Rows: a user's transactions and everyone's flags, as pages of JSON or as exports."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import hdrs, web
+from msgspec import UNSET, UnsetType
 
 from api.reading.cache import QueryCache
 from api.reading.cursors import Cursors, RowKey
 from api.reading.database import Database
 from api.reading.export import FORMATS, FORMS, Exports, chosen
 from api.reading.statements import Filters
-from api.web.params import AMOUNT, COUNTRY, CURSOR, FLAG, FROM, TO, UUID, integer, one_of, query, text
-from api.web.problems import ParameterError
+from api.web.params import (
+    AMOUNT,
+    COUNTRY,
+    CURSOR,
+    FLAG,
+    FROM,
+    TO,
+    UUID,
+    UUID_PREFIX,
+    integer,
+    one_of,
+    path,
+    query,
+    text,
+)
+from api.web.problems import ParameterError, Problem
 from api.web.route import Route, json_response, next_page
-from schemas.checks import OPTIONAL
-from schemas.fast_path import MAX_CHANNEL, MAX_IDENTIFIER
+from schemas.fast_path import MAX_CHANNEL, MAX_IDENTIFIER, MAX_STATUS
 from schemas.scored import Scored
 
 _PAGE_ROWS = 100
+_MOST_CHOICES = 100
 _DEFAULT_RANGE = timedelta(days=30)
 _SETTLED = timedelta(minutes=1)
 """How long after its end a range counts as closed."""
@@ -39,6 +54,7 @@ _CURSOR = (
     "The cursor of the page before. It holds for this user whatever the other filters are; "
     "empty: from the start."
 )
+_ORDER = "desc: newest first, ties by id and user. asc: exactly the reverse."
 _LIMIT = "How many at most. Default: 100 in JSON, all in the other forms."
 _FORMAT = "Whatever `Accept` says: a page of JSON, or an export as lines of JSON or as CSV."
 _ESCAPE = (
@@ -49,19 +65,20 @@ _BOM = "In CSV, begin with the mark by which Excel knows UTF-8."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transactions:
-    """A page of one user's transactions."""
+class Anomalies:
+    """A page of the flagged transactions."""
 
-    user_id: str = query(UUID, "The user.", required=True)
+    user_id: str | None = query(UUID, "Only this user's.")
+    id_prefix: tuple[str, str] | None = query(UUID_PREFIX, "Only those whose id begins so.", blank=True)
     from_date: datetime | None = query(FROM, _FROM)
     to_date: datetime | None = query(TO, _TO)
-    min_amount: Decimal | None = query(AMOUNT, "The smallest amount, included.")
-    max_amount: Decimal | None = query(AMOUNT, "The largest amount, included.")
-    is_anomaly: bool | None = query(FLAG, "Only those flagged (true), or only the others (false).")
+    status: str | None = query(text(MAX_STATUS, "paid"), "Only those of this status.")
+    currency: str | None = query(text(3, "INR"), "Only those in this currency, as rows spell it.")
     merchant_id: str | None = query(text(MAX_IDENTIFIER, "m-4711"), "Only those of this merchant.")
     card_id: str | None = query(text(MAX_IDENTIFIER, "c-0815"), "Only those with this card.")
     country: str | None = query(COUNTRY, "Only those of this country, by its two letters in either case.")
     channel: str | None = query(text(MAX_CHANNEL, "web"), "Only those that came this way.")
+    order: str = query(one_of("asc", "desc"), _ORDER, default="desc")
     limit: int | None = query(integer(1, 1000), _LIMIT)
     cursor: str | None = query(CURSOR, _CURSOR, blank=True)
     format: str | None = query(one_of(*FORMATS), _FORMAT)
@@ -70,25 +87,29 @@ class Transactions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Anomalies:
-    """A page of the flagged transactions."""
+class Transactions(Anomalies):
+    """A page of one user's transactions."""
 
-    user_id: str | None = query(UUID, "Only this user's.")
-    from_date: datetime | None = query(FROM, _FROM)
-    to_date: datetime | None = query(TO, _TO)
-    merchant_id: str | None = query(text(MAX_IDENTIFIER, "m-4711"), "Only those of this merchant.")
-    card_id: str | None = query(text(MAX_IDENTIFIER, "c-0815"), "Only those with this card.")
-    country: str | None = query(COUNTRY, "Only those of this country, by its two letters in either case.")
-    channel: str | None = query(text(MAX_CHANNEL, "web"), "Only those that came this way.")
-    limit: int | None = query(integer(1, 1000), _LIMIT)
-    cursor: str | None = query(CURSOR, _CURSOR, blank=True)
-    format: str | None = query(one_of(*FORMATS), _FORMAT)
-    escape: bool = query(FLAG, _ESCAPE, default=True)
-    bom: bool = query(FLAG, _BOM, default=False)
+    user_id: str = query(UUID, "The user.", required=True)
+    min_amount: Decimal | None = query(AMOUNT, "The smallest amount, included.")
+    max_amount: Decimal | None = query(AMOUNT, "The largest amount, included.")
+    is_anomaly: bool | None = query(FLAG, "Only those flagged (true), or only the others (false).")
+
+
+_SELECTING = frozenset({one.name for one in fields(Transactions)} & {one.name for one in fields(Filters)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownAs:
+    """One transaction; user and date are needed where several have its id."""
+
+    id: str = path(UUID, "The transaction.")
+    user_id: str | None = query(UUID, "Whose it is.")
+    txn_date: datetime | None = query(FROM, "Its txn_date, to the microsecond.")
 
 
 class TransactionsPage(msgspec.Struct, frozen=True):
-    """Rows newest first, ties by id and user; `cursor` is empty only when the page is.
+    """Rows in the order that is asked for; `cursor` is empty only when the page is.
 
     Describes the text that Postgres makes of a page.
     """
@@ -114,8 +135,10 @@ def ranges_in_order(values: Mapping[str, Any]) -> Iterator[ParameterError]:
             yield ParameterError(low, f"must not be above {high}")
 
 
-def _optional(query: Transactions | Anomalies) -> dict[str, Any]:
-    return {name: getattr(query, name) for name in OPTIONAL}
+class LabelledRow(Scored):
+    """One transaction, with what became known of it. Describes the text that Postgres makes of it."""
+
+    label: Literal["fraud", "legitimate"] | UnsetType = UNSET
 
 
 _NEXT = {"next_page": {"user_id": "$request.query.user_id", "cursor": "$response.body#/cursor"}}
@@ -149,26 +172,37 @@ class RowRoutes:
     )
     async def transactions(self, request: web.Request, query: Transactions) -> web.StreamResponse:
         """A user's transactions, newest first."""
-        start, end = self._range(query.from_date, query.to_date)
-        filters = Filters(
-            user_id=query.user_id,
-            from_date=start,
-            to_date=end,
-            min_amount=query.min_amount,
-            max_amount=query.max_amount,
-            is_anomaly=query.is_anomaly,
-            **_optional(query),
-        )
-        return await self._rows(request, filters, query)
+        return await self._rows(request, self._filters(query), query)
 
     @Route("/anomalies", "pages_anomalies", parameters=Anomalies, check=_fits_together, **_ROWS)
     async def anomalies(self, request: web.Request, query: Anomalies) -> web.StreamResponse:
         """The flagged transactions of all users, newest first."""
+        return await self._rows(request, replace(self._filters(query), is_anomaly=True), query)
+
+    @Route(
+        "/transactions/{id}",
+        "pages_transaction",
+        parameters=KnownAs,
+        body=LabelledRow,
+        depends=True,
+        finds=True,
+    )
+    async def transaction(self, request: web.Request, query: KnownAs) -> web.Response:  # noqa: ARG002 - as all are
+        """One transaction, by its id, with its label where it has one.
+
+        Where several have the id, `choices` of the refusal says which, the newest first.
+        """
+        rows = await self.database.known_as(query.id, query.user_id, query.txn_date, _MOST_CHOICES)
+        if not rows:
+            raise Problem(404, "There is no such transaction.")
+        if len(rows) > 1:
+            raise _ambiguous([place for _, place in rows])
+        return json_response(rows[0][0].encode())
+
+    def _filters(self, query: Anomalies) -> Filters:
         start, end = self._range(query.from_date, query.to_date)
-        filters = Filters(
-            user_id=query.user_id, from_date=start, to_date=end, is_anomaly=True, **_optional(query)
-        )
-        return await self._rows(request, filters, query)
+        given = {name: getattr(query, name) for name in _SELECTING if hasattr(query, name)}
+        return Filters(**given | {"from_date": start, "to_date": end, "ascending": query.order == "asc"})
 
     def _range(self, start: datetime | None, end: datetime | None) -> tuple[datetime | None, datetime | None]:
         """The last 30 days by default.
@@ -182,9 +216,7 @@ class RowRoutes:
             start = newest - min(_DEFAULT_RANGE, newest - earliest)
         return start, end
 
-    async def _rows(
-        self, request: web.Request, filters: Filters, query: Transactions | Anomalies
-    ) -> web.StreamResponse:
+    async def _rows(self, request: web.Request, filters: Filters, query: Anomalies) -> web.StreamResponse:
         """A page, or an export of all: as the client accepts them."""
         after = self.cursors.to_row(filters.user_id, query.cursor) if query.cursor else None
         limit, form = query.limit, chosen(request.headers.get(hdrs.ACCEPT, "*/*"), query.format)
@@ -213,3 +245,9 @@ class RowRoutes:
             answer = await self.cache.answer((filters, after, limit), compute, closed=closed)
         more, _, body = answer.partition(b"\n")
         return json_response(body, {hdrs.VARY: hdrs.ACCEPT, **next_page(request, more.decode())})
+
+
+def _ambiguous(places: Sequence[RowKey]) -> Problem:
+    choices = [{"user_id": one.user_id, "txn_date": one.txn_date} for one in places]
+    errors = [ParameterError("id", "several transactions have this id: name user_id and txn_date")]
+    return Problem(422, "Not accepted: id.", errors=errors, extra={"choices": choices})

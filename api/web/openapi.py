@@ -57,7 +57,10 @@ def document(routes: Sequence[Route], root_path: str) -> dict[str, Any]:
     types = dict.fromkeys([*(route.body for route in routes if route.body), *taken, ProblemDocument])
     found, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     schema_of = dict(zip(types, found, strict=True))
+    labelled = components["LabelledRow"]["properties"]["label"]
     components |= _rows()
+    scored = components["Scored"]
+    components["LabelledRow"] = {**scored, "properties": scored["properties"] | {"label": labelled}}
     for name, component in components.items():
         # An indented line would be shown as code.
         component["description"] = cleandoc(component.get("description", ""))

@@ -28,7 +28,8 @@ ROUTES = {
     "/rules", "/rules/rollback", "/rules/history", "/decisions", "/transactions/{id}/label",
     "/lists/{name}", "/lists/{name}/add", "/lists/{name}/remove", "/suppressions",
     "/", "/docs", "/docs/{file}", "/openapi.json", "/health", "/ready", "/metrics", "/users",
-    "/users/{user_id}/stats", "/transactions", "/anomalies", "/sse/transactions/{user_id}", "/sse/anomalies",
+    "/users/{user_id}/stats", "/transactions", "/transactions/{id}", "/anomalies",
+    "/sse/transactions/{user_id}", "/sse/anomalies",
 }  # fmt: skip
 
 WITHOUT_SERVICES = {

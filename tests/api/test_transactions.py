@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 import json
 import random
 import time
@@ -15,7 +16,13 @@ from yarl import URL
 
 from api.reading.cursors import RowKey
 from api.reading.database import Database
-from api.reading.statements import Filters, chunk_statement, page_statement, rows_statement
+from api.reading.statements import (
+    Filters,
+    chunk_statement,
+    known_as_statement,
+    page_statement,
+    rows_statement,
+)
 from api.settings import Settings
 from api.web.problems import Unavailable
 from schemas.scored import encode_scored
@@ -176,6 +183,99 @@ async def test_merchants_cards_countries_and_channels_can_be_asked_for(client: C
         assert rows == [many[n].shown for n in expected]
         flagged, _ = await page(client, "/anomalies", **{k: v for k, v in query.items() if k != "min_amount"})
         assert flagged == [many[n].shown for n in expected if n % 2]
+
+
+async def test_statuses_currencies_and_the_beginnings_of_ids_can_be_asked_for(
+    client: Client, database: str
+) -> None:
+    many = [
+        made(
+            ALICE,
+            n,
+            after=timedelta(hours=n),
+            flag=FLAG if n % 2 else None,
+            status="paid" if n % 3 else "new",
+            currency="INR" if n < 6 else "EUR",
+        )
+        for n in range(9)
+    ]
+    await store(database, many)
+    queries: list[tuple[dict[str, Any], Sequence[int]]] = [
+        ({"status": "new"}, (6, 3, 0)),
+        ({"status": "paid", "currency": "EUR"}, (8, 7)),
+        ({"currency": "eur"}, ()),
+        ({"id_prefix": many[5].txn.id}, (5,)),
+        ({"id_prefix": many[5].txn.id[:12].upper(), "status": "paid"}, (5,)),
+        ({"id_prefix": many[5].txn.id[:8], "status": "new"}, ()),
+        ({"id_prefix": "", "status": "new"}, (6, 3, 0)),
+    ]
+    for query, expected in queries:
+        rows, _ = await page(client, user_id=ALICE, **query)
+        assert rows == [many[n].shown for n in expected]
+        flagged, _ = await page(client, "/anomalies", **query)
+        assert flagged == [many[n].shown for n in expected if n % 2]
+
+
+@pytest.mark.parametrize("path", ["/transactions", "/anomalies"])
+async def test_oldest_first_is_exactly_the_reverse(client: Client, database: str, path: str) -> None:
+    many = [made(ALICE, n, flag=FLAG, after=timedelta(days=n // 4 * 20)) for n in range(23)]
+    await store(database, many)
+    ascending = [
+        row async for rows in pages(client, path, user_id=ALICE, order="asc", limit=3) for row in rows
+    ]
+    assert ids(ascending) == newest_first(many)[::-1]
+    lines = {"user_id": ALICE, "order": "asc", "format": "ndjson", **EVER}
+    async with client.get(path, params=lines) as response:
+        assert [json.loads(line) for line in (await response.text()).splitlines()] == ascending
+
+
+async def test_a_kept_answer_is_of_its_order_alone(pages_settings: Settings, database: str) -> None:
+    await store(database, [made(ALICE, n, after=timedelta(hours=n)) for n in range(3)])
+    async with serving(pages_settings, query_cache_seconds=60) as client:
+        newest, _ = await page(client, user_id=ALICE, order="desc")
+        oldest, _ = await page(client, user_id=ALICE, order="asc")
+    assert ids(oldest) == ids(newest)[::-1]
+
+
+async def test_a_transaction_is_found_by_its_id(client: Client, database: str) -> None:
+    many = [made(ALICE, n, flag=FLAG if n else None, country="IN") for n in range(2)]
+    await store(database, many)
+    for one in many:
+        async with client.get(f"/transactions/{one.txn.id.upper()}") as response:
+            assert await response.json() == one.shown
+    for query in ({"user_id": BOB}, {"txn_date": "2018-04-02"}):
+        async with client.get(f"/transactions/{many[0].txn.id}", params=query) as response:
+            assert (response.status, response.content_type) == (404, "application/problem+json")
+
+
+async def test_of_several_with_one_id_user_and_date_say_which(client: Client, database: str) -> None:
+    legs = [replace(made(owner, after=timedelta(days=day)).txn, id=user(99)) for owner, day in
+            ((ALICE, 0), (BOB, 0), (ALICE, 20))]  # fmt: skip
+    many = [Made(leg, *encode_scored(leg, None)) for leg in legs]
+    await store(database, many)
+    async with client.get(f"/transactions/{user(99)}") as response:
+        problem = await response.json()
+        assert response.status == 422
+    assert [one["parameter"] for one in problem["errors"]] == ["id"]
+    assert len(problem["choices"]) == 3
+    for choice in problem["choices"]:
+        async with client.get(f"/transactions/{user(99)}", params=choice) as response:
+            found = await response.json()
+            assert {name: found[name] for name in choice} == choice
+    async with client.get(f"/transactions/{user(99)}", params={"user_id": BOB}) as response:
+        assert await response.json() == many[1].shown
+
+
+async def test_a_transaction_has_the_newest_of_its_labels(client: Client, database: str) -> None:
+    await store(database, [made(ALICE, n) for n in range(2)])
+    path = f"/transactions/{made(ALICE).txn.id}"
+    for label in ("fraud", "legitimate"):
+        async with client.post(f"{path}/label", json={"label": label}) as response:
+            assert response.status == 200, await response.text()
+        async with client.get(path) as response:
+            assert await response.json() == {**made(ALICE).shown, "label": label}
+    async with client.get(f"/transactions/{made(ALICE, 1).txn.id}") as response:
+        assert "label" not in await response.json()
 
 
 async def test_a_kept_answer_is_of_its_merchant_alone(pages_settings: Settings, database: str) -> None:
@@ -340,6 +440,8 @@ async def many_rows(database: str) -> AsyncIterator[asyncpg.Connection]:
         (Filters(user_id=SEVENTH, **SOME_DAYS), "user_id_txn_date_id_idx"),
         (Filters(is_anomaly=True), "txn_date_id_user_id_idx"),
         (Filters(is_anomaly=True, **SOME_DAYS), "txn_date_id_user_id_idx"),
+        (Filters(user_id=SEVENTH, ascending=True, **SOME_DAYS), "user_id_txn_date_id_idx"),
+        (Filters(is_anomaly=True, ascending=True), "txn_date_id_user_id_idx"),
     ],
 )
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
@@ -362,6 +464,8 @@ async def test_an_index_serves_each_page_without_a_sort(
         Filters(user_id=SEVENTH, min_amount=Decimal(500), **SOME_DAYS),
         Filters(user_id=SEVENTH, merchant_id="m-1"),
         Filters(user_id=SEVENTH, country="IN", channel="web", **SOME_DAYS),
+        Filters(user_id=SEVENTH, status="paid", ascending=True),
+        Filters(is_anomaly=True, currency="INR"),
         Filters(is_anomaly=True, card_id="c-0"),
     ],
 )
@@ -387,6 +491,22 @@ async def _index_scans(
     assert scans
     assert all(node["Node Type"] == "Index Scan" for node in scans), plan
     return scans, plan
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("filters", [Filters(user_id=SEVENTH), Filters(is_anomaly=True)])
+async def test_the_beginning_of_an_id_is_looked_for_in_an_index(
+    many_rows: asyncpg.Connection, filters: Filters, mode: str
+) -> None:
+    one = await many_rows.fetchval("SELECT id::text FROM transactions LIMIT 1")
+    wanted = dataclasses.replace(filters, id_prefix=(one, one))
+    statement, values = page_statement(wanted, None, 10)
+    plan = await _plan(many_rows, mode, statement, values)
+    assert not [node for node in _nodes(json.loads(plan)[0]["Plan"]) if node["Node Type"] == "Seq Scan"], plan
+    statement, values = known_as_statement(one, None, None, 10)
+    plan = await _plan(many_rows, mode, statement, values)
+    scans = [node for node in _nodes(json.loads(plan)[0]["Plan"]) if node.get("Relation Name")]
+    assert all("Index" in node["Node Type"] for node in scans if "month" in node["Relation Name"]), plan
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
