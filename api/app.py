@@ -51,7 +51,7 @@ def _utc_now() -> datetime:
 def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) -> web.Application:
     """The application. It can be started whatever is down, and connects to what is up."""
     key = key_from(settings.cursor_key.get_secret_value(), settings.datadir)
-    metrics, cursors, docs = Metrics(), Cursors(key), Docs(settings.root_path)
+    metrics, cursors, docs = Metrics(), Cursors(key), Docs(settings.root_path, settings)
     database, redis, broker = Database(settings), redis_client(settings), Broker(settings)
     worker = WorkerView(settings)
     cache = QueryCache(redis, settings, key=key, count=metrics.count_cached)

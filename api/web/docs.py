@@ -1,4 +1,4 @@
-"""The documentation: Swagger UI from the installed package, and the OpenAPI document that it shows."""
+"""The documentation: Swagger UI, the OpenAPI document that it shows, and the AsyncAPI one of the topics."""
 
 import json
 from collections.abc import Sequence
@@ -9,10 +9,12 @@ from typing import Any
 from aiohttp import web
 from swagger_ui_bundle import swagger_ui_path
 
+from api.web.asyncapi import asyncapi
 from api.web.openapi import document
 from api.web.params import NoParameters, file_named, path
 from api.web.route import Route
 from api.web.static_files import StaticPage
+from infra.runtime.settings import TopicSettings
 
 _STATIC = Path(__file__).parent / "static"
 _SWAGGER = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-16x16.png", "favicon-32x32.png")
@@ -32,7 +34,7 @@ class DocsFile:
 class Docs:
     """The page, its files, and the document, which is set once all routes are known."""
 
-    def __init__(self, root_path: str) -> None:
+    def __init__(self, root_path: str, topics: TopicSettings) -> None:
         self._root_path = root_path
         bundle = Path(str(swagger_ui_path))
         self._files = StaticPage(
@@ -41,6 +43,7 @@ class Docs:
             policy=_POLICY,
         )
         self._document = b""
+        self._topics = json.dumps(asyncapi(topics), indent=1).encode()
 
     def describe(self, routes: Sequence[Route]) -> None:
         """Have /openapi.json describe these routes."""
@@ -66,3 +69,8 @@ class Docs:
     async def openapi(self, _request: web.Request, _: NoParameters) -> web.Response:
         """This description."""
         return web.Response(body=self._document, content_type="application/json")
+
+    @Route("/asyncapi.json", "docs_asyncapi", body=dict[str, Any])
+    async def of_topics(self, _request: web.Request, _: NoParameters) -> web.Response:
+        """The description of the topics in Kafka, as AsyncAPI 3."""
+        return web.Response(body=self._topics, content_type="application/json")

@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import is_dataclass
 from typing import Any
@@ -9,7 +10,9 @@ from yarl import URL
 
 from api.routes import dashboard, labels, lists, live, rows, rules, users
 from api.routes.rows import Transactions
+from api.settings import Settings
 from api.web import docs
+from api.web.asyncapi import asyncapi
 from api.web.params import declared
 from tests.support.rows import made, store, user
 from tests.support.serving import Client
@@ -27,13 +30,13 @@ ROUTES = {
     "/dashboard/data/decisions",
     "/rules", "/rules/rollback", "/rules/history", "/decisions", "/transactions/{id}/label",
     "/lists/{name}", "/lists/{name}/add", "/lists/{name}/remove", "/suppressions",
-    "/", "/docs", "/docs/{file}", "/openapi.json", "/health", "/ready", "/metrics", "/users",
-    "/users/{user_id}/stats", "/transactions", "/transactions/{id}", "/anomalies",
+    "/", "/docs", "/docs/{file}", "/openapi.json", "/asyncapi.json", "/health", "/ready", "/metrics",
+    "/users", "/users/{user_id}/stats", "/transactions", "/transactions/{id}", "/anomalies",
     "/sse/transactions/{user_id}", "/sse/anomalies",
 }  # fmt: skip
 
 WITHOUT_SERVICES = {
-    "/", "/docs", "/docs/{file}", "/openapi.json", "/health", "/metrics",
+    "/", "/docs", "/docs/{file}", "/openapi.json", "/asyncapi.json", "/health", "/metrics",
     "/dashboard", "/dashboard/{file}",
 }  # fmt: skip
 
@@ -68,6 +71,12 @@ async def test_the_page_and_all_that_it_loads_come_from_here(client: Client) -> 
         start = await response.text()
     assert "//" not in page + start
     assert "validatorUrl: null" in start
+
+
+async def test_the_topics_are_described_as_they_are_named(client: Client, pages_settings: Settings) -> None:
+    async with client.get("/asyncapi.json") as response:
+        assert response.content_type == "application/json"
+        assert await response.json() == json.loads(json.dumps(asyncapi(pages_settings)))
 
 
 async def test_an_unchanged_file_is_not_sent_again(client: Client) -> None:

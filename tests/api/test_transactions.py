@@ -500,13 +500,11 @@ async def test_the_beginning_of_an_id_is_looked_for_in_an_index(
 ) -> None:
     one = await many_rows.fetchval("SELECT id::text FROM transactions LIMIT 1")
     wanted = dataclasses.replace(filters, id_prefix=(one, one))
-    statement, values = page_statement(wanted, None, 10)
-    plan = await _plan(many_rows, mode, statement, values)
-    assert not [node for node in _nodes(json.loads(plan)[0]["Plan"]) if node["Node Type"] == "Seq Scan"], plan
-    statement, values = known_as_statement(one, None, None, 10)
-    plan = await _plan(many_rows, mode, statement, values)
-    scans = [node for node in _nodes(json.loads(plan)[0]["Plan"]) if node.get("Relation Name")]
-    assert all("Index" in node["Node Type"] for node in scans if "month" in node["Relation Name"]), plan
+    for statement, values in (page_statement(wanted, None, 10), known_as_statement(one, None, None, 10)):
+        plan = await _plan(many_rows, mode, statement, values)
+        await many_rows.execute("DEALLOCATE explained")
+        scans = [node for node in _nodes(json.loads(plan)[0]["Plan"]) if "Relation Name" in node]
+        assert all("Index" in node["Node Type"] for node in scans if "month" in node["Relation Name"]), plan
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])

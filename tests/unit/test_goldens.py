@@ -15,8 +15,10 @@ from click.testing import CliRunner
 
 from api.metrics import Metrics
 from api.routes.live import EVENT_ID
+from api.web.asyncapi import asyncapi
 from api.web.params import AMOUNT, FROM, TO, UUID
 from infra.cli import main
+from infra.runtime.settings import TopicSettings
 from stream_app.metrics import RecordCounts
 from tests.support.serving import DEAD, serving, settings_from
 
@@ -40,6 +42,10 @@ async def test_the_openapi_document_is_as_it_was(pytestconfig: pytest.Config) ->
         document = await response.json()
 
     check("openapi.json", json.dumps(document, indent=1) + "\n", pytestconfig)
+
+
+def test_the_asyncapi_document_is_as_it_was(pytestconfig: pytest.Config) -> None:
+    check("../../docs/asyncapi.json", json.dumps(asyncapi(TopicSettings()), indent=1) + "\n", pytestconfig)
 
 
 def test_examples_are_what_they_are_examples_of() -> None:
