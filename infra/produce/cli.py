@@ -5,8 +5,8 @@ import logging
 import random
 import signal
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -17,14 +17,16 @@ import click
 from rich.console import Console
 
 from infra.produce.delivery import DeliveryError, open_sender
+from infra.produce.errors import DamagedInputError, InputError
 from infra.produce.exported import is_export
-from infra.produce.files import STDIN, DamagedInputError, Input, InputError, first_lines, open_input
+from infra.produce.files import STDIN, Input, checked_utf8, first_lines, open_input
 from infra.produce.generator import MAX_USERS, Traffic, live_dates, past_dates
 from infra.produce.options import Reading, reading_options
 from infra.produce.order import check_order, in_order
 from infra.produce.report import Outcomes, progress_bar
-from infra.produce.rows import Item, Source, read_unchanged
+from infra.produce.rows import TOTALS, Item, Source
 from infra.produce.sending import CheckedFeed, DirectFeed, RateLimit, Sending, WaitingFeed
+from infra.produce.unchanged import read_unchanged
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.kafka import TopicsError
 from infra.runtime.services import KAFKA
@@ -100,9 +102,10 @@ class Plan:
 def produce(context: click.Context, /, **options: object) -> None:
     """Put transactions on the input topic.
 
-    FILE is CSV or JSON lines, also gzipped; - is standard input. Columns are found by their names, others are
-    left out. A row that the worker would refuse is not sent: it is counted, and listed at the end. An export
-    of the API's is sent by date, without its verdicts.
+    FILE is CSV, JSON, Parquet or a workbook (xlsx), also packed by gzip, bzip2, xz, zstd or zip; - is
+    standard input. Columns are found by their names, others are left out. A row that the worker would refuse
+    is not sent: it is counted, and listed at the end. An export of the API's is sent by date, without its
+    verdicts.
     """
     given = Options(**options)  # type: ignore[arg-type]  # click has checked them
     _check(given)
@@ -110,11 +113,19 @@ def produce(context: click.Context, /, **options: object) -> None:
     settings = Settings.load()
     errors = ServiceErrors(KAFKA.name, (DeliveryError,)), ServiceErrors(str(given.file), (InputError,))
     with ending_in_one_line(*errors, TopicsError), ExitStack() as stack:
-        opened = stack.enter_context(open_input(given.file)) if given.file else None
         console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+        opened = stack.enter_context(_opened(given, console)) if given.file else None
         plan = _plan(given, settings, opened, console) if opened else Plan(_traffic(given))
         code = asyncio.run(_produce(plan, given, settings, console))
     context.exit(code)
+
+
+@contextmanager
+def _opened(given: Options, console: Console) -> Iterator[Input]:
+    with open_input(given.file or STDIN, None if given.raw else given.reading.form()) as opened:
+        for note in opened.notes:
+            console.print(note)
+        yield opened
 
 
 def _check(given: Options) -> None:
@@ -123,8 +134,7 @@ def _check(given: Options) -> None:
     if given.endless and given.rate is None:
         raise click.UsageError("--generate without a number needs --rate or --limit.")
     reading = given.reading
-    changing = (reading.mapping, reading.currency, reading.status, reading.assume_utc, reading.sort)
-    if given.raw and (given.file is None or any(changing)):
+    if given.raw and (given.file is None or reading != Reading(as_is=reading.as_is)):
         raise click.UsageError("--raw sends the lines of FILE as they are: no option can change them.")
     reading.check()
 
@@ -141,7 +151,8 @@ def _plan(given: Options, settings: Settings, opened: Input, console: Console) -
     """What is sent of a file, and how."""
     if given.raw:
         return Plan(read_unchanged(opened.lines()), opened, waits=opened.waits)
-    head, lines = first_lines(opened.lines())
+    all_lines = opened.lines() if given.reading.encoding else checked_utf8(opened.lines())
+    head, lines = first_lines(all_lines)
     exported, reading = is_export(head), given.reading
     decoder = Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours))
     reader = reading.reader(decoder=decoder, exported=exported, say=console.print)
@@ -151,8 +162,8 @@ def _plan(given: Options, settings: Settings, opened: Input, console: Console) -
             console.print("an export of txnwatch: sent by date, without the verdicts")
         return Plan(in_order(rows), waits=True)
     if opened.path != STDIN and not opened.waits:  # else it cannot be read twice
-        with open_input(opened.path) as again, suppress(DamagedInputError):  # what can be read is sent
-            reader.check_amounts(again.lines())
+        with open_input(opened.path, reading.form()) as again, suppress(DamagedInputError):
+            reader.check_amounts(again.lines() if reading.encoding else checked_utf8(again.lines()))
     return Plan(rows, opened, waits=opened.waits, check=None if reading.as_is else check_order)
 
 
@@ -203,6 +214,6 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 def _exit_code(outcomes: Outcomes, given: Options, *, interrupted: bool) -> int:
     if interrupted:
         return 0 if given.endless else _INTERRUPTED
-    rejected = outcomes.rejected.total() > 0
+    rejected = outcomes.rejected.total() > outcomes.rejected[TOTALS]
     # Where all rows are rejected, it is the file that is misread.
     return int(rejected and (given.strict or outcomes.taken == 0))

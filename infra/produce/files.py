@@ -1,31 +1,48 @@
-"""Lines of bytes of a file, plain or gzip as its content shows, on the disk or from standard input."""
+"""Lines of bytes of a file of any kind, as its content shows it, on the disk or from standard input."""
 
-import gzip
 import io
 import os
 import stat
-import zlib
-from collections.abc import Iterator
+import zipfile
+from codecs import lookup
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO
+
+from infra.produce.compression import BUFFER, DAMAGE, ZIP, PartError, buffered, unpacked, zip_member
+from infra.produce.errors import DamagedInputError, InputError
+from infra.produce.json_values import is_over_lines, object_lines
+from infra.produce.layout import UTF8, IsHeader, encoding_of, lines_before_header, recoded, without_lines
+from infra.produce.parquet import ParquetRows
+from infra.produce.workbook import SheetRows, is_workbook
+
+__all__ = ["MAX_LINE", "STDIN", "DamagedInputError", "FileForm", "Input", "InputError", "open_input"]
 
 MAX_LINE = 1_000_000
 """Bytes of a line that are read. A larger record would exceed a broker's default limit."""
 
 STDIN = Path("-")
-_GZIP = b"\x1f\x8b"
-_BUFFER = 1 << 18
+_PARQUET = b"PAR1"
+_OTHERS = {
+    b"\xd0\xcf\x11\xe0": "an old workbook (xls): save it as xlsx or CSV",
+    b"Obj\x01": "an Avro file: turn it into JSON lines or Parquet",
+    b"%PDF": "a PDF",
+}
+_DAMAGE = (*DAMAGE, UnicodeError)
 
 
-class InputError(Exception):
-    """The file cannot be read to its end, or holds no transactions; the message says why."""
+@dataclass(frozen=True, slots=True)
+class FileForm:
+    """How a file is read as lines of CSV or JSON in UTF-8, where it is another kind."""
 
-
-class DamagedInputError(InputError):
-    """What follows cannot be read."""
+    encoding: str | None = None
+    """What the user says; None for what its byte order mark says, and UTF-8 without one."""
+    part: str | None = None
+    """Which member of a zip, or sheet of a workbook, where there are several."""
+    is_header: IsHeader = lambda _: False
+    """What tells the header from lines before it; by default it is the first line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +52,12 @@ class Input:
     path: Path
     _size: int | None
     _raw: io.FileIO
-    _stream: BinaryIO
+    _stream: io.BufferedReader
+    notes: list[str] = field(default_factory=list)
+    """What a person is to know of how it is read, a line each."""
+    _fraction: Callable[[], float] | None = None
+    _base: io.BufferedReader | None = None
+    """Kept, as it would close the file once nothing refers to it."""
 
     @property
     def waits(self) -> bool:
@@ -44,6 +66,8 @@ class Input:
 
     def fraction(self) -> float | None:
         """How much has been read, from 0 to 1; None where there is no size."""
+        if self._fraction:
+            return self._fraction()
         return self._raw.tell() / self._size if self._size else None
 
     def lines(self) -> Iterator[bytes]:
@@ -59,7 +83,7 @@ class Input:
                 yield line
                 while is_cut(line):
                     line = self._stream.readline(MAX_LINE)
-        except (OSError, EOFError, zlib.error) as error:
+        except _DAMAGE as error:
             raise DamagedInputError(f"cannot be read after line {number}: {error}") from error
 
     def blocks(self, size: int) -> Iterator[bytes]:
@@ -76,13 +100,13 @@ class Input:
                 number += block.count(b"\n") + 1
                 while is_cut(last):
                     last = self._stream.readline(MAX_LINE)
-        except (OSError, EOFError, zlib.error) as error:
+        except _DAMAGE as error:
             raise DamagedInputError(f"cannot be read after line {number}: {error}") from error
 
 
 @contextmanager
-def open_input(path: Path) -> Iterator[Input]:
-    """Open a file; `-` is standard input.
+def open_input(path: Path, form: FileForm | None = None) -> Iterator[Input]:
+    """Open a file, unpacked; `-` is standard input. Without a form its lines are what stands in it.
 
     Raises:
         InputError: It cannot be opened.
@@ -93,7 +117,10 @@ def open_input(path: Path) -> Iterator[Input]:
         raise InputError(error.strerror) from error
     # The buffered reader is not closed: a thread may still wait in a read of standard input.
     with closing(raw):
-        yield _input(path, raw)
+        try:
+            yield _input(path, raw, form)
+        except PartError as error:
+            raise InputError(str(error)) from None
 
 
 def first_lines(lines: Iterator[bytes]) -> tuple[list[bytes], Iterator[bytes]]:
@@ -112,13 +139,92 @@ def is_cut(line: bytes) -> bool:
     return len(line) >= MAX_LINE and not line.endswith(b"\n")
 
 
-def _input(path: Path, raw: io.FileIO) -> Input:
-    buffered = io.BufferedReader(raw, _BUFFER)
+def checked_utf8(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The same lines.
+
+    Raises:
+        InputError: One is not UTF-8: with its row alone left out, those of one country would be missing.
+    """
+    for number, line in enumerate(lines, start=1):
+        if not line.isascii() or number == 1:
+            _check_utf8(number, line)
+        yield line
+
+
+def _check_utf8(number: int, line: bytes) -> None:
+    if number == 1 and b"\0" in line:
+        raise InputError(f"line {number} is no text: say --encoding utf-16-le, or utf-16-be, if it is that")
     try:
-        zipped = buffered.peek(len(_GZIP)).startswith(_GZIP)
-    except OSError as error:
-        raise InputError(error.strerror) from error
-    status = os.fstat(raw.fileno())
+        line.decode()
+    except UnicodeDecodeError as error:
+        if not is_cut(line):
+            raise InputError(
+                f"line {number} is not UTF-8 ({line[error.start : error.start + 1]!r}): say --encoding "
+                "latin-1, cp1252 or what it is, or --encoding utf-8 to have such rows rejected"
+            ) from None
+
+
+def _input(path: Path, raw: io.FileIO, form: FileForm | None) -> Input:
+    base: io.BufferedReader = io.BufferedReader(raw, BUFFER)
+    stream = base
+    status, notes = os.fstat(raw.fileno()), list[str]()
     size = status.st_size if stat.S_ISREG(status.st_mode) else None
-    stream = io.BufferedReader(gzip.GzipFile(fileobj=buffered), _BUFFER) if zipped else buffered
-    return Input(path, size, raw, stream)
+    try:
+        head = stream.peek(16)
+        if head.startswith((ZIP, _PARQUET)):
+            if size is None:
+                raise InputError("Parquet, workbooks and zips are read from their end: not from a pipe")
+            stream.detach()  # it would close the file once nothing refers to it
+            return _of_parts(path, raw, size, form)
+        stream = unpacked(stream)
+        if form is not None:
+            stream = _in_lines(stream, form, notes)
+    except _DAMAGE as error:
+        raise InputError(
+            getattr(error, "strerror", None) or f"cannot be read after line 0: {error}"
+        ) from error
+    return Input(path, size, raw, stream, notes, None, base)
+
+
+def _of_parts(path: Path, raw: io.FileIO, size: int, form: FileForm | None) -> Input:
+    """A file that is read from its end: Parquet, a workbook, or a zip."""
+    raw.seek(0)
+    notes = list[str]()
+    if raw.read(len(_PARQUET)) == _PARQUET:
+        rows = ParquetRows(raw)
+        return Input(path, size, raw, buffered(rows.lines()), notes, rows.fraction)
+    part = form.part if form else None
+    with zipfile.ZipFile(raw) as archive:
+        holds_sheets = is_workbook(archive)
+    if holds_sheets:
+        sheet = SheetRows(raw, part, form.is_header if form else lambda _: False)
+        notes += _left_out(sheet.before_header, "row")
+        return Input(path, size, raw, buffered(sheet.lines()), notes, lambda: 0.0)
+    stream = zip_member(raw, part)
+    return Input(path, size, raw, _in_lines(stream, form, notes) if form else stream, notes)
+
+
+def _in_lines(stream: io.BufferedReader, form: FileForm, notes: list[str]) -> io.BufferedReader:
+    """The stream as lines of CSV or JSON, in UTF-8."""
+    head = stream.peek(BUFFER)
+    if other := next((words for mark, words in _OTHERS.items() if head.startswith(mark)), None):
+        raise InputError(other)
+    if head.startswith((_PARQUET, ZIP)):
+        raise InputError("packed twice: unpack it first")
+    encoding = encoding_of(head, form.encoding)
+    if lookup(encoding).name != UTF8:
+        stream = buffered(recoded(stream, encoding))
+        head = stream.peek(BUFFER)
+    if is_over_lines(head):
+        notes.append("JSON over several lines: its objects are counted as lines")
+        return buffered(object_lines(stream, MAX_LINE))
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return stream
+    if count := lines_before_header(head, form.is_header):
+        notes += _left_out(count, "line")
+        return buffered(without_lines(stream, count))
+    return stream
+
+
+def _left_out(count: int, what: str) -> list[str]:
+    return [f"left out: {count} {what}{'s' * (count > 1)} before the header"] if count else []

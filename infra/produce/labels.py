@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 
 from infra.produce.columns import Columns
 from infra.produce.dates import date_text
-from infra.produce.files import InputError
+from infra.produce.errors import InputError
 from infra.produce.rows import RejectedRow
-from infra.produce.tables import csv_rows, first_line, header_of, is_blank, numbered
+from infra.produce.tables import csv_rows, first_line, fitted, header_of, is_blank, numbered
 from schemas.mapping.values import cell_of
 
 Label = bool | None
@@ -101,7 +101,7 @@ class LabelTable:
                 yield self._row(line, row)
 
     def _row(self, line: int, row: list[str]) -> LabelRow | RejectedRow:
-        if len(row) != self._width:
+        if len(row := fitted(row, self._width)) != self._width:
             return RejectedRow(line, "csv", f"{len(row)} columns, but the header has {self._width}")
         cells = {name: cell_of(row[place]) for name, place in self._places.items()}
         label = self._words[cells[LABEL]]

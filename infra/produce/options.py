@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from infra.produce.columns import FIELDS, Columns
+from infra.produce.files import FileForm
 from infra.produce.rows import RowReader
 from schemas.checks import OPTIONAL
 from schemas.mapping.marks import MARKS, AmountMarks
@@ -24,6 +25,8 @@ class Reading:
     assume_utc: bool = False
     decimal: str | None = None
     thousands: str | None = None
+    encoding: str | None = None
+    part: str | None = None
     sort: bool = False
     as_is: bool = False
 
@@ -37,6 +40,10 @@ class Reading:
             raise click.UsageError("--sort and --as-is exclude each other.")
         if self.decimal and self.decimal == self.thousands:
             raise click.UsageError("--decimal and --thousands name the same mark.")
+
+    def form(self) -> FileForm:
+        """How the file is opened."""
+        return FileForm(self.encoding, self.part, self.reader().fits)
 
     def reader(self, **more: Any) -> RowReader:
         """What reads the rows; `more` is what else a RowReader is told."""
@@ -88,11 +95,27 @@ def _map(words: str, others: Collection[str]) -> Callable[[Any], Any]:
     )
 
 
+def _encoding(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    try:
+        if name is not None:
+            "".encode(name)  # refuses those that are not of text, too
+    except LookupError as error:
+        raise click.BadParameter(str(error)) from None
+    return name
+
+
 def _others(verb: str) -> list[Callable[[Any], Any]]:
     """Those after `--map`, the last one first."""
     return [
         click.option("--as-is", is_flag=True, help=f"{verb} in the order of FILE, whatever that is."),
         click.option("--sort", is_flag=True, help=f"{verb} by date: all is read first, in bounded memory."),
+        click.option("--part", metavar="NAME", help="Of a zip this file, of a workbook this sheet."),
+        click.option(
+            *("--encoding", "encoding"),
+            callback=_encoding,
+            metavar="NAME",
+            help="Of text that is not UTF-8, e.g. latin-1 or cp1252. [default: by its byte order mark]",
+        ),
         click.option(
             "--thousands", type=click.Choice(MARKS), help="The mark between thousands: . , ' or a space."
         ),

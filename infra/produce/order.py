@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise, starmap
 
-from infra.produce.files import InputError
+from infra.produce.errors import InputError
 from infra.produce.rows import Item, ProducerRecord, Source
 from infra.runtime.external_sort import ExternalSort
 

@@ -2,20 +2,21 @@
 
 import csv
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Raw
 
 from infra.produce.columns import FIELDS, Columns, described, printable
 from infra.produce.dates import date_text
+from infra.produce.errors import InputError
 from infra.produce.exported import ESCAPED, own_meta_data, own_text
-from infra.produce.files import MAX_LINE, InputError, is_cut
-from infra.produce.tables import csv_rows, first_line, header_of, is_blank, numbered
+from infra.produce.files import MAX_LINE, is_cut
+from infra.produce.tables import csv_rows, first_line, fitted, header_of, is_blank, is_totals, numbered
 from schemas import strict_json
 from schemas.checks import OPTIONAL
 from schemas.mapping.marks import AmountMarks, UnclearAmountError
@@ -23,6 +24,8 @@ from schemas.mapping.values import EMPTY, cell_of
 from schemas.refusal import Refused
 from schemas.transaction import Decoder
 
+TOTALS: Final = "totals"
+"""The reason of a row that is none of a transaction, and nothing that is wrong."""
 _REQUIRED, _MAY_LACK = FIELDS[:6], FIELDS[6:]
 
 
@@ -39,7 +42,7 @@ class RejectedRow(msgspec.Struct, frozen=True, gc=False):
 
     line: int
     reason: str
-    """A reason of the decoder, or `csv`."""
+    """A reason of the decoder, `csv`, or `totals`."""
     detail: str
 
 
@@ -47,15 +50,10 @@ Item: TypeAlias = ProducerRecord | RejectedRow
 Source: TypeAlias = Iterator[Item]
 
 
-class _UserId(msgspec.Struct):
-    user_id: str
-
-
 _ENCODE = msgspec.json.Encoder().encode
 _EMPTY_JSON = frozenset([b"null", *map(_ENCODE, EMPTY)])
 _LONGEST_EMPTY_JSON = max(map(len, _EMPTY_JSON))
 _TEXT = msgspec.json.Decoder(str).decode
-_USER_ID = msgspec.json.Decoder(_UserId).decode
 _RAW_FIELDS = msgspec.json.Decoder(dict[str, Raw]).decode
 _META_DATA = msgspec.json.Decoder(dict[str, Any] | None).decode
 
@@ -85,8 +83,6 @@ class RowReader:
                 several ways.
         """
         begin, lines = first_line(lines)
-        if begin.startswith(b"["):
-            raise InputError("a JSON array, not one object a line: turn it into lines with jq -c '.[]'")
         if begin.startswith(b"{"):
             return self._json_lines(lines)
         return self._csv(begin, lines) if begin else iter(())
@@ -138,11 +134,20 @@ class RowReader:
         """
         if isinstance(row, csv.Error):
             return RejectedRow(line, "csv", str(row))
-        if len(row) == columns:
-            return self._csv_row(line, row, places)
-        if is_blank(row):
+        if len(row := fitted(row, columns)) == columns:
+            item = self._csv_row(line, row, places)
+        elif is_blank(row):
             return None
-        return RejectedRow(line, "csv", f"{len(row)} columns, but the header has {columns}")
+        else:
+            item = RejectedRow(line, "csv", f"{len(row)} columns, but the header has {columns}")
+        return _totals(item) if isinstance(item, RejectedRow) and is_totals(row) else item
+
+    def fits(self, header: Sequence[str]) -> bool:
+        """Whether these are names of columns, and all that are needed."""
+        return not (self.columns.absent(header) or self._lacking(self.columns.pick(tuple(header))))
+
+    def _lacking(self, picked: Mapping[str, str]) -> list[str]:
+        return [name for name in _REQUIRED if name not in picked and name not in self.defaults]
 
     def places(self, header: list[str]) -> dict[str, int]:
         """Map each field that has a column to the column's index.
@@ -154,8 +159,7 @@ class RowReader:
         shown = printable(", ".join(header))
         if absent := self.columns.absent(header):
             raise InputError(f"no column {', '.join(absent)}; there are: {shown}")
-        lacking = [name for name in _REQUIRED if name not in picked and name not in self.defaults]
-        if lacking:
+        if lacking := self._lacking(picked):
             raise InputError(
                 f"no column for {', '.join(lacking)}; there are: {shown}. "
                 "Name columns with --map field=column; --currency and --status fill in for absent ones"
@@ -230,7 +234,10 @@ class RowReader:
             InputError: Its amount can be read in several ways.
         """
         picked = self.columns.pick(tuple(found))
-        return self._json_row(line, {name: found[column] for name, column in picked.items()})
+        item = self._json_row(line, {name: found[column] for name, column in picked.items()})
+        if isinstance(item, RejectedRow) and is_totals(_text(raw) or "" for raw in found.values()):
+            return _totals(item)
+        return item
 
     def _json_row(self, line: int, fields: dict[str, Raw]) -> Item:
         fields = {name: _json_cell(name, raw) for name, raw in fields.items()}
@@ -272,21 +279,8 @@ def json_fields(number: int, line: bytes) -> dict[str, Raw] | RejectedRow:
         return RejectedRow(number, "text", str(error))
 
 
-def read_unchanged(lines: Iterable[bytes]) -> Source:
-    """Each line without its end as a record, valid or not; its `user_id`, if it can be read, is the key."""
-    for number, line in enumerate(lines, start=1):
-        if is_cut(line):
-            yield RejectedRow(number, "size", f"more than {MAX_LINE} bytes, which no broker takes by default")
-        else:
-            value = line.removesuffix(b"\n").removesuffix(b"\r")
-            yield ProducerRecord(_user_id(value), value)
-
-
-def _user_id(value: bytes) -> bytes | None:
-    try:
-        return _USER_ID(value).user_id.encode()
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
+def _totals(item: RejectedRow) -> RejectedRow:
+    return RejectedRow(item.line, TOTALS, "a row of totals")
 
 
 def _text(raw: Raw | None) -> str | None:

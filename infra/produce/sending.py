@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol, TypeAlias
 
-from infra.produce.files import InputError
+from infra.produce.errors import InputError
 from infra.produce.report import Outcomes
 from infra.produce.rows import Item, ProducerRecord, Source
 

@@ -1,14 +1,21 @@
 """The rows of CSV files, each with its line; what cannot be read is kept in its place."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from infra.produce.files import MAX_LINE, InputError, is_cut
+from infra.produce.errors import InputError
+from infra.produce.files import MAX_LINE, is_cut
+from infra.produce.layout import delimiter_of
 
 _BOM = b"\xef\xbb\xbf"
-_DELIMITERS = ",;\t|"
+_TOTALS = re.compile(
+    r"(?:(?:sub|grand|gesamt)[- ]?)?(?:total|totals|totale|totali|summe|sum|somme|suma|soma)\b"
+    r"|gesamt\b|итого|всего|合計|小計|总计",
+    re.IGNORECASE,
+)
 
 
 def first_line(lines: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
@@ -25,17 +32,24 @@ def csv_rows(begin: bytes, lines: Iterable[bytes]) -> Any:
     return csv.reader(_texts(lines), delimiter=delimiter_of(begin))
 
 
-def delimiter_of(begin: bytes) -> str:
-    """The one of which the first line has most."""
-    return max(_DELIMITERS, key=lambda delimiter: begin.count(delimiter.encode()))
-
-
 def header_of(rows: Any) -> list[str]:
     """The names of the columns, from the first row that is not blank."""
     try:
-        return [name.strip() for name in next((row for row in rows if not is_blank(row)), [])]
+        return fitted([name.strip() for name in next((row for row in rows if not is_blank(row)), [])], 1)
     except csv.Error as error:
         raise InputError(f"neither CSV nor JSON lines: {error}") from error
+
+
+def fitted(row: list[str], columns: int) -> list[str]:
+    """The row without empty cells beyond its columns: some programs end lines with delimiters."""
+    while len(row) > columns and not row[-1].strip():
+        row = row[:-1]
+    return row
+
+
+def is_totals(cells: Iterable[str]) -> bool:
+    """Whether a row begins as one of totals does."""
+    return bool(_TOTALS.match(next(filter(None, map(str.strip, cells)), "")))
 
 
 def is_blank(row: list[str]) -> bool:

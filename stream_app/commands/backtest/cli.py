@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 from rich.console import Console
 
-from infra.produce.files import InputError
+from infra.produce.errors import InputError
 from infra.produce.labels import LABEL, SCENARIO
 from infra.produce.options import reading_options
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line

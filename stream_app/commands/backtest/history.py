@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from infra.produce.columns import described
+from infra.produce.errors import InputError
 from infra.produce.exported import is_export
-from infra.produce.files import Input, InputError, first_lines, is_cut
+from infra.produce.files import Input, first_lines, is_cut
 from infra.produce.labels import LabelWords, label_columns
 from infra.produce.options import Reading
 from infra.produce.rows import RejectedRow, RowReader, json_fields
@@ -47,8 +48,8 @@ class FileHistory:
             return exported, self._objects(
                 reader, begin, chain([b"".join(rest)], opened.blocks(self.block_bytes))
             )
-        if not begin or begin.startswith(b"["):
-            return False, (Piece() for _ in reader.read(iter([begin])))
+        if not begin:
+            return False, iter(())
         if is_cut(begin):
             raise InputError("neither CSV nor JSON lines: its first line has no end")
         table = csv_rows(begin, lines)

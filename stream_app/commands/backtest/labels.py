@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from infra.produce.files import Input, InputError, open_input
+from infra.produce.errors import InputError
+from infra.produce.files import Input, open_input
 from infra.produce.labels import Label, LabelTable
 from infra.produce.rows import RejectedRow
 from schemas.transaction import Transaction

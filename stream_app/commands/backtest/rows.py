@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from infra.produce.files import InputError
+from infra.produce.errors import InputError
 from infra.produce.labels import Label
 from infra.produce.order import check_order
 from infra.produce.rows import ProducerRecord

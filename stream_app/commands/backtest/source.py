@@ -13,7 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from infra.produce.files import STDIN, InputError, open_input
+from infra.produce.errors import InputError
+from infra.produce.files import STDIN, open_input
 from infra.produce.labels import LabelWords
 from stream_app.commands.backtest.database import rows_of
 from stream_app.commands.backtest.history import FileHistory
@@ -74,7 +75,7 @@ class HistorySource:
             history.rows = history.counted(rows_of(url, *self.given.span))
             yield history
             return
-        with open_input(self.file) as opened:
+        with open_input(self.file, self.given.reading.form()) as opened:
             reader = self._reader()
             history = OpenHistory(_name(self.given.file), opened.fraction, reader.words, self.labels)
             history.rows = history.counted(between(self._in_order(*reader.read(opened)), *self.given.span))

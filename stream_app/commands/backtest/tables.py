@@ -9,8 +9,9 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from infra.produce.labels import LABEL, SCENARIO, LabelWords
+from infra.produce.layout import delimiter_of
 from infra.produce.rows import Item, RejectedRow, RowReader, json_fields
-from infra.produce.tables import csv_rows, delimiter_of, numbered
+from infra.produce.tables import csv_rows, numbered
 from schemas import strict_json
 from stream_app.commands.backtest.ordinary import IDENTIFIERS, NOT_ORDINARY, REQUIRED, Cells, OrdinaryForm
 from stream_app.commands.backtest.rows import Piece, RefusedRow

@@ -1,0 +1,76 @@
+"""What stands in a text file around its rows: its encoding, and lines before the header."""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeAlias
+
+IsHeader: TypeAlias = Callable[[Sequence[str]], bool]
+"""Whether these are the names of columns that are looked for."""
+
+UTF8: Final = "utf-8"
+_CHUNK = 1 << 16
+_DELIMITERS = ",;\t|"
+_PREAMBLE_LINES = 50
+# UTF-32 begins as UTF-16 does, so it comes first.
+_MARKS: Final = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_SEPARATOR = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=[^\r\n]?"?\s*$', re.IGNORECASE)
+
+
+def encoding_of(head: bytes, told: str | None) -> str:
+    """The encoding of a text that begins so: what the user says, or a byte order mark; else UTF-8."""
+    return told or next((name for mark, name in _MARKS.items() if head.startswith(mark)), UTF8)
+
+
+def recoded(stream: io.BufferedReader, encoding: str) -> Iterator[bytes]:
+    """The text as UTF-8.
+
+    Raises:
+        UnicodeError: It has another encoding.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)()
+    while chunk := stream.read1(_CHUNK):
+        yield decoder.decode(chunk).encode()
+    yield decoder.decode(b"", final=True).encode()
+
+
+def lines_before_header(head: bytes, is_header: IsHeader) -> int:
+    """How many lines of a file that begins so come before the header.
+
+    That is the first line with the columns that are looked for; where none has them, the first line, or the
+    next after one that tells spreadsheets the delimiter.
+    """
+    lines = head.splitlines(keepends=True)[:_PREAMBLE_LINES]
+    told = bool(lines and _SEPARATOR.match(lines[0]))
+    fitting = (at for at, line in enumerate(lines) if is_header(_cells(line)))
+    return next(fitting, int(told))
+
+
+def delimiter_of(begin: bytes) -> str:
+    """The one of which the first line has most."""
+    return max(_DELIMITERS, key=lambda delimiter: begin.count(delimiter.encode()))
+
+
+def _cells(line: bytes) -> list[str]:
+    text = line.decode("utf-8-sig", errors="replace").strip("\r\n")
+    try:
+        return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter_of(line)), [])]
+    except csv.Error:
+        return []
+
+
+def without_lines(stream: io.BufferedReader, count: int) -> Iterator[bytes]:
+    """The text with so many empty lines at its beginning in place of what stands there."""
+    for _ in range(count):
+        while (line := stream.readline(_CHUNK)) and not line.endswith(b"\n"):
+            pass
+    yield b"\n" * count
+    while chunk := stream.read1(_CHUNK):
+        yield chunk
