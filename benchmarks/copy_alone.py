@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from benchmarks.bed import PARTITIONS
 from schemas.transaction import Decoder
 from stream_app.scoring import Verdict, identity_of
-from stream_app.sinks.copy_format import copy_chunks
+from stream_app.sinks.copy_format import COLUMNS, copy_chunks
 from stream_app.sinks.postgres import LOCK, TAKE_OVER, connect
 from stream_app.window.recent import entries_of
 
@@ -29,10 +29,14 @@ _APP = "txnwatch"
 BATCH_SIZE = 4_000  # the fastest of 1,000 to 16,000 here
 STAGING = """
 CREATE TEMP TABLE IF NOT EXISTS staging (
-    id uuid, user_id uuid, amount numeric, currency text, txn_date timestamptz, status text, meta_data jsonb
+    id uuid, user_id uuid, amount numeric, currency text, txn_date timestamptz, source integer,
+    source_offset bigint, status text, meta_data jsonb
 ) ON COMMIT DELETE ROWS
 """
-STORE = "INSERT INTO transactions SELECT * FROM staging ON CONFLICT DO NOTHING"
+STORE = f"""
+INSERT INTO transactions ({", ".join(COLUMNS)})
+SELECT {", ".join(COLUMNS)} FROM staging ON CONFLICT DO NOTHING
+"""  # noqa: S608 - constants
 STORE_USERS = "INSERT INTO users (user_id) SELECT DISTINCT user_id FROM staging ON CONFLICT DO NOTHING"
 ADVANCE = "UPDATE sink_offsets SET next_offset = $4 WHERE app_id = $1 AND topic = $2 AND partition = $3"
 
@@ -86,7 +90,7 @@ async def _stream(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
 
 async def _encoded(topic: str, partition: int) -> list[Encoded]:
     verdicts = _verdicts(await _records(TopicPartition(topic, partition)))
-    return [Encoded(list(copy_chunks(batch)), batch[-1].offset + 1) for batch in _batches(verdicts)]
+    return [Encoded(list(copy_chunks(batch, 1)), batch[-1].offset + 1) for batch in _batches(verdicts)]
 
 
 def _batches(verdicts: Iterator[Verdict]) -> Iterator[list[Verdict]]:

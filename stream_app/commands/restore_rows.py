@@ -20,12 +20,15 @@ from schemas.scored import source_of
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import CommittedPosition, committed_positions
 from stream_app.sinks.owners import SharedRowsError, claim_rows
-from stream_app.sinks.postgres import MERGE, NEEDED, NEXT_OFFSETS, REVISE, Advance, connect, json_array
-from stream_app.sinks.row_changes import Change, RowChanges
+from stream_app.sinks.postgres import MERGE, NEEDED, NEXT_OFFSETS, REVISE, Advance, connect
+from stream_app.sinks.row_changes import Change, RowChanges, json_array
 
 _MAKE_KNOWN = """
 INSERT INTO sink_offsets (app_id, topic, partition, epoch, next_offset) SELECT $1, $2, number, 0, 0
 FROM unnest($3::int[]) AS one (number) ON CONFLICT DO NOTHING
+"""
+_NOT_WHOLE = """
+UPDATE sink_offsets SET kept_from = $4 WHERE app_id = $1 AND topic = $2 AND partition = $3
 """
 
 
@@ -82,6 +85,8 @@ async def restore_rows(settings: Settings, *, accept_gaps: bool = False) -> int:
                 stored += await _store(pool, (*source, partition, 0), lost)
         for partition, end in ends.items():
             await pool.fetchval(MERGE, *source, partition, end, "[]")
+            if gaps:
+                await pool.execute(_NOT_WHOLE, *source, partition, end)
     return stored
 
 
@@ -104,7 +109,7 @@ async def _store(pool: asyncpg.Pool, advance: Advance, lost: Records) -> int:
     new = [change.row for change in read if changes.add(change)]
     stored: int = await pool.fetchval(MERGE, *advance, json_array(new)) if new else 0
     if changes.put:
-        await pool.execute(REVISE, json_array([*changes.put.values()]), changes.deleted_json())
+        await pool.execute(REVISE, *advance[:3], *changes.as_json())
     return stored
 
 

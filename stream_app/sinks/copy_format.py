@@ -8,6 +8,7 @@ digits; jsonb: a version byte and the text).
 import struct
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import repeat
 
 from schemas.checks import OPTIONAL
 from stream_app.scoring import Verdict, identities_of
@@ -20,15 +21,18 @@ _BASE = 10_000  # of a numeric's digits
 _LONGEST_CACHED = 32  # bytes of meta_data
 
 _NULL = b"\xff\xff\xff\xff"
-_ELEVEN = b"\0\x0b"  # how many fields follow
+_THIRTEEN = b"\0\x0d"  # how many fields follow
 
 _IDS = struct.Struct(">hi16si16s")  # field count, id, user_id
-_MIDDLE = struct.Struct(">i3si8s")  # currency, txn_date
+_MIDDLE = struct.Struct(">i3si8s12sq")  # currency, txn_date, source and a length, source_offset
+_SOURCE = struct.Struct(">iii")
 # All of that with an amount up to 9,999.99 between: one base-10000 digit before the point and one after.
-_SMALL_AMOUNT_ROW = struct.Struct(_IDS.format + "ihhHHHH" + _MIDDLE.format[1:])
+_SMALL_AMOUNT_ROW = struct.Struct(_IDS.format + "12sHH" + _MIDDLE.format[1:])
+_SMALL = struct.pack(">ihhHH", 12, 2, 0, 0, 2)
 
 
-COLUMNS = ("id", "user_id", "amount", "currency", "txn_date", "status", "meta_data")
+_PLACE = ("source", "source_offset")
+COLUMNS = ("id", "user_id", "amount", "currency", "txn_date", *_PLACE, "status", "meta_data")
 """Those that all rows have."""
 
 
@@ -39,39 +43,43 @@ def columns_of(verdicts: Sequence[Verdict]) -> Sequence[str]:
     return (*COLUMNS, *OPTIONAL) if any_more else COLUMNS
 
 
-def copy_chunks(verdicts: Sequence[Verdict], columns: Sequence[str] = COLUMNS) -> Iterator[bytes]:
-    """The rows as a COPY stream of these columns, which `columns_of` has given."""
+def copy_chunks(
+    verdicts: Sequence[Verdict], source: int, columns: Sequence[str] = COLUMNS
+) -> Iterator[bytes]:
+    """The rows of a source as a COPY stream of these columns, which `columns_of` has given."""
     encode = encode_row if columns is COLUMNS else encode_full_row
+    place = _SOURCE.pack(4, source, 8)
     yield _HEADER
     for start in range(0, len(verdicts), _CHUNK_ROWS):
         chunk = verdicts[start : start + _CHUNK_ROWS]
         users = identities_of([verdict.transaction.user_id for verdict in chunk])
-        yield b"".join(map(encode, chunk, users))
+        yield b"".join(map(encode, chunk, users, repeat(place)))
     yield _TRAILER
 
 
-def encode_row(verdict: Verdict, user: bytes) -> bytes:
-    """One row as a COPY tuple of seven fields; the user's id in 16 bytes, too."""
+def encode_row(verdict: Verdict, user: bytes, place: bytes) -> bytes:
+    """One row as a COPY tuple of nine fields; the user's id in 16 bytes, and the source as a field, too."""
     one = verdict.transaction
-    currency, date = one.currency.encode(), verdict.entry[DATE]
+    currency, date, offset = one.currency.encode(), verdict.entry[DATE], verdict.offset
     meta_data = verdict.encoded()[1]
     last = (_cached_last_fields if len(meta_data) <= _LONGEST_CACHED else _last_fields)(one.status, meta_data)
     units, cents = divmod(one.amount, 100)
     if units < _BASE:
         cents *= 100
-        ids_to_date = _SMALL_AMOUNT_ROW.pack(
-            7, 16, verdict.identity, 16, user, 12, 2, 0, 0, 2, units, cents, 3, currency, 8, date
+        ids_to_offset = _SMALL_AMOUNT_ROW.pack(
+            9, 16, verdict.identity, 16, user, _SMALL, units, cents, 3, currency, 8, date, place, offset
         )
-        return ids_to_date + last
-    ids, middle = _IDS.pack(7, 16, verdict.identity, 16, user), _MIDDLE.pack(3, currency, 8, date)
+        return ids_to_offset + last
+    ids = _IDS.pack(9, 16, verdict.identity, 16, user)
+    middle = _MIDDLE.pack(3, currency, 8, date, place, offset)
     return ids + encode_amount(one.amount) + middle + last
 
 
-def encode_full_row(verdict: Verdict, user: bytes) -> bytes:
+def encode_full_row(verdict: Verdict, user: bytes, place: bytes) -> bytes:
     """The same with four fields more."""
-    one, usual = verdict.transaction, encode_row(verdict, user)[len(_ELEVEN) :]
+    one, usual = verdict.transaction, encode_row(verdict, user, place)[len(_THIRTEEN) :]
     more = _optional_field(one.merchant_id) + _optional_field(one.card_id)
-    return _ELEVEN + usual + more + _last_optional_fields(one.country, one.channel)
+    return _THIRTEEN + usual + more + _last_optional_fields(one.country, one.channel)
 
 
 def _optional_field(text: str | None) -> bytes:

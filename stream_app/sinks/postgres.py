@@ -17,12 +17,12 @@ from stream_app.batch import LostPartitionError
 from stream_app.scoring import Verdict
 from stream_app.sinks.copy_format import columns_of, copy_chunks
 from stream_app.sinks.owners import claim_rows
-from stream_app.sinks.row_changes import Change, RowChanges
+from stream_app.sinks.row_changes import Change, RowChanges, json_array, placed
 
 T = TypeVar("T")
 Advance = tuple[str, str, int, int]  # app id, topic, partition, and the next offset that a batch brings it to
-Store = Callable[[asyncpg.Connection, Sequence[Verdict], Advance], Awaitable[int]]
-"""Store rows and advance the offset; how many rows were new."""
+Store = Callable[[asyncpg.Connection, Sequence[Verdict], Advance, int], Awaitable[int]]
+"""Store rows with their source and advance the offset; how many rows were new."""
 
 # Postgres ends the session, and with it the lock, of a worker that is frozen or whose host is gone, so that
 # the next owner waits for at most 20 s.
@@ -48,6 +48,7 @@ SELECT $1, $2, $3, seq, $5 FROM unnest($4::bigint[]) AS seq ON CONFLICT DO NOTHI
 NEEDED = [
     *rights(("transactions", "users", "sink_offsets"), ("SELECT", "INSERT", "UPDATE")),
     *rights(("decisions_applied",), ("SELECT", "INSERT")),
+    *rights(("transactions_replaced",), ("INSERT",)),
     *rights(("transactions",), ("DELETE",)),  # a revision may move its row
 ]
 _FEW_ROWS = 100
@@ -165,24 +166,25 @@ class PostgresRows:
         self, store: Store, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int
     ) -> int:
         async with self.pool.acquire() as connection, connection.transaction():
-            stored_offset = await self._lock(connection, partition, epoch)
+            row = await self._lock(connection, partition, epoch)
+            stored_offset, source = row["next_offset"], row["source"]
             fresh = [verdict for verdict in verdicts if verdict.offset >= stored_offset]
             advance = (self.app_id, self.topic, partition, next_offset)
             if not any([verdict.revision for verdict in fresh]):  # noqa: C419 - a list is twice as fast
-                return await store(connection, fresh, advance)
+                return await store(connection, fresh, advance, source)
             changes = RowChanges()
             new = [verdict for verdict in fresh if changes.add(Change.of(verdict))]
-            stored = await store(connection, new, advance)
-            await connection.execute(REVISE, json_array([*changes.put.values()]), changes.deleted_json())
+            stored = await store(connection, new, advance, source)
+            await connection.execute(REVISE, *advance[:3], *changes.as_json())
             return stored
 
-    async def _lock(self, connection: asyncpg.Connection, partition: int, epoch: int) -> int:
+    async def _lock(self, connection: asyncpg.Connection, partition: int, epoch: int) -> asyncpg.Record:
         row = await connection.fetchrow(LOCK, self.app_id, self.topic, partition)
         if row is None or row["epoch"] != epoch:
             current = None if row is None else row["epoch"]
             raise LostPartitionError(f"partition {partition}: our epoch is {epoch}, Postgres has {current}")
         self._check_rows(partition, row["next_offset"])
-        return int(row["next_offset"])
+        return row
 
     def _check_rows(self, partition: int, stored_offset: int) -> None:
         """An offset is committed to Kafka, or noted here, only after Postgres has the rows before it."""
@@ -215,27 +217,26 @@ async def _keep(connection: asyncpg.Connection) -> None:
     """Reset nothing: each use is one transaction, and changes nothing of the session."""
 
 
-async def _copy(connection: asyncpg.Connection, verdicts: Sequence[Verdict], advance: Advance) -> int:
+async def _copy(
+    connection: asyncpg.Connection, verdicts: Sequence[Verdict], advance: Advance, source: int
+) -> int:
     """Store rows that are all new; UniqueViolationError when one is not."""
     columns = columns_of(verdicts)
     await connection.copy_to_table(
-        "transactions", source=_stream(verdicts, columns), format="binary", columns=columns
+        "transactions", source=_stream(verdicts, columns, source), format="binary", columns=columns
     )
     users = {verdict.transaction.user_id for verdict in verdicts}
     await connection.execute(_SQL["list_users"], *advance, " ".join(sorted(users)))
     return len(verdicts)
 
 
-async def _merge(connection: asyncpg.Connection, verdicts: Sequence[Verdict], advance: Advance) -> int:
-    rows = json_array([verdict.encoded()[0] for verdict in verdicts])
+async def _merge(
+    connection: asyncpg.Connection, verdicts: Sequence[Verdict], advance: Advance, _source: int
+) -> int:
+    rows = json_array([placed(verdict.encoded()[0], verdict.offset) for verdict in verdicts])
     return int(await connection.fetchval(MERGE, *advance, rows))
 
 
-def json_array(rows: Sequence[bytes]) -> str:
-    """Rows in JSON as `MERGE` takes them."""
-    return f"[{b','.join(rows).decode()}]"
-
-
-async def _stream(verdicts: Sequence[Verdict], columns: Sequence[str]) -> AsyncIterator[bytes]:
-    for chunk in copy_chunks(verdicts, columns):
+async def _stream(verdicts: Sequence[Verdict], columns: Sequence[str], source: int) -> AsyncIterator[bytes]:
+    for chunk in copy_chunks(verdicts, source, columns):
         yield chunk

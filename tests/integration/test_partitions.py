@@ -406,10 +406,21 @@ async def test_old_months_are_dropped_and_no_others(connection: asyncpg.Connecti
     await drained(connection)
     await months.ensure(connection, 0)
     await fill(connection, "2018-01-01Z", 1)  # in the default partition: never dropped
+    await connection.execute("INSERT INTO sink_offsets VALUES ('transactions', 0, 1, 7, 'txnwatch')")
+    for date in ("2018-05-01", "2199-01-01"):
+        replaced = "INSERT INTO transactions_replaced SELECT * FROM transactions_default"
+        await connection.execute(replaced)
+        await connection.execute(
+            "UPDATE transactions_replaced SET txn_date = $1::text::date WHERE txn_date < '2018-02-01'", date
+        )
     assert await months.drop(connection, 12_000) == []
+    assert await connection.fetchval("SELECT kept_from FROM sink_offsets") == 0
     assert await months.drop(connection, 2) == [f"transactions_2018_0{n}" for n in (4, 5, 6, 7)]
     assert await by_partition(connection) == {"transactions_default": 1}
     assert len(await names(connection)) == 1
+    dates = "SELECT txn_date::date::text FROM transactions_replaced"
+    assert [row["txn_date"] for row in await connection.fetch(dates)] == ["2199-01-01"]
+    assert await connection.fetchval("SELECT kept_from FROM sink_offsets") == 7
     with pytest.raises(asyncpg.RaiseError, match="keep at least 1 month"):
         await months.drop(connection, 0)
 

@@ -35,6 +35,10 @@ from tests.support.fakes import FakeRows
 from tests.support.traffic import revised, traffic
 
 APP, TOPIC = "txnwatch", "transactions"
+ALL_VERDICTS = """
+SELECT source_offset, id::text, status, meta_data FROM transactions
+UNION ALL SELECT source_offset, id::text, status, meta_data FROM transactions_replaced ORDER BY 1
+"""
 
 
 @pytest.fixture
@@ -110,6 +114,10 @@ async def test_every_field_is_stored_exactly(
         assert (record["currency"], record["status"]) == (fields["currency"], fields["status"])
         assert [record[name] for name in OPTIONAL] == [fields.get(name) for name in OPTIONAL]
         assert json.loads(record["meta_data"]) == (fields["meta_data"] or {}) | {"is_anomaly": False}
+        assert changes[record["source_offset"]] == fields
+    assert {record["source"] for record in stored.values()} == {
+        await pool.fetchval("SELECT source FROM sink_offsets")
+    }
 
 
 async def test_rows_below_the_next_offset_are_dropped(pool: asyncpg.Pool, sink: PostgresRows) -> None:
@@ -189,6 +197,11 @@ async def test_revisions_come_to_what_one_verdict_after_the_other_comes_to(
         for key, one in ((key, json.loads(row)) for key, row in expected.stored.items())
     }
     assert max(meta.get("revision", 0) for _, meta, *_ in found.values()) > 2
+    kept = await pool.fetch(ALL_VERDICTS)
+    assert [(*row[:3], json.loads(row[3])) for row in map(tuple, kept)] == [
+        (one.offset, one.transaction.id, one.transaction.status, json.loads(one.encoded()[1]))
+        for one in verdicts
+    ]
 
 
 async def test_a_duplicate_early_in_a_long_copy_costs_no_other_row(
@@ -269,7 +282,8 @@ async def test_what_is_copied_and_what_is_merged_is_the_same(pool: asyncpg.Pool)
         sink = PostgresRows(pool, TOPIC, app_id=APP, retry_seconds=5, few_rows=few_rows)
         epoch, *_ = await sink.take_over(0)
         assert await sink.write(0, epoch, given, 4) == 4
-        found.append(await pool.fetch("SELECT *, meta_data::text FROM transactions ORDER BY id"))
+        rows = await pool.fetch("SELECT * FROM transactions ORDER BY id")
+        found.append([{**row, "source": None} for row in rows])
 
     assert found[0] == found[1]
 

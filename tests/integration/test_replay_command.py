@@ -69,6 +69,8 @@ async def test_nothing_differs_until_a_row_is_changed_which_is_named(environment
     code, whole = await installation.completed("txnwatch", "replay")
     assert code == 0, whole
     assert whole.splitlines()[-1].split() == ["0", "different"]
+    code, of_rows = await installation.completed("txnwatch", "replay", "--from-db")
+    assert (code, of_rows) == (0, whole)
 
     async with installation.postgres() as connection:
         identity, user = await connection.fetchrow(UNTOUCHED)

@@ -16,7 +16,7 @@ from schemas.labels import TransactionLabel
 from schemas.lists import Change, changes
 from schemas.rules.rule_off import RuleOff
 from schemas.suppressions import Suppression
-from stream_app.commands.replay.differences import Mismatch, Origin, PartitionFindings
+from stream_app.commands.replay.differences import Gap, Mismatch, Origin, PartitionFindings
 from stream_app.commands.replay.partition import DueDecisions, PartitionReplay
 from stream_app.commands.replay.rows import ComparedRows, Pair
 from stream_app.scoring import Verdict
@@ -115,6 +115,7 @@ async def replayed(
     """What a replay finds beside the rows."""
     store = FakeWindows(lambda _: None)
     findings = PartitionFindings(0, begins, len(arriving))
+    findings.gaps += [Gap(begins, "records are gone")] if begins else []
     rows = ComparedRows(StoredRows(installation.world.rows.stored), store, findings)
     replay = PartitionReplay(0, store, DECIDERS, rows)
     async for _ in replay.run(fetches(arriving[begins:], size), applied(installation)):

@@ -32,7 +32,7 @@ _WORDS = {
     AGAIN: "scored a second time, and stored as they were first",
     DROPPED: "of months that were dropped",
     OPEN: "whose rows are of something later than --limit",
-    UNPROVEN: "that differ and prove nothing, as records before them are gone",
+    UNPROVEN: "that differ where that proves nothing",
     DIFFERENT: "different",
 }
 _TELL_SECONDS = 5.0
@@ -42,19 +42,23 @@ _TELL_SECONDS = 5.0
 @click.option("--partition", "partitions", type=click.IntRange(min=0), multiple=True, help="Only this one.")
 @click.option("--user", type=click.UUID, help="Only this user's transactions.")
 @click.option("--limit", type=click.IntRange(min=1), help="End after about so many transactions.")
+@click.option("--from-db", is_flag=True, help="Take the rows in Postgres in place of the topic.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.pass_context
 def command(
-    ctx: click.Context, *, partitions: tuple[int, ...], user: UUID | None, limit: int | None, as_json: bool
+    ctx: click.Context, /, *, partitions: tuple[int, ...], user: UUID | None, as_json: bool, **asked: Any
 ) -> None:
     """Score again what was scored, and compare with the rows in Postgres.
 
     The topic is read from its beginning, and each decision holds from the offset on from which it did. The
     settings have to be the worker's, and workers may run. Exit code 1: a verdict is another than was given.
+
+    With --from-db the topic is not needed: rows say where they came from, and what they were before they were
+    revised is kept.
     """
-    asked = ReplayRequest(partitions, str(user or ""), limit)
+    request = ReplayRequest(partitions, str(user or ""), **asked)
     with ending_in_one_line(StopError, SettingsError, KAFKA, POSTGRES):
-        report = asyncio.run(replay(Settings.load(), asked, _Progress().tell))
+        report = asyncio.run(replay(Settings.load(), request, _Progress().tell))
     click.echo(msgspec.json.encode(report) if as_json else "\n".join(_lines(report)))
     ctx.exit(int(report.differs))
 
@@ -79,9 +83,8 @@ def _lines(report: Report) -> Iterator[str]:
     for name, words in _WORDS.items():
         if report.counts[name] or name in {SAME, DIFFERENT}:
             yield f"{report.counts[name]:>12,} {words}"
-    proving_first = sorted(report.partitions, key=lambda one: not one.is_whole)
-    first = [one for found in proving_first for one in found.differences[:1]]
-    if first:
+    proving = [one for found in report.partitions for one in found.differences]
+    if first := [*proving, *(one for found in report.partitions for one in found.unproven)]:
         yield from _of_difference(first[0])
 
 
@@ -91,11 +94,9 @@ def _of_partition(found: PartitionFindings) -> Iterator[str]:
         f"offsets {found.begins:,} to {found.ends - 1:,}" if found.ends > found.begins else "nothing left"
     )
     yield f"partition {found.partition}: {offsets}, {decided}"
-    if not found.is_whole:
-        yield (
-            f"  records before {found.begins:,} are gone: users' windows are taken to have been empty, "
-            "so what is the same is proven, and what differs is not"
-        )
+    for gap in found.gaps:
+        to = "on" if gap.end is None else f"to {gap.end - 1:,}"
+        yield f"  from offset {gap.start:,} {to} what differs proves nothing: {gap.why}"
 
 
 def _of_difference(one: Mismatch) -> Iterator[str]:
@@ -105,7 +106,7 @@ def _of_difference(one: Mismatch) -> Iterator[str]:
     yield f"  of user {at.user_id}, {at.txn_date}"
     for field in one.fields:
         yield f"  {field.name}: given {_text(field.given)}, replayed {_text(field.replayed)}"
-    yield f"  why: {one.why}"
+    yield f"  by {f'decision {one.by}' if one.by else 'the settings'}; why: {one.why}"
 
 
 def _text(value: Any) -> str:

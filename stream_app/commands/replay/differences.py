@@ -35,18 +35,33 @@ class Field(msgspec.Struct, frozen=True):
     replayed: Any
 
 
+class Gap(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Offsets in which what differs proves nothing, as what is needed for them was not kept."""
+
+    start: int
+    why: str
+    end: int | None = None
+    """None: to the end."""
+
+    def covers(self, offset: int) -> bool:
+        """Whether the offset is one of them."""
+        return self.start <= offset and (self.end is None or offset < self.end)
+
+
 class Mismatch(msgspec.Struct, frozen=True):
     """A verdict that is another than the row says."""
 
     place: Origin
     fields: Sequence[Field]
     why: str
+    by: int = 0
+    """The newest decision that held."""
 
     @classmethod
-    def of(cls, place: Origin, given: Row | None, replayed: Row) -> "Mismatch":
+    def of(cls, place: Origin, given: Row | None, replayed: Row, by: int = 0) -> "Mismatch":
         """What differs, and why as far as it can be told."""
         fields = [] if given is None else [*_fields(given, replayed)]
-        return cls(place, fields, _why(given, replayed, fields))
+        return cls(place, fields, _why(given, replayed, fields), by)
 
 
 class PartitionFindings(msgspec.Struct):
@@ -54,25 +69,25 @@ class PartitionFindings(msgspec.Struct):
 
     partition: int
     begins: int
-    """The first offset that the topic still has."""
+    """The first offset of which it is known what arrived."""
     ends: int
     """The offset before which Postgres had all rows at the start."""
     decision: int = 0
     """The newest decision that was applied."""
     counts: Counter[str] = msgspec.field(default_factory=Counter)
     differences: list[Mismatch] = msgspec.field(default_factory=list)
-    """The first ones."""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether users' windows are known from their beginning on."""
-        return self.begins == 0
+    """The first ones that prove something."""
+    unproven: list[Mismatch] = msgspec.field(default_factory=list)
+    """The first ones in gaps."""
+    gaps: list[Gap] = msgspec.field(default_factory=list)
 
     def add(self, difference: Mismatch) -> None:
-        """Take note of a difference: it proves something only where all records are there."""
-        self.counts[DIFFERENT if self.is_whole else UNPROVEN] += 1
-        if len(self.differences) < _KEPT:
-            self.differences.append(difference)
+        """Take note of a difference."""
+        in_gap = any(gap.covers(difference.place.offset) for gap in self.gaps)
+        self.counts[UNPROVEN if in_gap else DIFFERENT] += 1
+        kept = self.unproven if in_gap else self.differences
+        if len(kept) < _KEPT:
+            kept.append(difference)
 
 
 def _revision_of(row: Row) -> int:

@@ -31,6 +31,13 @@ class Store(Protocol):
         """Put, or delete for None, by key."""
 
 
+class ReplayedRows(Rows, Protocol):
+    """Gets the verdicts."""
+
+    decision: int
+    """The newest that holds."""
+
+
 class DueDecisions(NamedTuple):
     """Decisions that hold from an offset of the source on."""
 
@@ -45,11 +52,9 @@ class PartitionReplay:
     partition: int
     store: Store
     deciders: Deciders
-    rows: Rows
+    rows: ReplayedRows
     counts: Counter[str] = field(default_factory=Counter)
     """As the worker counts what became of messages."""
-    seq: int = 0
-    """The newest decision that was applied."""
     _decided: DecidedPartition = field(init=False)
     _pipeline: Pipeline = field(init=False)
 
@@ -86,7 +91,7 @@ class PartitionReplay:
     async def _apply(self, applied: DueDecisions) -> None:
         if await self._decided.apply(applied.records, applied.from_offset):
             self._pipeline = self._decided.deciding.within(self._pipeline)
-        self.seq = self._decided.progress.seq
+        self.rows.decision = self._decided.progress.seq
 
 
 class _Nowhere:

@@ -22,7 +22,7 @@ from stream_app.commands.replay.differences import (
 )
 from stream_app.commands.replay.partition import Store
 from stream_app.scoring import Verdict
-from stream_app.sinks.postgres import json_array
+from stream_app.sinks.row_changes import json_array
 
 # Postgres compares, as only it knows what it makes of JSON.
 _DIFFERENT = """
@@ -95,6 +95,8 @@ class ComparedRows:
     oldest: datetime | None = None
     """The beginning of the first month that there are rows of."""
     compared: int = 0
+    decision: int = 0
+    """The newest that holds."""
     _open: dict[_Key, Mismatch] = field(default_factory=dict)
     _seen: dict[bytes, bytes | None] = field(default_factory=dict)
 
@@ -142,7 +144,7 @@ class ComparedRows:
             self.findings.counts[DROPPED] += 1
             return
         place = Origin(self.findings.partition, verdict.offset, one.id, one.user_id, one.txn_date.isoformat())
-        difference = Mismatch.of(place, given, replayed)
+        difference = Mismatch.of(place, given, replayed, self.decision)
         if len(self._open) < _MOST_OPEN:
             self._open[key] = difference
         else:

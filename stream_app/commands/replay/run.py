@@ -12,25 +12,25 @@ from typing import NamedTuple
 
 import asyncpg
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra.database import check_database, rights
 from infra.decisions.history import applied_after
 from infra.runtime.cli_errors import StopError
-from infra.runtime.kafka import Records, consumer_options, read_until
+from stream_app.batch import Record
 from stream_app.commands.replay.differences import DIFFERENT, PartitionFindings
 from stream_app.commands.replay.partition import DueDecisions, PartitionReplay
 from stream_app.commands.replay.rows import ComparedRows, StoredTable
+from stream_app.commands.replay.sources import ROW_RIGHTS, Arrivals, ArrivalSource, RowSource, TopicSource
 from stream_app.settings import Settings
 from stream_app.sinks.postgres import NEXT_OFFSETS, connect
-from stream_app.state.changelog import KafkaMismatchError
 from stream_app.state.decided.deciding import Deciders
 from stream_app.state.store import WindowStore
 
 _NEEDED = rights(("transactions", "sink_offsets", "decisions", "decisions_applied"), ("SELECT",))
 _OLDEST_MONTH = "SELECT date_trunc('month', min(txn_date), 'UTC') FROM transactions"
 _AT_A_TIME = 500
-_FETCH_BYTES = 4 << 20
+# A row is larger than its message was: it says what came of it.
+_ROW_BYTES = 4 << 20
 
 
 class NothingToReplayError(StopError):
@@ -44,6 +44,7 @@ class ReplayRequest(NamedTuple):
     """None named: all."""
     user: str = ""
     limit: int | None = None
+    from_db: bool = False
 
 
 class Report(msgspec.Struct):
@@ -79,15 +80,20 @@ async def replay(
     """
     if not settings.has_sink("postgres"):
         raise NothingToReplayError("TXNWATCH_SINKS is without postgres: verdicts are compared with its rows")
+    source: ArrivalSource = TopicSource(settings)
+    if asked.from_db:
+        source = RowSource(settings, asked.user)
+        settings = settings.model_copy(update={"max_message_bytes": _ROW_BYTES})
     async with connect(settings.postgres.get_secret_value()) as pool:
-        await check_database(pool, _NEEDED)
-        return await _Replays(settings, asked, pool, tell).all()
+        await check_database(pool, [*_NEEDED, *(ROW_RIGHTS if asked.from_db else [])])
+        return await _Replays(settings, asked, source, pool, tell).all()
 
 
 @dataclass(slots=True)
 class _Replays:
     settings: Settings
     asked: ReplayRequest
+    source: ArrivalSource
     pool: asyncpg.Pool
     tell: Callable[[int, int, int], None]
     oldest: datetime | None = None
@@ -118,16 +124,14 @@ class _Replays:
         return None if self.asked.limit is None else max(0, self.asked.limit - self.compared)
 
     async def _partition(self, partition: int, end: int, deciders: Deciders) -> PartitionFindings:
-        settings, place = self.settings, TopicPartition(self.settings.transactions_topic, partition)
-        options = consumer_options(settings, f"replay-{partition}")
-        async with AIOKafkaConsumer(**options, max_partition_fetch_bytes=_FETCH_BYTES) as consumer:
-            findings = PartitionFindings(partition, await _assigned(consumer, place, end), end)
+        async with self.source.opened(partition, end, self._at_a_time) as arrivals:
+            findings = PartitionFindings(partition, arrivals.begins, end)
+            findings.gaps += filter(None, [arrivals.gap])
             with tempfile.TemporaryDirectory(prefix="txnwatch-replay-") as folder:
-                store = _store(settings, Path(folder), partition)
+                store = _store(self.settings, Path(folder), partition)
                 try:
                     rows = ComparedRows(StoredTable(self.pool), store, findings, self.asked.user, self.oldest)
-                    replay = PartitionReplay(partition, store, deciders, rows)
-                    await self._run(replay, rows, read_until(consumer, place, end, most=self._at_a_time))
+                    await self._run(PartitionReplay(partition, store, deciders, rows), rows, arrivals)
                 finally:
                     store.close(partition)
         return findings
@@ -137,11 +141,9 @@ class _Replays:
         left = self._left
         return self.settings.batch_size if left is None else min(self.settings.batch_size, left)
 
-    async def _run(
-        self, replay: PartitionReplay, rows: ComparedRows, fetches: AsyncGenerator[Records, None]
-    ) -> None:
+    async def _run(self, replay: PartitionReplay, rows: ComparedRows, arrivals: Arrivals) -> None:
         findings, before, reached = rows.findings, self.compared, False
-        source, decisions = self._source(fetches, findings.ends), self._decisions(replay.partition)
+        source, decisions = self._asked_for(arrivals), self._decisions(replay.partition)
         async with aclosing(source), aclosing(decisions), aclosing(replay.run(source, decisions)) as run:
             async for offset in run:
                 self.compared = before + rows.compared
@@ -149,19 +151,14 @@ class _Replays:
                 if reached := self._left == 0:
                     break
         rows.finish(whole=not reached)
-        findings.decision = replay.seq
+        findings.decision = rows.decision
 
-    async def _source(
-        self, fetches: AsyncGenerator[Records, None], end: int
-    ) -> AsyncGenerator[Records, None]:
-        """The records before the end, where one user is asked for only those that name it."""
+    async def _asked_for(self, arrivals: Arrivals) -> AsyncGenerator[Sequence[Record], None]:
+        """All, or where one user is asked for only those that name it."""
         user = self.asked.user.encode()
-        async with aclosing(fetches):
+        async with aclosing(arrivals.fetches) as fetches:
             async for records in fetches:
-                some = [one for one in records if one.offset < end]
-                if user:
-                    some = [one for one in some if user in (one.value or b"").lower()]
-                if some:
+                if some := [one for one in records if not user or user in (one.value or b"").lower()]:
                     yield some
 
     async def _decisions(self, partition: int) -> AsyncGenerator[DueDecisions, None]:
@@ -172,20 +169,6 @@ class _Replays:
             for start, several in groupby(found, lambda one: one.from_offset):
                 decisions = [one.decision for one in several]
                 yield DueDecisions(start, [_Record(partition, one.seq, one.encode()) for one in decisions])
-
-
-async def _assigned(consumer: AIOKafkaConsumer, place: TopicPartition, end: int) -> int:
-    """Where the partition begins, at which the consumer then is."""
-    consumer.assign([place])
-    topic_end = (await consumer.end_offsets([place]))[place]
-    if end > topic_end:
-        raise KafkaMismatchError(
-            f"{place.topic} partition {place.partition} ends at offset {topic_end}, and Postgres has rows up "
-            f"to {end}: it was truncated or made anew, and the records that rows are of are gone"
-        )
-    beginning: int = (await consumer.beginning_offsets([place]))[place]
-    consumer.seek(place, beginning)
-    return beginning
 
 
 def _store(settings: Settings, folder: Path, partition: int) -> WindowStore:
