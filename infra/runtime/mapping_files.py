@@ -16,19 +16,19 @@ class MappingType(click.ParamType):
     name = "mapping"
 
     def convert(
-        self, value: str | MappingSpec, param: click.Parameter | None, ctx: click.Context | None
+        self, value: str | MappingSpec, _param: click.Parameter | None, _ctx: click.Context | None
     ) -> MappingSpec:
         """The mapping of a file, or the ready-made one of this name.
 
         Raises:
-            click.BadParameter: There is none, or it cannot be used; the message has the places of its faults.
+            click.ClickException: There is none, or it cannot be used; the message has the places.
         """
         if isinstance(value, MappingSpec):
             return value
         try:
             return read_mapping(value)
         except MappingError as error:
-            self.fail(str(error), param, ctx)
+            raise click.ClickException(str(error)) from None
 
 
 def read_mapping(given: str) -> MappingSpec:

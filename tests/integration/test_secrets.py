@@ -57,7 +57,7 @@ ARGUMENTS = {
 }
 # These find or make their addresses themselves, and start what the test would have to stop.
 OF_ONE_MACHINE = {"demo", "services up", "services down", "services status"}
-OF_FILES = {"rules check"}
+OF_FILES = {"mapping check", "mapping guess", "mapping list", "rules check"}
 SERVING = {"worker", "api"}
 """Begin to serve where every URL can be read."""
 

@@ -1,0 +1,226 @@
+"""A mapping is proposed by a known layout, or by names and values; what these do not tell is left open."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infra.mapping.cli import mapping
+from infra.mapping.proposal import ProposedMapping, proposed
+from infra.mapping.sample import Record, records_of
+from infra.mapping.trying import tried
+from schemas.mapping import MappingError, load_mapping
+from schemas.mapping.ready import READY, ready_text
+from tests.support.documents import blocks
+from tests.support.layouts import ROWS, layout
+from tests.support.source import ROOT
+
+SEVEN = ["altman-ibm", "banksim", "handbook", "ieee-cis", "paysim", "sparkov", "ulb-creditcard"]
+GERMAN = "Buchungstag;Kontonummer;Betrag;Währung;Händler\n" + "".join(
+    f"{1 + day % 28:02}.03.2024 11:2{day % 10};DE{day % 7};{day}.234,5{day % 10};EUR;Laden {day % 3}\n"
+    for day in range(1, 60)
+)
+
+
+def records(text: str) -> list[Record]:
+    return [*records_of(text.encode().splitlines(keepends=True))]
+
+
+def sample(name: str) -> list[Record]:
+    return [*records_of(layout(name).csv().splitlines(keepends=True))]
+
+
+def sources(proposal: ProposedMapping) -> dict[str, object]:
+    fields = ("id", "user_id", "amount", "txn_date", "merchant_id", "currency", "status", "country")
+    parts = {name: getattr(proposal.spec, name) for name in fields}
+    return {name: part.source for name, part in parts.items() if part is not None and part.source}
+
+
+@pytest.mark.parametrize("name", READY)
+def test_a_layout_that_is_known_is_recognised(name: str) -> None:
+    found = sample(name)
+    proposal = proposed(found)
+
+    assert (proposal.ready, proposal.decide, proposal.text) == (name, [], ready_text(name))
+    outcome = tried(proposal.spec, found)
+    assert len(outcome.mapped) + outcome.left_out == ROWS
+
+
+EXPECTED: dict[str, dict[str, object]] = {
+    "altman-ibm": {"user_id": "User", "amount": "Amount", "txn_date": ["Year", "Month", "Day", "Time"]},
+    "banksim": {"user_id": "customer", "amount": "amount", "txn_date": "step", "merchant_id": "merchant"},
+    "handbook": {
+        "id": "TRANSACTION_ID",
+        "user_id": "CUSTOMER_ID",
+        "amount": "TX_AMOUNT",
+        "txn_date": "TX_DATETIME",
+        "merchant_id": "TERMINAL_ID",
+    },
+    "ieee-cis": {"id": "TransactionID", "amount": "TransactionAmt", "txn_date": "TransactionDT"},
+    "paysim": {"user_id": "nameOrig", "amount": "amount", "txn_date": "step", "merchant_id": "nameDest"},
+    "sparkov": {
+        "id": "trans_num",
+        "user_id": "cc_num",
+        "amount": "amt",
+        "txn_date": "trans_date_trans_time",
+        "merchant_id": "merchant",
+    },
+    "adyen": {
+        "id": "Psp Reference",
+        "user_id": "Shopper Reference",
+        "amount": "Amount",
+        "txn_date": "Creation Date",
+        "currency": "Currency",
+        "country": "Shopper Country",
+    },
+    "paypal": {
+        "id": "Transaction ID",
+        "user_id": "From Email Address",
+        "amount": "Gross",
+        "txn_date": ["Date", "Time"],
+        "status": "Status",
+    },
+    "stripe": {"id": "id", "user_id": "Customer ID", "amount": "Amount", "txn_date": "Created date (UTC)"},
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_names_and_values_alone_find_the_fields_of_a_layout_that_is_not_known(name: str) -> None:
+    found = sources(proposed(sample(name), ready=False))
+
+    assert {field: found.get(field) for field in EXPECTED[name]} == EXPECTED[name]
+
+
+def test_numbers_of_cards_and_addresses_are_not_kept() -> None:
+    for name in ("sparkov", "paypal"):
+        proposal = proposed(sample(name), ready=False)
+        assert proposal.spec.user_id.keep is False
+        assert any("says who it is" in note for note in proposal.notes)
+
+
+def test_a_table_in_another_language_is_read() -> None:
+    proposal = proposed(records(GERMAN), zone="Europe/Berlin")
+
+    assert proposal.decide == []
+    assert sources(proposal) == {
+        "id": "*",
+        "user_id": "Kontonummer",
+        "amount": "Betrag",
+        "txn_date": "Buchungstag",
+        "merchant_id": "Händler",
+        "currency": "Währung",
+    }
+    assert load_mapping(proposal.text) == proposal.spec
+    made = [made for _, made in tried(proposal.spec, records(GERMAN)).mapped]
+    assert (made[0]["amount"], made[0]["txn_date"]) == ("1234.51", "2024-03-02T10:21:00Z")
+
+
+def test_objects_within_objects_are_looked_into() -> None:
+    events = [
+        {
+            "eventId": f"e-{number}",
+            "ts": 1_700_000_000_000 + number,
+            "payload": {"account": {"id": f"A{number % 9}"}, "amount": {"value": number, "currency": "EUR"}},
+        }
+        for number in range(50)
+    ]
+    proposal = proposed(records("\n".join(map(json.dumps, events))))
+
+    assert proposal.decide == []
+    assert sources(proposal) == {
+        "id": "eventId",
+        "user_id": "payload.account.id",
+        "amount": "payload.amount.value",
+        "txn_date": "ts",
+        "currency": "payload.amount.currency",
+    }
+    assert proposal.spec.txn_date.epoch == "ms"
+    assert any("minor_units" in note for note in proposal.notes)
+
+
+def test_what_records_do_not_tell_is_left_open() -> None:
+    rows = "".join(f"0{1 + day % 9}/0{1 + day % 7}/2024,K{day % 5},{1 + day}.500\n" for day in range(40))
+    proposal = proposed(records(f"Date,Customer,Amt\n{rows}"))
+
+    assert [what.partition(":")[0] for what in proposal.decide] == [
+        "amount",
+        "txn_date",
+        "txn_date",
+        "currency",
+    ]
+    assert "%d/%m/%Y and %m/%d/%Y" in proposal.decide[1]
+    with pytest.raises(MappingError) as error:
+        load_mapping(proposal.text)
+    assert str(error.value).count("mapping.toml:") == 4
+
+
+def test_where_the_records_tell_it_nothing_is_left_open() -> None:
+    rows = "".join(f"03/{1 + day % 28:02}/2024,K{day % 5},${1 + day}.50\n" for day in range(40))
+    proposal = proposed(records(f"Date,Customer,Amt\n{rows}"), zone="UTC")
+
+    assert proposal.decide == []
+    assert (proposal.spec.txn_date.format, proposal.spec.currency.value) == ("%m/%d/%Y", "USD")
+    assert proposal.spec.amount.remove == "$"
+
+
+class TestCommands:
+    def run(self, *arguments: object) -> Result:
+        return CliRunner().invoke(mapping, [*map(str, arguments)], env={"COLUMNS": "200"})
+
+    def test_ready_made_ones_are_listed_and_printed(self) -> None:
+        assert [line.split()[0] for line in self.run("list").output.splitlines()] == list(READY)
+        assert self.run("list", "paysim").output == ready_text("paysim")
+
+    def test_a_proposal_is_written_and_can_be_checked(self, tmp_path: Path) -> None:
+        file, output = tmp_path / "bank.csv", tmp_path / "bank.toml"
+        file.write_text(GERMAN, "utf-8")
+
+        guessed = self.run("guess", file, "--zone", "Europe/Berlin", "--output", output)
+        checked = self.run("check", output, file)
+
+        assert (guessed.exit_code, checked.exit_code) == (0, 0)
+        assert "1.234,51 → 1234.51" in guessed.output
+        assert "59 of 59 records become transactions of 7 users" in checked.output
+        again = self.run("guess", file, "--output", output)
+        assert (again.exit_code, "is there already" in again.output) == (1, True)
+
+    def test_the_commands_of_the_page_do_what_it_says(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("payments.csv").write_bytes(layout("handbook").csv())
+        for command in blocks((ROOT / "docs" / "data.md").read_text(), "sh")[0].splitlines():
+            name, group, *arguments = command.split()
+            assert (name, group) == ("txnwatch", "mapping")
+            assert self.run(*arguments).exit_code == 0, command
+
+    def test_an_open_question_ends_with_1_and_cannot_be_used(self, tmp_path: Path) -> None:
+        file, output = tmp_path / "bank.csv", tmp_path / "bank.toml"
+        file.write_text(GERMAN, "utf-8")
+
+        guessed = self.run("guess", file, "--output", output)
+        checked = self.run("check", output, file)
+
+        assert guessed.exit_code == 1
+        assert "to decide: txn_date: where the clock was" in guessed.output
+        assert checked.output.startswith(f"Error: {output}:")
+        assert "'?' is no zone" in checked.output
+
+    def test_records_that_do_not_map_are_counted_with_their_reason(self, tmp_path: Path) -> None:
+        file = tmp_path / "other.csv"
+        file.write_text("TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TX_AMOUNT\n1,yesterday,2,3.00\n")
+
+        checked = self.run("check", "handbook", file)
+
+        assert checked.exit_code == 1
+        assert "1 of 1 are refused: txn_date: 'yesterday' is not of the format" in checked.output
+
+    def test_what_cannot_be_read_is_said_in_a_line(self, tmp_path: Path) -> None:
+        empty = tmp_path / "empty.csv"
+        empty.touch()
+        for file, said in [(empty, "there are no records in it"), (tmp_path / "no", "No such file")]:
+            assert said in self.run("guess", file).output
+        strange = tmp_path / "bank.csv"
+        strange.write_text(GERMAN, "utf-8")
+        assert "'Mars' is no zone" in self.run("guess", strange, "--zone", "Mars").output
