@@ -22,6 +22,7 @@ EXPONENTS: Final[Mapping[str, int]] = {**dict.fromkeys(_WITHOUT_DECIMALS.split()
 # As accountants write a negative amount; a sign that says nothing.
 _ACCOUNTED = re.compile(r"\((?P<round>[^()]+)\)|(?P<behind>[^-]+)-|\+(?P<plus>[^+-]+)")
 _PLAIN = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,2})?")
+_NUMBERS, _NO_AMOUNTS = frozenset([int, Decimal]), (bool, bytes)
 _LONGEST = 64
 _LARGEST_EXPONENT = 30
 _CENT = Decimal("0.01")
@@ -69,6 +70,8 @@ def _number_reader(spec: AmountSpec) -> Callable[[Record], str]:
 
     def read(record: Record) -> str:
         value = value_of(record)
+        if type(value) in _NUMBERS:
+            return str(value)
         if not isinstance(value, str):
             return _number(value)
         return _plain(text_of(value.translate(removed) if removed else value), marks)
@@ -77,7 +80,7 @@ def _number_reader(spec: AmountSpec) -> Callable[[Record], str]:
 
 
 def _number(value: object) -> str:
-    if isinstance(value, bool | bytes):
+    if isinstance(value, _NO_AMOUNTS):
         raise ValueError(f"{value!a} is no amount"[:_LONGEST])  # noqa: TRY004 - of a record's value
     return text_of(value)
 

@@ -30,6 +30,9 @@ _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?"
     r" ?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?",
 )
+_USUAL = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
 _NUMBER = re.compile(r"(-?[0-9]{1,20})(?:\.([0-9]{1,20}))?(?:[eE]\+?([0-9]{1,2}))?")
 _OFFSET = re.compile(r"([+-])([0-9]{2}):?([0-9]{2})")
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+\-/]{0,60}")
@@ -84,6 +87,8 @@ def _parser(spec: DateSpec) -> Callable[[str], datetime]:
 
 
 def _rfc_3339(text: str) -> datetime:
+    if _USUAL.fullmatch(text):
+        return datetime.fromisoformat(text)
     if _RFC_3339.fullmatch(text):
         return datetime.fromisoformat(text.upper().replace(" +", "+").replace(" -", "-").replace(" Z", "Z"))
     if not text:

@@ -1,4 +1,4 @@
-"""Formats of dates, as `strptime` has them, compiled: an eighth of its time, and no word of a locale."""
+"""Formats of dates, as `strptime` has them, compiled: a third of its time, and no word of a locale."""
 
 import re
 from collections.abc import Callable
@@ -23,6 +23,7 @@ _PATTERNS: Final = {
     "z": "z|[+-][0-9]{2}(?::?[0-9]{2})?",
 }
 _SHORT: Final = {"T": "%H:%M:%S", "F": "%Y-%m-%d", "R": "%H:%M", "D": "%m/%d/%y"}
+_PLAIN: Final = ("Ymd", "YmdHM", "YmdHMS")
 _TOKEN = re.compile(r"%(.?)|(\s+)|([^%\s]+)", re.DOTALL)
 _CENTURY_TURNS = 69  # as POSIX has it: 69 to 99 are of the last century
 _NOON = 12
@@ -50,9 +51,23 @@ def compiled(format_: str) -> Parser:
     if ("I" in letters) != ("p" in letters):
         raise ValueError(f"{format_}: %I and %p (am or pm) go together; a clock of 24 hours is %H")
 
+    if plain := next((names for names in _PLAIN if {*names} == letters), ""):
+        return _of_numbers(form, plain)
+
     def parse(text: str) -> datetime | None:
         found = form.fullmatch(text)
         return _date(found.groupdict()) if found else None
+
+    return parse
+
+
+def _of_numbers(form: re.Pattern[str], names: str) -> Parser:
+    """What reads dates of numbers alone, which most are."""
+
+    def parse(text: str) -> datetime | None:
+        found = form.fullmatch(text)
+        # The zone may be said elsewhere.
+        return datetime(*map(int, found.group(*names))) if found else None  # type: ignore[arg-type]  # noqa: DTZ001
 
     return parse
 

@@ -47,7 +47,7 @@ def id_reader(spec: IdSpec, *, repeated: bool) -> Reader:
     if spec.source is None:
         made = make(spec.value)
         return lambda _: made
-    return _made_of_text(text_getter(spec.source, spec.remove), make, _several(spec))
+    return _made_of_text(_several(spec) or text_getter(spec.source, spec.remove), make)
 
 
 def _several(spec: IdSpec) -> Reader | None:
@@ -61,9 +61,7 @@ def _several(spec: IdSpec) -> Reader | None:
     return lambda record: _hashed({name: _part(get(record)) for name, get in getters.items()})
 
 
-def _made_of_text(one: Reader, make: Callable[[str], str], several: Reader | None) -> Reader:
-    read = several or one
-
+def _made_of_text(read: Reader, make: Callable[[str], str]) -> Reader:
     def made(record: Record) -> str:
         text = read(record)
         if not text:

@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
@@ -84,13 +84,29 @@ def _part(key: str, value: Any, faults: list[_Fault]) -> Any:
     except msgspec.ValidationError as error:
         what, _, place = str(error).partition(" - at ")
         inner = tuple(re.findall(r"[A-Za-z_]+|[0-9]+", place))
-        faults.append(_Fault((key, *_unknown_key(what), *inner), what))
+        named = re.search("unknown field `([^`]*)`", what)
+        faults.append(_Fault((key, *inner, *([named[1]] if named else [])), what + _choice(key, inner, what)))
         return None
 
 
-def _unknown_key(what: str) -> tuple[str, ...]:
-    found = re.search("unknown field `([^`]*)`", what)
-    return (found[1],) if found else ()
+def _choice(key: str, path: Path, what: str) -> str:
+    """What might be said instead."""
+    spec = next(
+        (kind for kind in (_TYPES[key], *get_args(_TYPES[key])) if hasattr(kind, "__struct_fields__")), None
+    )
+    known = {one.encode_name: one.type for one in msgspec.structs.fields(spec)} if spec else {}
+    if "unknown field" in what and not path:
+        return f"; there are {', '.join(known)}"
+    if what.startswith("Invalid enum value") and path:
+        return f"; there are {', '.join(_words(known.get(path[-1])))}"
+    return ""
+
+
+def _words(kind: object) -> list[str]:
+    """The texts that a type is made of."""
+    if isinstance(kind, str):
+        return [kind] if kind else []
+    return [word for part in get_args(kind) for word in _words(part)]
 
 
 def _said(text: str, name: str, faults: list[_Fault]) -> str:

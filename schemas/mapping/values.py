@@ -1,8 +1,9 @@
 """What sources have as values, as text: cells of tables, and what JSON, Avro, Parquet and sheets hold."""
 
-from datetime import date
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 EMPTY: Final = frozenset(["", "null", "nan", "none", "n/a", "<na>", "\\n"])
@@ -25,23 +26,33 @@ def text_of(value: object) -> str:
     >>> [text_of(value) for value in (" C17 ", 17, 17.0, Decimal("17.50"), "NULL", True)]
     ['C17', '17', '17', '17.50', '', 'true']
     """
-    if isinstance(value, str):
-        return cell_of(value)
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | UUID):
-        return str(value)
-    return _other(value)
+    read = _TEXTS.get(type(value))
+    return read(value) if read is not None else _other(value)
+
+
+def _of_number(value: object) -> str:
+    text = repr(value) if isinstance(value, float) else str(value)
+    return cell_of(text.removesuffix(".0"))
+
+
+# By type, as a chain of `isinstance` takes three times as long.
+_TEXTS: Mapping[type, Callable[[Any], str]] = {
+    str: cell_of,
+    type(None): lambda _: "",
+    bool: lambda value: "true" if value else "false",
+    int: str,
+    UUID: str,
+    float: _of_number,
+    Decimal: _of_number,
+    bytes: lambda value: cell_of(value.decode()),
+    datetime: datetime.isoformat,
+    date: date.isoformat,
+}
 
 
 def _other(value: object) -> str:
-    if isinstance(value, float | Decimal):
-        text = repr(value) if isinstance(value, float) else str(value)
-        return cell_of(text.removesuffix(".0"))
-    if isinstance(value, bytes | bytearray):
-        return cell_of(value.decode())
-    if isinstance(value, date):
-        return value.isoformat()
+    """The text of what is of a type that is derived from one of those."""
+    for kind, read in _TEXTS.items():
+        if isinstance(value, kind):
+            return read(value)
     raise ValueError(f"{'an object' if isinstance(value, dict) else f'a {type(value).__name__}'}, not a text")

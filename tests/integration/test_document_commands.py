@@ -60,6 +60,7 @@ GROUPS = {
     "lists": r"txnwatch lists(?: .*)?",
     # tests/integration/test_labels.py and tests/api/test_labels.py.
     "labels": r"txnwatch labels .*|curl -X POST .*/label.*",
+    "extras": r"pip install txnwatch\[\w+\]",  # of an installation; the tests have both
     "mapping": r"txnwatch mapping .*",  # tests/unit/test_mapping_guess.py
     "rules": r"txnwatch rules (?:check|diff \S+) \S+",  # tests/unit/test_rule_sets.py
     # tests/integration/test_rules_commands.py.

@@ -440,8 +440,9 @@ class TestFaults:
         [
             ({"id": ""}, "[id] is missing"),
             ({"status": ""}, "[status] is missing"),
-            ({"id": 'from = "id"\nread = "uuid6"'}, "uuid6"),
-            ({"id": 'from = "id"\nreed = "uuid"'}, "`reed`"),
+            ({"id": 'from = "id"\nread = "uuid6"'}, "value 'uuid6'; there are uuid, uuid5, hash\nread ="),
+            ({"id": 'from = "id"\nreed = "uuid"'}, "`reed`; there are from, value, read, space"),
+            ({"merchant_id": 'form = "id"'}, "`form`; there are from, value, values"),
             ({"id": 'from = "a..b"'}, "is no name such as"),
             ({"id": 'from = "*"'}, 'read = "hash" alone'),
             ({"id": 'value = "x"'}, 'say read = "uuid5"'),
