@@ -8,6 +8,14 @@ from typing import Final
 from infra.mapping.sample import SeenValues
 
 _SYMBOLS: Final = {"$": "USD", "€": "EUR", "£": "GBP", "₹": "INR", "¥": "JPY"}
+_CODES: Final = frozenset(
+    re.findall(
+        "[A-Z]{3}",
+        "AED ARS AUD BRL CAD CHF CNY CZK DKK EUR GBP HKD HUF IDR ILS INR JPY KRW "
+        "MXN MYR NOK NZD PHP PLN RON SEK SGD THB TRY TWD UAH USD VND ZAR",
+    )
+)
+_MINOR: Final = frozenset(["cents", "cent", "minor", "pence", "paise", "centesimi"])
 _NUMBER = re.compile(r"[-+(]?[0-9][0-9.,' \u00a0\u202f\u2019]*[-)]?(?:[eE][+-]?[0-9]+)?")
 _ENDS = re.compile(r"([.,])([0-9]+)[)-]?$")
 _GROUP = 3
@@ -29,6 +37,17 @@ class Written:
 
 def written(seen: SeenValues) -> Written | None:
     """How the amounts of a column are written; None where these are no amounts."""
+    found = _of_texts(seen)
+    if found is not None:
+        named = [word for word in re.findall("[A-Z]{3}", seen.path) if word in _CODES]
+        found.currency = found.currency or "".join(named[:1])
+        if _MINOR & {*seen.words} and not found.has_decimals:
+            found.keys["minor_units"] = True
+            found.notes.clear()
+    return found
+
+
+def _of_texts(seen: SeenValues) -> Written | None:
     symbols = {one for text in seen.texts for one in text if one in _SYMBOLS}
     plain = [_without(text, symbols) for text in seen.texts]
     numbers = [text for text in plain if _NUMBER.fullmatch(text)]
@@ -62,9 +81,18 @@ def _marked(numbers: Sequence[str], found: Written) -> bool:
             found.notes.append("some have more than two decimals: they are rounded")
     elif ends:
         found.unclear = ends[0].string
-    elif not ends:
-        found.notes.append("whole numbers alone: say minor_units = true if they count cents")
+    else:
+        _whole(numbers, found)
     return True
+
+
+def _whole(numbers: Sequence[str], found: Written) -> None:
+    """Note what whole numbers count."""
+    if any(text.startswith("0") and len(text) > 1 for text in numbers):
+        found.keys["minor_units"] = True
+        found.notes.append("numbers with zeros before them: they are taken as cents")
+    else:
+        found.notes.append("whole numbers alone: say minor_units = true if they count cents")
 
 
 def _signed(numbers: Sequence[str], found: Written) -> Written:

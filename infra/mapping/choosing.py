@@ -23,6 +23,30 @@ _SCORES: Final = {"against": -2.5, "strong": 2.0, "weak": 0.7}
 _UUID = re.compile(r"\{?[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}\}?", re.IGNORECASE)
 _CARD_NUMBER = re.compile(r"[0-9]{13,19}")
 _CODE = re.compile(r"[A-Za-z]{3}")
+NUMERIC: Final = {
+    "036": "AUD",
+    "124": "CAD",
+    "156": "CNY",
+    "208": "DKK",
+    "344": "HKD",
+    "348": "HUF",
+    "356": "INR",
+    "392": "JPY",
+    "578": "NOK",
+    "702": "SGD",
+    "710": "ZAR",
+    "752": "SEK",
+    "756": "CHF",
+    "784": "AED",
+    "826": "GBP",
+    "840": "USD",
+    "946": "RON",
+    "949": "TRY",
+    "978": "EUR",
+    "985": "PLN",
+    "986": "BRL",
+}
+"""The numbers by which messages of cards name currencies."""
 _LAND = re.compile(r"[A-Za-z]{2}")
 _MOST_CURRENCIES, _MOST_STATUSES, _MOST_CHANNELS, _MIN_USERS = 60, 30, 50, 2
 _REPEATED = 0.98
@@ -130,7 +154,8 @@ def _amount(one: _Candidate) -> float | None:
 
 def _currency(one: _Candidate) -> float | None:
     words = one.seen.distinct
-    return 1.0 if len(words) < _MOST_CURRENCIES and all(map(_CODE.fullmatch, words)) else None
+    are_codes = all(map(_CODE.fullmatch, words)) or words <= NUMERIC.keys()
+    return 1.0 if len(words) < _MOST_CURRENCIES and are_codes else None
 
 
 def _id(one: _Candidate) -> float | None:

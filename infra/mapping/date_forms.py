@@ -9,6 +9,7 @@ from itertools import pairwise, product
 from typing import Final
 
 from infra.mapping.sample import SeenValues
+from schemas.mapping.dates import zone_named
 from schemas.mapping.formats import Parser, compiled
 
 _DAYS: Final = (
@@ -26,7 +27,7 @@ _OFFSET = re.compile(r"([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$")
 _ZONED = re.compile(r" ?([Zz]|[+-][0-9]{2}:?[0-9]{2})$")
 _DIRECTIVE = re.compile("%(.)")
 _EPOCHS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-ABBREVIATIONS: Final = {
+_ABBREVIATIONS: Final = {
     "BST": "+01:00",
     "CET": "+01:00",
     "CEST": "+02:00",
@@ -100,6 +101,20 @@ def counts_up(seen: SeenValues) -> bool:
     except ValueError:
         return False
     return min(numbers) >= 0 and all(one <= following for one, following in pairwise(numbers))
+
+
+def zones_of(seen: SeenValues) -> dict[str, str] | None:
+    """What the words for zones mean that are no names of zones; None where that is not known of all."""
+    found: dict[str, str] = {}
+    for word in sorted(seen.distinct):
+        if word in _ABBREVIATIONS:
+            found[word] = _ABBREVIATIONS[word]
+        else:
+            try:
+                zone_named(word)
+            except ValueError:
+                return None
+    return found
 
 
 def _of_objects(values: Sequence[object]) -> DateForm:

@@ -6,20 +6,21 @@ from typing import Any, Final
 
 import tomli_w
 
-from infra.mapping.choosing import Chosen, chosen, is_card_number, is_uuid
-from infra.mapping.date_forms import ABBREVIATIONS, counts_up, form_of, is_clock
+from infra.mapping.choosing import NUMERIC, Chosen, chosen, is_card_number, is_uuid
+from infra.mapping.date_forms import counts_up, form_of, formats_of, is_clock, zones_of
 from infra.mapping.sample import Record, SeenValues, seen_in
 from infra.mapping.trying import fitting
 from schemas.mapping import MappingSpec, load_mapping
 from schemas.mapping.paths import path_of
 from schemas.mapping.ready import READY, ready_mapping, ready_text
+from schemas.mapping.values import text_of
 
 OPEN: Final = "?"
 """What stands in a proposal where a person has to decide: no mapping with it can be used."""
 _GOOD = 0.9
 _LONGEST = 32
 _PARTS = ("year", "month", "day")
-_ZONE_NAMES = frozenset(["timezone", "zone", "tz", "zeitzone", "fusoorario"])
+_ZONE_NAMES = ("timezone", "timezoneid", "tz", "zeitzone", "fusoorario")
 _SECONDS = 10_000  # steps that go so far are no hours
 
 
@@ -43,7 +44,7 @@ def proposed(
 ) -> ProposedMapping:
     """A mapping for such records; `currency` and `zone` are those of records that do not say theirs."""
     if ready and (found := _ready(records)):
-        return ProposedMapping(ready_text(found), ready_mapping(found), ready=found)
+        return _known(found, records)
     return _Made(seen_in(records), currency, zone).proposal()
 
 
@@ -55,6 +56,32 @@ def _ready(records: Sequence[Record]) -> str | None:
         if set(spec.source.columns) <= names and fitting(spec, records) >= _GOOD * len(records):
             return name
     return None
+
+
+def _known(name: str, records: Sequence[Record]) -> ProposedMapping:
+    """The ready-made one, with its format of dates left open where these could be of another, too."""
+    text, spec = ready_text(name), ready_mapping(name)
+    texts = [
+        " ".join(text_of(record.get(path)) for path in _listed(spec.txn_date.source)) for record in records
+    ]
+    formats = (
+        formats_of([one for one in texts if one.strip()]) if isinstance(spec.txn_date.format, str) else []
+    )
+    if len(formats) < 2:  # noqa: PLR2004 - it and another
+        return ProposedMapping(text, spec, ready=name)
+    why = f"{min(texts)} fits {' and '.join(formats)}"
+    told = f'format = "{spec.txn_date.format}"'
+    return ProposedMapping(
+        text.replace(told, f'format = "{OPEN}" # {why}'),
+        spec,
+        ready=name,
+        open=frozenset([("txn_date", "format")]),
+        decide=[f"txn_date: {why}"],
+    )
+
+
+def _listed(source: str | list[str]) -> list[str]:
+    return [source] if isinstance(source, str) else source
 
 
 class _Made:
@@ -155,8 +182,10 @@ class _Made:
         if seen is None or form is None:
             return self._parts() or self._steps()
         table: dict[str, Any] = {"from": seen.path, **form.keys}
-        if not form.has_time and (clock := next(filter(is_clock, self._columns), None)):
-            return self._joined([seen, clock])
+        if not form.has_time:
+            if clock := next(filter(is_clock, self._columns), None):
+                return self._joined([seen, clock])
+            self._notes.append("txn_date: there is no time of day: it is midnight")
         if form.others:
             why = f"{min(seen.distinct)} fits {' and '.join([str(form.keys['format']), *form.others])}"
             stand_in = form.keys["format"]
@@ -197,10 +226,9 @@ class _Made:
         }
 
     def _zoned(self, name: str = "") -> dict[str, Any]:
-        said = next((one for one in self._columns if "".join(one.words) in _ZONE_NAMES), None)
-        if said is not None and not self._zone:
-            words = {word: ABBREVIATIONS[word] for word in sorted(said.distinct & ABBREVIATIONS.keys())}
-            return {"zone_from": said.path} | ({"zones": words} if words else {})
+        said = next((one for one in self._columns if "".join(one.words).endswith(_ZONE_NAMES)), None)
+        if said is not None and not self._zone and (zones := zones_of(said)) is not None:
+            return {"zone_from": said.path} | ({"zones": zones} if zones else {})
         if self._zone or name.casefold().endswith(("utc", "utc)", "gmt")):
             return {"zone": self._zone or "UTC"}
         why = 'where the clock was, as "UTC" or "Europe/Rome"; --zone says it'
@@ -208,9 +236,11 @@ class _Made:
 
     def _currency_table(self) -> dict[str, Any]:
         if (seen := self._seen("currency")) is not None:
-            return {"from": seen.path} | ({"default": self._currency} if self._currency else {})
+            values = {word: NUMERIC[word] for word in sorted(seen.distinct & NUMERIC.keys())}
+            default = {"default": self._currency} if self._currency else {}
+            return {"from": seen.path} | ({"values": values} if values else {}) | default
         if sign := self._found.amount and self._found.amount.currency:
-            self._notes.append(f"currency: {sign} by the sign beside the amounts")
+            self._notes.append(f"currency: {sign} by a sign beside the amounts, or by their name")
             return {"value": self._currency or sign}
         why = 'of all records, as "EUR"; --currency says it'
         return {"value": self._currency or self._leave_open("currency", "value", "XXX", why)}

@@ -21,7 +21,7 @@ EXPONENTS: Final[Mapping[str, int]] = {**dict.fromkeys(_WITHOUT_DECIMALS.split()
 
 # As accountants write a negative amount; a sign that says nothing.
 _ACCOUNTED = re.compile(r"\((?P<round>[^()]+)\)|(?P<behind>[^-]+)-|\+(?P<plus>[^+-]+)")
-_PLAIN = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,2})?")
+_PLAIN = re.compile(r"(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,2})?")
 _NUMBERS, _NO_AMOUNTS = frozenset([int, Decimal]), (bool, bytes)
 _LONGEST = 64
 _LARGEST_EXPONENT = 30

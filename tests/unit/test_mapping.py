@@ -163,6 +163,8 @@ class TestAmounts:
             ("99,00-", 'sign = "absolute"\ndecimal = ","', 9_900),
             ("+99.00", "", 9_900),
             ("1230", "minor_units = true", 1230),
+            ("000000001230", "minor_units = 2", 1230),
+            ("0012.30", "", 1230),
             (1230, "minor_units = 3", 123),
             ("31.937", 'decimal = "."\nround = "half even"', 3194),
             ("31.935", 'decimal = "."\nround = "half even"', 3194),

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from infra.mapping.amount_marks import written
 from infra.mapping.cli import mapping
 from infra.mapping.proposal import ProposedMapping, proposed
-from infra.mapping.sample import Record, records_of
+from infra.mapping.sample import Record, SeenValues, records_of
 from infra.mapping.trying import tried
 from schemas.mapping import MappingError, load_mapping
 from schemas.mapping.ready import READY, ready_text
@@ -153,6 +154,59 @@ def test_what_records_do_not_tell_is_left_open() -> None:
     with pytest.raises(MappingError) as error:
         load_mapping(proposal.text)
     assert str(error.value).count("mapping.toml:") == 4
+
+
+def test_a_known_layout_whose_dates_could_be_of_another_form_is_left_open() -> None:
+    """PayPal's exports have the day first in other countries."""
+    found = [{**one, "Date": "03/04/2026"} for one in sample("paypal")]
+    proposal = proposed(found)
+
+    assert (proposal.ready, len(proposal.decide)) == ("paypal", 1)
+    assert "03/04/2026" in proposal.decide[0]
+    with pytest.raises(MappingError, match="has no year"):
+        load_mapping(proposal.text)
+
+
+@pytest.mark.parametrize(
+    ("amounts", "name", "keys"),
+    [
+        (["000000001230", "000000000005"], "amount", {"minor_units": True}),
+        (["1230", "5"], "amount_cents", {"minor_units": True}),
+        (["1230", "5"], "amount", {}),
+        (["12,5", "1.234,50"], "amount", {"decimal": ","}),
+        (["1,234", "1,234.5"], "amount", {"decimal": "."}),
+        (["$12.5", "-$3.00", "$4.00"], "amount", {"decimal": ".", "remove": "$", "sign": "skip negative"}),
+        (["(12.50)", "-3.00", "4.00"], "amount", {"decimal": ".", "sign": "skip positive"}),
+        (["12.5001"], "amount", {"decimal": ".", "round": "half even"}),
+        (["1.234", "2.345"], "amount", None),
+        (["12.5", "12,5"], "amount", None),
+    ],
+)
+def test_how_amounts_are_written_is_told_by_all_of_them(
+    amounts: list[str], name: str, keys: dict[str, object] | None
+) -> None:
+    found = written(SeenValues(name, amounts, len(amounts)))
+
+    assert (None if found is None or found.unclear else found.keys) == keys
+
+
+def test_currencies_may_be_numbers_as_messages_of_cards_have_them() -> None:
+    rows = [f"2024-03-{1 + day:02}T10:00:00Z,h{day % 5},000000001230,978" for day in range(20)]
+    text = "\n".join(["transmissionDateTime,pan_hash,amountTransaction,currencyCode", *rows])
+    (first, *_) = tried(proposed(records(text)).spec, records(text)).mapped
+
+    assert (first[1]["amount"], first[1]["currency"]) == ("12.30", "EUR")
+
+
+def test_zones_are_taken_where_the_records_say_them_in_words_that_are_known() -> None:
+    rows = [f"2024-03-{1 + day:02} 10:00:00,K{day % 5},1.50,EUR" for day in range(25)]
+    for zone, said in [("America/Chicago", {}), ("CEST", {"CEST": "+02:00"})]:
+        text = "\n".join(["At,Customer,Amount,Currency,Created Timezone", *(f"{row},{zone}" for row in rows)])
+        date = proposed(records(text)).spec.txn_date
+        assert (date.zone_from, date.zones) == ("Created Timezone", said)
+    text = "\n".join(["At,Customer,Amount (EUR),Timezone", *(f"{row[:-4]},Eastern Time" for row in rows)])
+    proposal = proposed(records(text))
+    assert (proposal.spec.currency.value, len(proposal.decide)) == ("EUR", 1)
 
 
 def test_where_the_records_tell_it_nothing_is_left_open() -> None:
