@@ -24,6 +24,7 @@ _CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?( ?[APap][Mm])?"
 _DAY, _TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?"
 _RFC_3339 = re.compile(f"{_DAY}[Tt ]{_TIME}( ?([Zz]|[+-][0-9:]{{2,6}}))?")
 _OFFSET = re.compile(r"([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$")
+_COUNTED = re.compile("[0-9]{9,19}")
 _ZONED = re.compile(r" ?([Zz]|[+-][0-9]{2}:?[0-9]{2})$")
 _DIRECTIVE = re.compile("%(.)")
 _EPOCHS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -65,7 +66,7 @@ def form_of(seen: SeenValues) -> DateForm | None:
     if all(isinstance(value, date) for value in seen.values):
         return _of_objects(seen.values)
     texts = sorted(seen.distinct)
-    if texts[0].isdigit() and texts[-1].isdigit() and (epoch := _epoch(texts)):
+    if epoch := _epoch(texts):
         return epoch
     if all(map(_RFC_3339.fullmatch, texts)):
         return DateForm(has_zone=all(_OFFSET.search(text[10:]) for text in texts))
@@ -126,9 +127,11 @@ def _of_objects(values: Sequence[object]) -> DateForm:
 
 
 def _epoch(texts: Sequence[str]) -> DateForm | None:
-    numbers = [int(text) for text in texts if text.isdigit() and len(text) < 20]  # noqa: PLR2004 - nanoseconds
+    if not all(map(_COUNTED.fullmatch, texts)):
+        return None
+    numbers = [*map(int, texts)]
     for unit, parts in _EPOCHS.items():
-        if len(numbers) == len(texts) and _SINCE * parts <= min(numbers) and max(numbers) < _UNTIL * parts:
+        if _SINCE * parts <= min(numbers) and max(numbers) < _UNTIL * parts:
             return DateForm({"epoch": unit}, has_zone=True)
     return None
 

@@ -21,6 +21,8 @@ def parts_of(path: str) -> tuple[str, ...]:
     >>> parts_of('payload."net.amount".0'), parts_of("Gross Debit (GC)")
     (('payload', 'net.amount', '0'), ('Gross Debit (GC)',))
     """
+    if path == "?":
+        raise ValueError('a "?" has to be decided: say the name of the value')
     parts, at = [], 0
     while (found := _PART.match(path, at)) is not None:
         parts.append(found[1] or found[2])

@@ -446,6 +446,7 @@ class TestFaults:
             ({"id": 'from = "id"\nreed = "uuid"'}, "`reed`; there are from, value, read, space"),
             ({"merchant_id": 'form = "id"'}, "`form`; there are from, value, values"),
             ({"id": 'from = "a..b"'}, "is no name such as"),
+            ({"id": 'from = "?"'}, "has to be decided"),
             ({"id": 'from = "*"'}, 'read = "hash" alone'),
             ({"id": 'value = "x"'}, 'say read = "uuid5"'),
             ({"amount": 'from = "a"\ndecimal = ","\nthousands = ","'}, "the same mark"),

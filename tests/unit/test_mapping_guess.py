@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from infra.mapping.amount_marks import written
 from infra.mapping.cli import mapping
@@ -278,3 +280,32 @@ class TestCommands:
         strange = tmp_path / "bank.csv"
         strange.write_text(GERMAN, "utf-8")
         assert "'Mars' is no zone" in self.run("guess", strange, "--zone", "Mars").output
+
+
+CELLS = (
+    st.text(max_size=8)
+    | st.from_regex(r"[-$]?[0-9]{1,6}[.,]?[0-9]{0,3}", fullmatch=True)
+    | st.from_regex(r"[0-3][0-9][./-][0-1][0-9][./-]20[0-9]{2}( 1[0-9]:00)?", fullmatch=True)
+    | st.from_regex(r"20[0-9]{2}-0[0-9]-[0-3][0-9]T10:00:00Z", fullmatch=True)
+    | st.none()
+    | st.booleans()
+    | st.integers()
+    | st.decimals()
+    | st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=2)
+    | st.lists(st.integers(), max_size=2)
+)
+COLUMNS = st.sampled_from(
+    ["id", "user_id", "amount", "Betrag", "date", "Time", "a.b", "", "Currency"]
+) | st.text(max_size=6)
+
+
+@given(st.lists(st.dictionaries(COLUMNS, CELLS, min_size=1, max_size=8), min_size=1, max_size=5))
+def test_whatever_the_records_are_the_proposal_can_be_used_or_says_what_is_open(found: list[Record]) -> None:
+    proposal = proposed(found, currency="EUR")
+    try:
+        spec = load_mapping(proposal.text)
+    except MappingError:
+        assert proposal.decide
+    else:
+        assert (spec, proposal.decide) == (proposal.spec, [])
+    tried(proposal.spec, found)
