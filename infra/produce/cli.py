@@ -5,8 +5,7 @@ import logging
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -17,18 +16,18 @@ import click
 from rich.console import Console
 
 from infra.produce.delivery import DeliveryError, open_sender
-from infra.produce.errors import DamagedInputError, InputError
-from infra.produce.exported import is_export
-from infra.produce.files import STDIN, Input, checked_utf8, first_lines, open_input
+from infra.produce.errors import InputError
+from infra.produce.files import Input, open_input
 from infra.produce.generator import MAX_USERS, Traffic, live_dates, past_dates
 from infra.produce.options import Reading, reading_options
-from infra.produce.order import check_order, in_order
+from infra.produce.pacing import PacedFeed, SpeedType
+from infra.produce.planning import FilePlanner, Plan
 from infra.produce.report import Outcomes, progress_bar
-from infra.produce.rows import TOTALS, Item, Source
+from infra.produce.rows import Source
 from infra.produce.sending import CheckedFeed, DirectFeed, RateLimit, Sending, WaitingFeed
-from infra.produce.unchanged import read_unchanged
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.kafka import TopicsError
+from infra.runtime.mapping_files import MappingType
 from infra.runtime.services import KAFKA
 from infra.runtime.settings import Settings
 from schemas.transaction import Decoder
@@ -50,6 +49,7 @@ class Options:
     limit: int | None
     raw: bool
     strict: bool
+    speed: float | None
     reading: Reading
 
     @property
@@ -61,17 +61,6 @@ class Options:
     def endless(self) -> bool:
         """Whether only Ctrl-C ends it."""
         return self.generate is not None and self.wanted is None
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is sent: `waits` where the next item may take long, `check` what looks at the first items."""
-
-    source: Source
-    opened: Input | None = None
-    """What tells how much is done: not of a file that is read whole before the first is sent."""
-    waits: bool = False
-    check: Callable[[Sequence[Item], bool], None] | None = None
 
 
 @click.command()
@@ -91,6 +80,18 @@ class Plan:
 @click.option("--full", is_flag=True, help="Of --generate: with merchants, cards, countries and channels.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Send at most so many a second.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
+@click.option(
+    "--speed",
+    type=SpeedType(),
+    metavar="60x",
+    help="Send at the pace of the dates, so many times as fast; 1x is as it was.",
+)
+@click.option(
+    *("--mapping", "definition"),
+    type=MappingType(),
+    metavar="MAPPING",
+    help="How records become transactions: a mapping's file, or the name of a ready-made one (docs/data.md).",
+)
 @reading_options("Send", "country= takes none.")
 @click.option(
     "--raw",
@@ -114,18 +115,11 @@ def produce(context: click.Context, /, **options: object) -> None:
     errors = ServiceErrors(KAFKA.name, (DeliveryError,)), ServiceErrors(str(given.file), (InputError,))
     with ending_in_one_line(*errors, TopicsError), ExitStack() as stack:
         console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-        opened = stack.enter_context(_opened(given, console)) if given.file else None
+        form = None if given.raw else given.reading.form()
+        opened = stack.enter_context(open_input(given.file, form)) if given.file else None
         plan = _plan(given, settings, opened, console) if opened else Plan(_traffic(given))
         code = asyncio.run(_produce(plan, given, settings, console))
     context.exit(code)
-
-
-@contextmanager
-def _opened(given: Options, console: Console) -> Iterator[Input]:
-    with open_input(given.file or STDIN, None if given.raw else given.reading.form()) as opened:
-        for note in opened.notes:
-            console.print(note)
-        yield opened
 
 
 def _check(given: Options) -> None:
@@ -136,6 +130,8 @@ def _check(given: Options) -> None:
     reading = given.reading
     if given.raw and (given.file is None or reading != Reading(as_is=reading.as_is)):
         raise click.UsageError("--raw sends the lines of FILE as they are: no option can change them.")
+    if given.speed and (given.file is None or given.raw):
+        raise click.UsageError("--speed needs the dates of a FILE.")
     reading.check()
 
 
@@ -148,23 +144,8 @@ def _traffic(given: Options) -> Source:
 
 
 def _plan(given: Options, settings: Settings, opened: Input, console: Console) -> Plan:
-    """What is sent of a file, and how."""
-    if given.raw:
-        return Plan(read_unchanged(opened.lines()), opened, waits=opened.waits)
-    all_lines = opened.lines() if given.reading.encoding else checked_utf8(opened.lines())
-    head, lines = first_lines(all_lines)
-    exported, reading = is_export(head), given.reading
     decoder = Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours))
-    reader = reading.reader(decoder=decoder, exported=exported, say=console.print)
-    rows = reader.read(lines)
-    if reading.sort or (exported and not reading.as_is):
-        if exported:
-            console.print("an export of txnwatch: sent by date, without the verdicts")
-        return Plan(in_order(rows), waits=True)
-    if opened.path != STDIN and not opened.waits:  # else it cannot be read twice
-        with open_input(opened.path, reading.form()) as again, suppress(DamagedInputError):
-            reader.check_amounts(again.lines() if reading.encoding else checked_utf8(again.lines()))
-    return Plan(rows, opened, waits=opened.waits, check=None if reading.as_is else check_order)
+    return FilePlanner(given.reading, decoder, console.print, raw=given.raw).plan(opened)
 
 
 async def _produce(plan: Plan, given: Options, settings: Settings, console: Console) -> int:
@@ -174,7 +155,8 @@ async def _produce(plan: Plan, given: Options, settings: Settings, console: Cons
     async with open_sender(settings) as sender:
         _stop_on_signals(stop)
         direct = WaitingFeed(plan.source) if plan.waits else DirectFeed(plan.source)
-        feed = CheckedFeed(direct, plan.check) if plan.check else direct
+        checked = CheckedFeed(direct, plan.check) if plan.check else direct
+        feed = PacedFeed(checked, given.speed) if given.speed else checked
         started = time.monotonic()
         try:
             with progress_bar(outcomes, fraction, console) as watch:
@@ -214,6 +196,6 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 def _exit_code(outcomes: Outcomes, given: Options, *, interrupted: bool) -> int:
     if interrupted:
         return 0 if given.endless else _INTERRUPTED
-    rejected = outcomes.rejected.total() > outcomes.rejected[TOTALS]
+    rejected = outcomes.faults > 0
     # Where all rows are rejected, it is the file that is misread.
     return int(rejected and (given.strict or outcomes.taken == 0))

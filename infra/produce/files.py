@@ -5,7 +5,7 @@ import os
 import stat
 import zipfile
 from codecs import lookup
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -55,7 +55,8 @@ class Input:
     _stream: io.BufferedReader
     notes: list[str] = field(default_factory=list)
     """What a person is to know of how it is read, a line each."""
-    _fraction: Callable[[], float] | None = None
+    typed: ParquetRows | SheetRows | None = None
+    """The rows of a file that has more than text."""
     _base: io.BufferedReader | None = None
     """Kept, as it would close the file once nothing refers to it."""
 
@@ -66,8 +67,8 @@ class Input:
 
     def fraction(self) -> float | None:
         """How much has been read, from 0 to 1; None where there is no size."""
-        if self._fraction:
-            return self._fraction()
+        if self.typed is not None:
+            return self.typed.fraction()
         return self._raw.tell() / self._size if self._size else None
 
     def lines(self) -> Iterator[bytes]:
@@ -192,14 +193,14 @@ def _of_parts(path: Path, raw: io.FileIO, size: int, form: FileForm | None) -> I
     notes = list[str]()
     if raw.read(len(_PARQUET)) == _PARQUET:
         rows = ParquetRows(raw)
-        return Input(path, size, raw, buffered(rows.lines()), notes, rows.fraction)
+        return Input(path, size, raw, buffered(rows.lines()), notes, rows)
     part = form.part if form else None
     with zipfile.ZipFile(raw) as archive:
         holds_sheets = is_workbook(archive)
     if holds_sheets:
         sheet = SheetRows(raw, part, form.is_header if form else lambda _: False)
         notes += _left_out(sheet.before_header, "row")
-        return Input(path, size, raw, buffered(sheet.lines()), notes, lambda: 0.0)
+        return Input(path, size, raw, buffered(sheet.lines()), notes, sheet)
     stream = zip_member(raw, part)
     return Input(path, size, raw, _in_lines(stream, form, notes) if form else stream, notes)
 

@@ -9,9 +9,14 @@ import click
 
 from infra.produce.columns import FIELDS, Columns
 from infra.produce.files import FileForm
+from infra.produce.mapped import MappedReader
 from infra.produce.rows import RowReader
 from schemas.checks import OPTIONAL
+from schemas.mapping import MappingSpec
 from schemas.mapping.marks import MARKS, AmountMarks
+from schemas.transaction import Decoder
+
+_WITH_MAPPING = ("definition", "encoding", "part", "sort", "as_is")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,8 @@ class Reading:
     thousands: str | None = None
     encoding: str | None = None
     part: str | None = None
+    definition: MappingSpec | None = None
+    """A mapping, in place of columns by their names and of the options up to `thousands`."""
     sort: bool = False
     as_is: bool = False
 
@@ -41,9 +48,18 @@ class Reading:
         if self.decimal and self.decimal == self.thousands:
             raise click.UsageError("--decimal and --thousands name the same mark.")
 
+        if self.definition and self != Reading(**{name: getattr(self, name) for name in _WITH_MAPPING}):
+            raise click.UsageError("--mapping says how each field is read: no other option can.")
+
+    @property
+    def told_encoding(self) -> str | None:
+        """What the user or the mapping says."""
+        return self.encoding or (self.definition and self.definition.source.encoding) or None
+
     def form(self) -> FileForm:
         """How the file is opened."""
-        return FileForm(self.encoding, self.part, self.reader().fits)
+        fits = MappedReader(self.definition, Decoder()).fits if self.definition else self.reader().fits
+        return FileForm(self.told_encoding, self.part, fits)
 
     def reader(self, **more: Any) -> RowReader:
         """What reads the rows; `more` is what else a RowReader is told."""
@@ -68,7 +84,9 @@ def reading_options(
     def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
         def told(*args: Any, **given: Any) -> Any:
-            reading = Reading(**{one.name: given.pop(one.name) for one in fields(Reading)})
+            reading = Reading(
+                **{one.name: given.pop(one.name) for one in fields(Reading) if one.name in given}
+            )
             return command(*args, reading=reading, **given)
 
         return reduce(lambda made, option: option(made), [*_others(verb), _map(map_help, others)], told)

@@ -33,7 +33,7 @@ class ParquetRows:
             raise InputError(f"no Parquet file that can be read: {error}") from error
         self._read = 0
 
-    def fraction(self) -> float:
+    def fraction(self) -> float | None:
         """How much has been read, from 0 to 1."""
         return self._read / max(int(self._file.metadata.num_rows), 1)
 

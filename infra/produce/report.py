@@ -10,9 +10,10 @@ from rich import progress
 from rich.console import Console
 from rich.text import Text
 
-from infra.produce.rows import RejectedRow
+from infra.produce.rows import LEFT_OUT, NO_FAULT, TOTALS, RejectedRow
 
 _SHOWN_LINES = 5
+_HARMLESS = {LEFT_OUT: "left out by a condition of the mapping", TOTALS: "left out as totals"}
 
 
 @dataclass(slots=True)
@@ -26,6 +27,11 @@ class Outcomes:
     first_rows: defaultdict[str, list[RejectedRow]] = field(default_factory=lambda: defaultdict(list))
     """The first few of each reason."""
 
+    @property
+    def faults(self) -> int:
+        """How many rows something is wrong with."""
+        return sum(count for reason, count in self.rejected.items() if reason not in NO_FAULT)
+
     def reject(self, row: RejectedRow) -> None:
         """Count a row that is not sent."""
         self.rejected[row.reason] += 1
@@ -36,10 +42,11 @@ class Outcomes:
         """The lines to show at the end."""
         rate = delivered / seconds if seconds > 0 else 0.0
         sent = f"{delivered:,} sent to {topic} in {seconds:,.1f} s ({rate:,.0f}/s)"
-        if not self.rejected:
-            return sent
-        head = f"{self.rejected.total():,} rejected and not sent:"
-        return "\n".join([sent, head, *map(self._reason, sorted(self.rejected))])
+        harmless = [f"{self.rejected[reason]:,} {words}" for reason, words in _HARMLESS.items()]
+        left_out = [line for line in harmless if not line.startswith("0 ")]
+        faults = sorted(self.rejected.keys() - NO_FAULT)
+        head = [f"{self.faults:,} rejected and not sent:"] if faults else []
+        return "\n".join([sent, *left_out, *head, *map(self._reason, faults)])
 
     def _reason(self, reason: str) -> str:
         count, rows = self.rejected[reason], self.first_rows[reason]

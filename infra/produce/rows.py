@@ -16,6 +16,7 @@ from infra.produce.dates import date_text
 from infra.produce.errors import InputError
 from infra.produce.exported import ESCAPED, own_meta_data, own_text
 from infra.produce.files import MAX_LINE, is_cut
+from infra.produce.recognised import mapping_for
 from infra.produce.tables import csv_rows, first_line, fitted, header_of, is_blank, is_totals, numbered
 from schemas import strict_json
 from schemas.checks import OPTIONAL
@@ -25,7 +26,10 @@ from schemas.refusal import Refused
 from schemas.transaction import Decoder
 
 TOTALS: Final = "totals"
-"""The reason of a row that is none of a transaction, and nothing that is wrong."""
+LEFT_OUT: Final = "left out"
+NO_FAULT: Final = frozenset([TOTALS, LEFT_OUT])
+"""The reasons of rows with which nothing is wrong."""
+_WAYS = "Name columns with --map field=column; --currency and --status fill in for absent ones"
 _REQUIRED, _MAY_LACK = FIELDS[:6], FIELDS[6:]
 
 
@@ -42,8 +46,18 @@ class RejectedRow(msgspec.Struct, frozen=True, gc=False):
 
     line: int
     reason: str
-    """A reason of the decoder, `csv`, or `totals`."""
+    """A reason of the decoder, `csv`, or one of NO_FAULT."""
     detail: str
+
+    @classmethod
+    def of_width(cls, line: int, row: Sequence[str], columns: int) -> "RejectedRow":
+        """A row that has not as many cells as the header."""
+        rejected = cls(line, "csv", f"{len(row)} columns, but the header has {columns}")
+        return rejected.as_totals() if is_totals(row) else rejected
+
+    def as_totals(self) -> "RejectedRow":
+        """The same row, which is none of a transaction."""
+        return RejectedRow(self.line, TOTALS, "a row of totals")
 
 
 Item: TypeAlias = ProducerRecord | RejectedRow
@@ -139,8 +153,8 @@ class RowReader:
         elif is_blank(row):
             return None
         else:
-            item = RejectedRow(line, "csv", f"{len(row)} columns, but the header has {columns}")
-        return _totals(item) if isinstance(item, RejectedRow) and is_totals(row) else item
+            return RejectedRow.of_width(line, row, columns)
+        return item.as_totals() if isinstance(item, RejectedRow) and is_totals(row) else item
 
     def fits(self, header: Sequence[str]) -> bool:
         """Whether these are names of columns, and all that are needed."""
@@ -160,10 +174,9 @@ class RowReader:
         if absent := self.columns.absent(header):
             raise InputError(f"no column {', '.join(absent)}; there are: {shown}")
         if lacking := self._lacking(picked):
-            raise InputError(
-                f"no column for {', '.join(lacking)}; there are: {shown}. "
-                "Name columns with --map field=column; --currency and --status fill in for absent ones"
-            )
+            ready = mapping_for(header)
+            way = f"The layout is known: --mapping {ready} reads it" if ready else _WAYS
+            raise InputError(f"no column for {', '.join(lacking)}; there are: {shown}. {way}")
         self._describe(picked, header)
         return {name: header.index(column) for name, column in picked.items()}
 
@@ -236,7 +249,7 @@ class RowReader:
         picked = self.columns.pick(tuple(found))
         item = self._json_row(line, {name: found[column] for name, column in picked.items()})
         if isinstance(item, RejectedRow) and is_totals(_text(raw) or "" for raw in found.values()):
-            return _totals(item)
+            return item.as_totals()
         return item
 
     def _json_row(self, line: int, fields: dict[str, Raw]) -> Item:
@@ -277,10 +290,6 @@ def json_fields(number: int, line: bytes) -> dict[str, Raw] | RejectedRow:
         return RejectedRow(number, "json", str(error))
     except strict_json.NotTextError as error:
         return RejectedRow(number, "text", str(error))
-
-
-def _totals(item: RejectedRow) -> RejectedRow:
-    return RejectedRow(item.line, TOTALS, "a row of totals")
 
 
 def _text(raw: Raw | None) -> str | None:

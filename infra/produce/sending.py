@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from infra.produce.errors import InputError
 from infra.produce.report import Outcomes
@@ -34,6 +34,17 @@ class Outlet(Protocol):
 
     async def finish(self) -> None:
         """Let everything go out, and wait until it has arrived."""
+
+
+class Feed(Protocol):
+    """What gives a source's items, some of them at a time."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether `take` returns at once."""
+
+    async def take(self, most: int) -> list[Item]:
+        """Take the next items, none when the source has ended; cancelling it loses nothing."""
 
 
 @dataclass(frozen=True)
@@ -156,9 +167,6 @@ class CheckedFeed:
             self._first += items
             size += sum(len(item.value) for item in items if isinstance(item, ProducerRecord))
         return False
-
-
-Feed: TypeAlias = DirectFeed | WaitingFeed | CheckedFeed
 
 
 class RateLimit:

@@ -29,7 +29,12 @@ def first_line(lines: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 def csv_rows(begin: bytes, lines: Iterable[bytes]) -> Any:
     """The rows, split at the delimiter that the first line has most of."""
-    return csv.reader(_texts(lines), delimiter=delimiter_of(begin))
+    return rows_of(lines, delimiter_of(begin))
+
+
+def rows_of(lines: Iterable[bytes], delimiter: str) -> Any:
+    """The rows, split at a delimiter."""
+    return csv.reader(_texts(lines), delimiter=delimiter)
 
 
 def header_of(rows: Any) -> list[str]:

@@ -40,6 +40,9 @@ class SheetRows:
             raise InputError(f"no workbook that can be read: {error}") from error
         self._header, self.before_header = _header(self._first, is_header)
 
+    def fraction(self) -> float | None:
+        """Unknown: what a sheet says of its size is often wrong."""
+
     def records(self) -> Iterator[dict[str, Any] | None]:
         """Each row by its columns' names, None for rows without any and up to the header.
 
