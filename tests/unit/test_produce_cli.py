@@ -32,7 +32,6 @@ from infra.runtime.settings import Settings, SettingsError
         (["file.csv", "--raw", "--speed", "60x"], "--speed needs"),
         (["file.csv", "--raw", "--mapping", "paysim"], "--raw"),
         (["file.csv", "--speed", "fast"], "no speed such as 60x"),
-        (["file.csv", "--mapping", "no.toml"], "no.toml: No such file"),
         (["file.csv", "--mapping", "paysim", "--currency", "EUR"], "--mapping says"),
         (["file.csv", "--sort", "--as-is"], "exclude each other"),
         (["file.csv", "--decimal", ",", "--thousands", ","], "the same mark"),
@@ -49,6 +48,9 @@ def test_a_file_that_is_not_there_is_one_line() -> None:
     result = CliRunner().invoke(produce, ["no-such-file.csv"])
     assert result.exit_code == 1
     assert result.output == "Error: no-such-file.csv: No such file or directory\n"
+    result = CliRunner().invoke(produce, ["file.csv", "--mapping", "no-such-file.toml"])
+    assert result.exit_code == 1
+    assert result.output == "Error: no-such-file.toml: No such file or directory\n"
 
 
 @pytest.mark.parametrize(
