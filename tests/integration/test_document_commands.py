@@ -64,7 +64,6 @@ GROUPS = {
     "mapping": r"txnwatch mapping .*",  # tests/unit/test_mapping_guess.py
     # tests/integration/test_produce_files.py.
     "files": r"txnwatch produce \S+ --mapping .*",
-    "extras": r"pip install txnwatch\[.*\]",  # what is installed from this folder has them
     "rules": r"txnwatch rules (?:check|diff \S+) \S+",  # tests/unit/test_rule_sets.py
     # tests/integration/test_rules_commands.py.
     "deciding": r"txnwatch rules (?:apply|show|history|suppress|diff).*",
