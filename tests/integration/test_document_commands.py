@@ -62,7 +62,7 @@ GROUPS = {
     "labels": r"txnwatch labels .*|curl -X POST .*/label.*",
     "extras": r"pip install txnwatch\[\w+\]",  # of an installation; the tests have both
     "mapping": r"txnwatch mapping .*",  # tests/unit/test_mapping_guess.py
-    # tests/integration/test_produce_files.py.
+    # tests/integration/test_files_of_any_kind.py.
     "files": r"txnwatch produce \S+ --mapping .*",
     "rules": r"txnwatch rules (?:check|diff \S+) \S+",  # tests/unit/test_rule_sets.py
     # tests/integration/test_rules_commands.py.
