@@ -24,6 +24,7 @@ from infra.runtime.redis import check_owner
 from infra.runtime.services import REDIS
 from infra.runtime.shared_client import ClientPool
 from stream_app.faust_adapter.consumer import BatchTransport
+from stream_app.faust_adapter.credentials import credentials_of
 from stream_app.faust_adapter.message import BatchSchema
 from stream_app.faust_adapter.recovery import PartitionTableManager
 from stream_app.faust_adapter.router import WindowRouter
@@ -211,6 +212,7 @@ def _faust_options(settings: Settings) -> dict[str, Any]:
     return {
         "id": settings.app_id,
         "broker": _brokers(settings),
+        "broker_credentials": credentials_of(settings.access),
         "store": "memory://",
         "datadir": settings.datadir,
         "Worker": BoundedWorker,

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from infra.produce.rows import ProducerRecord
-from infra.runtime.kafka import client_options
+from infra.runtime.kafka import client_options, start
 from infra.runtime.partitioners import Partitioner, producers_partitioner
 from infra.runtime.settings import Settings
 
@@ -141,10 +141,10 @@ async def _connected(producer: AIOKafkaProducer, settings: Settings, seconds: fl
     """Start the producer; what chooses among the input topic's partitions."""
     try:
         async with asyncio.timeout(seconds):
-            await producer.start()
+            await start(producer, settings)
         return await producers_partitioner(settings, producer, settings.transactions_topic)
     except (KafkaConnectionError, OSError, TimeoutError) as error:
-        raise DeliveryError(f"no broker answers at {settings.kafka}") from error
+        raise DeliveryError(_text(error)) from error
     except (KafkaError, ValueError) as error:  # ValueError: not an address
         raise DeliveryError(_text(error)) from error
 

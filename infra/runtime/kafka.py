@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
+    KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
     UnknownTopicOrPartitionError,
@@ -18,8 +19,10 @@ from aiokafka.structs import OffsetAndMetadata
 
 from infra.runtime.aiokafka_changes import send_request
 from infra.runtime.cli_errors import StopError
+from infra.runtime.kafka_access import UnreachableError, access_options, reason
 from infra.runtime.patience import Patience
 from infra.runtime.retry import causes
+from infra.runtime.settings import KafkaAccess
 from infra.runtime.topic_metadata import TopicsRequest
 
 Records: TypeAlias = "list[ConsumerRecord[bytes, bytes]]"
@@ -34,6 +37,10 @@ class ClientSettings(Protocol):
     @property
     def servers(self) -> Sequence[str]:
         """The bootstrap servers, each `host:port`."""
+
+    @property
+    def access(self) -> KafkaAccess:
+        """How to connect."""
 
     @property
     def app_id(self) -> str:
@@ -63,7 +70,8 @@ class Cluster(NamedTuple):
 
 def client_options(settings: ClientSettings, name: str) -> dict[str, Any]:
     """The options that every client of Kafka is made with; `name` is its own in the brokers' logs."""
-    return {"bootstrap_servers": list(settings.servers), "client_id": f"{settings.app_id}-{name}"}
+    named = {"bootstrap_servers": list(settings.servers), "client_id": f"{settings.app_id}-{name}"}
+    return named | access_options(settings.access)
 
 
 def consumer_options(settings: ClientSettings, name: str) -> dict[str, Any]:
@@ -96,10 +104,27 @@ async def admin_client(settings: ClientSettings, name: str) -> AsyncIterator[AIO
     """
     admin = AIOKafkaAdminClient(**client_options(settings, name))
     try:
-        await admin.start()
+        await start(admin, settings)
         yield admin
     finally:
         await admin.close()
+
+
+class _Client(Protocol):
+    async def start(self) -> None: ...
+
+
+async def start(client: _Client, settings: ClientSettings) -> None:
+    """Start a client of Kafka.
+
+    Raises:
+        UnreachableError: No broker lets it in; the message says why.
+        KafkaError: Something else is wrong.
+    """
+    try:
+        await client.start()
+    except KafkaConnectionError as error:
+        raise UnreachableError(await reason(settings.servers, settings.access)) from error
 
 
 async def describe_cluster(admin: AIOKafkaAdminClient, names: Sequence[str] | None = None) -> Cluster:

@@ -6,13 +6,10 @@ is what docs/settings.md and .env.example say of it. The environment wins over `
 
 import difflib
 import os
-import re
 from collections.abc import Collection, Iterator
 from importlib.metadata import entry_points
-from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import click
 from dotenv import dotenv_values
@@ -25,17 +22,14 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra.runtime.addresses import check_servers, url_of
+
 _FILE = ".env"
 _PREFIX = "TXNWATCH_"
-_HIGHEST_PORT = 65_535
-_SERVER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9A-Fa-f:.]+(%\w+)?\]):(\d{1,5})", re.ASCII)
-
-
-# Parameters of Redis' URLs.
-_NUMBERS = {"db", "health_check_interval", "max_connections", "socket_connect_timeout", "socket_timeout"}
 
 
 class SettingsError(click.ClickException):
@@ -70,7 +64,7 @@ class SettingsGroup(BaseSettings):
             if not problems:
                 return cls(**{name: value for name, value in given.items() if value is not None})
         except ValidationError as error:
-            problems = [cls._problem(str(one["loc"][0]), one["msg"]) for one in error.errors()]
+            problems = [cls._problem(one["loc"], one["msg"]) for one in error.errors()]
         raise SettingsError("; ".join(problems)) from None
 
     @classmethod
@@ -79,9 +73,13 @@ class SettingsGroup(BaseSettings):
         return {name: str(field.alias) for name, field in cls.model_fields.items()}
 
     @classmethod
-    def _problem(cls, place: str, message: str) -> str:
-        """`VARIABLE: what is wrong`; the place is a variable, or a field where that was given by name."""
-        return f"{cls.variables().get(place, place)}: {message.removeprefix('Value error, ')}"
+    def _problem(cls, place: tuple[int | str, ...], message: str) -> str:
+        """`VARIABLE: what is wrong`; the place is a variable, or a field where that was given by name.
+
+        What is wrong with several together has no place, and names them itself.
+        """
+        said = message.removeprefix("Value error, ")
+        return f"{cls.variables().get(str(place[0]), place[0])}: {said}" if place else said
 
 
 def all_settings() -> Iterator[type[SettingsGroup]]:
@@ -107,65 +105,100 @@ def _unknown(known: Collection[str]) -> list[str]:
     return [f"{name}: there is no such setting; did you mean {nearest[name]}?" for name in sorted(nearest)]
 
 
-def _servers(value: str) -> str:
-    for server in value.split(","):
-        found = _SERVER.fullmatch(server.strip())
-        if found is None or not 0 < int(found[3]) <= _HIGHEST_PORT:
-            raise ValueError("must be host:port, several separated by commas, an IPv6 address in [brackets]")
-    return value
+class KafkaAccess(NamedTuple):
+    """How a client of Kafka connects: what KafkaSettings has of it."""
+
+    security: str = "PLAINTEXT"
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    key_password: SecretStr = SecretStr("")
+    login: str = ""
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    token_url: str = ""
+    token_scope: str = ""
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.security.endswith("SSL")
+
+    @property
+    def has_login(self) -> bool:
+        """Whether a user logs in."""
+        return self.security.startswith("SASL_")
 
 
-def _url(*schemes: str) -> AfterValidator:
-    """Accept URLs that begin with one of these; Postgres URLs may name several hosts."""
-    start = " or ".join(schemes)
+class KafkaSettings(SettingsGroup):
+    """Where Kafka is, and how its clients prove who they are."""
 
-    def check(url: SecretStr) -> SecretStr:
-        text = url.get_secret_value()
-        parts = _parsed(text) if text.startswith(schemes) else None
-        if parts is None:
-            raise ValueError(
-                f"must be a URL that starts with {start}, its port 1 to 65535, its parameters name=value"
-            )
-        # Libraries split at the first @ or /, and show the rest of the password as a host or a database.
-        if parts.netloc.count("@") > 1 or "@" in parts.path + parts.query or parts.fragment:
-            raise ValueError("write @ as %40, / as %2F, ? as %3F and # as %23 in its user and password")
-        return url
-
-    return AfterValidator(check)
-
-
-def _parsed(url: str) -> SplitResult | None:
-    """The URL's parts; None where a library would stumble over a host, a port or a parameter, and show it."""
-    try:
-        parts = urlsplit(url)
-        parameters = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
-        numbers = [float(parameters[name]) for name in _NUMBERS & parameters.keys()]
-        ports = [urlsplit(f"//{host}").port for host in parts.netloc.rpartition("@")[2].split(",")]
-    except ValueError:
-        return None
-    return None if 0 in ports or not all(map(isfinite, numbers)) else parts
-
-
-class ServiceSettings(SettingsGroup):
-    """Where Kafka, Postgres and Redis are."""
-
-    kafka: Annotated[str, AfterValidator(_servers)] = Field("localhost:9092", alias="KAFKA_BOOTSTRAP_SERVERS")
+    kafka: Annotated[str, AfterValidator(check_servers)] = Field(
+        "localhost:9092", alias="KAFKA_BOOTSTRAP_SERVERS"
+    )
     """Kafka's addresses, host:port, separated by commas."""
-    postgres: Annotated[SecretStr, _url("postgresql://", "postgres://")] = Field(
-        SecretStr("postgresql://localhost:5432/txnwatch"), alias="POSTGRES_URL"
-    )
-    """The database that rows are written to and queries are answered from."""
-    redis: Annotated[SecretStr, _url("redis://", "rediss://", "unix://")] = Field(
-        SecretStr("redis://localhost:6379/0"), alias="REDIS_URL"
-    )
-    """The mirror of the windows and the query cache."""
-    redis_prefix: str = Field("", pattern=r"^[A-Za-z0-9._:{}-]{0,100}$")
-    """What every key in Redis begins with, so that several installations can share one."""
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """What its listener speaks: TLS with SSL and SASL_SSL, a login with SASL_PLAINTEXT and SASL_SSL."""
+    kafka_ca: str = ""
+    """The PEM file of the authorities whose certificates brokers have to have; the system's unless set."""
+    kafka_certificate: str = ""
+    """The PEM file of this client's own certificate, where brokers ask for one."""
+    kafka_key: str = ""
+    """The PEM file of its key; may be the file of the certificate."""
+    kafka_key_password: SecretStr = SecretStr("")
+    """The password of that key, if it has one."""
+    kafka_login: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "SCRAM-SHA-512"
+    """The SASL mechanism of a login."""
+    kafka_user: str = ""
+    """The user of a login; of OAUTHBEARER the client's id."""
+    kafka_password: SecretStr = SecretStr("")
+    """The user's password; of OAUTHBEARER the client's secret."""
+    kafka_token_url: str = Field("", pattern="^(https?://[^@]+)?$")
+    """For OAUTHBEARER: where a token is asked for (OAuth 2.0, grant type client_credentials)."""
+    kafka_token_scope: str = ""
+    """For OAUTHBEARER: the scope to ask for, if any."""
 
     @property
     def servers(self) -> list[str]:
         """Kafka's bootstrap servers, each `host:port`."""
         return [server.strip() for server in self.kafka.split(",")]
+
+    @property
+    def access(self) -> KafkaAccess:
+        """How its clients connect."""
+        return KafkaAccess(**{name: getattr(self, f"kafka_{name}") for name in KafkaAccess._fields})
+
+    @model_validator(mode="after")
+    def _access_is_whole(self) -> Self:
+        if bool(self.kafka_certificate) != bool(self.kafka_key):
+            raise ValueError("TXNWATCH_KAFKA_CERTIFICATE and TXNWATCH_KAFKA_KEY: give both or neither")
+        of_tls = (self.kafka_ca, self.kafka_certificate)
+        if any(of_tls) and not self.kafka_security.endswith("SSL"):
+            raise ValueError("TXNWATCH_KAFKA_SECURITY: certificates need SSL or SASL_SSL")
+        has_login = bool(self.kafka_user and self.kafka_password.get_secret_value())
+        if self.kafka_security.startswith("SASL_") != has_login:
+            raise ValueError(
+                "TXNWATCH_KAFKA_USER and TXNWATCH_KAFKA_PASSWORD: both with SASL_PLAINTEXT or SASL_SSL in "
+                "TXNWATCH_KAFKA_SECURITY, else neither"
+            )
+        if (self.kafka_login == "OAUTHBEARER") != bool(self.kafka_token_url):
+            raise ValueError("TXNWATCH_KAFKA_TOKEN_URL: with TXNWATCH_KAFKA_LOGIN=OAUTHBEARER, else none")
+        return self
+
+
+class ServiceSettings(KafkaSettings):
+    """Where Kafka, Postgres and Redis are."""
+
+    postgres: Annotated[SecretStr, url_of("postgresql://", "postgres://")] = Field(
+        SecretStr("postgresql://localhost:5432/txnwatch"), alias="POSTGRES_URL"
+    )
+    """The database that rows are written to and queries are answered from."""
+    redis: Annotated[SecretStr, url_of("redis://", "rediss://", "unix://")] = Field(
+        SecretStr("redis://localhost:6379/0"), alias="REDIS_URL"
+    )
+    """The mirror of the windows and the query cache."""
+    redis_prefix: str = Field("", pattern=r"^[A-Za-z0-9._:{}-]{0,100}$")
+    """What every key in Redis begins with, so that several installations can share one."""
 
 
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]

@@ -11,7 +11,7 @@ from infra.runtime.settings import SettingsGroup, all_settings
 from stream_app.detectors import all_settings as of_detectors
 
 SECTIONS: dict[str, tuple[type[SettingsGroup], ...]] = {
-    "Services": (shared.ServiceSettings,),
+    "Services": (shared.KafkaSettings, shared.ServiceSettings),
     "Topics": (shared.TopicSettings, shared.KeySettings, shared.Settings),
     "Worker": (
         of_worker.SinkSettings,

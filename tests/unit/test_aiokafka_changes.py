@@ -5,9 +5,11 @@
 import asyncio
 import inspect
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from infra.runtime import aiokafka_changes
 from infra.runtime.aiokafka_changes import as_fetched, install
 from infra.runtime.foreign_batches import UnreadableBatchError
 from stream_app.sinks.record_batches import LZ4, UNCOMPRESSED, batches
+from tests.support.certificates import Authority
 from tests.support.foreign import ODD_HEADERS, builder
 
 Check = Callable[[AIOKafkaConnection], Awaitable[None]]
@@ -68,6 +71,7 @@ def _as_aiokafka_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where another test has installed the changes; what this one changes ends with it."""
     for owner, name in (
         (AIOKafkaConnection, "send"),
+        (AIOKafkaConnection, "close"),
         (fetcher.PartitionRecords, "_consumer_record"),
         (fetcher.FetchResult, "getall"),
     ):
@@ -100,6 +104,49 @@ def test_once_installed_the_connection_is_broken_and_closed() -> None:
         assert not connection.connected()
 
     run(uvloop.new_event_loop, check)
+
+
+@asynccontextmanager
+async def still_sending(folder: Path) -> AsyncIterator[AIOKafkaConnection]:
+    """An encrypted connection whose other end sends, reads nothing, and answers no goodbye."""
+    authority = Authority.new("ours")
+    (pem := folder / "server.pem").write_bytes(authority.give("server"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pem)
+    ended = asyncio.Event()
+
+    async def send(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # of a transport that reads
+        await ended.wait()
+        writer.transport.abort()
+
+    async with await asyncio.start_server(send, "127.0.0.1", 0, ssl=context) as server:
+        host, port = server.sockets[0].getsockname()
+        trusting = ssl.create_default_context(cadata=authority.pem.decode())
+        connection = AIOKafkaConnection(host, port, security_protocol="SSL", ssl_context=trusting)
+        connecting = asyncio.create_task(connection.connect())
+        while connection._writer is None:  # noqa: ASYNC110 - nothing else tells
+            await asyncio.sleep(0)
+        try:
+            yield connection
+        finally:
+            ended.set()
+            with pytest.raises(KafkaConnectionError):
+                await connecting
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_an_encrypted_connection_waits_for_the_other_side(tmp_path: Path, *, changed: bool) -> None:
+    if changed:
+        install()
+
+    async def main() -> None:
+        async with asyncio.timeout(30), still_sending(tmp_path) as connection:
+            done, _ = await asyncio.wait([connection.close()], timeout=0.3)
+            assert bool(done) is changed
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
 
 
 def test_the_wait_between_transactions_is_a_constant_of_20_ms() -> None:

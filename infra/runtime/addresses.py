@@ -1,0 +1,56 @@
+"""What the addresses of services have to look like, so that no library stumbles over one, and shows it."""
+
+import re
+from math import isfinite
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from pydantic import AfterValidator, SecretStr
+
+_HIGHEST_PORT = 65_535
+_SERVER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9A-Fa-f:.]+(%\w+)?\]):(\d{1,5})", re.ASCII)
+# Parameters of Redis' URLs.
+_NUMBERS = {"db", "health_check_interval", "max_connections", "socket_connect_timeout", "socket_timeout"}
+
+
+def check_servers(value: str) -> str:
+    """The same text.
+
+    Raises:
+        ValueError: It is no list of servers.
+    """
+    for server in value.split(","):
+        found = _SERVER.fullmatch(server.strip())
+        if found is None or not 0 < int(found[3]) <= _HIGHEST_PORT:
+            raise ValueError("must be host:port, several separated by commas, an IPv6 address in [brackets]")
+    return value
+
+
+def url_of(*schemes: str) -> AfterValidator:
+    """Accept URLs that begin with one of these; Postgres URLs may name several hosts."""
+    start = " or ".join(schemes)
+
+    def check(url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        parts = _parsed(text) if text.startswith(schemes) else None
+        if parts is None:
+            raise ValueError(
+                f"must be a URL that starts with {start}, its port 1 to 65535, its parameters name=value"
+            )
+        # Libraries split at the first @ or /, and show the rest of the password as a host or a database.
+        if parts.netloc.count("@") > 1 or "@" in parts.path + parts.query or parts.fragment:
+            raise ValueError("write @ as %40, / as %2F, ? as %3F and # as %23 in its user and password")
+        return url
+
+    return AfterValidator(check)
+
+
+def _parsed(url: str) -> SplitResult | None:
+    """The URL's parts; None where a library would stumble over a host, a port or a parameter, and show it."""
+    try:
+        parts = urlsplit(url)
+        parameters = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+        numbers = [float(parameters[name]) for name in _NUMBERS & parameters.keys()]
+        ports = [urlsplit(f"//{host}").port for host in parts.netloc.rpartition("@")[2].split(",")]
+    except ValueError:
+        return None
+    return None if 0 in ports or not all(map(isfinite, numbers)) else parts
