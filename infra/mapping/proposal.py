@@ -8,8 +8,9 @@ import tomli_w
 
 from infra.mapping.choosing import NUMERIC, Chosen, chosen, is_card_number, is_uuid
 from infra.mapping.date_forms import counts_up, form_of, formats_of, is_clock, zones_of
-from infra.mapping.sample import Record, SeenValues, seen_in
+from infra.mapping.sample import SeenValues, seen_in
 from infra.mapping.trying import fitting
+from infra.produce.records import Record
 from schemas.mapping import MappingSpec, load_mapping
 from schemas.mapping.paths import path_of
 from schemas.mapping.ready import READY, ready_mapping, ready_text
@@ -183,8 +184,9 @@ class _Made:
             return self._parts() or self._steps()
         table: dict[str, Any] = {"from": seen.path, **form.keys}
         if not form.has_time:
-            if clock := next(filter(is_clock, self._columns), None):
-                return self._joined([seen, clock])
+            clock = next(filter(is_clock, self._columns), None)
+            if clock is not None and (joined := self._joined([seen, clock])):
+                return joined
             self._notes.append("txn_date: there is no time of day: it is midnight")
         if form.others:
             why = f"{min(seen.distinct)} fits {' and '.join([str(form.keys['format']), *form.others])}"

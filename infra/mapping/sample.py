@@ -1,31 +1,27 @@
 """The first records of a file, as a mapping is given them."""
 
-import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from infra.produce.errors import InputError
-from infra.produce.files import FileForm, is_cut, open_input
-from infra.produce.rows import RowReader
-from infra.produce.tables import csv_rows, first_line, fitted, header_of, is_totals, numbered
+from infra.produce.files import FileForm, checked_utf8, open_input
+from infra.produce.records import Numbered, Record, records_of
+from infra.produce.rows import RejectedRow, RowReader
+from infra.produce.tables import is_totals
 from schemas.mapping.paths import path_of
 from schemas.mapping.values import text_of
 
 MOST: Final = 10_000
 """Records that are looked at."""
 _DEEPEST = 5
-_OBJECT = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 _WORD = re.compile(r"[^\W\d_]+|[0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-Record = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -59,37 +55,23 @@ def sample_of(path: Path, encoding: str | None = None) -> list[Record]:
         InputError: It cannot be read, or has none.
     """
     with open_input(path, FileForm(encoding, is_header=RowReader().fits)) as opened:
-        found = [*islice(records_of(opened.lines()), MOST)]
+        lines = opened.lines() if encoding else checked_utf8(opened.lines())
+        found = [*islice(_whole(records_of(opened, lines, lambda _: None)), MOST)]
     if not found:
         raise InputError("there are no records in it")
     return found
 
 
-def records_of(lines: Iterable[bytes]) -> Iterator[Record]:
-    """The rows of a table, or the objects of JSON lines, as records; what cannot be read is left out.
-
-    Raises:
-        InputError: It is neither.
-    """
-    begin, lines = first_line(lines)
-    if not begin.startswith(b"{"):
-        yield from _of_table(begin, lines)
-        return
-    for line in lines:
-        if not (line.isspace() or is_cut(line)):
-            try:
-                yield _OBJECT.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                continue
+def _whole(numbered: Iterable[Numbered]) -> Iterator[Record]:
+    """Without what is no record, or one of totals."""
+    for _, record in numbered:
+        if not isinstance(record, RejectedRow) and not is_totals(map(_text, record.values())):
+            yield record
 
 
-def _of_table(begin: bytes, lines: Iterable[bytes]) -> Iterator[Record]:
-    rows = csv_rows(begin, lines)
-    header = header_of(rows)
-    for _, row in numbered(rows):
-        cells = [] if isinstance(row, csv.Error) else fitted(row, len(header))
-        if len(cells) == len(header) and not is_totals(cells):
-            yield dict(zip(header, cells, strict=True))
+def _text(value: object) -> str:
+    """A value if it is text."""
+    return value if isinstance(value, str) else ""
 
 
 def seen_in(records: Sequence[Record]) -> list[SeenValues]:
@@ -98,8 +80,9 @@ def seen_in(records: Sequence[Record]) -> list[SeenValues]:
     for record in records:
         for path, value in _flat(record, "", _DEEPEST):
             found = values.setdefault(path, [])
-            if not isinstance(value, list) and text_of(value):
-                found.append(value)
+            with suppress(ValueError):  # no text
+                if text_of(value):
+                    found.append(value)
     return [SeenValues(path, found, len(records)) for path, found in values.items()]
 
 

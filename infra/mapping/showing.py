@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from infra.mapping.sample import Record, seen_in
+from infra.mapping.sample import seen_in
 from infra.mapping.trying import FieldLine, Trial, lines, unused
 from infra.produce.columns import printable
+from infra.produce.records import Record
 from schemas.mapping import MappingSpec
 
 _WIDE = 36

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from infra.mapping.sample import Record
+from infra.produce.records import Record
 from schemas.checks import OPTIONAL
 from schemas.mapping import Mapped, Mapper, MappingSpec, Unmapped
 from schemas.mapping.keeping import sources_of

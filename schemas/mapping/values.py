@@ -1,7 +1,7 @@
 """What sources have as values, as text: cells of tables, and what JSON, Avro, Parquet and sheets hold."""
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
@@ -47,6 +47,7 @@ _TEXTS: Mapping[type, Callable[[Any], str]] = {
     bytes: lambda value: cell_of(value.decode()),
     datetime: datetime.isoformat,
     date: date.isoformat,
+    time: time.isoformat,
 }
 
 

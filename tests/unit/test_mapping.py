@@ -1,7 +1,7 @@
 """Any record becomes a transaction that the strict decoder takes, or is refused with a reason."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid5
@@ -271,6 +271,11 @@ class TestDates:
     def test_a_date_may_be_in_several_columns(self) -> None:
         table = 'from = ["y", "m", "d", "t"]\nformat = "%Y %m %d %H:%M"\nzone = "UTC"'
         found = read({"y": 2018, "m": "4", "d": "1", "t": "06:21"}, txn_date=table).txn_date
+        assert found == datetime(2018, 4, 1, 6, 21, tzinfo=UTC)
+
+    def test_a_sheet_may_have_the_time_of_day_in_a_cell_of_its_own(self) -> None:
+        table = 'from = ["d", "t"]\nformat = "%Y-%m-%d %H:%M:%S"\nzone = "UTC"'
+        found = read({"d": date(2018, 4, 1), "t": time(6, 21)}, txn_date=table).txn_date
         assert found == datetime(2018, 4, 1, 6, 21, tzinfo=UTC)
 
     def test_a_record_may_say_its_zone(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 from click.testing import CliRunner, Result
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from infra.mapping.amount_marks import written
 from infra.mapping.cli import mapping
 from infra.mapping.proposal import ProposedMapping, proposed
-from infra.mapping.sample import Record, SeenValues, records_of
+from infra.mapping.sample import SeenValues, sample_of
 from infra.mapping.trying import tried
+from infra.produce.records import Record
 from schemas.mapping import MappingError, load_mapping
 from schemas.mapping.ready import READY, ready_text
 from tests.support.documents import blocks
@@ -26,12 +28,19 @@ GERMAN = "Buchungstag;Kontonummer;Betrag;Währung;Händler\n" + "".join(
 )
 
 
+def read(content: bytes) -> list[Record]:
+    with NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        return sample_of(Path(file.name))
+
+
 def records(text: str) -> list[Record]:
-    return [*records_of(text.encode().splitlines(keepends=True))]
+    return read(text.encode())
 
 
 def sample(name: str) -> list[Record]:
-    return [*records_of(layout(name).csv().splitlines(keepends=True))]
+    return read(layout(name).csv())
 
 
 def sources(proposal: ProposedMapping) -> dict[str, object]:
@@ -275,7 +284,13 @@ class TestCommands:
     def test_what_cannot_be_read_is_said_in_a_line(self, tmp_path: Path) -> None:
         empty = tmp_path / "empty.csv"
         empty.touch()
-        for file, said in [(empty, "there are no records in it"), (tmp_path / "no", "No such file")]:
+        latin = tmp_path / "latin.csv"
+        latin.write_bytes(GERMAN.encode("latin-1"))
+        for file, said in [
+            (empty, "there are no records in it"),
+            (tmp_path / "no", "No such file"),
+            (latin, "is not UTF-8"),
+        ]:
             assert said in self.run("guess", file).output
         strange = tmp_path / "bank.csv"
         strange.write_text(GERMAN, "utf-8")
@@ -293,6 +308,11 @@ CELLS = (
     | st.decimals()
     | st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=2)
     | st.lists(st.integers(), max_size=2)
+    | st.dates()
+    | st.datetimes()
+    | st.times()
+    | st.binary(max_size=4)
+    | st.floats()
 )
 COLUMNS = st.sampled_from(
     ["id", "user_id", "amount", "Betrag", "date", "Time", "a.b", "", "Currency"]
