@@ -21,6 +21,8 @@ RULE_OFF: Final = "rule_off"
 """The kind of a rule that is off since it raised, as `schemas.rules.rule_off` has it."""
 SUPPRESSION: Final = "suppression"
 """The kind of what flags are watched instead, until when, as `schemas.suppressions` has it."""
+WARM: Final = "warm"
+"""The kind of features that are filled from rows, as `schemas.rules.warming` has it."""
 MOST_BYTES: Final = 900_000
 """Of a record's value: brokers take a batch of 1,048,588 by default."""
 LONGEST_WHO: Final = 200

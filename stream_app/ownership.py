@@ -20,8 +20,9 @@ from stream_app.settings import Settings
 from stream_app.sinks.kafka import CommittedPosition
 from stream_app.state.decided.deciding import Deciding
 from stream_app.state.decided.partition import DecidedPartition
+from stream_app.state.owned import OwnedPartition
 from stream_app.state.topics import ChangedTopicsError, KnownTopics
-from stream_app.takeover import OwnedPartition, TakeOver, end_if_cancelled
+from stream_app.takeover import TakeOver, end_if_cancelled
 
 log = logging.getLogger(__name__)
 

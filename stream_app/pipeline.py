@@ -6,7 +6,7 @@ verdicts, and Postgres drops the rows that it already has.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
@@ -69,11 +69,15 @@ class Pipeline:
     see_to: Callable[[Mapping[str, Exception], int], None] = lambda _failures, _decision: None
     """Is told of rules that raised, and by which decision they ran."""
     decision: int = 0
+    fill: Callable[[Sequence[Arrival], Mapping[str, Window]], Awaitable[None]] | None = None
+    """Fills into the windows what decisions want to be known of their users."""
 
     async def process(self, batch: Batch) -> None:
         """Bring a batch through steps 1 to 7; step 8, the acknowledgement, is the caller's on return."""
         intake = self._decode(batch)  # 1. validated; what is invalid is refused
         windows = self._load(batch.partition, intake.arrivals)  # 2. from RocksDB
+        if self.fill is not None:
+            await self.fill(intake.arrivals, windows)
         scores = self._score(
             batch.partition, intake.arrivals, windows
         )  # 3. no I/O; replayed ones are skipped

@@ -1,18 +1,15 @@
-"""One partition: taken over in the order that keeps a former owner's writes out, worked on, and closed."""
+"""One partition taken over, in the order that keeps a former owner's writes out."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 from infra.runtime.background import cancel
-from infra.runtime.kafka import Records
 from infra.runtime.shared_client import ClientPool
 from schemas.rule import Rule
-from stream_app.batch import Batch, LostPartitionError
 from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
 from stream_app.sinks.disabled import NoMirror, NoRows
@@ -23,6 +20,7 @@ from stream_app.state.changelog import restore
 from stream_app.state.decided.deciding import Deciders, Deciding
 from stream_app.state.decided.feed import ControlFeed
 from stream_app.state.decided.partition import DecidedPartition
+from stream_app.state.owned import OwnedPartition
 from stream_app.state.rules import RULE_KEY, KnownRule
 from stream_app.state.store import WindowStore, identity_of, is_damage
 from stream_app.state.topics import TOPICS_KEY, KnownTopics
@@ -34,99 +32,6 @@ _RESTORED_AT_ONCE = 8
 _RULE_CHANGED = (
     "the rule has changed: %s (rule %s -> %s). Users' windows stay, and are judged by it from now on"
 )
-
-
-@dataclass(slots=True)
-class OwnedPartition:
-    """A partition that is ours until it is closed, with at most one batch in flight."""
-
-    partition: int
-    pipeline: Pipeline
-    decided: DecidedPartition
-    next_offset: int
-    """The source offset before which all is finished."""
-    stored_up_to: int
-    """The source offset before which Postgres had all rows when the partition was taken over."""
-    store: WindowStore
-    rejoin: Callable[[], None]
-    resources: AsyncExitStack = field(default_factory=AsyncExitStack)
-    _in_flight: asyncio.Task[Any] | None = None
-    _damaged: bool = False
-    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _finished: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set by a batch that was finished."""
-    _cut_off: bool = False
-    """Whether some work was begun and not finished: what came of it is the next owner's to see."""
-
-    async def process(self, batch: Batch) -> bool:
-        """Bring a batch through the pipeline; False when the partition has to be taken over again first."""
-        self._in_flight = asyncio.current_task()
-        try:
-            async with self._one_at_a_time:
-                if self._cut_off:
-                    return False
-                self._cut_off = True
-                await self.pipeline.process(batch)
-                self.next_offset, self._cut_off = batch.next_offset, False
-        except Exception as error:  # noqa: BLE001 - all others are raised there
-            self.give_up(error)
-            return False
-        finally:
-            self._in_flight = None
-            self._finished.set()
-        return True
-
-    async def decide(self, records: Records) -> None:
-        """Apply decisions before the next batch, once what Postgres had of the last one was scored again.
-
-        Postgres may be a batch ahead of Kafka: that one comes again, and is scored by what it was scored by.
-        """
-        self.decided.waiting = len(records)
-        while not self.is_replayed:
-            self._finished.clear()
-            await self._finished.wait()
-        async with self._one_at_a_time:
-            if self._cut_off:
-                return
-            self._cut_off = True
-            if await self.decided.apply(records, self.next_offset):
-                self.pipeline = self.decided.deciding.within(self.pipeline)
-            self.decided.waiting, self._cut_off = 0, False
-
-    @property
-    def is_replayed(self) -> bool:
-        """Whether Kafka has all that Postgres had when the partition was taken over."""
-        return self.next_offset >= self.stored_up_to
-
-    async def follow(self, feed: ControlFeed) -> None:
-        """Apply decisions as they come."""
-        async with aclosing(feed.coming(self.partition)) as fetches:
-            await _applied(self, fetches)
-
-    def give_up(self, error: Exception) -> None:
-        """Have the partition taken over again where that helps; other errors are raised."""
-        if isinstance(error, LostPartitionError):
-            log.warning("%s; rejoining the group", error)
-            self.rejoin()
-        elif is_damage(error):
-            self.request_restore(error)
-        else:
-            raise error
-
-    def request_restore(self, damage: Exception) -> None:
-        """Have the partition taken over again, with all windows restored from the changelog."""
-        log.warning("partition %d: windows are damaged: %s; rejoining the group", self.partition, damage)
-        self._damaged = True
-        self.rejoin()
-
-    async def close(self) -> None:
-        """Cancel the batch in flight, which the next owner replays; close in the reverse order of opening."""
-        await cancel(self._in_flight)
-        try:
-            await self.resources.aclose()
-        finally:
-            if self._damaged:
-                self.store.discard(self.partition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +81,12 @@ class TakeOver:
             identity = self._identity(partition, topics)
             restored = await self._restore(partition, identity, stored_up_to=stored_up_to, reached=reached)
             end_if_cancelled()
-            decided = DecidedPartition(partition, epoch, self.rows, publisher, self.store, self.deciders)
+            places = self.rows, publisher, self.store, self.deciders
+            decided = DecidedPartition(partition, epoch, *places, stored_up_to)
             await self._remember(partition, topics, publisher, decided.deciding.rule)
             publisher.resume(self.store.changelog_offset(partition), topics.partitions)
             # 5. Process and mirror. The consumer goes to the committed offset once all partitions are open.
-            pipeline = self.make_pipeline(epoch, publisher, decided.deciding)
+            pipeline = self._pipeline(decided, publisher)
             at = position.next_offset
             owned = OwnedPartition(partition, pipeline, decided, at, stored_up_to, self.store, self.rejoin)
             await self._catch_up(owned)
@@ -188,6 +94,10 @@ class TakeOver:
             owned.resources = resources.pop_all()
         log.info("partition %d: taken over, %d changes restored", partition, restored)
         return owned
+
+    def _pipeline(self, decided: DecidedPartition, publisher: Publisher) -> Pipeline:
+        pipeline = self.make_pipeline(decided.epoch, publisher, decided.deciding)
+        return replace(pipeline, fill=decided.filler.before)
 
     async def _position(self, partition: int, topics: KnownTopics) -> CommittedPosition:
         positions = await self.positions()
@@ -223,9 +133,9 @@ class TakeOver:
         return identity_of(topics.cluster, changelog, topics.ids.get(changelog, ""), partition)
 
     def _follow(self, owned: OwnedPartition, resources: AsyncExitStack) -> None:
-        """Mirror its windows, and apply decisions as they come, until it is closed."""
+        """Mirror its windows, apply decisions as they come, and fill what they want, until it is closed."""
         resources.callback(self.mirror.detach, owned.partition)
-        for work in (self._follow_windows(owned), self._follow_decisions(owned)):
+        for work in (self._follow_windows(owned), self._follow_decisions(owned), self._fill(owned)):
             resources.push_async_callback(cancel, asyncio.create_task(work))
 
     async def _catch_up(self, owned: OwnedPartition) -> None:
@@ -233,7 +143,7 @@ class TakeOver:
         self.feed.begin(owned.partition, owned.decided.progress.next_offset)
         if owned.is_replayed:
             async with aclosing(self.feed.present(owned.partition)) as fetches:
-                await _applied(owned, fetches)
+                await owned.apply_all(fetches)
 
     async def _remember(
         self, partition: int, topics: KnownTopics, publisher: TransactionalOutput, rule: Rule
@@ -267,6 +177,15 @@ class TakeOver:
         except Exception as error:  # noqa: BLE001 - whatever it is, without decisions nothing may be scored
             await self.fail(error)
 
+    async def _fill(self, owned: OwnedPartition) -> None:
+        try:
+            await owned.fill()
+        except Exception as error:  # noqa: BLE001 - what does not have the partition taken over ends the worker
+            try:
+                owned.give_up(error)
+            except Exception as lasting:  # noqa: BLE001
+                await self.fail(lasting)
+
     async def _follow_windows(self, owned: OwnedPartition) -> None:
         """Mirror the partition's windows; as each is read once, damage may be seen here first."""
         partition = owned.partition
@@ -277,16 +196,6 @@ class TakeOver:
                 owned.request_restore(error)
             else:
                 log.exception("Redis mirror: partition %d is left out until its next take-over", partition)
-
-
-async def _applied(owned: OwnedPartition, fetches: AsyncIterator[Records]) -> None:
-    """Apply what these bring; no more once the partition has to be taken over again."""
-    async for records in fetches:
-        try:
-            await owned.decide(records)
-        except Exception as error:  # noqa: BLE001 - all others are raised there
-            owned.give_up(error)
-            return
 
 
 def _decoded(topics: bytes | None) -> KnownTopics | None:

@@ -129,7 +129,7 @@ class RuleRoutes:
         seq = 0 if decision is None else decision.seq
         off = await self.database.asked(lambda one: rules_off(one, seq))
         features = await self.database.asked(lambda one: features_since(one, topic, seq))
-        return _tagged(Holding(decision, progress, off, features), seq)
+        return _tagged(Holding(decision, progress, off, [*features.values()]), seq)
 
     @Route(
         "/rules",

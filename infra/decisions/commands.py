@@ -17,11 +17,12 @@ from infra.decisions.files import read_checked
 from infra.decisions.history import Applied, DecisionError, Proposal, applied, before, find
 from infra.decisions.rules_off import rules_off
 from infra.decisions.since import FeatureSince, features_since
+from infra.decisions.warming import body_of, warming_for
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.postgres import SESSION
 from infra.runtime.services import KAFKA, POSTGRES
 from infra.runtime.settings import Settings
-from schemas.decision import RULES, Decision
+from schemas.decision import RULES, WARM, Decision
 from schemas.rules.rule_off import RuleOff
 
 T = TypeVar("T")
@@ -37,29 +38,53 @@ _SEQ = click.IntRange(min=1)
 @click.option("--who", help="Who decides; by default the user of this machine.")
 @click.option("--why", default="", help="What for, for the history.")
 @click.option("--expect", type=click.IntRange(min=0), help="Only if this decision still holds; 0: none.")
-def apply_command(file: Path | None, seq: int | None, who: str | None, why: str, expect: int | None) -> None:
+@click.option("--warm", is_flag=True, help="Fill features that are new from rows, as if always kept.")
+def apply_command(
+    file: Path | None, seq: int | None, who: str | None, why: str, expect: int | None, *, warm: bool
+) -> None:
     """Have a decisions file hold from now on, in all workers, while they run."""
     if (file is None) == (seq is None):
         raise click.UsageError("Give a FILE, or a former decision with --seq.")
     settings = Settings.load()
     with ending_in_one_line(StopError, KAFKA, POSTGRES):
-        decided, new = asyncio.run(_apply(settings, file, seq, (who or this_user(), why), expect))
+        by = who or this_user(), why
+        decided = asyncio.run(_apply(settings, file, seq, by, expect))
+        _tell(decided)
+        filled = asyncio.run(_warm(settings, decided.decision.seq, by)) if warm else None
+        if filled:
+            _tell(filled)
+        elif warm:
+            click.echo("there is nothing to fill: features have all that rows have")
+        made = {one.decision.seq for one in (decided, filled) if one}
+        for feature in asyncio.run(_features(settings, decided.decision.seq)):
+            if feature.decision in made:
+                click.echo(f"{'filled' if feature.from_rows else 'new'}: {feature.sentence}")
+
+
+def _tell(decided: Decided) -> None:
     click.echo(f"decision {decided.decision.seq} by {decided.decision.who}")
-    for feature in new:
-        click.echo(f"new: {feature.sentence}")
     if decided.unpublished:
         click.echo(f"{LATER}: {decided.unpublished}", err=True)
 
 
 async def _apply(
     settings: Settings, file: Path | None, seq: int | None, by: tuple[str, str], expect: int | None
-) -> tuple[Decided, list[FeatureSince]]:
+) -> Decided:
     body = read_checked(file).plain() if file else await asked(settings, lambda one: _former(one, seq))
     url = settings.postgres.get_secret_value()
-    made = await decide(settings, url, Proposal(RULES, body, *by), expected=expect)
-    number, topic = made.decision.seq, settings.transactions_topic
-    features = await asked(settings, lambda one: features_since(one, topic, number))
-    return made, [one for one in features if one.decision == number]
+    return await decide(settings, url, Proposal(RULES, body, *by), expected=expect)
+
+
+async def _warm(settings: Settings, seq: int, by: tuple[str, str]) -> Decided | None:
+    """Decide to fill what the rule set of this decision asks for; None where there is nothing to fill."""
+    topic, url = settings.transactions_topic, settings.postgres.get_secret_value()
+    warming = await asked(settings, lambda one: warming_for(one, topic, seq))
+    return await decide(settings, url, Proposal(WARM, body_of(warming), *by)) if warming else None
+
+
+async def _features(settings: Settings, seq: int) -> list[FeatureSince]:
+    topic = settings.transactions_topic
+    return [*(await asked(settings, lambda one: features_since(one, topic, seq))).values()]
 
 
 async def _former(connection: asyncpg.Connection, seq: int | None) -> dict[str, object]:
@@ -102,7 +127,8 @@ class _Held(NamedTuple):
 async def _held(connection: asyncpg.Connection, topic: str, seq: int | None) -> _Held:
     decision = await _rules(connection, seq)
     off, progress = await rules_off(connection, decision.seq), await applied(connection, topic)
-    return _Held(decision, off, progress, await features_since(connection, topic, decision.seq))
+    features = await features_since(connection, topic, decision.seq)
+    return _Held(decision, off, progress, [*features.values()])
 
 
 @click.command("history")

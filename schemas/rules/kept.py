@@ -67,7 +67,15 @@ class KeptSince:
     def __init__(self, newest: NamedFeatures) -> None:
         self.since = dict.fromkeys(newest[1], newest[0])
         """The decision since which each was kept without a break."""
+        self.filled: dict[Feature, int] = {}
+        """The decision by which one was filled from rows since then."""
         self._unbroken = [*self.since]
+
+    def fill(self, by: NamedFeatures) -> None:
+        """Take note that these were filled while the set was kept that was followed last."""
+        for feature in [one for one in self._unbroken if is_kept(one, by[1])]:
+            self._unbroken.remove(feature)
+            self.filled[feature] = by[0]
 
     def follow(self, former: NamedFeatures) -> bool:
         """Go back to the set before; whether any feature is still unbroken."""

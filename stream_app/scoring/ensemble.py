@@ -18,7 +18,7 @@ from stream_app.scoring.detector import Detector, DetectorError
 from stream_app.scoring.merchants import MerchantRuns
 from stream_app.scoring.rules.applied import RULES, Rules
 from stream_app.scoring.rules.evaluator import Ruling
-from stream_app.scoring.states import Kept, joined, kept_of, parts_of
+from stream_app.scoring.states import PAST, Kept, joined, kept_of, parts_of
 from stream_app.window import Window, encode_window
 
 _NO_FLAG = nextafter(1.0, 0.0)
@@ -74,7 +74,7 @@ class Ensemble:
         """Those that are to be told what labels say of merchants."""
         self._kept = kept_of([(one.NAME, one.STATE) for one in self.all])
         if rules and rules.state:
-            self._kept[len(self.all)] = Kept("what rules ask for", rules.state)
+            self._kept[len(self.all)] = Kept(PAST, rules.state)
         self.has_state = bool(self._kept)
         self.only = self._kept.get(0) if self.alone else None
         """How the state of the one detector is kept."""

@@ -13,6 +13,8 @@ from stream_app.scoring.detector import StateFormat
 
 _PART = struct.Struct("<4sH")
 _TAG_BYTES = 4
+PAST = "what rules ask for"
+"""Whose state features of rules are, in the place of a detector's name."""
 MOST_BYTES = 4096
 """How many bytes a state may have: there is one for each detector, user and currency."""
 

@@ -1,8 +1,10 @@
 """Sinks that TXNWATCH_SINKS leaves out: they take everything and keep nothing."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from stream_app.scoring import Verdict
+from stream_app.scoring.filling import Filling
 from stream_app.sinks.postgres import TakenOver
 from stream_app.window import Window
 
@@ -22,6 +24,10 @@ class NoRows:
 
     async def note_applied(self, partition: int, epoch: int, seqs: Sequence[int], from_offset: int) -> None:
         """What the partition has applied is in its changelog."""
+
+    async def past(self, _users: Sequence[str], _since: datetime, begin: Callable[[], Filling]) -> Filling:
+        """Nothing is known of anybody."""
+        return begin()
 
     async def write(self, _partition: int, _epoch: int, verdicts: Sequence[Verdict], _offset: int) -> int:
         """All count as new."""

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
@@ -13,8 +14,10 @@ from infra.database import check_database, rights
 from infra.runtime.cli_errors import StopError
 from infra.runtime.postgres import SESSION, is_transient
 from infra.runtime.retry import retried
+from schemas.transaction import Transaction
 from stream_app.batch import LostPartitionError
 from stream_app.scoring import Verdict
+from stream_app.scoring.filling import Filling
 from stream_app.sinks.copy_format import columns_of, copy_chunks
 from stream_app.sinks.owners import claim_rows
 from stream_app.sinks.row_changes import Change, RowChanges, json_array, placed
@@ -52,6 +55,7 @@ NEEDED = [
     *rights(("transactions",), ("DELETE",)),  # a revision may move its row
 ]
 _FEW_ROWS = 100
+_PAST_ROWS = 5_000
 # A duplicate fails a whole COPY, and seldom comes alone: a topic that is sent again is all duplicates.
 MERGED_AFTER_A_DUPLICATE = 50
 
@@ -144,6 +148,18 @@ class PostgresRows:
         """
         await self._retried(partial(self._note_applied, partition, epoch, seqs, from_offset))
 
+    async def past(self, users: Sequence[str], since: datetime, begin: Callable[[], Filling]) -> Filling:
+        """Have one that begins take in the rows of these users of this date and later, by date and id."""
+        return await self._retried(partial(self._past, users, since, begin))
+
+    async def _past(self, users: Sequence[str], since: datetime, begin: Callable[[], Filling]) -> Filling:
+        filling = begin()
+        async with self.pool.acquire() as connection, connection.transaction():
+            cursor = await connection.cursor(_SQL["past"], users, since)
+            while rows := await cursor.fetch(_PAST_ROWS):
+                filling.add(map(_transaction, rows))
+        return filling
+
     async def _note_applied(self, partition: int, epoch: int, seqs: Sequence[int], from_offset: int) -> None:
         async with self.pool.acquire() as connection, connection.transaction():
             await self._lock(connection, partition, epoch)
@@ -204,6 +220,11 @@ class PostgresRows:
                 raise
 
         return await retried(on_a_writable_server, is_transient, what="Postgres", within=self.retry_seconds)
+
+
+def _transaction(row: Sequence[Any]) -> Transaction:
+    identity, user, amount, currency, date, status, *rest = row
+    return Transaction(identity, user, int(amount), currency, date, status, None, 0, *rest)
 
 
 def connect(url: str) -> asyncpg.Pool:

@@ -1,7 +1,7 @@
 """A user's window: a push unpacks nothing but the amount that leaves."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
@@ -175,6 +175,14 @@ class Window(msgspec.Struct, gc=False):
     def use_any(self) -> None:
         """Go on with the window at hand as that of all currencies."""
         self.currency, self.others = ANY_CURRENCY, b""
+
+    def restate(self, change: Callable[[str, bytes], bytes]) -> None:
+        """Have each currency's state be what this makes of the currency and the state."""
+        self.state = change(self.currency, self.state)
+        others = [_of_section(section) for section in sections_of(self.others)]
+        for one in others:
+            one.state = change(one.currency, one.state)
+        self.others = b"".join([one._section() for one in others])  # noqa: SLF001 - of this class
 
     def _pack(self, amounts: Sequence[int]) -> None:
         self.width = width = NARROW if max(amounts, default=0) < _NARROW_LIMIT else WIDE

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.decision import Decision
 from stream_app.batch import Batch, LostPartitionError
 from stream_app.state.decided.log import RULES_KEY, UnappliedError
-from stream_app.takeover import OwnedPartition
+from stream_app.state.owned import OwnedPartition
 from tests.support.fakes import FakeRecord
 from tests.support.logged_partition import DECIDERS, STEPS, Logged, LoggedPartition
 from tests.support.traffic import traffic

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import chain, groupby, product
 from typing import Any
 from uuid import uuid4
 
@@ -11,13 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.decision import LABEL, LIST, RULE_OFF, RULES, SUPPRESSION
+from schemas.decision import LABEL, LIST, RULE_OFF, RULES, SUPPRESSION, WARM
 from schemas.labels import TransactionLabel
 from schemas.lists import Change, changes
+from schemas.rules.features import Feature
+from schemas.rules.kept import features_of
 from schemas.rules.rule_off import RuleOff
+from schemas.rules.rule_set import RuleSpec
+from schemas.rules.warming import Warming
 from schemas.suppressions import Suppression
 from stream_app.commands.replay.differences import Gap, Mismatch, Origin, PartitionFindings
 from stream_app.commands.replay.partition import DueDecisions, PartitionReplay
+from stream_app.commands.replay.past import ReplayedPast
 from stream_app.commands.replay.rows import ComparedRows, Pair
 from stream_app.scoring import Verdict
 from tests.support.fakes import FakeRecord, FakeWindows
@@ -114,13 +119,15 @@ async def replayed(
 ) -> PartitionFindings:
     """What a replay finds beside the rows."""
     store = FakeWindows(lambda _: None)
+    past = ReplayedPast(START - timedelta(days=400))
     findings = PartitionFindings(0, begins, len(arriving))
     findings.gaps += [Gap(begins, "records are gone")] if begins else []
     rows = ComparedRows(StoredRows(installation.world.rows.stored), store, findings)
-    replay = PartitionReplay(0, store, DECIDERS, rows)
+    replay = PartitionReplay(0, store, DECIDERS, rows, past)
     async for _ in replay.run(fetches(arriving[begins:], size), applied(installation)):
         pass
     rows.finish(whole=True)
+    past.close()
     assert sum(findings.counts.values()) == rows.compared
     return findings
 
@@ -148,6 +155,54 @@ async def test_nothing_differs_whatever_was_decided_and_wherever_workers_died(
     assert findings.differences == []
     explained = findings.counts["same"] + findings.counts["revised"] + findings.counts["again"]
     assert explained == len(installation.world.kafka.scored)
+
+
+TOLD = [
+    {
+        "name": "told",
+        "when": "amount > 0",
+        "action": "watch",
+        "message": "".join(f"{{{feature}}} " for feature in features),
+    }
+    for features in (
+        ('count("1h")', 'max("7d")', 'distinct("merchant_id", "24h")'),
+        ('sum("30d")', 'first_seen("merchant_id") ? 1 : 0', "hours_since_last", 'max("24h")'),
+        ('count("1h")', 'mean("90d")'),
+    )
+]
+
+
+def asked_for(rule: dict[str, str]) -> frozenset[Feature]:
+    return features_of([msgspec.convert(rule, RuleSpec)])
+
+
+SINCE = [START - timedelta(days=300), START + timedelta(seconds=20), START - timedelta(days=2)]
+WARMINGS = [
+    [(RULES, {"rules": [rule]}), (WARM, msgspec.to_builtins(Warming([*asked_for(rule)], since)))]
+    for rule, since in product(TOLD, SINCE)
+]
+FILLINGS = st.lists(st.sampled_from(WARMINGS), max_size=2)
+
+
+@settings(max_examples=15)
+@given(
+    st.lists(st.tuples(st.sampled_from(STEPS), st.integers(1, 40), FILLINGS), max_size=6),
+    st.integers(1, 60),
+    st.integers(0, 2**32),
+)
+async def test_features_that_are_filled_come_to_the_same_wherever_workers_died(
+    crashes: list[tuple[str, int, list[list[tuple[str, dict[str, Any]]]]]], size: int, seed: int
+) -> None:
+    installation, arriving = LoggedPartition(), records(160, seed)
+    for step, batch_size, several in crashes:
+        for kind, body in chain.from_iterable(several):
+            installation.decide(body, kind)
+        await installation.crash(arriving, step, batch_size)
+    await installation.run(arriving, 30)
+
+    findings = await replayed(installation, arriving, size)
+
+    assert findings.differences == []
 
 
 async def decided_in_the_middle() -> tuple[LoggedPartition, list[FakeRecord]]:

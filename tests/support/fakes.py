@@ -1,17 +1,20 @@
 """Stand-ins for what the pipeline writes to, which can fail or be cut off between any two steps."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from schemas.transaction import Decoder
+import msgspec
+
+from schemas.transaction import Decoder, Transaction
 from stream_app.batch import Batch, LostPartitionError, Output
 from stream_app.detectors import verdict_names
 from stream_app.pipeline import Pipeline
 from stream_app.scoring import MerchantRuns, Scorer, Scores, Verdict
+from stream_app.scoring.filling import Filling
 from stream_app.state.merchants import known_runs
 from stream_app.window import Window, decode_window, encode_window
 from tests.support.detectors import rolling_scorer
@@ -47,6 +50,15 @@ class FakeRows:
         assert epoch == self.epoch
         self.applied = dict.fromkeys(seqs, from_offset) | self.applied
 
+    async def past(self, users: Sequence[str], since: datetime, begin: Callable[[], Filling]) -> Filling:
+        self.reach("past")
+        filling = begin()
+        found = [msgspec.json.decode(row) for row in self.stored.values()]
+        rows = [published(row) for row in found if row["user_id"] in users]
+        rows.sort(key=lambda one: (one.user_id, one.txn_date, one.id))
+        filling.add([one for one in rows if one.txn_date >= since])
+        return filling
+
     async def write(self, _partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int) -> int:
         self.reach("rows")
         if epoch != self.epoch:
@@ -65,6 +77,13 @@ class FakeRows:
         if is_new or verdict.revision:
             self.stored[key] = verdict.encoded()[0]
         return is_new
+
+
+def published(row: dict[str, Any]) -> Transaction:
+    """The transaction of a row."""
+    amount = int(row["amount"].replace(".", ""))
+    known = {**row, "amount": amount, "meta_data": None}
+    return msgspec.convert(known, Transaction)
 
 
 @dataclass(slots=True)
@@ -126,6 +145,10 @@ class FakeWindows:
 
     def note(self, _partition: int, key: bytes) -> bytes | None:
         return self.content.get(key)
+
+    def windows(self, _partition: int) -> Iterator[tuple[str, Window]]:
+        users = sorted(key.decode() for key in self.content if not key.startswith(b"\0"))
+        return ((user, self._window(user)) for user in users)
 
     def runs(self, _partition: int, merchants: Collection[str]) -> MerchantRuns:
         return known_runs(merchants, lambda keys: [self.content.get(key) for key in keys])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +11,10 @@ from stream_app.batch import Batch
 from stream_app.settings import Settings
 from stream_app.state.decided.deciding import Deciders
 from stream_app.state.decided.partition import DecidedPartition
-from stream_app.takeover import OwnedPartition
+from stream_app.state.owned import OwnedPartition
 from tests.support.fakes import Crash, FakeRecord, World
 
-STEPS = ["load", "rows", "kafka", "windows", "mirror", "decision in rows", "decision in kafka"]
+STEPS = ["load", "past", "rows", "kafka", "windows", "mirror", "decision in rows", "decision in kafka"]
 """Before each of which a process can die."""
 DECIDERS = Deciders(Settings(_env_file=None))
 
@@ -46,9 +46,10 @@ class LoggedPartition:
         """Take the partition over, and apply what waits."""
         world = self.world
         pipeline = world.owner()
-        decided = DecidedPartition(0, world.rows.epoch, world.rows, world.kafka, world.windows, self.deciders)
         reached = world.kafka.group_offset, world.rows.next_offset
-        pipeline = decided.deciding.within(pipeline)
+        places = world.rows, world.kafka, world.windows, self.deciders
+        decided = DecidedPartition(0, world.rows.epoch, *places, reached[1])
+        pipeline = replace(decided.deciding.within(pipeline), fill=decided.filler.before)
         store: Any = world.windows
         owned = OwnedPartition(0, pipeline, decided, *reached, store, lambda: None)
         await self.deliver(owned)
@@ -66,6 +67,18 @@ class LoggedPartition:
         while rest := records[self.world.kafka.group_offset :]:
             await owned.process(Batch(0, rest[:batch_size]))
             await self.deliver(owned)
+            await self.fill_some(owned)
+
+    async def fill_some(self, owned: OwnedPartition) -> None:
+        """Fill every second user who is to be filled, or be done with it where there is none."""
+        filler, windows = owned.decided.filler, self.world.windows
+        if filler.warmings and owned.is_replayed:
+            lacking = [user for user, window in windows.windows(0) if filler.lacks(window)]
+            if lacking and owned.next_offset < filler.warmings[-1].from_offset + 40:
+                await filler.fill(windows.load(0, lacking[::2]))
+            else:
+                await filler.fill(windows.load(0, lacking))
+                await filler.finish(filler.warmings[-1].seq)
 
     async def crash(self, records: Sequence[FakeRecord], step: str, batch_size: int) -> None:
         """Own it up to a crash before this step, or to the end where that is not reached."""

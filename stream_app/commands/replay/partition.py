@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from stream_app.batch import Batch, Output, Record
+from stream_app.commands.replay.past import ReplayedPast
 from stream_app.pipeline import Pipeline, Rows
-from stream_app.scoring import MerchantRuns
-from stream_app.sinks.disabled import NoMirror, NoRows
+from stream_app.scoring import MerchantRuns, Verdict
+from stream_app.sinks.disabled import NoMirror
 from stream_app.state.decided.deciding import Deciders
 from stream_app.state.decided.log import Logged
 from stream_app.state.decided.partition import DecidedPartition
@@ -53,6 +54,7 @@ class PartitionReplay:
     store: Store
     deciders: Deciders
     rows: ReplayedRows
+    past: ReplayedPast
     counts: Counter[str] = field(default_factory=Counter)
     """As the worker counts what became of messages."""
     _decided: DecidedPartition = field(init=False)
@@ -60,10 +62,11 @@ class PartitionReplay:
 
     def __post_init__(self) -> None:
         output = _Nowhere()
-        self._decided = DecidedPartition(self.partition, 0, NoRows(), output, self.store, self.deciders)
+        self._decided = DecidedPartition(self.partition, 0, self.past, output, self.store, self.deciders)
         by = self._decided.deciding
-        places = self.store, self.rows, NoMirror()
-        self._pipeline = Pipeline(0, output, by.decoder, by.scorer, *places, self.counts.update)
+        places = self.store, _RowsAndPast(self.rows, self.past), NoMirror()
+        fill = self._decided.filler.before
+        self._pipeline = Pipeline(0, output, by.decoder, by.scorer, *places, self.counts.update, fill=fill)
 
     async def run(
         self, source: AsyncIterator[Sequence[Record]], decisions: AsyncIterator[DueDecisions]
@@ -92,6 +95,18 @@ class PartitionReplay:
         if await self._decided.apply(applied.records, applied.from_offset):
             self._pipeline = self._decided.deciding.within(self._pipeline)
         self.rows.decision = self._decided.progress.seq
+
+
+class _RowsAndPast(NamedTuple):
+    """Both get the verdicts."""
+
+    rows: Rows
+    past: ReplayedPast
+
+    async def write(self, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int) -> int:
+        """A batch."""
+        self.past.add(verdicts)
+        return await self.rows.write(partition, epoch, verdicts, next_offset)
 
 
 class _Nowhere:

@@ -19,6 +19,7 @@ from infra.runtime.cli_errors import StopError
 from stream_app.batch import Record
 from stream_app.commands.replay.differences import DIFFERENT, PartitionFindings
 from stream_app.commands.replay.partition import DueDecisions, PartitionReplay
+from stream_app.commands.replay.past import ReplayedPast
 from stream_app.commands.replay.rows import ComparedRows, StoredTable
 from stream_app.commands.replay.sources import ROW_RIGHTS, Arrivals, ArrivalSource, RowSource, TopicSource
 from stream_app.settings import Settings
@@ -28,6 +29,10 @@ from stream_app.state.store import WindowStore
 
 _NEEDED = rights(("transactions", "sink_offsets", "decisions", "decisions_applied"), ("SELECT",))
 _OLDEST_MONTH = "SELECT date_trunc('month', min(txn_date), 'UTC') FROM transactions"
+_FILLED_SINCE = """
+SELECT min((body ->> 'since')::timestamptz) FROM decisions JOIN decisions_applied USING (seq)
+WHERE kind = 'warm' AND app_id = $1 AND topic = $2 AND partition = $3
+"""
 _AT_A_TIME = 500
 # A row is larger than its message was: it says what came of it.
 _ROW_BYTES = 4 << 20
@@ -124,17 +129,25 @@ class _Replays:
         return None if self.asked.limit is None else max(0, self.asked.limit - self.compared)
 
     async def _partition(self, partition: int, end: int, deciders: Deciders) -> PartitionFindings:
+        since = await self.pool.fetchval(_FILLED_SINCE, *self._place(partition))
         async with self.source.opened(partition, end, self._at_a_time) as arrivals:
             findings = PartitionFindings(partition, arrivals.begins, end)
             findings.gaps += filter(None, [arrivals.gap])
             with tempfile.TemporaryDirectory(prefix="txnwatch-replay-") as folder:
-                store = _store(self.settings, Path(folder), partition)
+                store, past = (
+                    _store(self.settings, Path(folder), partition),
+                    ReplayedPast(since, Path(folder)),
+                )
                 try:
                     rows = ComparedRows(StoredTable(self.pool), store, findings, self.asked.user, self.oldest)
-                    await self._run(PartitionReplay(partition, store, deciders, rows), rows, arrivals)
+                    await self._run(PartitionReplay(partition, store, deciders, rows, past), rows, arrivals)
                 finally:
+                    past.close()
                     store.close(partition)
         return findings
+
+    def _place(self, partition: int) -> tuple[str, str, int]:
+        return self.settings.app_id, self.settings.transactions_topic, partition
 
     @property
     def _at_a_time(self) -> int:
@@ -163,7 +176,7 @@ class _Replays:
 
     async def _decisions(self, partition: int) -> AsyncGenerator[DueDecisions, None]:
         """What the partition has applied, in its order."""
-        place, seq = (self.settings.app_id, self.settings.transactions_topic, partition), 0
+        place, seq = self._place(partition), 0
         while found := await applied_after(self.pool, place, seq, _AT_A_TIME):
             seq = found[-1].decision.seq
             for start, several in groupby(found, lambda one: one.from_offset):

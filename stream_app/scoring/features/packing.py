@@ -84,6 +84,17 @@ def _number(number: int, size: int) -> bytes:
     return number.to_bytes(size, "little")
 
 
+def parts_in(data: bytes) -> list[Part]:
+    """The parts that a state has, by its head."""
+    return [part_of_code(code) for code in data[2 : 2 + data[1]]] if data else []
+
+
+def newest_in(data: bytes) -> int:
+    """The newest time and one, by its head."""
+    start = 2 + data[1]
+    return int.from_bytes(data[start : start + NEWEST_BYTES], "little")
+
+
 def unpack(data: bytes) -> Past:
     """What the bytes have, whatever parts they were packed for.
 

@@ -39,6 +39,11 @@ class RuleData(NamedTuple):
 NO_DATA = RuleData({}, None)
 
 
+def form_of(features: Features) -> StateFormat[Any]:
+    """How the state of features is kept."""
+    return StateFormat(features.version, features.fresh, features.encode, features.decode)
+
+
 class Rules:
     """Rules that were checked, at work beside detectors of these names, in this order."""
 
@@ -59,7 +64,7 @@ class Rules:
         """What is kept of each user and currency; None: nothing is asked for."""
         if needed := self.evaluator.needed:
             features = Features(needed)
-            self.state = StateFormat(features.version, features.fresh, features.encode, features.decode)
+            self.state = form_of(features)
             self.learn = features.learn
             self.evaluator.reading(features.read)
         self.hash = sha256(msgspec.json.encode(specs)).hexdigest()[:8]

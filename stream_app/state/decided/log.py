@@ -6,10 +6,20 @@ from typing import NamedTuple, Protocol, Self
 import msgspec
 
 from infra.runtime.cli_errors import StopError
-from schemas.decision import LABEL, LIST, RULE_OFF, RULES, SUPPRESSION, Decision, UnreadableDecisionError
+from schemas.decision import (
+    LABEL,
+    LIST,
+    RULE_OFF,
+    RULES,
+    SUPPRESSION,
+    WARM,
+    Decision,
+    UnreadableDecisionError,
+)
 from schemas.labels import TransactionLabel
 from stream_app.state.decided.exceptions import OFF_KEY, note_rule_off, note_suppression
 from stream_app.state.decided.lists import Kept, Notes, note_list
+from stream_app.state.decided.warming import note_warming
 from stream_app.state.merchants import run_key, with_note_of
 
 PROGRESS_KEY = b"\0decided"
@@ -85,6 +95,7 @@ KINDS: Mapping[str, Callable[[Decision, Notes, Kept], None]] = {
     LIST: note_list,
     SUPPRESSION: note_suppression,
     RULE_OFF: note_rule_off,
+    WARM: note_warming,
 }
 """What a decision of each kind leaves."""
 

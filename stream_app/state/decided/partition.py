@@ -7,10 +7,11 @@ from typing import Protocol
 from stream_app.state.decided.deciding import DECISIVE, Deciders, Deciding
 from stream_app.state.decided.lists import Notes
 from stream_app.state.decided.log import PROGRESS_KEY, Logged, Progress, step
+from stream_app.state.decided.warming import PastFiller, PastRows, placed
 from stream_app.state.rules import RULE_KEY, KnownRule
 
 
-class AppliedRows(Protocol):
+class AppliedRows(PastRows, Protocol):
     """Postgres. Raises LostPartitionError when the epoch is no longer ours."""
 
     async def note_applied(self, partition: int, epoch: int, seqs: Sequence[int], from_offset: int) -> None:
@@ -47,12 +48,18 @@ class DecidedPartition:
     output: NoteOutput
     store: NoteStore
     deciders: Deciders
+    stored_up_to: int = 0
+    """The source offset before which Postgres had all rows when the partition was taken over."""
     waiting: int = 0
     """How many decisions have arrived and are not applied yet."""
     progress: Progress = field(init=False)
     deciding: Deciding = field(init=False)
+    filler: PastFiller = field(init=False)
 
     def __post_init__(self) -> None:
+        teaches = self.deciders.by_settings.ensemble.teaches
+        places = self.rows, self.output, self.store
+        self.filler = PastFiller(self.partition, *places, teaches, self.stored_up_to)
         self.progress = Progress.decode(self._kept(PROGRESS_KEY))
         self._use(self.deciders.of(self._kept))
 
@@ -66,12 +73,13 @@ class DecidedPartition:
         taken = step(self.progress, records, self._kept)
         deciding = self._deciding(taken.notes)
         changed = deciding is not self.deciding
-        notes = taken.notes | (_named(deciding) if changed else {})
+        notes = taken.notes | placed(taken.notes, from_offset) | (_named(deciding) if changed else {})
         if taken.decisions:
             seqs = [decision.seq for decision in taken.decisions]
             await self.rows.note_applied(self.partition, self.epoch, seqs, from_offset)
             offset = await self.output.apply(notes)
             self.store.write(self.partition, [*notes.items()], offset)
+            self.filler.load()
         self.progress = taken.progress
         if changed:
             self._use(deciding)

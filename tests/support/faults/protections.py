@@ -24,6 +24,7 @@ from stream_app.pipeline import Pipeline
 from stream_app.sinks import kafka as kafka_sink
 from stream_app.sinks.postgres import LOCK, PostgresRows
 from stream_app.state import changelog
+from stream_app.state.owned import OwnedPartition
 from stream_app.state.topics import KnownTopics
 from stream_app.window import Window
 
@@ -230,7 +231,7 @@ def _clock(seconds: float) -> Callable[[], None]:
 
 def _decisions_wait() -> None:
     """Apply decisions before what Postgres is ahead of Kafka was scored again."""
-    replace(takeover.OwnedPartition, "is_replayed", property(lambda _: True))
+    replace(OwnedPartition, "is_replayed", property(lambda _: True))
 
 
 CLOCKS = {"clock ahead": _clock(400 * 86_400), "clock behind": _clock(-400 * 86_400)}
