@@ -45,7 +45,7 @@ class Points:
 
     def reach(self, point: str, partition: int = -1) -> None:
         """Note that a point was passed."""
-        if point in {"output committed", "rows committed", "opened", "refused"}:
+        if point in {"output committed", "rows committed", "opened", "refused", "decision applied"}:
             self._note(point, partition)
         if point != self._plan.point:
             return
@@ -74,6 +74,7 @@ def wrap(points: Points) -> None:
     _after(Pipeline, "_keep_windows", points, "windows written", _batch)
     _after(RedisMirror, "put", points, "mirrored", _first)
     _after(BatchConsumer, "ack", points, "acknowledged", _batch)
+    _before(PostgresRows, "_note_applied", points, "decision taken", _first)
     _after(PostgresRows, "note_applied", points, "decision noted", _first)
     _after(TransactionalOutput, "apply", points, "decision committed", _nowhere)
     _after(DecidedPartition, "apply", points, "decision applied", _nowhere)

@@ -24,7 +24,8 @@ SIZE, MINIMUM, FACTOR, RECENT = 20, 10, 5, 20
 RULE = rolling_mean(SIZE, MINIMUM, Fraction(FACTOR)).rule
 VERDICT = (
     *("is_anomaly", "detector", "rule", "mean", "window", "ratio", "threshold", "revision", "shadow"),
-    *("flags_from", "above_limit", "population_mean"),
+    *("flags_from", "above_limit", "population_mean", "merchant_frauds", "merchant_days", "merchant_chance"),
+    *("severity", "reasons", "watched", "allowed"),
 )
 LETTER_BYTES, KEY_BYTES = 1_000_000, 36
 

@@ -1,19 +1,30 @@
 """Detectors in a plain loop: one transaction after the other, without scorer, batches or bytes of states."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 import msgspec
 
 from schemas.transaction import Transaction
 from stream_app.detectors import ensemble_of
-from stream_app.scoring import Detector
+from stream_app.scoring import Detector, MerchantRuns
+from stream_app.scoring.merchants import no_runs
 from stream_app.window import Window
 
 States = dict[tuple[str, str, str], Any]
 """By detector, user and currency."""
+
+
+class Said(NamedTuple):
+    """What detectors say of a transaction."""
+
+    flag: tuple[str, dict[str, Any]] | None
+    """The detector to which it stands out most, and its evidence."""
+    shadow: dict[str, dict[str, Any]]
+    scores: dict[str, Any]
 
 
 class Plain:
@@ -22,40 +33,54 @@ class Plain:
     def __init__(self, detector: str, shadow_detectors: str = "", states: States | None = None) -> None:
         self._ensemble = ensemble_of(detector, shadow_detectors)
         self._states = {} if states is None else states
+        self.kept = {_kept_under(one) for one in self._ensemble.all}
+        """The names of the states that it keeps."""
 
     def __call__(
         self, row: Mapping[str, Any], amounts: list[int], _: tuple[int, int] = (0, 0)
     ) -> dict[str, Any]:
         """What the verdict adds to the row's `meta_data`; `amounts` are those of the window before."""
-        transaction = _transaction(row)
-        deciding, shadow = (
-            [one for one in map(self._asked(transaction, Window.of(amounts)), detectors) if one]
-            for detectors in (self._ensemble.deciding, self._ensemble.watching)
-        )
-        said: dict[str, Any] = {"is_anomaly": bool(deciding)}
-        if deciding:
-            _, name, _, evidence = max(deciding, key=lambda one: one[0])
+        flag, shadow, _scores = self.ask(row, amounts)
+        said: dict[str, Any] = {"is_anomaly": flag is not None}
+        if flag:
+            name, evidence = flag
             said |= {"detector": name, "rule": self._ensemble.rule, **evidence}
-        if shadow:
-            said["shadow"] = {name: {"score": score, **evidence} for _, name, score, evidence in shadow}
-        return said
+        return said | ({"shadow": shadow} if shadow else {})
 
-    def _asked(self, transaction: Transaction, window: Window) -> Any:
-        def ask(detector: Detector[Any]) -> tuple[float, str, float, dict[str, Any]] | None:
-            key = (detector.NAME, transaction.user_id, transaction.currency)
-            state = self._states.get(key, detector.STATE and detector.STATE.fresh)
-            score, evidence = detector.score_one(window, state, transaction)
-            if detector.STATE:
-                flagged = evidence is not None
-                self._states[key] = detector.learn_one(window, state, transaction, flagged=flagged)
+    def ask(self, row: Mapping[str, Any], amounts: list[int], runs: MerchantRuns = no_runs) -> Said:
+        """What the detectors say, and have them learn."""
+        transaction, found = transaction_of(row), Said(None, {}, {})
+        self._ensemble.tell_runs(runs)
+        strongest = -inf
+        for detector in self._ensemble.all:
+            score, evidence = self._asked(detector, transaction, Window.of(amounts))
+            found.scores[detector.NAME] = score
             if evidence is None:
-                return None
-            return detector.strength(score), detector.NAME, score, msgspec.to_builtins(evidence)
+                continue
+            facts = msgspec.to_builtins(evidence)
+            if detector in self._ensemble.watching:
+                found.shadow[detector.NAME] = {"score": score, **facts}
+            elif detector.strength(score) > strongest:
+                strongest, found = detector.strength(score), found._replace(flag=(detector.NAME, facts))
+        return found
 
-        return ask
+    def _asked(self, detector: Detector[Any], transaction: Transaction, window: Window) -> tuple[Any, Any]:
+        key = (_kept_under(detector), transaction.user_id, transaction.currency)
+        state = self._states.get(key, detector.STATE and detector.STATE.fresh)
+        score, evidence = detector.score_one(window, state, transaction)
+        if detector.STATE:
+            flagged = evidence is not None
+            self._states[key] = detector.learn_one(window, state, transaction, flagged=flagged)
+        return score, evidence
 
 
-def _transaction(row: Mapping[str, Any]) -> Transaction:
+def _kept_under(detector: Detector[Any]) -> str:
+    """One that goes on from another's states keeps them under its name."""
+    return (detector.STATE and detector.STATE.of) or detector.NAME
+
+
+def transaction_of(row: Mapping[str, Any]) -> Transaction:
+    """A row as detectors have it."""
     return Transaction(
         row["id"],
         row["user_id"],
@@ -64,30 +89,5 @@ def _transaction(row: Mapping[str, Any]) -> Transaction:
         datetime.fromisoformat(row["txn_date"]),
         row["status"],
         row["meta_data"],
+        merchant_id=row.get("merchant_id"),
     )
-
-
-class ByDecision:
-    """Judges each row by the decision that held at its place, by what Postgres says of it.
-
-    `applied` has each partition, decision and first offset. As the worker does, it forgets a user's state of
-    a detector that does not run once the user comes again.
-    """
-
-    def __init__(self, applied: Iterable[tuple[int, int, int]], detectors: Mapping[int, str]) -> None:
-        self._states: States = {}
-        self._plains = {seq: Plain(name, states=self._states) for seq, name in detectors.items()}
-        self._names = {seq: name.split(",") for seq, name in detectors.items()}
-        self._applied = [*applied]
-
-    def __call__(self, row: Mapping[str, Any], amounts: list[int], place: tuple[int, int]) -> dict[str, Any]:
-        """What the verdict adds to the row's `meta_data`."""
-        seq = max(self._held(*place), default=0)
-        said = self._plains[seq](row, amounts)
-        for key in [*self._states]:
-            if key[1:] == (row["user_id"], row["currency"]) and key[0] not in self._names[seq]:
-                del self._states[key]
-        return said
-
-    def _held(self, partition: int, offset: int) -> Iterable[int]:
-        return (seq for number, seq, start in self._applied if number == partition and start <= offset)

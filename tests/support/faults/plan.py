@@ -19,7 +19,7 @@ BATCH_POINTS = (
 )
 """Between the eight steps, and within the two transactions before they are committed."""
 
-DECISION_POINTS = ("decision noted", "decision committed", "decision applied")
+DECISION_POINTS = ("decision taken", "decision noted", "decision committed", "decision applied")
 """Between the steps of applying what was decided."""
 
 OPENING_POINTS = ("epoch raised", "producer started", "windows restored", "opened")

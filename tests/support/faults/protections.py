@@ -11,11 +11,13 @@ from types import ModuleType
 from typing import Any
 
 import asyncpg
+import msgspec
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from infra.runtime.shared_client import SharedProducer
+from schemas.decision import Decision
 from stream_app import app as composition
 from stream_app import takeover
 from stream_app.faust_adapter import consumer
@@ -24,6 +26,8 @@ from stream_app.pipeline import Pipeline
 from stream_app.sinks import kafka as kafka_sink
 from stream_app.sinks.postgres import LOCK, PostgresRows
 from stream_app.state import changelog
+from stream_app.state.decided import partition as decided_partition
+from stream_app.state.decided.log import Progress
 from stream_app.state.owned import OwnedPartition
 from stream_app.state.topics import KnownTopics
 from stream_app.window import Window
@@ -234,15 +238,46 @@ def _decisions_wait() -> None:
     replace(OwnedPartition, "is_replayed", property(lambda _: True))
 
 
+def _noted_first() -> None:
+    """Commit decisions to Kafka before Postgres says from where on they hold."""
+    note, apply = PostgresRows.note_applied, kafka_sink.TransactionalOutput.apply
+    pending: dict[int, Any] = {}
+
+    async def note_later(self: Any, partition: int, *rest: Any) -> None:
+        pending[partition] = (self, partition, *rest)
+
+    async def commit_first(self: Any, notes: Any) -> int:
+        offset = await apply(self, notes)
+        await note(*pending.pop(self._partition))
+        return offset
+
+    replace(PostgresRows, "note_applied", note_later)
+    replace(kafka_sink.TransactionalOutput, "apply", commit_first)
+
+
+def _numbers() -> None:
+    """Apply decisions again that a partition has."""
+    step = vars(decided_partition)["step"]
+
+    def step_again(since: Progress, records: Any, kept: Any) -> Any:
+        first = Decision.decode(records[0].value).seq if records else since.seq + 1
+        return step(msgspec.structs.replace(since, seq=first - 1), records, kept)
+
+    replace(decided_partition, "step", step_again)
+
+
 CLOCKS = {"clock ahead": _clock(400 * 86_400), "clock behind": _clock(-400 * 86_400)}
 GAPS = "a stop where offsets are gone"
 FORGETTING = "knowing how far Postgres had rows"
 WAITING = "decisions' waiting for what Postgres has"
+NOTED = "noting decisions before they hold"
+NUMBERS = "the numbers of decisions"
+FENCING = "fencing of producers"
 DEAF = "hearing of rebalances"
 PROTECTIONS: dict[str, Callable[[], None]] = {
     "epochs in Postgres": _epoch,
     "the stored offset's leaving rows out": _next_offset,
-    "fencing of producers": _fencing,
+    FENCING: _fencing,
     "restoring what was committed alone": _committed_reads,
     "Postgres before Kafka": _rows_first,
     "the offset in each window": _window_guard,
@@ -254,6 +289,8 @@ PROTECTIONS: dict[str, Callable[[], None]] = {
     GAPS: _loud_gaps,
     "seeing each batch arrive": _arrival,
     WAITING: _decisions_wait,
+    NOTED: _noted_first,
+    NUMBERS: _numbers,
     DEAF: _hearing_of_rebalances,
     **CLOCKS,
 }

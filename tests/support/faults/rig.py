@@ -141,6 +141,13 @@ class Rig(Installation):
         except (KafkaError, OSError):
             return False
 
+    async def committed_or_nothing(self) -> int:
+        """The sum of the group's committed offsets; 0 while nobody can say."""
+        try:
+            return await self.committed()
+        except (KafkaError, OSError):
+            return 0
+
     async def offsets(self) -> dict[int, int]:
         """The group's committed offsets by partition."""
         async with self.administration() as admin:
@@ -196,6 +203,14 @@ class Rig(Installation):
 
         async def enough() -> bool:
             return len(self.events(what, pid)) >= count
+
+        await until(enough, within=within)
+
+    async def did(self, count: int, *, within: float = 600) -> None:
+        """Wait until the workers have noted so much in all."""
+
+        async def enough() -> bool:
+            return len(self.events()) >= count
 
         await until(enough, within=within)
 

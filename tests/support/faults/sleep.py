@@ -2,12 +2,13 @@
 
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.support.faults.plan import Plan
 from tests.support.faults.rig import Rig, Worker
 from tests.support.installation import until
-from tests.support.traffic import traffic
+from tests.support.traffic import Sent, traffic
 
 SMALL = {"TXNWATCH_BATCH_SIZE": "50"}
 FIRST, SECOND = 3000, 1000
@@ -26,9 +27,11 @@ class Nap:
     messages: int = FIRST + SECOND
 
 
-async def sleep_through(ground: Rig, plan: Plan, *, seed: int, off: tuple[str, ...] = ()) -> Nap:
+async def sleep_through(
+    ground: Rig, plan: Plan, *, seed: int, off: tuple[str, ...] = (), sent: Sequence[Sent] = ()
+) -> Nap:
     """A worker stops itself in a batch; another finishes everything; it wakes; both go on with more."""
-    transactions = traffic(FIRST + SECOND, seed=seed)
+    transactions = sent or traffic(FIRST + SECOND, seed=seed)
     await ground.send_transactions(transactions[:FIRST])
     with ground.run(plan, datadir="sleeper", **SMALL) as sleeper:
         await asleep(sleeper)
