@@ -66,8 +66,12 @@ class Installation:
 
     async def completed(self, *arguments: str, **overrides: str) -> tuple[int, str]:
         """A command's exit code and what it printed, once it has ended by itself."""
+        return await self.completed_within(60, *arguments, **overrides)
+
+    async def completed_within(self, seconds: float, *arguments: str, **overrides: str) -> tuple[int, str]:
+        """The same of one that may take so long."""
         with self.command(*arguments, output=subprocess.PIPE, **overrides) as process:
-            output, _ = await asyncio.to_thread(process.communicate, timeout=60)
+            output, _ = await asyncio.to_thread(process.communicate, timeout=seconds)
         return process.returncode, output.decode()
 
     @contextmanager
