@@ -140,6 +140,8 @@ class TakeOver:
 
     async def _catch_up(self, owned: OwnedPartition) -> None:
         """Apply what was decided until now; all of it later, where Postgres is ahead of Kafka."""
+        epoch, settings = owned.decided.epoch, self.deciders.held.encode()
+        await self.rows.hold(owned.partition, epoch, settings, owned.next_offset)
         self.feed.begin(owned.partition, owned.decided.progress.next_offset)
         if owned.is_replayed:
             async with aclosing(self.feed.present(owned.partition)) as fetches:

@@ -3,8 +3,8 @@
 All of it is one transaction of Kafka, with the group's offsets.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,12 +17,12 @@ from aiokafka.structs import OffsetAndMetadata
 from infra.runtime.cli_errors import StopError
 from infra.runtime.kafka import Records, client_options, consumer_options, read_until
 from infra.runtime.partitioners import Name, Partitioner, best_fit
+from stream_app.commands.window_moves import Changes, Place, WindowMoves
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import CommittedPosition, committed_positions, moved_metadata
 from stream_app.sinks.record_batches import UNCOMPRESSED, ZSTD, Message, batches
 from stream_app.state.store import WindowStore
 from stream_app.state.topics import TOPICS_KEY, KnownTopics
-from stream_app.window import Window, encode_window
 
 _AT_A_TIME = 5_000
 _SAMPLE = 1_000  # users of each partition, by whom the producers' partitioner is told
@@ -34,10 +34,6 @@ _NO_LIMIT = 1 << 30
 
 class NotPossibleError(StopError):
     """The partitions cannot be changed as things are; the message says what to do."""
-
-
-Place = tuple[int, int, str, Window]
-"""A window's partition, the one that its user now belongs to, the user and the window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +72,10 @@ class CarryOver:
     bounds: Bounds
     partitioner: Partitioner
     former: Partitioner
-    _moved: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
-    """By user how long the window is that was moved: of two the longer is kept, also if none is at home."""
+    moves: WindowMoves = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.moves = WindowMoves(self.windows, self.partitioner, self.bounds.ends)
 
     @classmethod
     async def planned(
@@ -153,25 +151,13 @@ class CarryOver:
     async def _carry_windows(self, producer: AIOKafkaProducer) -> None:
         places = (place for place in self._places() if place[0] != place[1])
         while some := list(islice(places, _AT_A_TIME)):
-            await self._write(producer, self._changes(some))
-        said: Message = (TOPICS_KEY, self.after.encode(), [])
+            await self._write(producer, self.moves.changes(some))
+        said = (TOPICS_KEY, self.after.encode())
         await self._write(producer, {number: [said] for number in range(self.after.partitions)})
 
-    def _changes(self, places: Iterable[Place]) -> Mapping[int, list[Message]]:
-        """The changelog's records by partition that bring windows from one place to another."""
-        changes: defaultdict[int, list[Message]] = defaultdict(list)
-        for before, to, user, window in places:
-            key = user.encode()
-            changes[before].append((key, None, []))
-            if _length(window) > self._moved.get(user, _length(self._window_on(to, user))):
-                self._moved[user] = _length(window)
-                # What was finished of another partition says nothing of this one's offsets.
-                window.last_offset = self.bounds.ends[to] - 1
-                changes[to].append((key, encode_window(window), []))
-        return changes
-
-    async def _write(self, producer: AIOKafkaProducer, changes: Mapping[int, list[Message]]) -> None:
-        for number, messages in changes.items():
+    async def _write(self, producer: AIOKafkaProducer, changes: Changes) -> None:
+        for number, its in changes.items():
+            messages: list[Message] = [(key, value, []) for key, value in its]
             for batch in batches(messages, UNCOMPRESSED):
                 await (await producer.send_batch(batch, self.settings.changelog_topic, partition=number))
 
@@ -218,22 +204,16 @@ class CarryOver:
                         yield [record for record in records if record.offset < end]
 
     def _places(self) -> Iterator[Place]:
-        """Each window with the partition that it is on, and the one that its user now belongs to."""
-        for number in self.windows.partitions:
-            for user, window in self.windows.windows(number):
-                yield number, self.partitioner.of(user.encode()), user, window
+        return self.moves.places(self.windows.partitions)
 
-    def _window_on(self, number: int, user: str) -> Window:
-        """What the user has on a partition by now, where messages came while it was not noticed."""
-        return self.windows.load(number, [user])[user] if number in self.windows.partitions else Window()
+    @property
+    def finished(self) -> list[int]:
+        """The offset of each former partition up to which it was scored."""
+        return [self._next(number) for number in range(self.known.partitions)]
 
     def _next(self, number: int) -> int:
         position = self.positions.get(number)
         return self.bounds.beginnings[number] if position is None else position.next_offset
-
-
-def _length(window: Window) -> tuple[int, int]:
-    return window.count, window.updated_at
 
 
 def _is_empty(record: ConsumerRecord[bytes, bytes]) -> bool:

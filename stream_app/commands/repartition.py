@@ -41,6 +41,13 @@ _FOLLOW = """
 UPDATE sink_offsets SET next_offset = greatest(next_offset, $4), topics = $5
 WHERE app_id = $1 AND topic = $2 AND partition = $3
 """
+_KEEP = """
+INSERT INTO repartitions (app_id, topic, partitions, partitioner, finished, begins)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (app_id, topic, partitions) DO UPDATE
+SET partitioner = excluded.partitioner, finished = excluded.finished, begins = excluded.begins
+"""
+_DONE = "UPDATE repartitions SET done = true WHERE app_id = $1 AND topic = $2 AND partitions = $3"
 
 
 @click.command("repartition")
@@ -100,7 +107,7 @@ async def repartition(settings: Settings, partitions: int, *, dry_run: bool = Fa
             if known != after:
                 await _restored(settings, windows, cluster)
                 plan = await CarryOver.planned(settings, windows, known, after, partitions)
-                await plan.commit()
+                await _commit(plan)
     await _follow(settings, after)
     return carried
 
@@ -167,6 +174,21 @@ async def _publish_decisions(settings: Settings) -> None:
         await publish(settings, settings.postgres.get_secret_value())
 
 
+async def _commit(plan: CarryOver) -> None:
+    """Do it, once Postgres says what is about to be done, for whoever replays it."""
+    if plan.settings.has_sink("postgres"):
+        await _keep(plan)
+    await plan.commit()
+
+
+async def _keep(plan: CarryOver) -> None:
+    settings, after = plan.settings, plan.after
+    begins = [plan.bounds.ends[number] for number in range(after.partitions)]
+    async with connect(settings.postgres.get_secret_value()) as pool:
+        place = settings.app_id, settings.transactions_topic, after.partitions
+        await pool.execute(_KEEP, *place, plan.partitioner.name, plan.finished, begins)
+
+
 async def _follow(settings: Settings, after: KnownTopics) -> None:
     """Bring Postgres' offsets to the group's where those are a change of partitions'."""
     if not settings.has_sink("postgres"):
@@ -177,3 +199,4 @@ async def _follow(settings: Settings, after: KnownTopics) -> None:
             if at.partitions == after.partitions and at.changelog is None:
                 place = settings.app_id, settings.transactions_topic, number
                 await pool.execute(_FOLLOW, *place, at.next_offset, after.encode().decode())
+        await pool.execute(_DONE, settings.app_id, settings.transactions_topic, after.partitions)

@@ -38,7 +38,9 @@ from stream_app.window import decode_window
 
 _ACCEPT = "UPDATE sink_offsets SET topics = $3 WHERE app_id = $1 AND topic = $2"
 _FORGET = """
-WITH applied AS (DELETE FROM decisions_applied WHERE app_id = $1 AND topic = $2)
+WITH applied AS (DELETE FROM decisions_applied WHERE app_id = $1 AND topic = $2),
+    held AS (DELETE FROM settings_held WHERE app_id = $1 AND topic = $2),
+    made AS (DELETE FROM repartitions WHERE app_id = $1 AND topic = $2)
 UPDATE sink_offsets
 SET topics = '', next_offset = 0, epoch = epoch + 1, source = DEFAULT, kept_from = 0
 WHERE app_id = $1 AND topic = $2

@@ -23,6 +23,9 @@ DETECTORS = {
     "merchant_labels": "stream_app.detectors.merchant_labels:MerchantLabels",
 }
 
+SettingsOf = Mapping[str, Mapping[str, Any]]
+"""Settings by field, of detectors by name."""
+
 
 def known(running: Sequence[Detector[Any]] = ()) -> Iterable[type[Detector[Any]]]:
     """Every detector that comes with the program, and those that run."""
@@ -64,8 +67,10 @@ def detector_class(name: str) -> type[Detector[Any]]:
     return load(name)
 
 
-def detector_of(name: str, profile: msgspec.Struct | None = None) -> Detector[Any]:
-    """The detector of this name, with its settings as the environment has them, and its profile.
+def detector_of(
+    name: str, profile: msgspec.Struct | None = None, given: Mapping[str, Any] | None = None
+) -> Detector[Any]:
+    """The detector of this name, with settings as given or as the environment has them, and its profile.
 
     Raises:
         KeyError: There is none of this name.
@@ -74,7 +79,7 @@ def detector_of(name: str, profile: msgspec.Struct | None = None) -> Detector[An
     detector = detector_class(name)
     if profile is not None and (detector.PROFILE is None or not isinstance(profile, detector.PROFILE)):
         raise SettingsError(f"detector {name}: {type(profile).__name__} is no profile of it")
-    return detector(detector.SETTINGS.load(), profile)
+    return detector(detector.SETTINGS.load(**(given or {})), profile)
 
 
 def ensemble_of(
@@ -85,6 +90,7 @@ def ensemble_of(
     rules: Sequence[RuleSpec] = (),
     *,
     beside: RuleData = NO_DATA,
+    settings: SettingsOf = {},  # noqa: B006 - never changed
 ) -> Ensemble:
     """The detectors of these lists with commas: those that decide, those that only watch; rules beside them.
 
@@ -96,7 +102,7 @@ def ensemble_of(
     if twice := {name for name in names if names.count(name) > 1}:
         raise SettingsError(f"detector {', '.join(twice)}: is to run twice")
     deciding, watching = (
-        [detector_of(name, given.get(name)) for name in names_in(names)]
+        [detector_of(name, given.get(name), settings.get(name)) for name in names_in(names)]
         for names in (detectors, shadow_detectors)
     )
     try:

@@ -19,6 +19,9 @@ class NoRows:
     async def remember(self, partition: int, topics: bytes) -> None:
         """Nothing is kept."""
 
+    async def hold(self, partition: int, epoch: int, settings: str, from_offset: int) -> None:
+        """There are no verdicts to be proven."""
+
     def expect(self, partition: int, finished: int) -> None:
         """Nothing is stored that could be missing."""
 

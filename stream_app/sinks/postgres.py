@@ -48,10 +48,21 @@ _APPLIED = """
 INSERT INTO decisions_applied (app_id, topic, partition, seq, from_offset)
 SELECT $1, $2, $3, seq, $5 FROM unnest($4::bigint[]) AS seq ON CONFLICT DO NOTHING
 """
+_HOLD = """
+INSERT INTO settings_held AS held (app_id, topic, partition, from_offset, rows_to, settings)
+SELECT app_id, topic, partition, $4, next_offset, $5::jsonb FROM sink_offsets
+WHERE app_id = $1 AND topic = $2 AND partition = $3 AND epoch = $6 AND $5::jsonb IS DISTINCT FROM (
+    SELECT settings FROM settings_held AS former
+    WHERE (former.app_id, former.topic, former.partition) = ($1, $2, $3) ORDER BY from_offset DESC LIMIT 1
+)
+ON CONFLICT (app_id, topic, partition, from_offset) DO UPDATE
+SET settings = excluded.settings, rows_to = greatest(held.rows_to, excluded.rows_to)
+"""
 NEEDED = [
     *rights(("transactions", "users", "sink_offsets"), ("SELECT", "INSERT", "UPDATE")),
     *rights(("decisions_applied",), ("SELECT", "INSERT")),
     *rights(("transactions_replaced",), ("INSERT",)),
+    *rights(("settings_held",), ("SELECT", "INSERT", "UPDATE")),
     *rights(("transactions",), ("DELETE",)),  # a revision may move its row
 ]
 _FEW_ROWS = 100
@@ -111,6 +122,14 @@ class PostgresRows:
         await self._retried(
             partial(self.pool.execute, _REMEMBER, self.app_id, self.topic, partition, topics.decode())
         )
+
+    async def hold(self, partition: int, epoch: int, settings: str, from_offset: int) -> None:
+        """Keep which settings verdicts depend on from an offset of the source on, where others held before.
+
+        Nothing where the epoch is no longer ours, which shows as soon as anything is written.
+        """
+        place = self.app_id, self.topic, partition
+        await self._retried(partial(self.pool.execute, _HOLD, *place, from_offset, settings, epoch))
 
     def expect(self, partition: int, finished: int) -> None:
         """Note up to which offset batches were finished: the next one checks that Postgres has their rows."""

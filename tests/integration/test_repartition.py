@@ -1,6 +1,7 @@
 """`txnwatch repartition`: more partitions, and every verdict as if there had always been so many."""
 
 import asyncio
+import json
 import random
 import signal
 
@@ -124,6 +125,12 @@ async def test_windows_and_what_waits_go_where_their_users_do(
     assert "TXNWATCH_PARTITIONS=6" in said
     await scored(installation, last)
     await assert_as_one_log(installation, first + waiting + early + last)
+    for options in ([], ["--from-db"], ["--partition", "5"]):
+        code, said = await installation.completed("txnwatch", "replay", "--json", *options)
+        counts = json.loads(said.splitlines()[-1])["counts"]  # lines before say how far it is
+        assert code == 0, said
+        assert counts.keys() == {"same"}, said
+        assert "--partition" in options or counts["same"] == 1_600
 
 
 async def _lost(*_arguments: object, **_options: object) -> None:

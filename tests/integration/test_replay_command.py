@@ -44,6 +44,12 @@ async def decide(installation: Installation, several: list[tuple[str, Any]]) -> 
     await publish(settings, settings.postgres.get_secret_value())
 
 
+async def replayed(installation: Installation, *options: str) -> tuple[int, Any]:
+    """The exit code and the report; lines before it say how far it is."""
+    code, output = await installation.completed("txnwatch", "replay", "--json", *options)
+    return code, json.loads(output.splitlines()[-1])
+
+
 async def scored_by_workers_that_die(installation: Installation) -> None:
     """Each gets a decision while it works, and is killed; the last one works to the end."""
     for number, several in enumerate(DECIDED):
@@ -66,25 +72,50 @@ async def test_nothing_differs_until_a_row_is_changed_which_is_named(environment
     installation = Installation(environment)
     await scored_by_workers_that_die(installation)
 
-    code, whole = await installation.completed("txnwatch", "replay")
-    assert code == 0, whole
-    assert whole.splitlines()[-1].split() == ["0", "different"]
-    code, of_rows = await installation.completed("txnwatch", "replay", "--from-db")
-    assert (code, of_rows) == (0, whole)
+    code, said = await installation.completed("txnwatch", "replay")
+    assert code == 0, said
+    assert said.splitlines()[-1].split() == ["0", "different"]
+    code, of_topic = await replayed(installation)
+    assert (code, of_topic["partitions"][0]["gaps"]) == (0, [])
+    code, of_rows = await replayed(installation, "--from-db")
+    assert (code, of_rows["counts"]) == (0, of_topic["counts"])
 
     async with installation.postgres() as connection:
         identity, user = await connection.fetchrow(UNTOUCHED)
         changed = "UPDATE transactions SET amount = amount + 0.01 WHERE id = $1"
         await connection.execute(changed, identity)
-    (code, output), (of_user, _), (of_other, one) = await asyncio.gather(
-        installation.completed("txnwatch", "replay", "--json"),
+    (code, report), (of_user, _), (of_other, one) = await asyncio.gather(
+        replayed(installation),
         installation.completed("txnwatch", "replay", "--user", user),
         installation.completed("txnwatch", "replay", "--limit", "100", "--user", "0" * 32),
     )
-    report = json.loads(output)
     assert (code, of_user, of_other) == (1, 1, 0), one
     assert report["counts"]["different"] == 1
     [difference] = [one for found in report["partitions"] for one in found["differences"]]
     assert difference["place"]["id"] == identity
     assert [field["name"] for field in difference["fields"]] == ["amount"]
     assert difference["why"] == "the row's content is not that of the record: it was changed in Postgres"
+
+
+STARTED = [
+    {"TXNWATCH_WINDOW_SIZE": "10", "TXNWATCH_FACTOR": "3", "TXNWATCH_WINDOW_MINIMUM": "5"},
+    {"TXNWATCH_DETECTOR": "odds", "TXNWATCH_ODDS_PROBABILITY": "0.2", "TXNWATCH_WINDOW_BY": "user"},
+    {"TXNWATCH_UNTAUGHT_STATUSES": "paid", "TXNWATCH_SHADOW_DETECTORS": "odds"},
+]
+
+
+async def test_each_verdict_is_proven_by_the_settings_that_held(environment: dict[str, str]) -> None:
+    installation, sent = Installation(environment), traffic(1500, users=20, seed=8)
+    for number, overrides in enumerate(STARTED):
+        await installation.send_transactions(sent[number :: len(STARTED)])
+        with installation.worker(**overrides) as worker:
+            await until(installation.finished)
+            assert await ended(worker) == 0
+
+    for options in ([], ["--from-db"]):
+        code, report = await replayed(installation, *options)
+        assert (code, report["counts"]) == (0, {"same": 1500}), report
+    async with installation.postgres() as connection:
+        await connection.execute("DELETE FROM settings_held WHERE from_offset > 0")
+    code, output = await installation.completed("txnwatch", "replay")
+    assert code == 1, output

@@ -11,8 +11,9 @@ from schemas.decision import RULES
 from stream_app.commands.replay.run import ReplayRequest, Report, replay
 from stream_app.settings import Settings
 from stream_app.sinks.postgres import PostgresRows, connect
+from stream_app.state.decided.deciding import Deciders
 from tests.support.fakes import FakeRecord
-from tests.support.logged_partition import LoggedPartition
+from tests.support.logged_partition import DECIDERS, LoggedPartition
 from tests.support.traffic import revised, traffic
 
 RULE = {"name": "several", "when": 'count("1h") >= 3 && amount > mean("7d")'}
@@ -26,6 +27,7 @@ WHERE source_offset = (
     WHERE NOT (meta_data -> 'is_anomaly')::bool AND source_offset < 300
 ) RETURNING id::text
 """
+SET_RULE = """UPDATE settings_held SET settings = settings || '{"rule": "0a1b2c3d"}'"""
 
 
 @pytest.fixture
@@ -48,6 +50,7 @@ async def _stored(settings: Settings, installation: LoggedPartition, end: int) -
     async with connect(settings.postgres.get_secret_value()) as pool:
         rows = PostgresRows(pool, settings.transactions_topic, app_id=settings.app_id, retry_seconds=5)
         epoch, *_ = await rows.take_over(0)
+        await rows.hold(0, epoch, DECIDERS.held.encode(), 0)
         async with pool.acquire() as connection:
             for body in BODIES:
                 await append(connection, Proposal(RULES, body, "ann", ""))
@@ -118,3 +121,56 @@ async def test_rows_of_a_topic_that_was_scored_anew_are_others(scored: Settings)
     report = await replayed(scored)
 
     assert report.counts.total() == 0
+
+
+def flip(before: int) -> str:
+    """Have the last row before an offset say that it was flagged."""
+    return FLIP.replace("source_offset < 300", f"source_offset < {before}")
+
+
+async def test_where_settings_were_not_kept_a_difference_leaves_nothing_proven(scored: Settings) -> None:
+    await executed(scored, "UPDATE settings_held SET from_offset = 150, rows_to = 150")
+    assert (await replayed(scored)).counts["unproven"] == 0
+
+    await executed(scored, flip(300))
+    report = await replayed(scored)
+    assert (report.counts["different"], report.counts["unproven"]) == (1, 0)
+
+    await executed(scored, flip(100))
+    report = await replayed(scored)
+    assert (report.counts["different"], report.counts["unproven"]) == (0, 2)
+    assert {gap.why.partition(",")[0] for gap in report.partitions[0].gaps} == {"settings were not kept yet"}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (SET_RULE, "rule 0a1b2c3d of the settings that held then comes to rule"),
+        ("UPDATE settings_held SET rows_to = 320", "rows may be by the settings before"),
+    ],
+)
+async def test_where_settings_cannot_be_told_nothing_differs(scored: Settings, change: str, why: str) -> None:
+    await executed(scored, change)
+    await executed(scored, flip(300))
+
+    report = await replayed(scored)
+
+    assert (report.counts["different"], report.counts["unproven"]) == (0, 1)
+    assert any(gap.why.startswith(why) for gap in report.partitions[0].gaps)
+
+
+async def test_settings_are_kept_where_they_change(scored: Settings) -> None:
+    others = Deciders(Settings(detector="odds", _env_file=None))
+    started = [(DECIDERS, 300), (others, 300), (DECIDERS, 350), (others, 350), (others, 360)]
+    async with connect(scored.postgres.get_secret_value()) as pool:
+        rows = PostgresRows(pool, scored.transactions_topic, app_id=scored.app_id, retry_seconds=5)
+        for deciders, start in started:
+            epoch, *_ = await rows.take_over(0)
+            await rows.hold(0, epoch, deciders.held.encode(), start)
+            await rows.hold(0, epoch - 1, deciders.held.encode(), 999)  # of a former owner
+        kept = await pool.fetch(
+            "SELECT from_offset, settings ->> 'rule' FROM settings_held ORDER BY from_offset"
+        )
+
+    first, other = DECIDERS.held.rule, others.held.rule
+    assert [tuple(row) for row in kept] == [(0, first), (300, other), (350, other)]

@@ -1,6 +1,6 @@
 """A replay gives the verdicts that were given, with decisions at any offsets and crashes at any step."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, groupby, product
 from typing import Any
@@ -21,10 +21,13 @@ from schemas.rules.rule_set import RuleSpec
 from schemas.rules.warming import Warming
 from schemas.suppressions import Suppression
 from stream_app.commands.replay.differences import Gap, Mismatch, Origin, PartitionFindings
-from stream_app.commands.replay.partition import DueDecisions, PartitionReplay
+from stream_app.commands.replay.partition import Due, DueDecisions, DueSettings, PartitionReplay
 from stream_app.commands.replay.past import ReplayedPast
 from stream_app.commands.replay.rows import ComparedRows, Pair
 from stream_app.scoring import Verdict
+from stream_app.settings import Settings
+from stream_app.state.decided.deciding import Deciders
+from stream_app.state.verdict_settings import VerdictSettings
 from tests.support.fakes import FakeRecord, FakeWindows
 from tests.support.logged_partition import DECIDERS, STEPS, LoggedPartition
 from tests.support.traffic import START, revised, traffic
@@ -107,24 +110,33 @@ async def fetches(arriving: Sequence[FakeRecord], size: int) -> AsyncIterator[Se
         yield arriving[start : start + size]
 
 
-async def applied(installation: LoggedPartition) -> AsyncIterator[DueDecisions]:
+async def due(installation: LoggedPartition, started: Sequence[DueSettings]) -> AsyncGenerator[Due, None]:
+    """What was decided, and the settings of workers that began somewhere."""
     held = sorted(installation.world.rows.applied.items())
+    found: list[Due] = [*started]
     for start, several in groupby(held, lambda one: one[1]):
         log: list[Any] = [installation.log[seq - 1] for seq, _ in several]
-        yield DueDecisions(start, log)
+        found.append(DueDecisions(start, log))
+    for one in sorted(found, key=lambda one: one.from_offset):
+        yield one
 
 
 async def replayed(
-    installation: LoggedPartition, arriving: Sequence[FakeRecord], size: int, *, begins: int = 0
+    installation: LoggedPartition,
+    arriving: Sequence[FakeRecord],
+    size: int,
+    *,
+    begins: int = 0,
+    gaps: Sequence[Gap] = (),
+    started: Sequence[DueSettings] = (),
 ) -> PartitionFindings:
     """What a replay finds beside the rows."""
-    store = FakeWindows(lambda _: None)
+    store: Any = FakeWindows(lambda _: None)
     past = ReplayedPast(START - timedelta(days=400))
-    findings = PartitionFindings(0, begins, len(arriving))
-    findings.gaps += [Gap(begins, "records are gone")] if begins else []
-    rows = ComparedRows(StoredRows(installation.world.rows.stored), store, findings)
-    replay = PartitionReplay(0, store, DECIDERS, rows, past)
-    async for _ in replay.run(fetches(arriving[begins:], size), applied(installation)):
+    findings = PartitionFindings(0, begins, len(arriving), gaps=[*gaps])
+    rows = ComparedRows(StoredRows(installation.world.rows.stored), store, {0: findings})
+    replay = PartitionReplay(0, store, DECIDERS, rows, due(installation, started), past)
+    async for _ in replay.run(fetches(arriving[begins:], size)):
         pass
     rows.finish(whole=True)
     past.close()
@@ -309,10 +321,40 @@ async def test_a_rule_that_raises_does_so_again_until_it_is_off(monkeypatch: pyt
     assert findings.differences == []
 
 
+STARTED: list[dict[str, str]] = [
+    {"TXNWATCH_WINDOW_SIZE": "5", "TXNWATCH_FACTOR": "2", "TXNWATCH_WINDOW_MINIMUM": "2"},
+    {"TXNWATCH_DETECTOR": "odds", "TXNWATCH_ODDS_PROBABILITY": "0.2"},
+    {"TXNWATCH_WINDOW_BY": "user", "TXNWATCH_SHADOW_DETECTORS": "odds"},
+]
+
+
+async def test_each_stretch_is_scored_by_the_settings_that_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    installation, arriving = LoggedPartition(), records(160, seed=6)
+    kept = []
+    for number, environment in enumerate(STARTED):
+        with monkeypatch.context() as worker:
+            for name, value in environment.items():
+                worker.setenv(name, value)
+            installation.deciders = Deciders(Settings(_env_file=None))
+        kept.append(msgspec.json.decode(installation.deciders.held.encode(), type=VerdictSettings))
+        await installation.run(arriving[: 40 * (number + 1)], 15)
+    installation.decide({"rules": [RULE]})
+    await installation.run(arriving, 15)
+
+    made = [Deciders(Settings(_env_file=None), held) for held in kept]
+    started = [DueSettings(40 * number, deciders) for number, deciders in enumerate(made)]
+    assert [one.by_settings.rule.rule for one in made] == [one.rule for one in kept]
+    assert (await replayed(installation, arriving, 50, started=started)).differences == []
+    for left_out in range(len(STARTED)):
+        some = [one for one in started if one is not started[left_out]]
+        assert (await replayed(installation, arriving, 50, started=some)).differences != []
+
+
 async def test_where_the_first_records_are_gone_what_differs_proves_nothing() -> None:
     installation, arriving = await decided_in_the_middle()
 
-    findings = await replayed(installation, arriving, 50, begins=40)
+    gone = Gap(40, "records before 40 are gone")
+    findings = await replayed(installation, arriving, 50, begins=40, gaps=[gone])
 
     assert findings.counts["different"] == 0
     assert findings.counts["unproven"] > 0

@@ -50,8 +50,8 @@ def command(
 ) -> None:
     """Score again what was scored, and compare with the rows in Postgres.
 
-    The topic is read from its beginning, and each decision holds from the offset on from which it did. The
-    settings have to be the worker's, and workers may run. Exit code 1: a verdict is another than was given.
+    The topic is read from its beginning, and each decision and setting holds from the offset on from which it
+    did. Workers may run. Exit code 1: a verdict is another than was given.
 
     With --from-db the topic is not needed: rows say where they came from, and what they were before they were
     revised is kept.

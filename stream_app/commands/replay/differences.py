@@ -42,6 +42,8 @@ class Gap(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str
     end: int | None = None
     """None: to the end."""
+    spreads: bool = False
+    """Whether it goes on to the end once something differs in it."""
 
     def covers(self, offset: int) -> bool:
         """Whether the offset is one of them."""
@@ -83,7 +85,9 @@ class PartitionFindings(msgspec.Struct):
 
     def add(self, difference: Mismatch) -> None:
         """Take note of a difference."""
-        in_gap = any(gap.covers(difference.place.offset) for gap in self.gaps)
+        around = [gap for gap in self.gaps if gap.covers(difference.place.offset)]
+        self.gaps += [Gap(gap.end, gap.why) for gap in around if gap.spreads and gap.end is not None]
+        in_gap = bool(around)
         self.counts[UNPROVEN if in_gap else DIFFERENT] += 1
         kept = self.unproven if in_gap else self.differences
         if len(kept) < _KEPT:

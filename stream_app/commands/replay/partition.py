@@ -1,19 +1,22 @@
 """One partition scored again by the worker's own pipeline, with each decision from its offset on."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from itertools import islice
+from typing import NamedTuple, Protocol, TypeAlias
 
 from stream_app.batch import Batch, Output, Record
 from stream_app.commands.replay.past import ReplayedPast
 from stream_app.pipeline import Pipeline, Rows
-from stream_app.scoring import MerchantRuns, Verdict
+from stream_app.scoring import Arrival, MerchantRuns, Verdict
 from stream_app.sinks.disabled import NoMirror
 from stream_app.state.decided.deciding import Deciders
 from stream_app.state.decided.log import Logged
 from stream_app.state.decided.partition import DecidedPartition
 from stream_app.window import Window
+
+_FILLED_AT_ONCE = 500
 
 
 class Store(Protocol):
@@ -28,6 +31,9 @@ class Store(Protocol):
     def note(self, partition: int, key: bytes) -> bytes | None:
         """What is kept under a key that is no user's."""
 
+    def windows(self, partition: int) -> Iterator[tuple[str, Window]]:
+        """Every user's window."""
+
     def write(self, partition: int, items: Sequence[tuple[bytes, bytes | None]], offset: int) -> None:
         """Put, or delete for None, by key."""
 
@@ -36,7 +42,7 @@ class ReplayedRows(Rows, Protocol):
     """Gets the verdicts."""
 
     decision: int
-    """The newest that holds."""
+    """The newest that the partition has applied."""
 
 
 class DueDecisions(NamedTuple):
@@ -46,55 +52,95 @@ class DueDecisions(NamedTuple):
     records: Sequence[Logged]
 
 
+class DueSettings(NamedTuple):
+    """What the settings of a worker that began there make decide."""
+
+    from_offset: int
+    deciders: Deciders
+
+
+Due: TypeAlias = DueDecisions | DueSettings
+
+
 @dataclass(slots=True)
 class PartitionReplay:
-    """A partition that is scored from its beginning, with an empty store; `rows` gets the verdicts."""
+    """A partition that is scored from its beginning, with an empty store; `rows` gets the verdicts.
+
+    `changes` are in the order of their offsets.
+    """
 
     partition: int
     store: Store
     deciders: Deciders
     rows: ReplayedRows
+    changes: AsyncIterator[Due]
     past: ReplayedPast
     counts: Counter[str] = field(default_factory=Counter)
     """As the worker counts what became of messages."""
+    _output: "_Nowhere" = field(init=False)
     _decided: DecidedPartition = field(init=False)
     _pipeline: Pipeline = field(init=False)
+    _coming: Due | None = None
+    _has_begun: bool = False
 
     def __post_init__(self) -> None:
-        output = _Nowhere()
-        self._decided = DecidedPartition(self.partition, 0, self.past, output, self.store, self.deciders)
+        self._output = _Nowhere()
+        self._decided = self._decided_by(self.deciders)
         by = self._decided.deciding
         places = self.store, _RowsAndPast(self.rows, self.past), NoMirror()
-        fill = self._decided.filler.before
-        self._pipeline = Pipeline(0, output, by.decoder, by.scorer, *places, self.counts.update, fill=fill)
+        count, fill = self.counts.update, self._fill
+        self._pipeline = Pipeline(0, self._output, by.decoder, by.scorer, *places, count, fill=fill)
 
-    async def run(
-        self, source: AsyncIterator[Sequence[Record]], decisions: AsyncIterator[DueDecisions]
-    ) -> AsyncGenerator[int, None]:
+    @property
+    def seq(self) -> int:
+        """The newest decision that was applied."""
+        return self._decided.progress.seq
+
+    async def run(self, source: AsyncIterator[Sequence[Record]]) -> AsyncGenerator[int, None]:
         """Score what the source brings; after each fetch the offset that comes next.
 
         Raises:
             StopError: A decision cannot be applied here, or a detector fails.
         """
-        coming = await anext(decisions, None)
+        if not self._has_begun:
+            self._has_begun, self._coming = True, await anext(self.changes, None)
         async for records in source:
             rest = records
-            while coming is not None and coming.from_offset <= records[-1].offset:
+            while (coming := self._coming) is not None and coming.from_offset <= records[-1].offset:
                 await self._score([one for one in rest if one.offset < coming.from_offset])
                 rest = [one for one in rest if one.offset >= coming.from_offset]
-                await self._apply(coming)
-                coming = await anext(decisions, None)
+                await self._change(coming)
+                self._coming = await anext(self.changes, None)
             await self._score(rest)
             yield records[-1].offset + 1
 
     async def _score(self, records: Sequence[Record]) -> None:
         if records:
+            self.rows.decision = self.seq
             await self._pipeline.process(Batch(self.partition, records))
 
-    async def _apply(self, applied: DueDecisions) -> None:
-        if await self._decided.apply(applied.records, applied.from_offset):
-            self._pipeline = self._decided.deciding.within(self._pipeline)
-        self.rows.decision = self._decided.progress.seq
+    async def _change(self, due: Due) -> None:
+        if isinstance(due, DueSettings):
+            await self.fill_all()
+            self._decided = self._decided_by(due.deciders)
+        elif not await self._decided.apply(due.records, due.from_offset):
+            return
+        self._pipeline = self._decided.deciding.within(self._pipeline)
+
+    def _decided_by(self, deciders: Deciders) -> DecidedPartition:
+        """What was decided until now, as a worker finds it that starts."""
+        return DecidedPartition(self.partition, 0, self.past, self._output, self.store, deciders)
+
+    async def fill_all(self) -> None:
+        """Fill what is to be filled of all users, as workers have before they end."""
+        filler, windows = self._decided.filler, self.store.windows(self.partition)
+        if filler.warmings:
+            while some := dict(islice(windows, _FILLED_AT_ONCE)):
+                await filler.fill(some)
+            await filler.finish(filler.warmings[-1].seq)
+
+    async def _fill(self, arrivals: Sequence[Arrival], windows: Mapping[str, Window]) -> None:
+        await self._decided.filler.before(arrivals, windows)
 
 
 class _RowsAndPast(NamedTuple):

@@ -1,6 +1,6 @@
 """Verdicts compared with the rows in Postgres, batch by batch, as they come out of the pipeline."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
@@ -48,6 +48,8 @@ WHERE there.id IS NULL OR (
 _SEEN = b"\0seen"
 _HASH_BYTES = 16
 _MOST_OPEN = 20_000
+SEEN_PARTITION = -1
+"""Of the store: keeps which keys had a verdict, on whatever partition."""
 
 _Key = tuple[str, str, datetime]
 Pair = tuple[Row | None, Row]
@@ -82,16 +84,18 @@ def _pair(given: str | None, replayed: str) -> Pair:
 
 @dataclass(slots=True)
 class ComparedRows:
-    """In place of the sink of rows: what came of a partition is in `findings`, once it was finished.
+    """In place of the sink of rows: what came of each partition is in `found`, once it was finished.
 
     What is found of a row may be explained by what comes later, a revision, so the first ones are kept open.
     """
 
     table: Stored
     store: Store
-    findings: PartitionFindings
+    found: dict[int, PartitionFindings] = field(default_factory=dict)
     user: str = ""
     """Whose verdicts are compared; empty: all."""
+    partitions: Collection[int] = ()
+    """Whose verdicts are compared; none: all."""
     oldest: datetime | None = None
     """The beginning of the first month that there are rows of."""
     compared: int = 0
@@ -100,60 +104,72 @@ class ComparedRows:
     _open: dict[_Key, Mismatch] = field(default_factory=dict)
     _seen: dict[bytes, bytes | None] = field(default_factory=dict)
 
+    def is_asked_for(self, partition: int) -> bool:
+        """Whether its verdicts are compared."""
+        return not self.partitions or partition in self.partitions
+
     async def write(self, partition: int, _epoch: int, verdicts: Sequence[Verdict], next_offset: int) -> int:
         """Compare a batch."""
         ours = [one for one in verdicts if self.user in {"", one.transaction.user_id}]
-        different = await self.table.different(ours) if ours else {}
-        for place, verdict in enumerate(ours):
-            self._settle(verdict, different.get(place))
-        self.compared += len(ours)
-        self.store.write(partition, [*self._seen.items()], next_offset)
+        if self.is_asked_for(partition):
+            different = await self.table.different(ours) if ours else {}
+            for place, verdict in enumerate(ours):
+                self._settle(self.found[partition], verdict, different.get(place))
+            self.compared += len(ours)
+        else:
+            self._seen |= {_note(_key(verdict)): b"" for verdict in ours}
+        self.store.write(SEEN_PARTITION, [*self._seen.items()], next_offset)
         self._seen.clear()
         return len(ours)
 
     def finish(self, *, whole: bool) -> None:
         """Settle what is open; `whole` says whether everything was scored that rows may be of."""
         for difference in self._open.values():
+            its = self.found[difference.place.partition]
             if whole:
-                self.findings.add(difference)
+                its.add(difference)
             else:
-                self.findings.counts[OPEN] += 1
+                its.counts[OPEN] += 1
         self._open.clear()
 
-    def _settle(self, verdict: Verdict, pair: Pair | None) -> None:
-        one = verdict.transaction
-        key = one.id, one.user_id, one.txn_date
+    def _settle(self, findings: PartitionFindings, verdict: Verdict, pair: Pair | None) -> None:
+        one, key = verdict.transaction, _key(verdict)
         if verdict.revision:
             former = one.id, one.user_id, verdict.moved_from or one.txn_date
             # It takes the place of its row, and of another that has its key.
             for replaced in {former, key} & self._open.keys():
-                del self._open[replaced]
-                self.findings.counts[REVISED] += 1
+                its = self._open.pop(replaced)
+                self.found[its.place.partition].counts[REVISED] += 1
             self._seen[_note(former)] = None
         if pair is None:
-            self.findings.counts[SAME] += 1
+            findings.counts[SAME] += 1
         elif not verdict.revision and self._is_seen(key):
-            self.findings.counts[AGAIN] += 1  # scored again, and stored as it was first
+            findings.counts[AGAIN] += 1  # scored again, and stored as it was first
         else:
-            self._differs(key, verdict, pair)
+            self._differs(findings, verdict, pair)
         self._seen[_note(key)] = b""
 
-    def _differs(self, key: _Key, verdict: Verdict, pair: Pair) -> None:
+    def _differs(self, findings: PartitionFindings, verdict: Verdict, pair: Pair) -> None:
         one, (given, replayed) = verdict.transaction, pair
         if given is None and self.oldest and one.txn_date < self.oldest:
-            self.findings.counts[DROPPED] += 1
+            findings.counts[DROPPED] += 1
             return
-        place = Origin(self.findings.partition, verdict.offset, one.id, one.user_id, one.txn_date.isoformat())
+        place = Origin(findings.partition, verdict.offset, one.id, one.user_id, one.txn_date.isoformat())
         difference = Mismatch.of(place, given, replayed, self.decision)
         if len(self._open) < _MOST_OPEN:
-            self._open[key] = difference
+            self._open[_key(verdict)] = difference
         else:
-            self.findings.add(difference)
+            findings.add(difference)
 
     def _is_seen(self, key: _Key) -> bool:
         note = _note(key)
-        found = self._seen[note] if note in self._seen else self.store.note(self.findings.partition, note)
+        found = self._seen[note] if note in self._seen else self.store.note(SEEN_PARTITION, note)
         return found is not None
+
+
+def _key(verdict: Verdict) -> _Key:
+    one = verdict.transaction
+    return one.id, one.user_id, one.txn_date
 
 
 def _note(key: _Key) -> bytes:

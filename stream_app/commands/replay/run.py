@@ -1,41 +1,49 @@
-"""A replay put together: the source from Kafka, decisions and rows from Postgres, windows of its own."""
+"""A replay put together: transactions from a source, the past and rows from Postgres, windows of its own."""
 
 import tempfile
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import groupby
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, closing, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import asyncpg
 import msgspec
 
 from infra.database import check_database, rights
-from infra.decisions.history import applied_after
 from infra.runtime.cli_errors import StopError
 from stream_app.batch import Record
-from stream_app.commands.replay.differences import DIFFERENT, PartitionFindings
-from stream_app.commands.replay.partition import DueDecisions, PartitionReplay
+from stream_app.commands.replay.differences import DIFFERENT, Gap, PartitionFindings
+from stream_app.commands.replay.partition import PartitionReplay
 from stream_app.commands.replay.past import ReplayedPast
-from stream_app.commands.replay.rows import ComparedRows, StoredTable
+from stream_app.commands.replay.rows import SEEN_PARTITION, ComparedRows, StoredTable
 from stream_app.commands.replay.sources import ROW_RIGHTS, Arrivals, ArrivalSource, RowSource, TopicSource
+from stream_app.commands.replay.timeline import Era, Repartition, Timeline
+from stream_app.commands.window_moves import WindowMoves
 from stream_app.settings import Settings
-from stream_app.sinks.postgres import NEXT_OFFSETS, connect
-from stream_app.state.decided.deciding import Deciders
+from stream_app.sinks.postgres import connect
 from stream_app.state.store import WindowStore
 
-_NEEDED = rights(("transactions", "sink_offsets", "decisions", "decisions_applied"), ("SELECT",))
-_OLDEST_MONTH = "SELECT date_trunc('month', min(txn_date), 'UTC') FROM transactions"
+_NEEDED = rights(
+    (
+        "transactions",
+        "sink_offsets",
+        "decisions",
+        "decisions_applied",
+        "settings_held",
+        "repartitions",
+    ),
+    ("SELECT",),
+)
 _FILLED_SINCE = """
 SELECT min((body ->> 'since')::timestamptz) FROM decisions JOIN decisions_applied USING (seq)
-WHERE kind = 'warm' AND app_id = $1 AND topic = $2 AND partition = $3
+WHERE kind = 'warm' AND app_id = $1 AND topic = $2
 """
-_AT_A_TIME = 500
+_OLDEST_MONTH = "SELECT date_trunc('month', min(txn_date), 'UTC') FROM transactions"
 # A row is larger than its message was: it says what came of it.
 _ROW_BYTES = 4 << 20
+_MOVED_AT_ONCE = 5_000
 
 
 class NothingToReplayError(StopError):
@@ -64,15 +72,6 @@ class Report(msgspec.Struct):
         return self.counts[DIFFERENT] > 0
 
 
-@dataclass(slots=True)
-class _Record:
-    """A decision as the control log has it."""
-
-    partition: int
-    offset: int
-    value: bytes | None
-
-
 async def replay(
     settings: Settings, asked: ReplayRequest, tell: Callable[[int, int, int], None] = lambda *_: None
 ) -> Report:
@@ -85,86 +84,117 @@ async def replay(
     """
     if not settings.has_sink("postgres"):
         raise NothingToReplayError("TXNWATCH_SINKS is without postgres: verdicts are compared with its rows")
-    source: ArrivalSource = TopicSource(settings)
-    if asked.from_db:
-        source = RowSource(settings, asked.user)
-        settings = settings.model_copy(update={"max_message_bytes": _ROW_BYTES})
-    async with connect(settings.postgres.get_secret_value()) as pool:
+    source: ArrivalSource = RowSource(settings, asked.user) if asked.from_db else TopicSource(settings)
+    async with connect(settings.postgres.get_secret_value()) as pool, AsyncExitStack() as resources:
         await check_database(pool, [*_NEEDED, *(ROW_RIGHTS if asked.from_db else [])])
-        return await _Replays(settings, asked, source, pool, tell).all()
+        timeline = Timeline(pool, settings, _ROW_BYTES if asked.from_db else None)
+        store, table = resources.enter_context(_windows(settings)), StoredTable(pool)
+        oldest = await pool.fetchval(_OLDEST_MONTH)
+        rows = ComparedRows(table, store, user=asked.user, partitions=asked.partitions, oldest=oldest)
+        since = await pool.fetchval(_FILLED_SINCE, settings.app_id, settings.transactions_topic)
+        past = resources.enter_context(closing(ReplayedPast(since, store.folder)))
+        return await _Replays(settings, asked, timeline, source, tell, store, rows, past, resources).all()
+
+
+@contextmanager
+def _windows(settings: Settings) -> Iterator[WindowStore]:
+    """A store in a folder that is removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="txnwatch-replay-") as folder:
+        store = WindowStore(
+            Path(folder),
+            recent_bytes=settings.window_cache_bytes,
+            cache_bytes=settings.block_cache_bytes,
+            buffer_bytes=settings.write_buffer_bytes,
+        )
+        try:
+            store.open(SEEN_PARTITION)
+            yield store
+        finally:
+            for number in store.partitions:
+                store.close(number)
 
 
 @dataclass(slots=True)
 class _Replays:
     settings: Settings
     asked: ReplayRequest
+    timeline: Timeline
     source: ArrivalSource
-    pool: asyncpg.Pool
     tell: Callable[[int, int, int], None]
-    oldest: datetime | None = None
-    compared: int = 0
+    store: WindowStore
+    rows: ComparedRows
+    past: ReplayedPast
+    resources: AsyncExitStack
+    replays: dict[int, PartitionReplay] = field(default_factory=dict)
 
     async def all(self) -> Report:
-        ends = await self._ends()
-        self.oldest = await self.pool.fetchval(_OLDEST_MONTH)
-        deciders, found = Deciders(self.settings), []
-        for partition, end in ends.items():
-            if self._left != 0:
-                found.append(await self._partition(partition, end, deciders))
+        eras = await self.timeline.eras()
+        self._check(eras[-1])
+        for era in eras:
+            for partition in self._partitions(era, alone=len(eras) == 1):
+                if self._left != 0:
+                    await self._stretch(partition, era)
+                if len(eras) == 1:
+                    self._settle()
+                    self.store.discard(partition)
+            if era.ended_by is not None:
+                await self._go_on(era.ended_by)
+        self._settle()
+        found = [one for number, one in sorted(self.rows.found.items()) if self.rows.is_asked_for(number)]
         return Report(sum((one.counts for one in found), Counter()), found)
 
-    async def _ends(self) -> dict[int, int]:
-        """By partition, the offset before which Postgres has all rows."""
-        app, topic = self.settings.app_id, self.settings.transactions_topic
-        known = dict(await self.pool.fetch(NEXT_OFFSETS, app, topic))
-        chosen = sorted(self.asked.partitions or known)
-        if not known or not {*chosen} <= {*known}:
-            which = f"partitions {chosen} of " if chosen else ""
+    def _check(self, last: Era) -> None:
+        asked = {*self.asked.partitions}
+        if not any(last.ends.values()) or not asked <= {*last.ends}:
+            which = f"partitions {sorted(asked)} of " if asked else ""
+            app, topic = self.settings.app_id, self.settings.transactions_topic
             raise NothingToReplayError(f"Postgres has no rows of {which}{topic} by TXNWATCH_APP_ID={app}")
-        return {partition: known[partition] for partition in chosen}
+
+    def _partitions(self, era: Era, *, alone: bool) -> Sequence[int]:
+        """Those of an era that are needed: windows may have come from any."""
+        return sorted(self.asked.partitions if alone and self.asked.partitions else era.starts)
 
     @property
     def _left(self) -> int | None:
         """How many are still to be compared; None: all."""
-        return None if self.asked.limit is None else max(0, self.asked.limit - self.compared)
-
-    async def _partition(self, partition: int, end: int, deciders: Deciders) -> PartitionFindings:
-        since = await self.pool.fetchval(_FILLED_SINCE, *self._place(partition))
-        async with self.source.opened(partition, end, self._at_a_time) as arrivals:
-            findings = PartitionFindings(partition, arrivals.begins, end)
-            findings.gaps += filter(None, [arrivals.gap])
-            with tempfile.TemporaryDirectory(prefix="txnwatch-replay-") as folder:
-                store, past = (
-                    _store(self.settings, Path(folder), partition),
-                    ReplayedPast(since, Path(folder)),
-                )
-                try:
-                    rows = ComparedRows(StoredTable(self.pool), store, findings, self.asked.user, self.oldest)
-                    await self._run(PartitionReplay(partition, store, deciders, rows, past), rows, arrivals)
-                finally:
-                    past.close()
-                    store.close(partition)
-        return findings
-
-    def _place(self, partition: int) -> tuple[str, str, int]:
-        return self.settings.app_id, self.settings.transactions_topic, partition
+        return None if self.asked.limit is None else max(0, self.asked.limit - self.rows.compared)
 
     @property
     def _at_a_time(self) -> int:
         left = self._left
         return self.settings.batch_size if left is None else min(self.settings.batch_size, left)
 
-    async def _run(self, replay: PartitionReplay, rows: ComparedRows, arrivals: Arrivals) -> None:
-        findings, before, reached = rows.findings, self.compared, False
-        source, decisions = self._asked_for(arrivals), self._decisions(replay.partition)
-        async with aclosing(source), aclosing(decisions), aclosing(replay.run(source, decisions)) as run:
-            async for offset in run:
-                self.compared = before + rows.compared
-                self.tell(replay.partition, offset, findings.ends)
-                if reached := self._left == 0:
-                    break
-        rows.finish(whole=not reached)
-        findings.decision = rows.decision
+    def _settle(self) -> None:
+        self.rows.finish(whole=self._left != 0)
+
+    async def _stretch(self, partition: int, era: Era) -> None:
+        """Score what came to a partition in an era."""
+        start, end = era.starts[partition], era.ends[partition]
+        replay = self.replays.get(partition) or await self._begun(partition, start)
+        findings = self.rows.found[partition]
+        findings.ends = end
+        async with self.source.opened(partition, start, end, self._at_a_time) as arrivals:
+            if findings.begins == start:
+                findings.begins = arrivals.begins
+            findings.gaps += filter(None, [arrivals.gap])
+            source = self._asked_for(arrivals)
+            async with aclosing(source), aclosing(replay.run(source)) as run:
+                async for offset in run:
+                    self.tell(partition, offset, end)
+                    if self._left == 0:
+                        break
+        findings.decision = replay.seq
+
+    async def _begun(self, partition: int, start: int) -> PartitionReplay:
+        if partition not in self.store.partitions:
+            self.store.open(partition)
+        held = await self.timeline.held(partition, start)
+        self.rows.found[partition] = PartitionFindings(partition, start, start, gaps=[*held.gaps])
+        changes = self.timeline.changes(partition, held.due)
+        await self.resources.enter_async_context(aclosing(changes))
+        made = PartitionReplay(partition, self.store, held.deciders, self.rows, changes, self.past)
+        self.replays[partition] = made
+        return made
 
     async def _asked_for(self, arrivals: Arrivals) -> AsyncGenerator[Sequence[Record], None]:
         """All, or where one user is asked for only those that name it."""
@@ -174,22 +204,18 @@ class _Replays:
                 if some := [one for one in records if not user or user in (one.value or b"").lower()]:
                     yield some
 
-    async def _decisions(self, partition: int) -> AsyncGenerator[DueDecisions, None]:
-        """What the partition has applied, in its order."""
-        place, seq = self._place(partition), 0
-        while found := await applied_after(self.pool, place, seq, _AT_A_TIME):
-            seq = found[-1].decision.seq
-            for start, several in groupby(found, lambda one: one.from_offset):
-                decisions = [one.decision for one in several]
-                yield DueDecisions(start, [_Record(partition, one.seq, one.encode()) for one in decisions])
-
-
-def _store(settings: Settings, folder: Path, partition: int) -> WindowStore:
-    store = WindowStore(
-        folder,
-        recent_bytes=settings.window_cache_bytes,
-        cache_bytes=settings.block_cache_bytes,
-        buffer_bytes=settings.write_buffer_bytes,
-    )
-    store.open(partition)
-    return store
+    async def _go_on(self, made: Repartition) -> None:
+        """Bring windows to where they were brought, and with them what is not known of them."""
+        before = [*self.replays]
+        for replay in self.replays.values():
+            await replay.fill_all()
+        for number in made.begins.keys() - self.replays.keys():
+            await self._begun(number, made.begins[number])
+        moves = WindowMoves(self.store, made.partitioner, made.begins)
+        places = (place for place in moves.places(before) if place[0] != place[1])
+        while some := [*islice(places, _MOVED_AT_ONCE)]:
+            for number, changes in moves.changes(some).items():
+                self.store.write(number, changes, made.begins[number])
+        lost = next((gap.why for one in before for gap in self.rows.found[one].gaps if gap.end is None), None)
+        for number, start in made.begins.items() if lost else ():
+            self.rows.found[number].gaps.append(Gap(start, lost or ""))

@@ -49,8 +49,8 @@ class Arrivals(NamedTuple):
 class ArrivalSource(Protocol):
     """Where transactions come from."""
 
-    def opened(self, partition: int, end: int, most: int) -> Any:
-        """A context with the arrivals of a partition before an offset, at most so many at a time."""
+    def opened(self, partition: int, start: int, end: int, most: int) -> Any:
+        """A context with the arrivals of a partition between two offsets, at most so many at a time."""
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class TopicSource:
     settings: Settings
 
     @asynccontextmanager
-    async def opened(self, partition: int, end: int, most: int) -> AsyncIterator[Arrivals]:
+    async def opened(self, partition: int, start: int, end: int, most: int) -> AsyncIterator[Arrivals]:
         """The records that the topic still has.
 
         Raises:
@@ -69,10 +69,10 @@ class TopicSource:
         place = TopicPartition(self.settings.transactions_topic, partition)
         options = consumer_options(self.settings, f"replay-{partition}")
         async with AIOKafkaConsumer(**options, max_partition_fetch_bytes=_FETCH_BYTES) as consumer:
-            begins = await _assigned(consumer, place, end)
+            begins = await _assigned(consumer, place, start, end)
             lost = f"records before {begins:,} are gone: users' windows are taken to have been empty"
             fetches = _before(read_until(consumer, place, end, most=most), end)
-            yield Arrivals(begins, Gap(begins, lost) if begins else None, fetches)
+            yield Arrivals(begins, Gap(begins, lost) if begins > start else None, fetches)
 
 
 async def _before(fetches: AsyncGenerator[Records, None], end: int) -> AsyncGenerator[Sequence[Record], None]:
@@ -80,8 +80,8 @@ async def _before(fetches: AsyncGenerator[Records, None], end: int) -> AsyncGene
         yield [one for one in records if one.offset < end]
 
 
-async def _assigned(consumer: AIOKafkaConsumer, place: TopicPartition, end: int) -> int:
-    """Where the partition begins, at which the consumer then is."""
+async def _assigned(consumer: AIOKafkaConsumer, place: TopicPartition, start: int, end: int) -> int:
+    """The first offset from a start on that there is, at which the consumer then is."""
     consumer.assign([place])
     topic_end = (await consumer.end_offsets([place]))[place]
     if end > topic_end:
@@ -89,9 +89,9 @@ async def _assigned(consumer: AIOKafkaConsumer, place: TopicPartition, end: int)
             f"{place.topic} partition {place.partition} ends at offset {topic_end}, and Postgres has rows up "
             f"to {end}: it was truncated or made anew, and the records that rows are of are gone"
         )
-    beginning: int = (await consumer.beginning_offsets([place]))[place]
-    consumer.seek(place, beginning)
-    return beginning
+    begins: int = max(start, (await consumer.beginning_offsets([place]))[place])
+    consumer.seek(place, begins)
+    return begins
 
 
 @dataclass(slots=True)
@@ -112,22 +112,22 @@ class RowSource:
     user: str = ""
 
     @asynccontextmanager
-    async def opened(self, partition: int, end: int, most: int) -> AsyncIterator[Arrivals]:
+    async def opened(self, partition: int, start: int, end: int, most: int) -> AsyncIterator[Arrivals]:
         """The rows that say that they came from this partition, sorted by Postgres."""
         url = self.settings.postgres.get_secret_value()
         connection = await asyncpg.connect(url, server_settings=_SESSION)
         try:
             place = self.settings.app_id, self.settings.transactions_topic, partition
             row = await connection.fetchrow(_SOURCE, *place)
-            source, begins = row["source"], row["kept_from"]
+            source, begins = row["source"], max(start, row["kept_from"])
             lost = (
                 f"rows of what came before {begins:,} were dropped, or do not say where they came from: "
                 "users' windows are taken to have been empty before the others"
             )
-            asked = source, 0, end, self.user or None
+            asked = source, start, end, self.user or None
             async with connection.transaction(readonly=True):
                 fetches = _messages(connection, asked, min(most, _MOST_ROWS))
-                yield Arrivals(begins, Gap(0, lost) if begins else None, fetches)
+                yield Arrivals(begins, Gap(start, lost) if begins > start else None, fetches)
         finally:
             await connection.close()
 

@@ -15,7 +15,7 @@ from schemas.decision import Decision
 from schemas.rule import Rule
 from schemas.rules.rule_set import CheckedRule, RuleSetError, rule_set_of
 from schemas.transaction import Decoder
-from stream_app.detectors import ensemble_of, rule_of, verdict_names
+from stream_app.detectors import SettingsOf, ensemble_of, rule_of, verdict_names
 from stream_app.detectors.decisions import Decisions, decisions_in, decisions_of
 from stream_app.pipeline import Pipeline
 from stream_app.scoring import Ensemble, Scorer
@@ -24,6 +24,7 @@ from stream_app.settings import Settings
 from stream_app.state.decided.exceptions import OFF_KEY, SUPPRESSIONS_KEY, running, suppressions_in
 from stream_app.state.decided.lists import LISTS_KEY, Kept, ListIndex, ListPart, Lists
 from stream_app.state.decided.log import RULES_KEY, UnappliedError
+from stream_app.state.verdict_settings import VerdictSettings
 
 log = logging.getLogger(__name__)
 
@@ -50,19 +51,28 @@ class Deciding:
 
 
 class Deciders:
-    """Makes what decides, once for all partitions.
+    """Makes what decides, once for all partitions; by settings that were `held` in place of those that are.
 
     Raises:
         SettingsError: What the settings or the decisions file name cannot be used.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings, self._lists = settings, Lists()
+    def __init__(
+        self, settings: Settings, held: VerdictSettings | None = None, most_bytes: int | None = None
+    ) -> None:
+        settings = held.within(settings) if held else settings
+        more = {"max_message_bytes": most_bytes} if most_bytes else {}
+        self._settings, self._lists = settings.model_copy(update=more), Lists()
+        self._of_detectors: SettingsOf = held.detectors if held else {}
         # What no partition uses any longer goes, and with it lists of 50 MB.
         self._made = WeakValueDictionary[_Key, Deciding]()
-        of_settings = decisions_of(settings.decisions, settings.detector, settings.model_fields_set)
+        given = settings.decisions, settings.detector, settings.model_fields_set
+        of_settings = held.decisions if held else decisions_of(*given)
         self._of_settings = DecidedRules(None, of_settings)
         self.by_settings = self._deciding(of_settings)
+        self.held = VerdictSettings.of(self._settings, of_settings, self.by_settings.ensemble)
+        """What of the settings verdicts depend on."""
+        self._of_detectors = self.held.detectors
 
     def of(self, kept: Kept) -> Deciding:
         """What decides by what a partition has of decisions; by the settings where it has none.
@@ -105,7 +115,8 @@ class Deciders:
         settings = self._settings
         others = decisions.shadow_detectors or settings.shadow_detectors, settings.untaught_statuses
         of_set = decisions.profiles, decisions.rules
-        ensemble = ensemble_of(decisions.detector or settings.detector, *others, *of_set, beside=beside)
+        names, by = decisions.detector or settings.detector, self._of_detectors
+        ensemble = ensemble_of(names, *others, *of_set, beside=beside, settings=by)
         by_currency, ahead = settings.window_by == "currency", timedelta(hours=settings.max_ahead_hours)
         return Deciding(
             ensemble,

@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 
 from infra.runtime.partitioners import Partitioner
-from stream_app.commands.carry_over import Bounds, CarryOver
-from stream_app.settings import Settings
+from stream_app.commands.window_moves import WindowMoves
 from stream_app.state.store import WindowStore
-from stream_app.state.topics import KnownTopics
 from stream_app.window import Window, decode_window
 
 USER = "1e145f1e-f2e1-512a-aebb-35bb6597e178"
@@ -29,14 +27,11 @@ def windows(tmp_path: Path) -> Iterator[WindowStore]:
 def test_of_two_windows_of_a_user_the_longer_one_is_kept_also_where_neither_is_at_home(
     windows: WindowStore, lengths: tuple[int, int]
 ) -> None:
-    known = KnownTopics(cluster="cluster", source="transactions", partitions=3, ids={})
-    bounds = Bounds({}, dict.fromkeys(range(6), 100), {})
-    murmur2 = Partitioner("murmur2", 6), Partitioner("murmur2", 3)
-    carry = CarryOver(Settings(), windows, known, known, {}, bounds, *murmur2)
+    moves = WindowMoves(windows, Partitioner("murmur2", 6), dict.fromkeys(range(6), 100))
 
     written: list[bytes] = []
     for before, length in enumerate(lengths):
-        changes = carry._changes([(before, 5, USER, Window.of([1] * length))])  # noqa: SLF001 - without Kafka
-        written += [value for _key, value, _headers in changes.get(5, []) if value]
+        changes = moves.changes([(before, 5, USER, Window.of([1] * length))])
+        written += [value for _key, value in changes.get(5, []) if value]
 
     assert decode_window(written[-1]).count == 3
