@@ -21,6 +21,7 @@ EXPONENTS: Final[Mapping[str, int]] = {**dict.fromkeys(_WITHOUT_DECIMALS.split()
 
 # As accountants write a negative amount; a sign that says nothing.
 _ACCOUNTED = re.compile(r"\((?P<round>[^()]+)\)|(?P<behind>[^-]+)-|\+(?P<plus>[^+-]+)")
+_SCIENTIFIC = re.compile(r"-?[0-9]+(?:\.[0-9]+)?[eE][+-]?[0-9]{1,3}")  # as R and pandas write 100,000
 _PLAIN = re.compile(r"(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,2})?")
 _NUMBERS, _NO_AMOUNTS = frozenset([int, Decimal]), (bool, bytes)
 _LONGEST = 64
@@ -89,6 +90,8 @@ def _plain(text: str, marks: AmountMarks) -> str:
     if found := _ACCOUNTED.fullmatch(text) if len(text) <= _LONGEST else None:
         minus = "" if found["plus"] else "-"
         text = minus + (found["round"] or found["behind"] or found["plus"]).strip()
+    if marks.decimal != "," and _SCIENTIFIC.fullmatch(text):
+        return text
     try:
         return marks.plain(text)
     except UnclearAmountError as error:
@@ -123,7 +126,7 @@ class _Amount:
                 f'{value} is negative: say sign = "absolute", "skip negative", or "skip positive" '
                 "where negative ones are the payments"
             )
-        return abs(value)
+        return value.copy_abs()  # `abs` would round it to 28 digits first
 
 
 def _decimal(text: str) -> Decimal:

@@ -25,6 +25,7 @@ _LETTERS = {
     "currency": (re.compile("[A-Za-z]{3}"), "three letters, as EUR"),
     "country": (re.compile("[A-Za-z]{2}"), "two letters, as IT"),
 }
+_OF_SOURCES = ("values", "otherwise", "default", "cut", "remove")
 _TESTS = ("is", "in", "not", "not_in", "starts", "present")
 
 
@@ -83,6 +84,8 @@ def _date(_: str, spec: DateSpec) -> Faults:
         yield from _counted(spec)
     else:
         yield from _written(spec)
+    if spec.zones and not spec.zone_from:
+        yield ("zones",), 'say which value has these words: zone_from = "…"'
     for path, zone in [
         (("zone",), spec.zone or "UTC"),
         *((("zones", word), zone) for word, zone in spec.zones.items()),
@@ -123,6 +126,8 @@ def _written(spec: DateSpec) -> Faults:
 def _text(name: str, spec: TextSpec) -> Faults:
     yield from _one_of(spec, spec.value)
     yield from _paths("from", spec.source)
+    if spec.source is None and (idle := [key for key in _OF_SOURCES if getattr(spec, key)]):
+        yield (idle[0],), "it changes what comes from a value of the record: say from"
     if spec.when is not None:
         for path, sentence in _condition(spec.when):
             yield ("when", *path), sentence

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
@@ -21,7 +21,7 @@ from schemas.transaction import Decoder
 _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
 _CAPITALS = frozenset(["currency", "country"])
 _REQUIRED = frozenset(["currency", "status"])
-Made: TypeAlias = tuple[bytes, bytes, datetime]
+_NONE = 'missing: say default = "…" for records without one'
 
 
 class Unmapped(Exception):  # noqa: N818 - a verdict on the record, as Refused is
@@ -96,8 +96,10 @@ class Mapper:
                 if not condition(record):
                     return None
             for name, read in self._readers:
-                if (value := read(record)) or name in _REQUIRED:
+                if value := read(record):
                     fields[name] = value
+                elif name in _REQUIRED:
+                    raise ValueError(_NONE)  # noqa: TRY301 - as what a reader raises
             name = "meta_data"
             if kept := self._keep(record):
                 fields[name] = kept

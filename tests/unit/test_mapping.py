@@ -153,6 +153,7 @@ class TestAmounts:
             (12.3, "", 1230),
             (12, "", 1200),
             (Decimal("1E+2"), "", 10_000),
+            ("1e+05", 'decimal = "."', 10_000_000),
             ("1.234,50", 'decimal = ","', 123_450),
             ("1'234.50", 'thousands = "\'"', 123_450),
             ("150.000", 'thousands = "."', 15_000_000),
@@ -172,6 +173,7 @@ class TestAmounts:
             ("31.945", 'decimal = "."\nround = "half up"', 3195),
             ("31.949", 'decimal = "."\nround = "down"', 3194),
             ("999999999999999999.99", "", 10**20 - 1),
+            ("0.12499999999999999999999999999999999", 'round = "half up"', 12),
         ],
     )
     def test_an_amount_is_read_as_it_is_said(self, value: object, table: str, hundredths: int) -> None:
@@ -197,6 +199,7 @@ class TestAmounts:
             (True, "", "True is no amount"),
             ({"a": 1}, "", "an object"),
             ("12,30", 'decimal = "."', "not a number with"),
+            ("1.5e3", 'decimal = ","', "not a number with"),
             ("12.5", "minor_units = 4", "more than 2 decimals"),
             ("1_0", "", "no number"),
         ],
@@ -223,7 +226,7 @@ class TestAmounts:
         assert read({"debit": "", "credit": "5"}, amount='from = ["debit", "credit"]').amount == 500
 
     @given(
-        st.decimals(min_value=-(10**19), max_value=10**19, places=4),
+        st.decimals(min_value=-(10**19), max_value=10**19, places=18),
         st.sampled_from(["half even", "half up", "down"]),
     )
     def test_rounding_is_that_of_decimals(self, value: Decimal, way: str) -> None:
@@ -345,6 +348,12 @@ class TestDates:
 
 
 class TestTexts:
+    @pytest.mark.parametrize("name", ["status", "currency"])
+    def test_what_every_transaction_has_is_not_left_empty(self, name: str) -> None:
+        assert refused({"x": ""}, **{name: 'from = "x"'}) == (
+            f'{name}: missing: say default = "…" for records without one'
+        )
+
     def test_words_are_exchanged(self) -> None:
         table = 'from = "state"\nvalues = {"C" = "settled", "" = "new"}'
         assert [read({"state": word}, status=table).status for word in ("C", "", None)] == [
@@ -471,6 +480,8 @@ class TestFaults:
             ({"country": 'value = "ITA"'}, "two letters"),
             ({"status": f'value = "{"x" * 33}"'}, "at most 32 characters"),
             ({"status": 'value = "x"\nfrom = "y"'}, "either from"),
+            ({"status": 'value = "x"\ncut = true'}, "it changes what comes from"),
+            ({"txn_date": 'from = "d"\nzones = {CET = "+01:00"}'}, "zone_from = "),
             ({"meta_data": 'drop = ["x"]'}, 'keep = "rest" alone'),
             ({"source": 'encoding = "klingon"'}, "is no encoding"),
         ],
