@@ -1,6 +1,7 @@
 """The published JSON Schemas say what the code does, as far as they can say it."""
 
 import json
+import tomllib
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.resources import files
@@ -15,6 +16,7 @@ from jsonschema import Draft202012Validator
 
 from schemas.checks import FIELDS, OPTIONAL
 from schemas.mapping import MappingSpec
+from schemas.mapping.ready import READY, ready_text
 from schemas.refusal import Refused
 from schemas.scored import Flag, Scored, encode_scored
 from schemas.transaction import Decoder, Transaction
@@ -102,6 +104,16 @@ def test_the_schema_of_a_mapping_is_made_of_its_type(pytestconfig: pytest.Config
         write("mapping", made)
 
     assert published("mapping") == made
+
+
+@pytest.mark.parametrize("name", READY)
+def test_the_schema_of_a_mapping_takes_those_that_are_ready_made(name: str) -> None:
+    table = json.loads(json.dumps(tomllib.loads(ready_text(name)), default=str))
+    validator = Draft202012Validator(published("mapping"))
+
+    assert [error.message for error in validator.iter_errors(table)] == []
+    assert not validator.is_valid({**table, "amount": {"from": "x", "decimals": "."}})
+    assert not validator.is_valid({key: part for key, part in table.items() if key != "id"})
 
 
 def test_the_schema_says_of_the_default_rule_what_it_said_when_it_was_written_by_hand() -> None:
