@@ -123,6 +123,13 @@ class _Made:
     def _seen(self, name: str) -> SeenValues | None:
         return self._found.fields.get(name)
 
+    def _beside(self, path: str, name: str) -> SeenValues | None:
+        """What stands beside the fields of a topic's records, if it is there in all of them."""
+        seen = next((one for one in self._columns if one.path == path and len(one.values) == one.count), None)
+        if seen is not None:
+            self._notes.append(f"{name}: {path} of the topic's records: their own fields have none")
+        return seen
+
     def _leave_open(self, table: str, key: str, stand_in: object, why: str) -> str:
         self._open[table, key] = stand_in, why
         return OPEN
@@ -153,7 +160,7 @@ class _Made:
         return {"from": seen.path, "read": "uuid" if is_uuid(seen) else "uuid5"}
 
     def _user(self) -> dict[str, Any]:
-        seen = self._seen("user_id")
+        seen = self._seen("user_id") or self._beside("kafka.key", "user_id")
         if seen is None:
             why = 'whose it is; value = "everybody" with read = "uuid5" makes one user of all'
             return {"from": self._leave_open("user_id", "from", "*", why), "read": "uuid5"} | self._nobody()
@@ -215,6 +222,8 @@ class _Made:
 
     def _steps(self) -> dict[str, Any]:
         """Dates that are counted from an unknown day on, or none at all."""
+        if (arrived := self._beside("kafka.timestamp", "txn_date")) is not None:
+            return {"from": arrived.path, "epoch": "ms"}
         seen = next(filter(counts_up, self._columns), None)
         if seen is None:
             return {"from": self._leave_open("txn_date", "from", "date", "which value is the date")}

@@ -151,6 +151,24 @@ def test_objects_within_objects_are_looked_into() -> None:
     assert any("minor_units" in note for note in proposal.notes)
 
 
+def test_of_a_topic_the_key_and_the_timestamp_stand_in_for_a_user_and_a_date() -> None:
+    found: list[Record] = [
+        {
+            "ref": f"T{number}",
+            "amount": f"{number}.50",
+            "kafka": {"key": f"K{number % 3}", "timestamp": 1_700_000_000_000},
+        }
+        for number in range(20)
+    ]
+    proposal = proposed(found, currency="EUR")
+
+    assert proposal.decide == []
+    assert sources(proposal)["user_id"] == "kafka.key"
+    assert (proposal.spec.txn_date.source, proposal.spec.txn_date.epoch) == ("kafka.timestamp", "ms")
+    dated = [{**record, "zeit": "2024-03-01T10:00:00Z", "kunde": "K"} for record in found]
+    assert sources(proposed(dated, currency="EUR"))["txn_date"] == "zeit"
+
+
 def test_what_records_do_not_tell_is_left_open() -> None:
     rows = "".join(f"0{1 + day % 9}/0{1 + day % 7}/2024,K{day % 5},{1 + day}.500\n" for day in range(40))
     proposal = proposed(records(f"Date,Customer,Amt\n{rows}"))
