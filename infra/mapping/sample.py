@@ -95,3 +95,11 @@ def _flat(record: Record, before: str, deep: int) -> Iterator[tuple[str, object]
             yield from _flat(value, f"{path}.", deep - 1)
         elif not isinstance(value, dict):
             yield path, value
+
+
+def beside(path: str, name: str, columns: Sequence[SeenValues], notes: list[str]) -> SeenValues | None:
+    """What stands beside the fields of a topic's records, for a field of which they have none themselves."""
+    seen = next((one for one in columns if one.path == path and len(one.values) == one.count), None)
+    if seen is not None:
+        notes.append(f"{name}: {path} of the topic's records: their own fields have none")
+    return seen

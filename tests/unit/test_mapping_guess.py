@@ -238,6 +238,16 @@ def test_zones_are_taken_where_the_records_say_them_in_words_that_are_known() ->
     assert (proposal.spec.currency.value, len(proposal.decide)) == ("EUR", 1)
 
 
+def test_days_and_months_are_left_open_too_where_the_time_has_a_column_of_its_own() -> None:
+    rows = "".join(
+        f"0{1 + day % 9}/0{1 + day % 7}/2024,10:1{day % 10},K{day % 5},1.50\n" for day in range(40)
+    )
+    proposal = proposed(records(f"Date,Time,Customer,Amt\n{rows}"), zone="UTC", currency="EUR")
+
+    assert proposal.spec.txn_date.source == ["Date", "Time"]
+    assert [what.partition(" fits ")[2] for what in proposal.decide] == ["%d/%m/%Y %H:%M and %m/%d/%Y %H:%M"]
+
+
 def test_where_the_records_tell_it_nothing_is_left_open() -> None:
     rows = "".join(f"03/{1 + day % 28:02}/2024,K{day % 5},${1 + day}.50\n" for day in range(40))
     proposal = proposed(records(f"Date,Customer,Amt\n{rows}"), zone="UTC")
