@@ -11,11 +11,12 @@ import msgspec
 
 import schemas
 from infra.runtime.settings import TopicSettings
-from schemas.decision import LABEL, LIST, RULE_OFF, RULES, SUPPRESSION, Decision
+from schemas.decision import LABEL, LIST, RULE_OFF, RULES, SUPPRESSION, WARM, Decision
 from schemas.labels import TransactionLabel
 from schemas.lists import ListChange
 from schemas.rules.rule_off import RuleOff
 from schemas.rules.rule_set import RuleSpec
+from schemas.rules.warming import Warming
 from schemas.suppressions import Suppression
 
 Schema = dict[str, Any]
@@ -33,6 +34,7 @@ _BODIES = {
     RULE_OFF: RuleOff,
     RULES: RuleSpec,
     SUPPRESSION: Suppression,
+    WARM: Warming,
 }
 """Of a decision's body, by its kind; a rule set is a table with rules in it."""
 _TEXT: Schema = {"type": "string"}

@@ -16,8 +16,10 @@ from schemas import decision
 from schemas.dead_letter import Place, encode_dead_letter
 from schemas.labels import TransactionLabel
 from schemas.lists import changes
+from schemas.rules.features import Feature
 from schemas.rules.rule_off import RuleOff
 from schemas.rules.rule_set import rule_set_of
+from schemas.rules.warming import Warming
 from schemas.scored import RULE_HEADER, moved_headers, source_headers
 from schemas.suppressions import Suppression
 from tests.support.rows import FLAG, made, user
@@ -32,6 +34,7 @@ BODIES: dict[str, Any] = {
         {"detector": "odds", "rules": [{"name": "large", "when": "amount > 100"}]}
     ).plain(),
     decision.SUPPRESSION: Suppression(NOW, user()),
+    decision.WARM: Warming([Feature("count", 3600)], NOW),
 }
 
 
