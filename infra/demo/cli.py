@@ -10,15 +10,18 @@ import aiohttp
 import click
 from dotenv import dotenv_values
 from pydantic import SecretStr
+from rich.console import Console
 
 from infra.demo import watch
 from infra.demo.children import ChildError, Children
+from infra.demo.feeding import arguments_for
 from infra.demo.group import guarded
 from infra.demo.numbers import show_numbers
 from infra.embedded.processes import ServiceError
 from infra.embedded.state import free_port, is_free
+from infra.produce.errors import InputError
 from infra.runtime.background import cancel_on
-from infra.runtime.cli_errors import ending_in_one_line
+from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.settings import Settings
 
 _START_SECONDS = 60
@@ -28,8 +31,13 @@ _API_PORT, _WEB_PORT = 8000, 6066
 @click.command()
 @click.option(
     "--data",
-    type=click.Path(exists=True, dir_okay=False),
-    help="Feed this CSV or JSONL file, also .gz, in place of made-up traffic.",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Feed this file, of any kind that produce reads, in place of made-up traffic.",
+)
+@click.option(
+    "--mapping",
+    metavar="MAPPING",
+    help="How its records become transactions, as for produce. [default: found, and shown]",
 )
 @click.option(
     "--rate",
@@ -41,24 +49,26 @@ _API_PORT, _WEB_PORT = 8000, 6066
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of data and logs. [default: demo in TXNWATCH_DATADIR]",
 )
-def demo(data: str | None, rate: float | None, datadir: Path | None) -> None:
+def demo(data: Path | None, mapping: str | None, rate: float | None, datadir: Path | None) -> None:
     """Start everything on this machine, feed it, and show what is found.
 
     Ctrl-C stops it all; the data stays for the next time.
     """
     folder = (datadir or Settings.load().datadir / "demo").resolve()
     with (
-        ending_in_one_line(ServiceError, ChildError, OSError),
+        ending_in_one_line(ServiceErrors(str(data), (InputError,)), ServiceError, ChildError, OSError),
         suppress(asyncio.CancelledError, KeyboardInterrupt),
     ):
         (folder / "logs").mkdir(parents=True, exist_ok=True)
-        asyncio.run(_demo(folder, _feed(data, rate)))
+        asyncio.run(_demo(folder, _feed(data, mapping, rate, folder)))
 
 
-def _feed(data: str | None, rate: float | None) -> list[str]:
+def _feed(data: Path | None, mapping: str | None, rate: float | None, folder: Path) -> list[str]:
     if data is None:
         return ["produce", "--generate", "--full", "--users", "100", "--rate", str(rate or 100)]
-    return ["produce", data, *(["--rate", str(rate)] if rate else [])]
+    console = Console(highlight=False, markup=False)
+    how = [str(data), "--mapping", mapping] if mapping else arguments_for(data, folder, console)
+    return ["produce", *how, *(["--rate", str(rate)] if rate else [])]
 
 
 async def _demo(folder: Path, feed: list[str]) -> None:

@@ -5,26 +5,29 @@ import logging
 import random
 import signal
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+from aiokafka.errors import KafkaError
 from rich.console import Console
 
-from infra.produce.delivery import DeliveryError, open_sender
+from infra.produce.delivery import DeliveryError, TopicSender, open_sender
 from infra.produce.errors import InputError
-from infra.produce.files import Input, open_input
+from infra.produce.files import STDIN, Input, open_input
 from infra.produce.generator import MAX_USERS, Traffic, live_dates, past_dates
 from infra.produce.options import Reading, reading_options
 from infra.produce.pacing import PacedFeed, SpeedType
 from infra.produce.planning import FilePlanner, Plan
 from infra.produce.report import Outcomes, progress_bar
+from infra.produce.resuming import kept_position, unsent
 from infra.produce.rows import Source
-from infra.produce.sending import CheckedFeed, DirectFeed, RateLimit, Sending, WaitingFeed
+from infra.produce.sending import CheckedFeed, DirectFeed, Feed, RateLimit, Sending, WaitingFeed
 from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
 from infra.runtime.kafka import TopicsError
 from infra.runtime.mapping_files import MappingType
@@ -50,6 +53,7 @@ class Options:
     raw: bool
     strict: bool
     speed: float | None
+    resume: bool
     reading: Reading
 
     @property
@@ -80,6 +84,11 @@ class Options:
 @click.option("--full", is_flag=True, help="Of --generate: with merchants, cards, countries and channels.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Send at most so many a second.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with a FILE where sending it was ended, by Ctrl-C or a kill: no row is sent twice.",
+)
 @click.option(
     "--speed",
     type=SpeedType(),
@@ -112,7 +121,10 @@ def produce(context: click.Context, /, **options: object) -> None:
     _check(given)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # DeliveryError says what matters
     settings = Settings.load()
-    errors = ServiceErrors(KAFKA.name, (DeliveryError,)), ServiceErrors(str(given.file), (InputError,))
+    errors = (
+        ServiceErrors(KAFKA.name, (DeliveryError, KafkaError)),
+        ServiceErrors(str(given.file), (InputError,)),
+    )
     with ending_in_one_line(*errors, TopicsError), ExitStack() as stack:
         console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
         form = None if given.raw else given.reading.form()
@@ -130,6 +142,8 @@ def _check(given: Options) -> None:
     reading = given.reading
     if given.raw and (given.file is None or reading != Reading(as_is=reading.as_is)):
         raise click.UsageError("--raw sends the lines of FILE as they are: no option can change them.")
+    if given.resume and (given.file in (None, STDIN) or given.raw):
+        raise click.UsageError("--resume needs a FILE on the disk.")
     if given.speed and (given.file is None or given.raw):
         raise click.UsageError("--speed needs the dates of a FILE.")
     reading.check()
@@ -149,21 +163,50 @@ def _plan(given: Options, settings: Settings, opened: Input, console: Console) -
 
 
 async def _produce(plan: Plan, given: Options, settings: Settings, console: Console) -> int:
-    stop, outcomes = asyncio.Event(), Outcomes()
     asyncio.get_running_loop().set_exception_handler(_skip_connection_errors)
+    async with open_sender(settings) as sender, AsyncExitStack() as stack:
+        if plan.can_go_on:
+            kept = kept_position(given.file or STDIN, settings, console.print, resume=given.resume)
+            sender.kept = await stack.enter_async_context(kept)
+        elif given.resume:
+            raise InputError("it cannot be read twice: --resume needs a file on the disk")
+        if given.resume and sender.kept is not None:
+            source = await unsent(plan.source, sender.kept, settings, sender.partitioner)
+            plan = replace(plan, source=source, waits=True, check=None)  # what is left out may take long
+        return await _send(plan, given, sender, console)
+
+
+async def _send(plan: Plan, given: Options, sender: TopicSender, console: Console) -> int:
+    stop, outcomes, kept = asyncio.Event(), Outcomes(), sender.kept
+    _stop_on_signals(stop)
     fraction = partial(_fraction, plan.opened, given, outcomes)
-    async with open_sender(settings) as sender:
-        _stop_on_signals(stop)
-        direct = WaitingFeed(plan.source) if plan.waits else DirectFeed(plan.source)
-        checked = CheckedFeed(direct, plan.check) if plan.check else direct
-        feed = PacedFeed(checked, given.speed) if given.speed else checked
-        started = time.monotonic()
-        try:
-            with progress_bar(outcomes, fraction, console) as watch:
-                await Sending(feed, sender, outcomes, RateLimit(given.rate), stop, given.wanted, watch).run()
-        finally:  # after a failure too: what was delivered until then is on the topic
-            click.echo(outcomes.summary(sender.delivered, sender.topic, time.monotonic() - started))
+    started, complete = time.monotonic(), False
+    try:
+        with progress_bar(outcomes, fraction, console) as show:
+            watch, limit = _both(show, kept.note) if kept else show, RateLimit(given.rate)
+            complete = await Sending(
+                _feed(plan, given), sender, outcomes, limit, stop, given.wanted, watch
+            ).run()
+    finally:  # after a failure too: what was delivered until then is on the topic
+        outcomes.before = kept.skipped if kept else 0
+        click.echo(outcomes.summary(sender.delivered, sender.topic, time.monotonic() - started))
+        if kept and kept.close(complete=complete):
+            console.print("not all of it is sent: --resume goes on from here")
     return _exit_code(outcomes, given, interrupted=stop.is_set())
+
+
+def _feed(plan: Plan, given: Options) -> Feed:
+    direct = WaitingFeed(plan.source) if plan.waits else DirectFeed(plan.source)
+    checked = CheckedFeed(direct, plan.check) if plan.check else direct
+    return PacedFeed(checked, given.speed) if given.speed else checked
+
+
+def _both(show: Callable[[], None], note: Callable[[], object]) -> Callable[[], None]:
+    def watch() -> None:
+        show()
+        note()
+
+    return watch
 
 
 def _fraction(opened: Input | None, given: Options, outcomes: Outcomes) -> float | None:
@@ -198,4 +241,4 @@ def _exit_code(outcomes: Outcomes, given: Options, *, interrupted: bool) -> int:
         return 0 if given.endless else _INTERRUPTED
     rejected = outcomes.faults > 0
     # Where all rows are rejected, it is the file that is misread.
-    return int(rejected and (given.strict or outcomes.taken == 0))
+    return int(rejected and (given.strict or outcomes.taken + outcomes.before == 0))

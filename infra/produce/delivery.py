@@ -9,6 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from infra.produce.position import SendingProgress
 from infra.produce.rows import ProducerRecord
 from infra.runtime.kafka import client_options, start
 from infra.runtime.partitioners import Partitioner, producers_partitioner
@@ -36,7 +37,9 @@ class TopicSender:
     stall_seconds: float
     delivered: int = field(default=0, init=False)
     """Records that all in-sync replicas have acknowledged."""
-    _open: dict[int, Any] = field(default_factory=dict, init=False)
+    kept: SendingProgress | None = None
+    """What is told how far each partition has come, of a file that can be read again."""
+    _open: dict[int, tuple[Any, list[bytes]]] = field(default_factory=dict, init=False)
     _unanswered: set[asyncio.Future[Any]] = field(default_factory=set, init=False)
     _failure: DeliveryError | None = field(default=None, init=False)
 
@@ -48,13 +51,16 @@ class TopicSender:
         """
         key = record.key
         partition = self.partitioner.of(key)
-        batch = self._open.get(partition)
-        if batch is not None:
+        opened = self._open.get(partition)
+        if opened is not None:
+            batch, values = opened
             if batch.append(timestamp=None, key=key, value=record.value) is not None:
+                values.append(record.value)
                 return
             await self._submit(partition)
-        batch = self._open[partition] = self.producer.create_batch()
+        batch = self.producer.create_batch()
         batch.append(timestamp=None, key=key, value=record.value)
+        self._open[partition] = batch, [record.value]
 
     async def submit(self) -> None:
         """Submit the batches that are not full.
@@ -82,8 +88,8 @@ class TopicSender:
 
     async def _submit(self, partition: int) -> None:
         self._raise_failure()
-        batch = self._open[partition]
-        count = batch.record_count()
+        batch, values = self._open[partition]
+        count, reached = len(values), self._counted(partition, values)
         try:
             # Without a limit the producer retries for ever.
             async with asyncio.timeout(self.stall_seconds):
@@ -93,9 +99,19 @@ class TopicSender:
         self._raise_failure()
         del self._open[partition]
         self._unanswered.add(answer)
-        answer.add_done_callback(lambda future: self._answered(future, count))
+        answer.add_done_callback(lambda future: self._answered(future, partition, count, reached))
 
-    def _answered(self, future: "asyncio.Future[Any]", count: int) -> None:
+    def _counted(self, partition: int, values: list[bytes]) -> tuple[int, int]:
+        """How many records the partition has been sent, and their checksum, where that is kept."""
+        if self.kept is None:
+            return 0, 0
+        sent = self.kept.sent[partition]
+        sent.add(*values)
+        return sent.count, sent.checksum
+
+    def _answered(
+        self, future: "asyncio.Future[Any]", partition: int, count: int, reached: tuple[int, int]
+    ) -> None:
         self._unanswered.discard(future)
         if future.cancelled():
             return
@@ -103,6 +119,8 @@ class TopicSender:
             self._fail(error)
         else:
             self.delivered += count
+            if self.kept is not None and (offset := future.result().offset) >= 0:
+                self.kept.acknowledged(partition, offset + count, *reached)
 
     def _fail(self, error: BaseException) -> None:
         stalled = f"nothing was acknowledged for {self.stall_seconds:g} s"

@@ -58,7 +58,7 @@ class Input:
     typed: ParquetRows | SheetRows | None = None
     """The rows of a file that has more than text."""
     _base: io.BufferedReader | None = None
-    """Kept, as it would close the file once nothing refers to it."""
+    """Referred to, as it would close the file once nothing refers to it."""
 
     @property
     def waits(self) -> bool:

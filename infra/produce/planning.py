@@ -24,6 +24,8 @@ class Plan:
     """What tells how much is done: not of a file that is read whole before the first is sent."""
     waits: bool = False
     check: Callable[[Sequence[Item], bool], None] | None = None
+    can_go_on: bool = False
+    """Whether the same comes again when it is read once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,13 @@ class FilePlanner:
         if self.raw:
             return Plan(read_unchanged(opened.lines()), opened, waits=opened.waits)
         exported, rows = self._rows(opened)
+        again = not opened.waits and opened.path != STDIN
         if self.reading.sort or (exported and not self.reading.as_is):
             if exported:
                 self.say("an export of txnwatch: sent by date, without the verdicts")
-            return Plan(in_order(rows), waits=True)
-        return Plan(rows, opened, waits=opened.waits, check=None if self.reading.as_is else check_order)
+            return Plan(in_order(rows), waits=True, can_go_on=again)
+        check = None if self.reading.as_is else check_order
+        return Plan(rows, opened, waits=opened.waits, check=check, can_go_on=again)
 
     def _rows(self, opened: Input) -> tuple[bool, Source]:
         """Whether it is an export of the API's, and its rows."""

@@ -22,6 +22,8 @@ class Outcomes:
 
     taken: int = 0
     """Records given to the sender."""
+    before: int = 0
+    """Records that were on the topic before."""
     rejected: Counter[str] = field(default_factory=Counter)
     """By reason."""
     first_rows: defaultdict[str, list[RejectedRow]] = field(default_factory=lambda: defaultdict(list))
@@ -46,7 +48,8 @@ class Outcomes:
         left_out = [line for line in harmless if not line.startswith("0 ")]
         faults = sorted(self.rejected.keys() - NO_FAULT)
         head = [f"{self.faults:,} rejected and not sent:"] if faults else []
-        return "\n".join([sent, *left_out, *head, *map(self._reason, faults)])
+        before = [f"{self.before:,} were sent before"] if self.before else []
+        return "\n".join([sent, *before, *left_out, *head, *map(self._reason, faults)])
 
     def _reason(self, reason: str) -> str:
         count, rows = self.rejected[reason], self.first_rows[reason]

@@ -214,22 +214,26 @@ class Sending:
     limit: int | None = None
     watch: Callable[[], None] = lambda: None
 
-    async def run(self) -> None:
+    async def run(self) -> bool:
         """Send what the feed brings; on return everything that was taken from it is acknowledged.
+
+        Returns:
+            Whether the feed has ended, and neither `stop` nor `limit` came before.
 
         Raises:
             DeliveryError: A record was not delivered.
             InputError: The input is damaged; what came before is acknowledged.
         """
         try:
-            await self._send_all()
+            ended = await self._send_all()
         except InputError:
             await self.outlet.finish()
             raise
         await self.outlet.finish()
         self.watch()
+        return ended
 
-    async def _send_all(self) -> None:
+    async def _send_all(self) -> bool:
         while not self.stop.is_set() and (left := self._left()) > 0:
             room = self.rate_limit.room()
             if room == 0:
@@ -237,8 +241,9 @@ class Sending:
             elif items := await self._next(min(room, left, _AT_ONCE)):
                 self.rate_limit.spend(await self._send(items))
             else:
-                return
+                return not self.stop.is_set()
             self.watch()
+        return False
 
     def _left(self) -> int:
         return UNLIMITED if self.limit is None else self.limit - self.outcomes.taken

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import openpyxl
 import pyarrow.csv
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pyarrow import parquet
 
@@ -89,6 +90,7 @@ def files_of(folder: Path, rows: Sequence[Sequence[str]]) -> list[str]:
     return ["rows.csv", "utf-16", "zst", "array", "parquet", "xlsx"]
 
 
+@pytest.mark.slow
 async def test_the_same_rows_in_files_of_every_kind_are_the_same_transactions(
     topics: Settings, tmp_path: Path
 ) -> None:
@@ -103,6 +105,7 @@ async def test_the_same_rows_in_files_of_every_kind_are_the_same_transactions(
     assert {one["meta_data"]["Beleg"] for one in found} == {row[0] for row in ROWS[1:]}  # type: ignore[index]
 
 
+@pytest.mark.slow
 async def test_the_commands_of_the_page_on_data_do_what_it_says(topics: Settings, tmp_path: Path) -> None:
     sample = layout("paysim", 100)
     (tmp_path / "paysim.csv.gz").write_bytes(gzip.compress(sample.csv()))
