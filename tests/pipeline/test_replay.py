@@ -198,7 +198,7 @@ FILLINGS = st.lists(st.sampled_from(WARMINGS), max_size=2)
 
 @settings(max_examples=15)
 @given(
-    st.lists(st.tuples(st.sampled_from(STEPS), st.integers(1, 40), FILLINGS), max_size=6),
+    st.lists(st.tuples(st.sampled_from([*STEPS, "past"]), st.integers(1, 40), FILLINGS), max_size=6),
     st.integers(1, 60),
     st.integers(0, 2**32),
 )

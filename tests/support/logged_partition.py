@@ -14,7 +14,7 @@ from stream_app.state.decided.partition import DecidedPartition
 from stream_app.state.owned import OwnedPartition
 from tests.support.fakes import Crash, FakeRecord, World
 
-STEPS = ["load", "past", "rows", "kafka", "windows", "mirror", "decision in rows", "decision in kafka"]
+STEPS = ["load", "rows", "kafka", "windows", "mirror", "decision in rows", "decision in kafka"]
 """Before each of which a process can die."""
 DECIDERS = Deciders(Settings(_env_file=None))
 
