@@ -10,7 +10,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from api.dashboard.page import dashboard_page, lost
+from api.dashboard.page import dashboard_page, lost, to_login
 from api.dashboard.watch import Watch
 from api.dashboard.workers import WorkerGroup
 from api.live.broker import Broker
@@ -32,13 +32,17 @@ from api.routes.live import LiveRoutes
 from api.routes.rows import RowRoutes
 from api.routes.rules import RuleRoutes
 from api.routes.service import ServiceRoutes
+from api.routes.session import SessionRoutes
 from api.routes.users import UserRoutes
 from api.settings import Settings
 from api.web.docs import Docs
-from api.web.middleware import Cors, counting, problems
-from api.web.route import routes_of, serve
+from api.web.gate import Gate
+from api.web.middleware import Called, Cors, counting, problems
+from api.web.route import GATE, routes_of, serve
 from api.web.server import DRAINING, Draining
+from infra.access.store import caller_of
 from infra.runtime.background import background
+from schemas.access import Caller
 
 _REDIS_CONNECTIONS = 20
 _Lifetime = Callable[[web.Application], AsyncIterator[None]]
@@ -60,10 +64,13 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     connections, group = Connections(settings, metrics), WorkerGroup(broker, settings)
     windows = WindowReader(redis, worker, settings)
     watch, kafka_check = Watch(broker, group, settings), partial(broker.ends, settings.anomalies_topic)
+    gate = Gate(partial(_caller, database), key, required=settings.needs_login)
     app = _serving(
         settings,
         metrics,
+        gate,
         docs,
+        SessionRoutes(gate, settings),
         ServiceRoutes(
             metrics,
             {"postgres": database.check, "kafka": kafka_check, "redis": windows.check},
@@ -89,14 +96,22 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     return app
 
 
-def _serving(settings: Settings, metrics: Metrics, docs: Docs, *resources: object) -> web.Application:
+async def _caller(database: Database, secret: str) -> Caller | None:
+    return await database.asked(lambda one: caller_of(one, secret))
+
+
+def _serving(
+    settings: Settings, metrics: Metrics, gate: Gate, docs: Docs, *resources: object
+) -> web.Application:
     """An application that serves the documentation and these resources."""
     routes = routes_of(docs, *resources)
-    docs.describe([route for route, _ in routes])
+    docs.describe([route for route, _ in routes], login=gate.required)
     cors, draining = Cors(settings.origins), Draining()
-    layers = [draining.middleware, counting(metrics), lost, problems, cors.preflight, cors.guard]
+    called = Called(settings.host_names)
+    layers = [draining.middleware, counting(metrics), lost, to_login, problems, called.guard]
+    layers += [cors.preflight, cors.guard]
     app = web.Application(middlewares=layers)
-    app[DRAINING] = draining
+    app[DRAINING], app[GATE] = draining, gate
     app.on_response_prepare.append(cors.on_prepare)
     serve(app.router, routes)
     return app

@@ -1,7 +1,10 @@
 """The API's settings, from the environment or `.env`."""
 
+from typing import Literal
+
 from pydantic import Field, PositiveFloat, SecretStr
 
+from infra.runtime.addresses import is_loopback
 from infra.runtime.settings import (
     DataSettings,
     MonthSettings,
@@ -15,9 +18,16 @@ class HttpSettings(SettingsGroup):
     """Where the API listens, for whom, and how long an answer may take and is kept."""
 
     host: str = Field("127.0.0.1", alias="TXNWATCH_API_HOST", min_length=1)
-    """Where the API listens; it has no login."""
+    """Where the API listens."""
     port: int = Field(8000, alias="TXNWATCH_API_PORT", ge=0, le=65_535)
     """On which port it listens."""
+    login: Literal["auto", "required", "off"] = Field("auto", alias="TXNWATCH_API_LOGIN")
+    """Whether callers have to say who they are; auto: unless it listens on this machine alone."""
+    session_hours: float = Field(12, alias="TXNWATCH_API_SESSION_HOURS", gt=0, le=8760)
+    """How long somebody stays logged in, in hours."""
+    hosts: str = Field("", alias="TXNWATCH_API_HOSTS")
+    """The names that it is called by (the header Host), separated by commas; * for any. Empty: this machine's
+    own where it listens on it alone, else any."""
     root_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     """The path that a proxy serves the API under and leaves out of what it passes on, such as /txn; pages and
     links work without it, it is for what names whole addresses: the OpenAPI document and `event: gap`."""
@@ -41,6 +51,23 @@ class HttpSettings(SettingsGroup):
     """How long a service may take to answer before it counts as down, in seconds."""
     query_seconds: PositiveFloat = Field(10, alias="TXNWATCH_API_QUERY_SECONDS")
     """How long a query may take, in seconds."""
+
+    @property
+    def needs_login(self) -> bool:
+        """Whether callers have to say who they are."""
+        return self.login == "required" or (self.login == "auto" and not is_loopback(self.host))
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """The names of TXNWATCH_API_HOSTS in small letters, without ports; empty: any."""
+        if self.hosts:
+            names = {one.strip().lower() for one in self.hosts.split(",") if one.strip()}
+            return frozenset() if "*" in names else frozenset(names)
+        return (
+            frozenset({"localhost", "127.0.0.1", "[::1]", self.host.lower()})
+            if is_loopback(self.host)
+            else frozenset()
+        )
 
     @property
     def origins(self) -> frozenset[str]:

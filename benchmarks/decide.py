@@ -31,11 +31,12 @@ CONDITIONS = [
     'distinct("merchant_id", "24h") >= 50',
     'first_seen("country") && amount > 1000000000',
 ]
-LABELS_A_MERCHANT = 3
+LABELS_A_MERCHANT, ONE_IN = 3, 50
 METHOD = (
     "Transactions have one of 500 merchants and of three countries. `no feature`: one rule over the amount. "
     "1, 4 and 8 features: a rule each, of an hour, a day, 7 and 30 days, beside the default rule. `odds and "
-    "labels`: the detector `merchant_labels`, with three labels decided of each merchant beforehand."
+    "labels`: the detector `merchant_labels`; three labels of each merchant were decided beforehand, and are "
+    "frauds at one in fifty."
 )
 
 
@@ -111,7 +112,7 @@ def _rules(conditions: Sequence[str]) -> str:
 
 
 async def _give_labels(environment: dict[str, str]) -> None:
-    """Decide that each merchant had frauds and others."""
+    """Decide three of each merchant's transactions."""
     url = environment["POSTGRES_URL"]
     async with session(url, NEEDED) as connection, connection.transaction():
         for number in range(MERCHANTS * LABELS_A_MERCHANT):
@@ -127,6 +128,6 @@ def _label(number: int) -> dict[str, object]:
         "txn_date": datetime(2025, 1, 1, tzinfo=UTC).isoformat(),
         "user_id": str(UUID(int=number)),
         "merchant_id": merchant(number),
-        "fraud": number % LABELS_A_MERCHANT != 1,
+        "fraud": number % MERCHANTS % ONE_IN == 0,
         "explained": False,
     }

@@ -6,6 +6,7 @@ from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 import msgspec
 from aiohttp import hdrs, web
@@ -16,6 +17,7 @@ from api.web.static_files import StaticPage
 _STATIC = Path(str(files("api.dashboard"))) / "static"
 _PAGE = _STATIC / "page.html"
 _LOST = _STATIC / "lost.html"
+_LOGIN = _STATIC / "login.html"
 # Found without importing the package, which is about drawing from Python.
 _VENDOR = Path(str(distribution("youplot").locate_file("youplot/vendor")))
 _UPLOT = (_VENDOR / "uplot.iife.min.js", _VENDOR / "uplot.min.css")
@@ -27,12 +29,28 @@ _POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types shared"
 )
-_BAD_REQUEST = 400
+_BAD_REQUEST, _UNAUTHORIZED = 400, 401
+
+
+_PAGES = ("/", "/docs", "/dashboard")
+
+
+@web.middleware
+async def to_login(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Lead a browser that opens one of our pages without being logged in to the page for that."""
+    response = await handler(request)
+    is_page = request.path in _PAGES and "text/html" in request.headers.get(hdrs.ACCEPT, "")
+    if response.status != _UNAUTHORIZED or not is_page:
+        return response
+    back = quote(request.rel_url.raw_path_qs.lstrip("/"), safe="")
+    return web.Response(status=303, headers={hdrs.LOCATION: f"login?next={back}"})
 
 
 def dashboard_page() -> StaticPage:
     """The page, allowed to load from here alone."""
-    own = (path for path in _STATIC.iterdir() if path not in (_PAGE, _LOST))
+    own = (path for path in _STATIC.iterdir() if path not in (_PAGE, _LOST, _LOGIN))
     return StaticPage(_PAGE, [*own, *_UPLOT], policy=_POLICY)
 
 

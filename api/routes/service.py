@@ -49,12 +49,12 @@ class ServiceRoutes:
     checks: Mapping[str, Callable[[], Awaitable[object]]]
     seconds: float
 
-    @Route("/health", "service_health", body=Health)
+    @Route("/health", "service_health", body=Health, probes=True)
     async def health(self, _request: web.Request, _: NoParameters) -> web.Response:
         """Whether it lives."""
         return json_response(Health())
 
-    @Route("/ready", "service_ready", body=Readiness, depends=True)
+    @Route("/ready", "service_ready", body=Readiness, depends=True, probes=True)
     async def ready(self, request: web.Request, _: NoParameters) -> web.Response:
         """Whether it can serve.
 
@@ -73,7 +73,7 @@ class ServiceRoutes:
             raise Problem(503, f"Down: {', '.join(down)}.", headers={"Retry-After": "5"}, extra=readiness)
         return json_response(Readiness(ready=True, dependencies=dependencies))
 
-    @Route("/metrics", "service_metrics", media=METRICS_TYPE)
+    @Route("/metrics", "service_metrics", media=METRICS_TYPE, probes=True)
     async def metrics(self, _request: web.Request, _: NoParameters) -> web.Response:
         """For Prometheus."""
         return web.Response(body=self.registry.text(), headers={"Content-Type": METRICS_TYPE})

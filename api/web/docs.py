@@ -45,9 +45,9 @@ class Docs:
         self._document = b""
         self._topics = json.dumps(asyncapi(topics), indent=1).encode()
 
-    def describe(self, routes: Sequence[Route]) -> None:
-        """Have /openapi.json describe these routes."""
-        self._document = json.dumps(document(routes, self._root_path), indent=1).encode()
+    def describe(self, routes: Sequence[Route], *, login: bool) -> None:
+        """Have /openapi.json describe these routes, and whether callers log in."""
+        self._document = json.dumps(document(routes, self._root_path, login=login), indent=1).encode()
 
     @Route("/", "docs_home", status=307, media="")
     async def home(self, _request: web.Request, _: NoParameters) -> web.Response:

@@ -1,6 +1,7 @@
 """What every route has: errors as problems, CORS, counting, one log line a failure."""
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -16,6 +17,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _EXPOSED = f"{hdrs.CONTENT_DISPOSITION}, {hdrs.ETAG}, {hdrs.LINK}, {hdrs.RETRY_AFTER}"
 _ONLY_READ = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _UNMATCHED = "unmatched"
+_PORT = re.compile(r":\d+$")
 _LOGGED_PATH = 200
 _LOGGED_TEXT = 500
 
@@ -75,6 +77,21 @@ def counting(metrics: Metrics) -> Any:
         return response
 
     return count
+
+
+class Called:
+    """Refuses requests for a name that is not ours: a foreign page may have its name lead to this machine."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
+
+    @web.middleware
+    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer where the name, without its port, is one of these; any where there are none."""
+        name = _PORT.sub("", request.host.lower())
+        if self._names and name not in self._names:
+            raise Problem(421, "TXNWATCH_API_HOSTS has another name for this service.")
+        return await handler(request)
 
 
 class Cors:

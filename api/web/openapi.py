@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 import schemas
+from api.web.gate import COOKIE, TICKET
 from api.web.params import Parameter, declared
 from api.web.problems import CONTENT_TYPE as PROBLEM_TYPE
 from api.web.problems import ProblemDocument
@@ -41,17 +42,23 @@ _TAGS = {
     "labels": "What became known of transactions",
     "lists": "Lists that rules look into",
     "suppressions": "Flags that are watched instead, for a time",
+    "session": "Who is logged in",
     "service": "How the process is",
     "docs": "This documentation",
     "page": "The dashboard",
     "data": "What the dashboard asks for",
 }
 """By how operation ids begin."""
+_WAYS_IN = {
+    "token": {"type": "http", "scheme": "bearer", "description": "Of `txnwatch tokens add`."},
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Of `POST /session`."},
+    "ticket": {"type": "apiKey", "in": "query", "name": TICKET, "description": "Of `POST /session/ticket`."},
+}
 _EXAMPLES: dict[str, Any] = msgspec.json.decode(Path(__file__).with_name("examples.json").read_bytes())
 """Of each answer, by its type's name."""
 
 
-def document(routes: Sequence[Route], root_path: str) -> dict[str, Any]:
+def document(routes: Sequence[Route], root_path: str, *, login: bool) -> dict[str, Any]:
     """The whole document; every route is in it, under the path that a proxy serves them under."""
     taken = (kind for route in routes for kind in route.takes.values())
     types = dict.fromkeys([*(route.body for route in routes if route.body), *taken, ProblemDocument])
@@ -75,10 +82,10 @@ def document(routes: Sequence[Route], root_path: str) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": root_path or "/", "description": "Where this document is."}],
-        "security": [],  # it has no login
+        "security": [{name: []} for name in _WAYS_IN] if login else [],
         "tags": [{"name": name, "description": about} for name, about in _TAGS.items()],
         "paths": _paths(routes, schema_of),
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": _WAYS_IN},
     }
 
 
@@ -113,6 +120,7 @@ def _operation(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
         "tags": [route.operation_id.partition("_")[0]],
         "parameters": [_parameter(parameter) for parameter in declared(route.parameters)],
         "responses": dict(_responses(route, schema_of)),
+        **({} if route.needs else {"security": []}),
     }
 
 

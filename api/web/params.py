@@ -15,6 +15,7 @@ from uuid import UUID as UUIDValue  # noqa: N811 - UUID is the kind of parameter
 
 from aiohttp import web
 
+from api.web.gate import TICKET
 from api.web.problems import BadParameters, ParameterError
 from schemas.money import parse_amount
 
@@ -123,7 +124,7 @@ def read(parameters: type[T], request: web.Request, check: Check | None = None, 
 
 def _unknown(known: Sequence[Parameter], request: web.Request) -> Iterator[ParameterError]:
     asked = (one for one in known if one.place == "query")
-    names = {_NO_CACHE, *(name for one in asked for name in (one.name, *one.aliases))}
+    names = {_NO_CACHE, TICKET, *(name for one in asked for name in (one.name, *one.aliases))}
     for name in dict.fromkeys(request.query):
         if name not in names:
             yield ParameterError(name[:_SHOWN_NAME], "is not a parameter of this route")

@@ -8,16 +8,19 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
 import msgspec
 from aiohttp import hdrs, web
 
-from api.web.params import NoParameters, read
+from api.web.gate import CALLER, Gate
+from api.web.params import NoParameters, declared, read
 from api.web.problems import ParameterError
+from schemas.access import Right
 
 EVENT_STREAM = "text/event-stream"
+GATE: Final = web.AppKey("gate", Gate)
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[web.StreamResponse]])
 
@@ -53,6 +56,10 @@ class Route:
     """On something that can be down: then 503 is among the answers."""
     finds: bool = False
     """Something that may not be there: then 404 is among the answers."""
+    needs: Right | None = Right.READ
+    """The right to it, where callers have to say who they are; None: it is open to everybody."""
+    probes: bool = False
+    """Whether it says how the process is: open on this machine."""
     summary: str = ""
     """For the documentation: the first line of the method's docstring."""
 
@@ -65,6 +72,11 @@ class Route:
     def streams(self) -> bool:
         """Whether the answer lasts as long as the client stays."""
         return self.media == EVENT_STREAM
+
+    @property
+    def names_user(self) -> bool:
+        """Whether a parameter names the user whose transactions it tells of."""
+        return any(parameter.name == "user_id" for parameter in declared(self.parameters))
 
 
 _routes: dict[Callable[..., Any], Route] = {}
@@ -81,8 +93,12 @@ def routes_of(*owners: object) -> list[tuple[Route, Answer]]:
 
 
 async def _answer(route: Route, owner: object, handler: Handler, request: web.Request) -> web.StreamResponse:
+    await request.app[GATE].admit(request, route)
     check = route.check and partial(route.check, owner)
-    return await handler(owner, request, read(route.parameters, request, check, strict=not route.streams))
+    query = read(route.parameters, request, check, strict=not route.streams)
+    if (caller := request.get(CALLER)) and hasattr(query, "who"):  # nobody decides in another's name
+        query = replace(query, who=caller.name)
+    return await handler(owner, request, query)
 
 
 def serve(router: web.UrlDispatcher, routes: Iterable[tuple[Route, Answer]]) -> None:

@@ -1,5 +1,6 @@
 """What the addresses of services have to look like, so that no library stumbles over one, and shows it."""
 
+import ipaddress
 import re
 from math import isfinite
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -54,3 +55,11 @@ def _parsed(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return None if 0 in ports or not all(map(isfinite, numbers)) else parts
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or a name is of this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False

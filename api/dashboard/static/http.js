@@ -16,6 +16,7 @@ export class ProblemError extends Error {
   }
 }
 
+const UNAUTHORIZED = 401;
 export const NO_ANSWER = "The API does not answer.";
 
 /**
@@ -73,10 +74,17 @@ export async function csv(path, parameters) {
 async function get(path, parameters, options) {
   const query = new URLSearchParams(Object.entries(parameters).map(([name, value]) => [name, String(value)]));
   try {
-    return await fetch(query.size ? `${path}?${query}` : path, options);
+    const answer = await fetch(query.size ? `${path}?${query}` : path, options);
+    if (answer.status === UNAUTHORIZED) logIn();
+    return answer;
   } catch (error) {
     throw wasAborted(error) ? error : new ProblemError(0, NO_ANSWER);
   }
+}
+
+/** Go to the page to log in at, and come back from there to what is shown now. */
+export function logIn() {
+  location.replace(`login?next=${encodeURIComponent(`dashboard${location.search}${location.hash}`)}`);
 }
 
 /**

@@ -3,6 +3,7 @@
 
 /** @import { State } from "./stream.js" */
 
+import { prepare as prepareAccount } from "./account.js";
 import { read } from "./address.js";
 import { notice } from "./announce.js";
 import { prepare as prepareDetails } from "./details.js";
@@ -106,6 +107,7 @@ for (const name of ["min_amount", "max_amount"]) {
 }
 prepareDetails();
 prepareSearch();
+prepareAccount();
 addEventListener("hashchange", route);
 $("skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address is the view's

@@ -1,0 +1,223 @@
+"""Logging in and out: sessions by a cookie, and tickets for clients that can send no header."""
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import hdrs, web
+
+from api.settings import Settings
+from api.web.body import JSON, read_body
+from api.web.gate import COOKIE, TICKET_SECONDS, Gate, secret_of
+from api.web.params import NoParameters, file_named, path
+from api.web.problems import ParameterError, Problem
+from api.web.route import Route, json_response
+from api.web.static_files import StaticPage
+from infra.access import store
+from infra.access.secrets import fits, hashed, new_token
+from infra.decisions.deciding import session
+from schemas.access import Caller
+
+_STATIC = Path(str(files("api.dashboard"))) / "static"
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+_ATTEMPTS, _PER_SECONDS = 10, 60.0
+_MOST_WATCHED = 10_000
+_MOST_USERS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginFile:
+    """A file of the login page."""
+
+    file: str = path(file_named("login.js"), "The file's name.")
+
+
+class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who logs in."""
+
+    name: str
+    password: str
+
+
+class Session(msgspec.Struct, frozen=True):
+    """Who is logged in: nobody, where `name` is empty. Where `required` is false, nobody has to."""
+
+    required: bool
+    name: str = ""
+    rights: Sequence[str] = ()
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """What stands for the caller as the parameter `ticket` of an address."""
+
+    ticket: str
+    expires_in: int = TICKET_SECONDS
+
+
+@dataclass(slots=True)
+class Attempts:
+    """How often each name, and each address, has failed lately."""
+
+    failed: OrderedDict[str, deque[float]] = field(default_factory=OrderedDict)
+
+    def check(self, *names: str) -> None:
+        """Raises Problem (429) for who has failed too often."""
+        now = time.monotonic()
+        for name in names:
+            times = self.failed.get(name, deque())
+            while times and times[0] < now - _PER_SECONDS:
+                times.popleft()
+            if len(times) >= _ATTEMPTS:
+                wait = str(int(times[0] + _PER_SECONDS - now) + 1)
+                raise Problem(429, "Too many attempts: wait a moment.", headers={hdrs.RETRY_AFTER: wait})
+
+    def fail(self, *names: str) -> None:
+        """One more."""
+        for name in names:
+            self.failed.setdefault(name, deque()).append(time.monotonic())
+            self.failed.move_to_end(name)
+        while len(self.failed) > _MOST_WATCHED:
+            self.failed.popitem(last=False)
+
+
+@dataclass(frozen=True)
+class SessionRoutes:
+    """`/login` and `/session…`."""
+
+    gate: Gate
+    settings: Settings
+    attempts: Attempts = field(default_factory=Attempts)
+    files: StaticPage = field(
+        default_factory=lambda: StaticPage(
+            _STATIC / "login.html",
+            [_STATIC / name for name in ("login.js", "style.css", "theme.js", "icon.svg")],
+            policy=_POLICY,
+        )
+    )
+
+    @Route("/login", "session_page", media="text/html", needs=None)
+    async def page(self, request: web.Request, _: NoParameters) -> web.Response:
+        """The page to log in at."""
+        return await self.files.page(request)
+
+    @Route("/login/{file}", "session_asset", parameters=LoginFile, media="*/*", finds=True, needs=None)
+    async def asset(self, request: web.Request, query: LoginFile) -> web.Response:
+        """A file of that page."""
+        return await self.files.file(request, query.file)
+
+    @Route("/session", "session_show", body=Session, depends=True, needs=None)
+    async def show(self, request: web.Request, _: NoParameters) -> web.Response:
+        """Who is logged in."""
+        return json_response(self._session(await self.gate.caller(request) if self.gate.required else None))
+
+    @Route(
+        "/session",
+        "session_begin",
+        method="POST",
+        takes={JSON: Credentials},
+        body=Session,
+        depends=True,
+        needs=None,
+    )
+    async def begin(self, request: web.Request, _: NoParameters) -> web.Response:
+        """Log in: the answer sets a cookie."""
+        given = _decoded(await read_body(request, JSON))
+        where = f"from {request.remote}"
+        self.attempts.check(f"as {given.name}", where)
+        secret = new_token("ses")
+        if not await self._begun(given, secret):
+            self.attempts.fail(f"as {given.name}", where)
+            raise Problem(401, "No such name, or another password.")
+        response = json_response(self._session(await self.gate.known(secret)))
+        response.set_cookie(COOKIE, secret, max_age=self._seconds, **self._cookie(request))
+        return response
+
+    @Route("/session", "session_end", method="DELETE", body=Session, depends=True, needs=None)
+    async def end(self, request: web.Request, _: NoParameters) -> web.Response:
+        """Log out here."""
+        secret = request.cookies.get(COOKIE, "")
+        async with session(self._url, store.WRITE) as connection:
+            await store.end_session(connection, secret)
+        return self._ended(request)
+
+    @Route("/sessions", "session_end_all", method="DELETE", body=Session, depends=True, needs=None)
+    async def end_all(self, request: web.Request, _: NoParameters) -> web.Response:
+        """Log out everywhere."""
+        if caller := await self.gate.known(request.cookies.get(COOKIE, "")):
+            async with session(self._url, store.WRITE) as connection:
+                await store.end_sessions(connection, caller.name)
+                await store.note(connection, caller.name, "logged out everywhere", caller.name)
+            self.gate.forget_all_of(caller.name)
+        return self._ended(request)
+
+    @Route("/session/ticket", "session_ticket", method="POST", body=Ticket, depends=True, needs=None)
+    async def ticket(self, request: web.Request, _: NoParameters) -> web.Response:
+        """A ticket for an address that a browser opens without headers, such as a stream's; for a minute."""
+        if not self.gate.required:
+            raise Problem(422, "Nobody has to log in here: no ticket is needed.")
+        caller = await self.gate.known(secret_of(request))  # a ticket gives no other
+        if caller is None:
+            raise Problem(401, "A ticket is for who is logged in, or has a token.")
+        if caller.users and len(caller.users) > _MOST_USERS:
+            raise Problem(422, f"A ticket is for a token of at most {_MOST_USERS} users.")
+        return json_response(Ticket(self.gate.ticket(caller)))
+
+    @property
+    def _url(self) -> str:
+        return self.settings.postgres.get_secret_value()
+
+    @property
+    def _seconds(self) -> int:
+        return int(self.settings.session_hours * 3600)
+
+    async def _begun(self, given: Credentials, secret: str) -> bool:
+        """Whether the password fits, and a session has begun."""
+        async with session(self._url, store.WRITE) as connection:
+            kept = await store.password_of(connection, given.name)
+            # As long for a name that there is not, so that nobody learns which there are.
+            right = await asyncio.to_thread(fits, given.password, kept or _nobodys())
+            if kept is None or not right:
+                await store.note(connection, given.name, "not logged in", given.name)
+                return False
+            await store.begin_session(connection, given.name, secret, self._seconds)
+            return True
+
+    def _session(self, caller: Caller | None) -> Session:
+        if caller is None:
+            return Session(self.gate.required)
+        return Session(self.gate.required, caller.name, sorted(caller.rights))
+
+    def _ended(self, request: web.Request) -> web.Response:
+        self.gate.forget(secret_of(request))
+        response = json_response(self._session(None))
+        response.del_cookie(COOKIE, **self._cookie(request))
+        return response
+
+    def _cookie(self, request: web.Request) -> dict[str, Any]:
+        """How the cookie is kept: by this service alone, and over TLS alone where the page came so."""
+        is_secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
+        root = self.settings.root_path or "/"
+        return {"path": root, "httponly": True, "samesite": "Lax", "secure": is_secure}
+
+
+@cache
+def _nobodys() -> str:
+    """The digest of a password that nobody has."""
+    return hashed(new_token("nobody"))
+
+
+def _decoded(data: bytes) -> Credentials:
+    try:
+        return msgspec.json.decode(data, type=Credentials)
+    except msgspec.DecodeError as error:
+        raise Problem(422, "Not accepted: body.", errors=[ParameterError("body", str(error))]) from None

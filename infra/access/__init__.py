@@ -1,0 +1,1 @@
+"""Accounts of people, tokens of programs, and sessions, in Postgres."""
