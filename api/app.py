@@ -31,7 +31,7 @@ from api.routes.lists import ListRoutes
 from api.routes.live import LiveRoutes
 from api.routes.rows import RowRoutes
 from api.routes.rules import RuleRoutes
-from api.routes.service import ServiceRoutes
+from api.routes.service import Checks, ServiceRoutes
 from api.routes.session import SessionRoutes
 from api.routes.users import UserRoutes
 from api.settings import Settings
@@ -64,18 +64,13 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     connections, group = Connections(settings, metrics), WorkerGroup(broker, settings)
     windows = WindowReader(redis, worker, settings)
     watch, kafka_check = Watch(broker, group, settings), partial(broker.ends, settings.anomalies_topic)
-    gate = Gate(partial(_caller, database), key, required=settings.needs_login)
+    checks: Checks = {"postgres": database.check, "kafka": kafka_check, "redis": windows.check}
     app = _serving(
         settings,
         metrics,
-        gate,
+        Gate(partial(_caller, database), key, required=settings.needs_login),
         docs,
-        SessionRoutes(gate, settings),
-        ServiceRoutes(
-            metrics,
-            {"postgres": database.check, "kafka": kafka_check, "redis": windows.check},
-            settings.dependency_seconds,
-        ),
+        ServiceRoutes(metrics, checks, settings.dependency_seconds),
         UserRoutes(database, windows, cursors),
         RowRoutes(database, cache, cursors, Exports(settings), now),
         *(RuleRoutes(database, settings), LabelRoutes(settings), ListRoutes(database, settings)),
@@ -104,7 +99,7 @@ def _serving(
     settings: Settings, metrics: Metrics, gate: Gate, docs: Docs, *resources: object
 ) -> web.Application:
     """An application that serves the documentation and these resources."""
-    routes = routes_of(docs, *resources)
+    routes = routes_of(docs, SessionRoutes(gate, settings), *resources)
     docs.describe([route for route, _ in routes], login=gate.required)
     cors, draining = Cors(settings.origins), Draining()
     called = Called(settings.host_names)

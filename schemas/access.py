@@ -9,7 +9,7 @@ NAME: Final = r"^[A-Za-z0-9._@-]{1,100}$"
 """Of an account or a token."""
 
 
-class Right(StrEnum):
+class Scope(StrEnum):
     """What somebody may do; each stands for itself, but `admin` for all."""
 
     READ = "read"
@@ -23,21 +23,21 @@ class Caller(NamedTuple):
     """Who asks: a person who is logged in, or a program with a token."""
 
     name: str
-    rights: frozenset[Right]
+    scopes: frozenset[Scope]
     users: frozenset[str] | None = None
     """The only users whose transactions they may know of; None: all."""
 
-    def may(self, right: Right) -> bool:
+    def may(self, scope: Scope) -> bool:
         """Whether they have it.
 
-        >>> Caller("ann", frozenset([Right.READ])).may(Right.LABEL)
+        >>> Caller("ann", frozenset([Scope.READ])).may(Scope.LABEL)
         False
-        >>> Caller("eve", frozenset([Right.ADMIN])).may(Right.LABEL)
+        >>> Caller("eve", frozenset([Scope.ADMIN])).may(Scope.LABEL)
         True
         """
-        return right in self.rights or Right.ADMIN in self.rights
+        return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
-def rights_of(texts: Collection[str]) -> frozenset[Right]:
-    """Rights by name, without those that this program does not know."""
-    return frozenset(Right(text) for text in texts if text in set(Right))
+def scopes_of(texts: Collection[str]) -> frozenset[Scope]:
+    """Scopes by name, without those that this program does not know."""
+    return frozenset(Scope(text) for text in texts if text in set(Scope))

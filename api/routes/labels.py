@@ -14,7 +14,7 @@ from api.web.params import UUID, path, query, text
 from api.web.problems import ParameterError, Problem
 from api.web.route import Route, json_response
 from infra.decisions.labels import Asked, LabelOutcome, label_one
-from schemas.access import Right
+from schemas.access import Scope
 from schemas.decision import LONGEST_WHO, LONGEST_WHY
 from schemas.text import Uuid
 
@@ -58,7 +58,7 @@ class LabelRoutes:
         "/transactions/{id}/label",
         "labels_give",
         method="POST",
-        needs=Right.LABEL,
+        needs=Scope.LABEL,
         parameters=WhoLabels,
         takes={JSON: GivenLabel},
         body=LabelAnswer,

@@ -16,7 +16,7 @@ from api.web.problems import ParameterError, Problem
 from api.web.route import Route, json_response
 from infra.decisions.lists import change_list, proposals, read_list
 from infra.decisions.suppressions import Suppressed, holding, suppress, suppression_of
-from schemas.access import Right
+from schemas.access import Scope
 from schemas.decision import LONGEST_WHO, LONGEST_WHY
 from schemas.lists import LONGEST_ENTRY, LONGEST_NAME, Change
 from schemas.suppressions import Suppression
@@ -89,7 +89,7 @@ class ListRoutes:
         "/lists/{name}",
         "lists_put",
         method="PUT",
-        needs=Right.DECIDE,
+        needs=Scope.DECIDE,
         parameters=WhoChangesList,
         takes={JSON: GivenEntries},
         body=Changed,
@@ -103,7 +103,7 @@ class ListRoutes:
         "/lists/{name}/add",
         "lists_add",
         method="POST",
-        needs=Right.DECIDE,
+        needs=Scope.DECIDE,
         parameters=WhoChangesList,
         takes={JSON: GivenEntries},
         body=Changed,
@@ -117,7 +117,7 @@ class ListRoutes:
         "/lists/{name}/remove",
         "lists_remove",
         method="POST",
-        needs=Right.DECIDE,
+        needs=Scope.DECIDE,
         parameters=WhoChangesList,
         takes={JSON: GivenEntries},
         body=Changed,
@@ -136,7 +136,7 @@ class ListRoutes:
         "/suppressions",
         "suppressions_decide",
         method="POST",
-        needs=Right.DECIDE,
+        needs=Scope.DECIDE,
         parameters=WhoSuppresses,
         takes={JSON: Suppression},
         body=Changed,

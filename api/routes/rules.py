@@ -25,7 +25,7 @@ from infra.runtime.cli_errors import StopError
 from infra.runtime.postgres import DatabaseError, reason
 from infra.runtime.services import POSTGRES
 from infra.runtime.settings import SettingsError
-from schemas.access import Right
+from schemas.access import Scope
 from schemas.decision import LONGEST_WHO, LONGEST_WHY, RULES, Decision
 from schemas.rules.rule_off import RuleOff
 from schemas.rules.rule_set import Fault, RuleSet, RuleSetError, rule_set_of
@@ -136,7 +136,7 @@ class RuleRoutes:
         "/rules",
         "rules_decide",
         method="PUT",
-        needs=Right.DECIDE,
+        needs=Scope.DECIDE,
         parameters=WhoDecides,
         takes={JSON: dict[str, Any], TOML: str},
         body=Made,
@@ -154,7 +154,7 @@ class RuleRoutes:
         "/rules/rollback",
         "rules_roll_back",
         method="POST",
-        needs=Right.DECIDE,
+        needs=Scope.DECIDE,
         parameters=WhoDecides,
         takes={JSON: RollBack},
         body=Made,

@@ -14,6 +14,8 @@ from api.web.problems import Problem, Unavailable
 from api.web.route import Route, json_response
 from api.web.server import DRAINING
 
+Checks = Mapping[str, Callable[[], Awaitable[object]]]
+"""By name of the dependency."""
 _NEEDED = frozenset({"postgres", "kafka"})
 
 
@@ -46,7 +48,7 @@ class ServiceRoutes:
     """`/health`, `/ready` and `/metrics`. Each of `checks` returns when its dependency answers."""
 
     registry: Metrics
-    checks: Mapping[str, Callable[[], Awaitable[object]]]
+    checks: Checks
     seconds: float
 
     @Route("/health", "service_health", body=Health, probes=True)

@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 from api.settings import Settings
 from api.web.body import JSON, read_body
 from api.web.gate import COOKIE, TICKET_SECONDS, Gate, secret_of
-from api.web.params import NoParameters, file_named, path
+from api.web.params import NoParameters, file_named, path, query, text
 from api.web.problems import ParameterError, Problem
 from api.web.route import Route, json_response
 from api.web.static_files import StaticPage
@@ -33,6 +33,13 @@ _POLICY = (
 _ATTEMPTS, _PER_SECONDS = 10, 60.0
 _MOST_WATCHED = 10_000
 _MOST_USERS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginPage:
+    """Where somebody was going to."""
+
+    next: str = query(text(2_000, "dashboard"), "The page of ours to go to then.", default="", blank=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +61,7 @@ class Session(msgspec.Struct, frozen=True):
 
     required: bool
     name: str = ""
-    rights: Sequence[str] = ()
+    scopes: Sequence[str] = ()
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -64,11 +71,11 @@ class Ticket(msgspec.Struct, frozen=True):
     expires_in: int = TICKET_SECONDS
 
 
-@dataclass(slots=True)
 class Attempts:
     """How often each name, and each address, has failed lately."""
 
-    failed: OrderedDict[str, deque[float]] = field(default_factory=OrderedDict)
+    def __init__(self) -> None:
+        self.failed: OrderedDict[str, deque[float]] = OrderedDict()
 
     def check(self, *names: str) -> None:
         """Raises Problem (429) for who has failed too often."""
@@ -105,8 +112,8 @@ class SessionRoutes:
         )
     )
 
-    @Route("/login", "session_page", media="text/html", needs=None)
-    async def page(self, request: web.Request, _: NoParameters) -> web.Response:
+    @Route("/login", "session_page", parameters=LoginPage, media="text/html", needs=None)
+    async def page(self, request: web.Request, _: LoginPage) -> web.Response:
         """The page to log in at."""
         return await self.files.page(request)
 
@@ -185,8 +192,8 @@ class SessionRoutes:
         async with session(self._url, store.WRITE) as connection:
             kept = await store.password_of(connection, given.name)
             # As long for a name that there is not, so that nobody learns which there are.
-            right = await asyncio.to_thread(fits, given.password, kept or _nobodys())
-            if kept is None or not right:
+            is_right = await asyncio.to_thread(fits, given.password, kept or _nobodys())
+            if kept is None or not is_right:
                 await store.note(connection, given.name, "not logged in", given.name)
                 return False
             await store.begin_session(connection, given.name, secret, self._seconds)
@@ -195,7 +202,7 @@ class SessionRoutes:
     def _session(self, caller: Caller | None) -> Session:
         if caller is None:
             return Session(self.gate.required)
-        return Session(self.gate.required, caller.name, sorted(caller.rights))
+        return Session(self.gate.required, caller.name, sorted(caller.scopes))
 
     def _ended(self, request: web.Request) -> web.Response:
         self.gate.forget(secret_of(request))

@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 from api.web.problems import Problem
 from infra.access.secrets import digest_of
 from infra.runtime.addresses import is_loopback
-from schemas.access import Caller, Right
+from schemas.access import Caller, Scope
 
 COOKIE: Final = "txnwatch_session"
 TICKET: Final = "ticket"
@@ -25,15 +25,14 @@ _KEPT_SECONDS = 5.0
 _MOST_KEPT = 10_000
 _LONGEST = 300  # characters of a secret
 _SEAL = 32
-CALLER: Final = "caller"
 
 
 class GuardedRoute(Protocol):
     """What is asked of a route."""
 
     @property
-    def needs(self) -> Right | None:
-        """The right to it; None: it is open to everybody."""
+    def needs(self) -> Scope | None:
+        """The scope it asks for; None: it is open to everybody."""
 
     @property
     def probes(self) -> bool:
@@ -45,7 +44,7 @@ class GuardedRoute(Protocol):
 
 
 class Gate:
-    """Lets callers in whose token, session or ticket gives them the right; everybody where it is off.
+    """Lets callers in whose token, session or ticket has the scope; everybody where it is off.
 
     `ask` says whose a secret is, `key` signs tickets.
     """
@@ -63,23 +62,23 @@ class Gate:
         self._key = sha256(b"tickets " + key).digest()
         self._kept: OrderedDict[bytes, tuple[float, Caller | None]] = OrderedDict()
 
-    async def admit(self, request: web.Request, route: GuardedRoute) -> None:
-        """Return where the caller may have what the route gives.
+    async def admit(self, request: web.Request, route: GuardedRoute) -> Caller | None:
+        """Who asks, where they may have what the route gives; None where nobody has to say.
 
         Raises:
-            Problem: 401 without a token, a session or a ticket that holds; 403 without the right.
+            Problem: 401 without a token, a session or a ticket that holds; 403 without the scope.
         """
         if not self.required or route.needs is None or (route.probes and _is_near(request)):
-            return
+            return None
         caller = await self.caller(request)
         if caller is None:
             challenge = {str(hdrs.WWW_AUTHENTICATE): 'Bearer realm="txnwatch"'}
             raise Problem(401, "Log in, or send a token as `Authorization: Bearer …`.", headers=challenge)
         if not caller.may(route.needs):
-            raise Problem(403, f"{caller.name} may not do this: it needs the right `{route.needs}`.")
+            raise Problem(403, f"{caller.name} may not do this: it needs the scope `{route.needs}`.")
         if caller.users is not None:
             _check_users(request, route, caller.users)
-        request[CALLER] = caller
+        return caller
 
     async def caller(self, request: web.Request) -> Caller | None:
         """Who asks; None where nobody can tell."""
@@ -90,7 +89,7 @@ class Gate:
     def ticket(self, caller: Caller) -> str:
         """What stands for a caller for a minute, in an address, where a client can send no header."""
         until = int(time.time()) + TICKET_SECONDS
-        said = msgspec.json.encode(_Ticket(caller.name, caller.rights, caller.users, until))
+        said = msgspec.json.encode(_Ticket(caller.name, caller.scopes, caller.users, until))
         return urlsafe_b64encode(self._seal(said) + said).decode()
 
     def forget(self, secret: str) -> None:
@@ -124,7 +123,7 @@ class Gate:
         if not said or not hmac.compare_digest(seal, self._seal(said)):
             return None
         its = msgspec.json.decode(said, type=_Ticket)
-        return Caller(its.name, its.rights, its.users) if its.until > time.time() else None
+        return Caller(its.name, its.scopes, its.users) if its.until > time.time() else None
 
     def _seal(self, said: bytes) -> bytes:
         return hmac.digest(self._key, said, "sha256")
@@ -132,7 +131,7 @@ class Gate:
 
 class _Ticket(msgspec.Struct, array_like=True):
     name: str
-    rights: frozenset[Right]
+    scopes: frozenset[Scope]
     users: frozenset[str] | None
     until: int
 

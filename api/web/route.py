@@ -14,10 +14,10 @@ from urllib.parse import unquote
 import msgspec
 from aiohttp import hdrs, web
 
-from api.web.gate import CALLER, Gate
+from api.web.gate import Gate
 from api.web.params import NoParameters, declared, read
 from api.web.problems import ParameterError
-from schemas.access import Right
+from schemas.access import Scope
 
 EVENT_STREAM = "text/event-stream"
 GATE: Final = web.AppKey("gate", Gate)
@@ -56,8 +56,8 @@ class Route:
     """On something that can be down: then 503 is among the answers."""
     finds: bool = False
     """Something that may not be there: then 404 is among the answers."""
-    needs: Right | None = Right.READ
-    """The right to it, where callers have to say who they are; None: it is open to everybody."""
+    needs: Scope | None = Scope.READ
+    """The scope it asks for, where callers have to say who they are; None: it is open to everybody."""
     probes: bool = False
     """Whether it says how the process is: open on this machine."""
     summary: str = ""
@@ -93,10 +93,10 @@ def routes_of(*owners: object) -> list[tuple[Route, Answer]]:
 
 
 async def _answer(route: Route, owner: object, handler: Handler, request: web.Request) -> web.StreamResponse:
-    await request.app[GATE].admit(request, route)
+    caller = await request.app[GATE].admit(request, route)
     check = route.check and partial(route.check, owner)
     query = read(route.parameters, request, check, strict=not route.streams)
-    if (caller := request.get(CALLER)) and hasattr(query, "who"):  # nobody decides in another's name
+    if caller and hasattr(query, "who"):  # nobody decides in another's name
         query = replace(query, who=caller.name)
     return await handler(owner, request, query)
 

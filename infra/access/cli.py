@@ -13,20 +13,20 @@ import click
 
 from infra.access import store
 from infra.access.secrets import WeakPasswordError, hashed, new_token
-from infra.access.store import AccessError, NewToken
+from infra.access.store import AccountError, NewToken
 from infra.decisions.commands import this_user
 from infra.decisions.deciding import session
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.services import POSTGRES
 from infra.runtime.settings import Settings
-from schemas.access import NAME, Right
+from schemas.access import NAME, Scope
 
 T = TypeVar("T")
 
 _RIGHTS = click.option(
-    "--right",
-    "rights",
-    type=click.Choice([*Right]),
+    "--scope",
+    "scopes",
+    type=click.Choice([str(scope) for scope in Scope]),
     multiple=True,
     help="What they may do; several times for several. read, unless given.",
 )
@@ -46,12 +46,12 @@ def tokens() -> None:
 @accounts.command("add")
 @click.argument("name")
 @_RIGHTS
-def add_account(name: str, rights: Sequence[Right]) -> None:
+def add_account(name: str, scopes: Sequence[str]) -> None:
     """Make an account. The password is asked for, or the first line of standard input."""
     _check_name(name)
     kept = _new_password()
-    _change(lambda one: store.add_account(one, name, kept, set(rights) or {Right.READ}, this_user()))
-    click.echo(f"account {name}: {_listed(rights or [Right.READ])}")
+    _change(lambda one: store.add_account(one, name, kept, _chosen(scopes), this_user()))
+    click.echo(f"account {name}: {_listed(_chosen(scopes))}")
 
 
 @accounts.command("password")
@@ -71,9 +71,9 @@ def remove_account(name: str) -> None:
 
 @accounts.command("list")
 def list_accounts() -> None:
-    """List the accounts with their rights."""
+    """List the accounts with their scopes."""
     found = _change(store.accounts)
-    lines = [f"{one.name}: {_listed(one.rights)}, since {one.made_at:%Y-%m-%d}" for one in found]
+    lines = [f"{one.name}: {_listed(one.scopes)}, since {one.made_at:%Y-%m-%d}" for one in found]
     click.echo("\n".join(lines) or "there are no accounts")
 
 
@@ -82,16 +82,16 @@ def list_accounts() -> None:
 @_RIGHTS
 @click.option("--user", "users", type=click.UUID, multiple=True, help="It may know of these users alone.")
 @click.option("--days", type=click.IntRange(1, 3650), help="It expires after so many.")
-def add_token(name: str, rights: Sequence[Right], users: Sequence[UUID], days: int | None) -> None:
+def add_token(name: str, scopes: Sequence[str], users: Sequence[UUID], days: int | None) -> None:
     """Make a token, and print its secret: this once, as it is kept nowhere."""
     _check_name(name)
     if len(users) > _MOST_USERS:
         raise click.UsageError(f"--user: at most {_MOST_USERS:,}")
-    if users and set(rights) - {Right.READ}:
+    if users and _chosen(scopes) != {Scope.READ}:
         raise click.UsageError("--user: a token for some users alone can only read")
     secret = new_token("txn")
     until = datetime.now(UTC) + timedelta(days=days) if days else None
-    new = NewToken(name, secret, set(rights) or {Right.READ}, {*map(str, users)} if users else None, until)
+    new = NewToken(name, secret, _chosen(scopes), {*map(str, users)} if users else None, until)
     _change(lambda one: store.add_token(one, new, this_user()))
     click.echo(secret)
 
@@ -105,18 +105,22 @@ def remove_token(name: str) -> None:
 
 @tokens.command("list")
 def list_tokens() -> None:
-    """List the tokens with their rights."""
+    """List the tokens with their scopes."""
     click.echo("\n".join(map(_line, _change(store.tokens))) or "there are no tokens")
 
 
-def _line(one: store.Token) -> str:
+def _line(one: store.AccessToken) -> str:
     of = "" if one.users is None else f", of {len(one.users)} users alone"
     until = f", until {one.expires_at:%Y-%m-%d %H:%M} UTC" if one.expires_at else ""
-    return f"{one.name}: {_listed(one.rights)}{of}{until}"
+    return f"{one.name}: {_listed(one.scopes)}{of}{until}"
 
 
-def _listed(rights: Sequence[Right] | frozenset[Right]) -> str:
-    return ", ".join(sorted(rights))
+def _chosen(scopes: Sequence[str]) -> frozenset[Scope]:
+    return frozenset(map(Scope, scopes)) or frozenset([Scope.READ])
+
+
+def _listed(scopes: frozenset[Scope]) -> str:
+    return ", ".join(sorted(scopes))
 
 
 def _check_name(name: str) -> None:
@@ -145,5 +149,5 @@ def _change(work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         async with session(url, store.WRITE) as connection, connection.transaction():
             return await work(connection)
 
-    with ending_in_one_line(AccessError, StopError, POSTGRES):
+    with ending_in_one_line(AccountError, StopError, POSTGRES):
         return asyncio.run(done())

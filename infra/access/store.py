@@ -9,7 +9,7 @@ import asyncpg
 from infra.access.secrets import digest_of
 from infra.database import rights
 from infra.runtime.cli_errors import StopError
-from schemas.access import Caller, Right, rights_of
+from schemas.access import Caller, Scope, scopes_of
 
 TABLES = ("access_accounts", "access_tokens", "access_sessions")
 READ = rights(TABLES, ("SELECT",))
@@ -18,19 +18,19 @@ WRITE = [*rights(TABLES, ("SELECT", "INSERT", "UPDATE", "DELETE")), *rights(("ac
 Connection: TypeAlias = "asyncpg.Connection | asyncpg.Pool"
 
 _BY_DIGEST = """
-SELECT name, rights, users::text[] FROM access_tokens
+SELECT name, scopes, users::text[] FROM access_tokens
 WHERE digest = $1 AND (expires_at IS NULL OR expires_at > now())
 """
 _BY_SESSION = """
-SELECT name, rights, NULL::text[] FROM access_sessions JOIN access_accounts ON name = account
+SELECT name, scopes, NULL::text[] FROM access_sessions JOIN access_accounts ON name = account
 WHERE digest = $1 AND expires_at > now()
 """
 _NOTE = "INSERT INTO access_log (who, what, whom) VALUES ($1, $2, $3)"
 _ADD_ACCOUNT = """
-INSERT INTO access_accounts (name, password, rights) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+INSERT INTO access_accounts (name, password, scopes) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 """
 _ADD = """
-INSERT INTO access_tokens (name, digest, rights, users, expires_at)
+INSERT INTO access_tokens (name, digest, scopes, users, expires_at)
 VALUES ($1, $2, $3, $4::text[]::uuid[], $5) ON CONFLICT DO NOTHING
 """
 _NEW_SESSION = """
@@ -38,7 +38,7 @@ INSERT INTO access_sessions (digest, account, expires_at) VALUES ($1, $2, now() 
 """
 
 
-class AccessError(StopError):
+class AccountError(StopError):
     """A change that cannot be made; the message says why."""
 
 
@@ -46,15 +46,15 @@ class Account(NamedTuple):
     """A person's account."""
 
     name: str
-    rights: frozenset[Right]
+    scopes: frozenset[Scope]
     made_at: datetime
 
 
-class Token(NamedTuple):
+class AccessToken(NamedTuple):
     """A program's token, without the secret."""
 
     name: str
-    rights: frozenset[Right]
+    scopes: frozenset[Scope]
     users: frozenset[str] | None
     expires_at: datetime | None
 
@@ -64,7 +64,7 @@ class NewToken(NamedTuple):
 
     name: str
     secret: str
-    rights: Collection[Right]
+    scopes: Collection[Scope]
     users: Collection[str] | None
     """The only users that it may know of; None: all."""
     expires_at: datetime | None
@@ -76,7 +76,7 @@ async def caller_of(connection: Connection, secret: str) -> Caller | None:
     for statement in (_BY_DIGEST, _BY_SESSION):
         if row := await connection.fetchrow(statement, digest):
             name, texts, users = row
-            return Caller(name, rights_of(texts), None if users is None else frozenset(users))
+            return Caller(name, scopes_of(texts), None if users is None else frozenset(users))
     return None
 
 
@@ -87,15 +87,15 @@ async def password_of(connection: Connection, name: str) -> str | None:
 
 
 async def add_account(
-    connection: Connection, name: str, password: str, allowed: Collection[Right], who: str
+    connection: Connection, name: str, password: str, allowed: Collection[Scope], who: str
 ) -> None:
     """Make an account; `password` is its digest.
 
     Raises:
-        AccessError: There is one of this name.
+        AccountError: There is one of this name.
     """
     if await connection.execute(_ADD_ACCOUNT, name, password, sorted(allowed)) == "INSERT 0 0":
-        raise AccessError(f"there is an account {name} already")
+        raise AccountError(f"there is an account {name} already")
     await note(connection, who, "account made", f"{name}: {', '.join(sorted(allowed))}")
 
 
@@ -103,11 +103,11 @@ async def change_password(connection: Connection, name: str, password: str, who:
     """Give an account another password, and end its sessions.
 
     Raises:
-        AccessError: There is no such account.
+        AccountError: There is no such account.
     """
     changed = "UPDATE access_accounts SET password = $2 WHERE name = $1"
     if await connection.execute(changed, name, password) == "UPDATE 0":
-        raise AccessError(f"there is no account {name}")
+        raise AccountError(f"there is no account {name}")
     await end_sessions(connection, name)
     await note(connection, who, "password changed", name)
 
@@ -116,12 +116,12 @@ async def remove(connection: Connection, table: str, name: str, who: str) -> Non
     """Take an account with its sessions away, or a token.
 
     Raises:
-        AccessError: There is none of this name.
+        AccountError: There is none of this name.
     """
     what = {"access_accounts": "account", "access_tokens": "token"}[table]
     removed = f"DELETE FROM {table} WHERE name = $1"  # noqa: S608 - one of two
     if await connection.execute(removed, name) == "DELETE 0":
-        raise AccessError(f"there is no {what} {name}")
+        raise AccountError(f"there is no {what} {name}")
     await note(connection, who, f"{what} removed", name)
 
 
@@ -129,28 +129,28 @@ async def add_token(connection: Connection, new: NewToken, who: str) -> None:
     """Make a token.
 
     Raises:
-        AccessError: There is one of this name.
+        AccountError: There is one of this name.
     """
     users = None if new.users is None else [*new.users]
-    values = new.name, digest_of(new.secret), sorted(new.rights), users, new.expires_at
+    values = new.name, digest_of(new.secret), sorted(new.scopes), users, new.expires_at
     if await connection.execute(_ADD, *values) == "INSERT 0 0":
-        raise AccessError(f"there is a token {new.name} already")
+        raise AccountError(f"there is a token {new.name} already")
     of = "" if users is None else f", {len(users)} users"
-    await note(connection, who, "token made", f"{new.name}: {', '.join(sorted(new.rights))}{of}")
+    await note(connection, who, "token made", f"{new.name}: {', '.join(sorted(new.scopes))}{of}")
 
 
 async def accounts(connection: Connection) -> Sequence[Account]:
     """All, in order."""
-    rows = await connection.fetch("SELECT name, rights, made_at FROM access_accounts ORDER BY name")
-    return [Account(name, rights_of(texts), made_at) for name, texts, made_at in rows]
+    rows = await connection.fetch("SELECT name, scopes, made_at FROM access_accounts ORDER BY name")
+    return [Account(name, scopes_of(texts), made_at) for name, texts, made_at in rows]
 
 
-async def tokens(connection: Connection) -> Sequence[Token]:
+async def tokens(connection: Connection) -> Sequence[AccessToken]:
     """All, in order."""
-    columns = "name, rights, users::text[], expires_at"
+    columns = "name, scopes, users::text[], expires_at"
     rows = await connection.fetch(f"SELECT {columns} FROM access_tokens ORDER BY name")  # noqa: S608 - constants
     return [
-        Token(name, rights_of(texts), None if users is None else frozenset(users), expires_at)
+        AccessToken(name, scopes_of(texts), None if users is None else frozenset(users), expires_at)
         for name, texts, users, expires_at in rows
     ]
 

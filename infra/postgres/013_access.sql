@@ -2,7 +2,7 @@
 CREATE TABLE access_accounts (
     name     text        PRIMARY KEY CHECK (name ~ '^[A-Za-z0-9._@-]{1,100}$'),
     password text        NOT NULL,
-    rights   text[]      NOT NULL,
+    scopes   text[]      NOT NULL,
     made_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -10,7 +10,7 @@ CREATE TABLE access_accounts (
 CREATE TABLE access_tokens (
     name       text        PRIMARY KEY CHECK (name ~ '^[A-Za-z0-9._@-]{1,100}$'),
     digest     bytea       NOT NULL UNIQUE,
-    rights     text[]      NOT NULL,
+    scopes     text[]      NOT NULL,
     users      uuid[],
     made_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     expires_at timestamptz

@@ -16,7 +16,7 @@ from api.web.route import GATE, Route
 from infra.access import store
 from infra.access.secrets import hashed, new_token
 from infra.access.store import NewToken
-from schemas.access import Right
+from schemas.access import Scope
 from tests.support.rows import made, user
 from tests.support.rows import store as store_rows
 from tests.support.serving import Client, serving
@@ -36,25 +36,25 @@ REFUSED = {401, 403}
 class Secrets(NamedTuple):
     """A token of each right, and one for Alice alone."""
 
-    by_right: dict[Right, str]
+    by_scope: dict[Scope, str]
     of_alice: str
 
 
 @pytest.fixture
 async def secrets(pages_settings: Settings) -> Secrets:
-    by_right = {right: new_token("txn") for right in Right}
+    by_scope = {right: new_token("txn") for right in Scope}
     of_alice = new_token("txn")
     connection = await asyncpg.connect(pages_settings.postgres.get_secret_value())
     try:
-        for right, secret in by_right.items():
+        for right, secret in by_scope.items():
             await store.add_token(connection, NewToken(right, secret, [right], None, None), "test")
-        only = NewToken("alice", of_alice, [Right.READ], [ALICE], None)
+        only = NewToken("alice", of_alice, [Scope.READ], [ALICE], None)
         await store.add_token(connection, only, "test")
-        await store.add_account(connection, "ann", hashed(PASSWORD), [Right.READ, Right.DECIDE], "test")
+        await store.add_account(connection, "ann", hashed(PASSWORD), [Scope.READ, Scope.DECIDE], "test")
     finally:
         await connection.close()
     await store_rows(pages_settings.postgres.get_secret_value(), [made(ALICE, 1), made(BOB, 2)])
-    return Secrets(by_right, of_alice)
+    return Secrets(by_scope, of_alice)
 
 
 @pytest.fixture
@@ -87,6 +87,7 @@ async def status_of(client: Client, route: Route, headers: dict[str, str], query
     async with client.request(
         route.method, address(route) + query, headers={**headers, **FAR}, allow_redirects=False, **body
     ) as response:
+        assert response.status != 500
         if response.status in REFUSED:
             assert (await response.json()).keys() == {"type", "title", "status", "detail", "errors"}
         return response.status
@@ -101,8 +102,8 @@ async def test_every_route_answers_who_has_its_right_and_nobody_else(
         assert (route.needs is None) == (route.operation_id in OPEN)
         nobody = {await status_of(guarded, route, headers) for headers in ({}, bearer("txn_made-up"))}
         assert nobody == ({401} if route.needs else nobody - REFUSED), route.operation_id
-        for right, secret in secrets.by_right.items():
-            expected = None if route.needs in {None, right} or right is Right.ADMIN else 403
+        for right, secret in secrets.by_scope.items():
+            expected = None if route.needs in {None, right} or right is Scope.ADMIN else 403
             status = await status_of(guarded, route, bearer(secret))
             assert (status if status in REFUSED else None) == expected, (route.operation_id, right)
 
@@ -113,14 +114,14 @@ async def test_changes_need_another_right_than_reading(guarded: Client) -> None:
     }
 
     assert len(changing) > 5
-    assert Right.READ not in changing.values()
+    assert Scope.READ not in changing.values()
 
 
 async def test_a_token_of_some_users_tells_of_them_alone(guarded: Client, secrets: Secrets) -> None:
     for route in routes(guarded):
         if route.needs is None:
             continue
-        expected = not (route.needs == Right.READ and route.names_user)
+        expected = not (route.needs == Scope.READ and route.names_user)
         alone = f"?user_id={ALICE}" if "{user_id}" not in route.path else ""
         both = f"?user_id={ALICE}&user_id={BOB}"
         assert (await status_of(guarded, route, bearer(secrets.of_alice), alone) == 403) is expected
@@ -138,7 +139,7 @@ async def test_probes_of_this_machine_need_no_token(guarded: Client) -> None:
 
 async def test_without_a_login_everything_is_open(client: Client) -> None:
     async with client.get("/session") as response:
-        assert await response.json() == {"required": False, "name": "", "rights": []}
+        assert await response.json() == {"required": False, "name": "", "scopes": []}
     async with client.get("/transactions") as response:
         assert response.status not in REFUSED
 
@@ -162,7 +163,7 @@ async def log_in(client: Client, name: str = "ann", password: str = PASSWORD) ->
 async def test_a_session_lasts_until_it_is_ended(guarded: Client, pages_settings: Settings) -> None:
     assert await log_in(guarded) == 200
     async with guarded.get("/session") as response:
-        assert await response.json() == {"required": True, "name": "ann", "rights": ["decide", "read"]}
+        assert await response.json() == {"required": True, "name": "ann", "scopes": ["decide", "read"]}
     async with guarded.get("/users", headers=FAR) as response:
         assert response.status == 200
 

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 from yarl import URL
 
-from api.routes import dashboard, labels, lists, live, rows, rules, users
+from api.routes import dashboard, labels, lists, live, rows, rules, session, users
 from api.routes.rows import Transactions
 from api.settings import Settings
 from api.web import docs
@@ -29,6 +29,7 @@ ROUTES = {
     "/dashboard/data/flags_from",
     "/dashboard/data/decisions",
     "/rules", "/rules/rollback", "/rules/history", "/decisions", "/transactions/{id}/label",
+    "/login", "/login/{file}", "/session", "/sessions", "/session/ticket",
     "/lists/{name}", "/lists/{name}/add", "/lists/{name}/remove", "/suppressions",
     "/", "/docs", "/docs/{file}", "/openapi.json", "/asyncapi.json", "/health", "/ready", "/metrics",
     "/users", "/users/{user_id}/stats", "/transactions", "/transactions/{id}", "/anomalies",
@@ -37,7 +38,7 @@ ROUTES = {
 
 WITHOUT_SERVICES = {
     "/", "/docs", "/docs/{file}", "/openapi.json", "/asyncapi.json", "/health", "/metrics",
-    "/dashboard", "/dashboard/{file}",
+    "/dashboard", "/dashboard/{file}", "/login", "/login/{file}",
 }  # fmt: skip
 
 
@@ -125,7 +126,7 @@ async def test_every_parameter_has_an_example_that_is_accepted(
 ) -> None:
     kinds = {
         parameter.name: parameter.kind
-        for module in (dashboard, docs, labels, lists, live, rows, rules, users)
+        for module in (dashboard, docs, labels, lists, live, rows, rules, session, users)
         for one in vars(module).values()
         if isinstance(one, type) and is_dataclass(one) and one.__module__ == module.__name__
         if not one.__name__.endswith("Routes")

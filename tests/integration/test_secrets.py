@@ -42,6 +42,9 @@ ARGUMENTS = {
     "backtest": "--from-db",
     "dlq redrive": "0:1",
     "dlq show": "0:1",
+    "accounts add": "ann",
+    "accounts password": "ann",
+    "accounts remove": "ann",
     "labels": "labels.csv",
     "lists add": "blocked kiosk",
     "lists history": "blocked",
@@ -54,6 +57,8 @@ ARGUMENTS = {
     "rules diff": "rules.toml",
     "rules suppress": "--rule rent --end",
     "state start-over": "--yes",
+    "tokens add": "feed",
+    "tokens remove": "feed",
 }
 # These find or make their addresses themselves, and start what the test would have to stop.
 OF_ONE_MACHINE = {"demo", "services up", "services down", "services status"}

@@ -8,7 +8,8 @@ const button = /** @type {HTMLButtonElement} */ (form.querySelector("button"));
 /** The page of ours that was asked for; the dashboard where it is none of ours. */
 function wanted() {
   const next = new URLSearchParams(location.search).get("next") ?? "";
-  return /^(docs|dashboard)([?#]|$)/.test(next) ? next : "dashboard";
+  const page = /^(docs|dashboard)([?#]|$)/.test(next) ? next : "dashboard";
+  return page.includes("#") ? page : page + location.hash; // which a browser carries over
 }
 
 /** @param {SubmitEvent} event */
