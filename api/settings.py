@@ -11,6 +11,7 @@ from infra.runtime.settings import (
     ServiceSettings,
     SettingsGroup,
     TopicSettings,
+    WebSecretSettings,
 )
 
 
@@ -99,5 +100,13 @@ class StreamSettings(SettingsGroup):
     """How long Kafka is read on after the last live client has left, in seconds."""
 
 
-class Settings(ServiceSettings, TopicSettings, DataSettings, HttpSettings, MonthSettings, StreamSettings):
+class Settings(
+    ServiceSettings,
+    TopicSettings,
+    DataSettings,
+    HttpSettings,
+    WebSecretSettings,
+    MonthSettings,
+    StreamSettings,
+):
     """One API process's settings."""

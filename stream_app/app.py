@@ -30,6 +30,7 @@ from stream_app.faust_adapter.recovery import PartitionTableManager
 from stream_app.faust_adapter.router import WindowRouter
 from stream_app.faust_adapter.start_checks import check_port, make_folder
 from stream_app.faust_adapter.table import WindowTable
+from stream_app.faust_adapter.web_guard import check_secret, guards
 from stream_app.faust_adapter.worker import BoundedWorker
 from stream_app.metrics import RecordCounts
 from stream_app.ownership import Ownership
@@ -72,6 +73,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         """Look for what is wrong with this machine and with the topics: whatever runs the app, it says so."""
         make_folder(self.settings.datadir)
         check_port(self.conf.web_bind, self.conf.web_port)
+        check_secret(self.settings)
         with silenced("aiokafka"):
             await check_topics(self.settings, self.settings.topics)
         await super().on_first_start()
@@ -229,6 +231,7 @@ def _faust_options(settings: Settings) -> dict[str, Any]:
         "web_bind": settings.web_host,
         "web_port": settings.web_port,
         "web_host": _advertised(settings.web_host),
+        "web_application_options": {"middlewares": guards(settings)},
         "table_standby_replicas": 0,
         "worker_redirect_stdouts": False,
     }

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
+from infra.runtime.addresses import is_loopback
 from infra.runtime.settings import (
     DataSettings,
     KeySettings,
@@ -11,6 +12,7 @@ from infra.runtime.settings import (
     ServiceSettings,
     SettingsGroup,
     TopicSettings,
+    WebSecretSettings,
     WindowSettings,
 )
 from stream_app.detectors import DETECTORS, is_known, names_in
@@ -33,13 +35,20 @@ class SinkSettings(SettingsGroup):
         return sink in self.sinks
 
 
-class WebSettings(SettingsGroup):
-    """Where the web views are."""
+class WebSettings(WebSecretSettings):
+    """Where the web views are, and who may ask them."""
 
     web_host: str = "127.0.0.1"
-    """Where the worker's web views listen; they have no login."""
+    """Where the worker's web views listen."""
     web_port: int = Field(6066, ge=1, le=65_535)
     """On which port they listen."""
+    web_login: Literal["auto", "required", "off"] = "auto"
+    """Whether they ask for TXNWATCH_WEB_SECRET; auto: unless they listen on this machine alone."""
+
+    @property
+    def needs_secret(self) -> bool:
+        """Whether they ask for it."""
+        return self.web_login == "required" or (self.web_login == "auto" and not is_loopback(self.web_host))
 
 
 class RuleSettings(WindowSettings):

@@ -31,6 +31,8 @@ class WorkerView:
     def __init__(self, settings: Settings) -> None:
         self._url = settings.worker_url.rstrip("/")
         self._timeout = ClientTimeout(total=settings.dependency_seconds)
+        secret = settings.web_secret.get_secret_value()
+        self._headers = {"Authorization": f"Bearer {secret}"} if secret else {}
 
     async def window(self, user_id: str) -> Stats | None:
         """The user's window, None if there is none."""
@@ -51,7 +53,7 @@ class WorkerView:
         """The view's JSON, with what is `known` where it lacks that; None where there is no view."""
         try:
             async with (
-                ClientSession(timeout=self._timeout, trust_env=False) as session,
+                ClientSession(timeout=self._timeout, headers=self._headers, trust_env=False) as session,
                 session.get(f"{self._url}/{path}") as response,
             ):
                 if response.status == HTTPStatus.NOT_FOUND:

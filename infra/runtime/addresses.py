@@ -1,8 +1,9 @@
-"""What the addresses of services have to look like, so that no library stumbles over one, and shows it."""
+"""Where services are: what addresses have to look like, so that no library stumbles over one, and shows it."""
 
 import ipaddress
 import re
 from math import isfinite
+from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import AfterValidator, SecretStr
@@ -11,6 +12,31 @@ _HIGHEST_PORT = 65_535
 _SERVER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9A-Fa-f:.]+(%\w+)?\]):(\d{1,5})", re.ASCII)
 # Parameters of Redis' URLs.
 _NUMBERS = {"db", "health_check_interval", "max_connections", "socket_connect_timeout", "socket_timeout"}
+
+
+class KafkaAccess(NamedTuple):
+    """How a client of Kafka connects: what KafkaSettings has of it."""
+
+    security: str = "PLAINTEXT"
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    key_password: SecretStr = SecretStr("")
+    login: str = ""
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    token_url: str = ""
+    token_scope: str = ""
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.security.endswith("SSL")
+
+    @property
+    def has_login(self) -> bool:
+        """Whether a user logs in."""
+        return self.security.startswith("SASL_")
 
 
 def check_servers(value: str) -> str:

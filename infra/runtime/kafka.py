@@ -17,12 +17,12 @@ from aiokafka.errors import (
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.structs import OffsetAndMetadata
 
+from infra.runtime.addresses import KafkaAccess
 from infra.runtime.aiokafka_changes import send_request
 from infra.runtime.cli_errors import StopError
 from infra.runtime.kafka_access import UnreachableError, access_options, reason
 from infra.runtime.patience import Patience
 from infra.runtime.retry import causes
-from infra.runtime.settings import KafkaAccess
 from infra.runtime.topic_metadata import TopicsRequest
 
 Records: TypeAlias = "list[ConsumerRecord[bytes, bytes]]"

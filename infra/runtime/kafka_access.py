@@ -27,8 +27,8 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
+from infra.runtime.addresses import KafkaAccess
 from infra.runtime.cli_errors import StopError
-from infra.runtime.settings import KafkaAccess
 
 _LOOK_SECONDS = 4
 _CLOSE_SECONDS = 1

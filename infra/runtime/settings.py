@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 import click
 from dotenv import dotenv_values
@@ -26,10 +26,11 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from infra.runtime.addresses import check_servers, url_of
+from infra.runtime.addresses import KafkaAccess, check_servers, url_of
 
 _FILE = ".env"
 _PREFIX = "TXNWATCH_"
+_SHORTEST_SECRET = 16
 
 
 class SettingsError(click.ClickException):
@@ -103,31 +104,6 @@ def _unknown(known: Collection[str]) -> list[str]:
         return ["txnwatch's code is newer than its installation: run `make install`, or install it again"]
     nearest = {name: difflib.get_close_matches(name, of_all, 1, cutoff=0)[0] for name in unknown - of_all}
     return [f"{name}: there is no such setting; did you mean {nearest[name]}?" for name in sorted(nearest)]
-
-
-class KafkaAccess(NamedTuple):
-    """How a client of Kafka connects: what KafkaSettings has of it."""
-
-    security: str = "PLAINTEXT"
-    ca: str = ""
-    certificate: str = ""
-    key: str = ""
-    key_password: SecretStr = SecretStr("")
-    login: str = ""
-    user: str = ""
-    password: SecretStr = SecretStr("")
-    token_url: str = ""
-    token_scope: str = ""
-
-    @property
-    def has_tls(self) -> bool:
-        """Whether connections are encrypted."""
-        return self.security.endswith("SSL")
-
-    @property
-    def has_login(self) -> bool:
-        """Whether a user logs in."""
-        return self.security.startswith("SASL_")
 
 
 class KafkaSettings(SettingsGroup):
@@ -249,6 +225,21 @@ class TopicSettings(SettingsGroup):
 
 def _changelog_of(app_id: str) -> str:
     return f"{app_id}-windows-changelog"
+
+
+class WebSecretSettings(SettingsGroup):
+    """What workers and API prove to each other."""
+
+    web_secret: SecretStr = SecretStr("")
+    """What the workers' web views are asked with, the same for workers and API; needed where the views listen
+    beyond this machine."""
+
+    @field_validator("web_secret")
+    @classmethod
+    def _is_long(cls, secret: SecretStr) -> SecretStr:
+        if 0 < len(secret.get_secret_value()) < _SHORTEST_SECRET:
+            raise ValueError(f"must have at least {_SHORTEST_SECRET} characters")
+        return secret
 
 
 class KeySettings(SettingsGroup):

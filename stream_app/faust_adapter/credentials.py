@@ -4,8 +4,8 @@ from typing import Any
 
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 
+from infra.runtime.addresses import KafkaAccess
 from infra.runtime.kafka_access import access_options
-from infra.runtime.settings import KafkaAccess
 
 
 def credentials_of(access: KafkaAccess) -> Any:

@@ -12,6 +12,8 @@ from faust.web import Request, Response, Web
 from faust.web.exceptions import ServiceUnavailable
 from yarl import URL
 
+from stream_app.faust_adapter.web_guard import credentials
+
 _ASKED = "X-Txnwatch-Asked"  # by a worker, which asks the others itself
 _SECONDS = 2.0  # the API waits 3 for a worker
 
@@ -68,9 +70,9 @@ class WindowRouter(Router):  # type: ignore[misc]
     async def _answer(self, worker: URL, asked: URL) -> _Answer:
         """What the worker says of this view, 503 for one that says nothing in time."""
         url = asked.with_host(worker.host or "").with_port(worker.port)
-        client = self.app.http_client
+        client, headers = self.app.http_client, {_ASKED: "1", **credentials(self.app.settings)}
         try:
-            async with asyncio.timeout(_SECONDS), client.get(url, headers={_ASKED: "1"}) as response:
+            async with asyncio.timeout(_SECONDS), client.get(url, headers=headers) as response:
                 return _Answer(response.status, await response.text())
         except (ClientError, OSError):
             return _Answer(HTTPStatus.SERVICE_UNAVAILABLE, "")

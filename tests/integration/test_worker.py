@@ -11,6 +11,8 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
+from api.reading.worker import WorkerView
+from api.web.problems import Unavailable
 from infra.runtime.redis import Keys
 from schemas.money import amount_text
 from stream_app.sinks.owners import claim_rows
@@ -18,6 +20,7 @@ from tests.support.detectors import rolling_mean
 from tests.support.installation import Installation, ended, json_of, twice_or_more, until
 from tests.support.oracle import Expected, replay
 from tests.support.services import free_port
+from tests.support.serving import changed, settings_from
 from tests.support.traffic import Sent, traffic
 
 LOGGED = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING) (stream_app|infra)[a-z_.]*: .+"
@@ -304,3 +307,31 @@ async def test_whichever_command_starts_a_worker_it_says_why_it_cannot(installat
         assert last.startswith("Error: ")
         assert said in last
         assert len(before) < 20
+
+
+@pytest.mark.slow
+async def test_views_with_a_secret_answer_workers_and_api_alone(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """Each worker is asked for each user: the one that has the user may be the other."""
+    secured = {"TXNWATCH_WEB_LOGIN": "required", "TXNWATCH_WEB_SECRET": "shared by all of them"}
+    other = {"TXNWATCH_WEB_PORT": str(free_port()), "TXNWATCH_DATADIR": str(tmp_path / "other")}
+    transactions = traffic(500)
+    users = {one.user_id for one in transactions if one.user_id}
+    settings = settings_from({**installation.environment, **secured})
+    ports = installation.environment["TXNWATCH_WEB_PORT"], other["TXNWATCH_WEB_PORT"]
+    views = [WorkerView(changed(settings, worker_url=f"http://127.0.0.1:{port}")) for port in ports]
+
+    async def answered() -> bool:
+        try:
+            windows = [await view.window(user) for view in views for user in users]
+        except Unavailable:
+            return False
+        return None not in windows
+
+    with installation.worker(**secured), installation.worker(**secured, **other):
+        await installation.send_transactions(transactions)
+        await until(installation.finished)
+        await until(answered)
+        for port in ports:
+            assert (await installation.get("/table/windows/", port))[0] == 401

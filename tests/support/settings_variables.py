@@ -17,6 +17,7 @@ SECTIONS: dict[str, tuple[type[SettingsGroup], ...]] = {
         of_worker.SinkSettings,
         shared.DataSettings,
         of_worker.WebSettings,
+        shared.WebSecretSettings,
         of_worker.RuleSettings,
         shared.WindowSettings,
         *of_detectors(),

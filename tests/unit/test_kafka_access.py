@@ -13,8 +13,9 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
+from infra.runtime.addresses import KafkaAccess
 from infra.runtime.kafka_access import TokenError, access_options
-from infra.runtime.settings import KafkaAccess, Settings, SettingsError
+from infra.runtime.settings import Settings, SettingsError
 from tests.support.certificates import Authority
 
 SECRET = SecretStr("a secret")

@@ -1,0 +1,50 @@
+"""Who may ask the web views: whoever shares the secret with them, that is the API and other workers."""
+
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from infra.runtime.addresses import is_loopback
+from stream_app.faust_adapter.start_checks import StartError
+from stream_app.settings import WebSettings
+
+_PROBES = frozenset({"/metrics/prometheus"})
+"""Open on this machine."""
+
+
+def check_secret(settings: WebSettings) -> None:
+    """See that views that others can reach have a secret.
+
+    Raises:
+        StartError: They have none, and nobody said that they need none.
+    """
+    if settings.needs_secret and not settings.web_secret.get_secret_value():
+        raise StartError(
+            f"TXNWATCH_WEB_SECRET: others can reach the web views on {settings.web_host}. Give workers and "
+            "API the same secret, or say TXNWATCH_WEB_LOGIN=off"
+        )
+
+
+def credentials(settings: WebSettings) -> Mapping[str, str]:
+    """The header that another worker's views ask for; none without a secret."""
+    secret = settings.web_secret.get_secret_value()
+    return {hdrs.AUTHORIZATION: f"Bearer {secret}"} if secret else {}
+
+
+def guards(settings: WebSettings) -> list[Any]:
+    """The middlewares of the views' web application."""
+    expected = credentials(settings).get(hdrs.AUTHORIZATION, "").encode()
+
+    @web.middleware
+    async def guard(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        given = request.headers.get(hdrs.AUTHORIZATION, "").encode()
+        is_probe = request.path in _PROBES and is_loopback(request.remote or "")
+        if not (is_probe or hmac.compare_digest(given, expected)):
+            return web.Response(status=401, headers={hdrs.WWW_AUTHENTICATE: 'Bearer realm="txnwatch"'})
+        return await handler(request)
+
+    return [guard] if settings.needs_secret else []

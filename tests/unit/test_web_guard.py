@@ -1,0 +1,53 @@
+"""Who may ask the worker's web views."""
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from pydantic import SecretStr, ValidationError
+
+from stream_app.faust_adapter.start_checks import StartError
+from stream_app.faust_adapter.web_guard import check_secret, credentials, guards
+from stream_app.settings import WebSettings
+
+SECRET = SecretStr("shared by all of them")
+
+
+async def views_of(settings: WebSettings) -> TestClient[web.Request, web.Application]:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text="amounts")
+
+    app = web.Application(middlewares=guards(settings))
+    for path in ("/table/windows/", "/metrics/prometheus"):
+        app.router.add_get(path, answer)
+    return TestClient(TestServer(app))
+
+
+@pytest.mark.parametrize(
+    ("settings", "open_to_all"),
+    [
+        (WebSettings(), True),
+        (WebSettings(web_host="0.0.0.0", web_login="off"), True),  # noqa: S104 - nothing is bound
+        (WebSettings(web_host="0.0.0.0", web_secret=SECRET), False),  # noqa: S104
+        (WebSettings(web_login="required", web_secret=SECRET), False),
+    ],
+)
+async def test_where_others_can_reach_them_they_ask_for_the_secret(
+    settings: WebSettings, *, open_to_all: bool
+) -> None:
+    check_secret(settings)
+    async with await views_of(settings) as client:
+        for given in ({}, {"Authorization": "Bearer a guess"}, {"Authorization": "Bearer \u00e9"}):
+            async with client.get("/table/windows/", headers=given) as response:
+                assert (response.status == 200) is open_to_all
+                assert (await response.text() == "") is not open_to_all
+        async with client.get("/table/windows/", headers=credentials(settings)) as response:
+            assert await response.text() == "amounts"
+        async with client.get("/metrics/prometheus") as response:  # from this machine
+            assert response.status == 200
+
+
+def test_without_a_secret_they_do_not_start_where_others_can_reach_them() -> None:
+    with pytest.raises(StartError, match=r"TXNWATCH_WEB_SECRET: .* TXNWATCH_WEB_LOGIN=off"):
+        check_secret(WebSettings(web_host="192.0.2.1"))
+    with pytest.raises(ValidationError, match="at least 16 characters"):
+        WebSettings(web_secret=SecretStr("short"))
