@@ -1,4 +1,4 @@
-"""Where services are: what addresses have to look like, so that no library stumbles over one, and shows it."""
+"""Where services are, and what an address has to look like: libraries stumble over others, and show them."""
 
 import ipaddress
 import re
