@@ -65,4 +65,4 @@ async def test_what_is_filled_is_proven_though_workers_die(
     async with installation.postgres() as connection:
         knowing, told = await connection.fetchrow(TOLD)
     assert told > 500
-    assert knowing > told * 0.9  # the others are their users' first in a currency
+    assert knowing > told * 0.8  # unfilled, half: the first of each user and currency
