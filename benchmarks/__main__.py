@@ -20,6 +20,7 @@ from benchmarks.decide import decide
 from benchmarks.detectors import detectors
 from benchmarks.features import features
 from benchmarks.growth import growth
+from benchmarks.ingest import ingest
 from benchmarks.latency import latency
 from benchmarks.live import feed
 from benchmarks.load import Loads
@@ -49,6 +50,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "detectors": detectors,
     "backtest": backtest,
     "features": features,
+    "ingest": ingest,
 }
 
 

@@ -3,7 +3,8 @@
 The record has the key and value of the message, byte for byte, and headers that say why it was refused
 (`reason`, a code, and `detail`) and where it came from (`source-topic`, `source-partition`, `source-offset`,
 and `source-timestamp`: that record's, in milliseconds). Of one that is too large the start is kept, and
-`cut-from` is how long its value was.
+`cut-from` is how long its value was. What `txnwatch ingest` could not map says by which `mapping`, and has
+the headers that it came with, their names after `source.`.
 """
 
 from collections.abc import Iterable
@@ -20,6 +21,8 @@ _LARGEST_KEY = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_999  # of year 9999
 _FOREIGN = "foreign"
+_OF_SOURCE = "source."
+_MOST_HEADERS = 40_000  # bytes of names and values: more are left out, the record itself has them
 
 
 class Place(NamedTuple):
@@ -78,6 +81,10 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """The timestamp of the message's own record, where the letter has it."""
     source_partitions: int | None = None
     """How many partitions its topic had, where the letter says it."""
+    mapping: str = ""
+    """The mapping that it did not fit, for messages of foreign topics."""
+    headers: tuple[Header, ...] = ()
+    """Those of a message of a foreign topic."""
 
     @classmethod
     def of(cls, record: Consumed) -> Self:
@@ -97,6 +104,12 @@ class DeadLetter(msgspec.Struct, frozen=True):
             key=record.key,
             value=record.value or b"",
             cut_from=int(cut_from) if cut_from.isdecimal() else None,
+            mapping=headers.get("mapping", ""),
+            headers=tuple(
+                (name.removeprefix(_OF_SOURCE), value)
+                for name, value in record.headers
+                if name.startswith(_OF_SOURCE)
+            ),
         )
 
     @property
@@ -124,11 +137,13 @@ def encode_dead_letter(
     source: Place,
     source_ms: int,
     partitions: int = 0,
+    mapping: str = "",
+    headers_of_source: Iterable[Header] = (),
 ) -> tuple[bytes | None, bytes, list[Header]]:
     """The key, value and headers to be written for a refused message.
 
     It came from `source` of `topic`, of so many partitions (0: not known), where its record has the
-    timestamp `source_ms`.
+    timestamp `source_ms`. One of a foreign topic did not fit a `mapping`, and has headers of its own.
     """
     headers = [
         ("reason", reason.encode()),
@@ -139,8 +154,17 @@ def encode_dead_letter(
     ]
     if partitions:
         headers.append(("source-partitions", b"%d" % partitions))
+    if mapping:
+        headers.append(("mapping", mapping.encode()))
+        headers += _of_source(headers_of_source)
     if len(key or b"") + len(value) > _LARGEST:
         # The other headers say where the whole of it is.
         headers.append(("cut-from", b"%d" % len(value)))
         key, value = key and key[:_LARGEST_KEY], value[: _LARGEST - _LARGEST_KEY]
     return key, value, headers
+
+
+def _of_source(headers: Iterable[Header]) -> list[Header]:
+    named = [(_OF_SOURCE + name, value) for name, value in headers]
+    size = sum(len(name.encode(errors="replace")) + len(value or b"") for name, value in named)
+    return named if size <= _MOST_HEADERS else []

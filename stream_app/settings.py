@@ -9,6 +9,7 @@ from infra.runtime.settings import (
     DataSettings,
     KeySettings,
     MessageSettings,
+    PatienceSettings,
     ServiceSettings,
     SettingsGroup,
     TopicSettings,
@@ -87,6 +88,7 @@ class Settings(
     WebSettings,
     RuleSettings,
     MessageSettings,
+    PatienceSettings,
 ):
     """One worker's settings."""
 
@@ -99,12 +101,6 @@ class Settings(
     """About how many bytes those messages may have in all."""
     fetch_ahead_bytes: int = Field(32 << 20, ge=1 << 20)
     """How many bytes are fetched ahead of them, of all partitions together, as Kafka has them."""
-    retry_seconds: float = Field(300, gt=0, le=86_400)
-    """How long a failing service is tried again before the worker ends, in seconds."""
-    stop_seconds: float = Field(30, gt=0, le=3600)
-    """How long stopping may take before the worker ends at once, in seconds."""
-    session_seconds: float = Field(10, ge=6, le=300)
-    """How long a silent worker keeps its partitions, in seconds."""
     window_cache_bytes: PositiveInt = 128 << 20
     """The memory that the windows written last are kept in, in bytes for the whole process."""
     block_cache_bytes: PositiveInt = 32 << 20

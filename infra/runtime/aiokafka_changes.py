@@ -43,7 +43,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, codec
+from aiokafka import AIOKafkaConsumer, TopicPartition, codec
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection, CloseReason, create_conn
@@ -102,6 +102,11 @@ def limit_fetches(consumer: AIOKafkaConsumer, partition_bytes: int) -> None:
     consumer._fetcher._max_partition_fetch_bytes = partition_bytes
 
 
+def end_on_deleted(consumer: AIOKafkaConsumer) -> None:
+    """Have a started consumer raise from now on where its position is not in the topic any more."""
+    consumer._fetcher._default_reset_strategy = fetcher.OffsetResetStrategy.NONE
+
+
 async def refresh_metadata(consumer: AIOKafkaConsumer, within: float) -> bool:
     """Ask a broker which brokers and topics there are; False when none answers in so many seconds."""
     with suppress(TimeoutError):
@@ -112,6 +117,17 @@ async def refresh_metadata(consumer: AIOKafkaConsumer, within: float) -> bool:
 def generation_of(consumer: AIOKafkaConsumer) -> int:
     """The generation of the consumer's group, as this member knows it."""
     return int(consumer._coordinator.generation)
+
+
+def member_of(consumer: AIOKafkaConsumer) -> str:
+    """The id by which the consumer's group knows this member."""
+    return str(consumer._coordinator.member_id)
+
+
+def position_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
+    """The next offset of an assigned partition, without waiting for it; None while it is not known."""
+    state = consumer._subscription.subscription.assignment.state_value(partition)
+    return int(state.position) if state.has_valid_position else None
 
 
 def request_rejoin(consumer: AIOKafkaConsumer) -> None:

@@ -280,6 +280,17 @@ class MessageSettings(SettingsGroup):
     """How far a transaction's date may lie ahead of its arrival, in hours."""
 
 
+class PatienceSettings(SettingsGroup):
+    """How long worker and ingest wait for what does not answer."""
+
+    retry_seconds: float = Field(300, gt=0, le=86_400)
+    """How long a failing service is tried again before worker or ingest ends, in seconds."""
+    stop_seconds: float = Field(30, gt=0, le=3600)
+    """How long stopping may take before worker or ingest ends at once, in seconds."""
+    session_seconds: float = Field(10, ge=6, le=300)
+    """How long a silent worker or ingest keeps its partitions, in seconds."""
+
+
 class MonthSettings(SettingsGroup):
     """The months of rows in Postgres."""
 

@@ -17,10 +17,10 @@ from aiokafka.structs import OffsetAndMetadata
 from infra.runtime.cli_errors import StopError
 from infra.runtime.kafka import Records, client_options, consumer_options, read_until
 from infra.runtime.partitioners import Name, Partitioner, best_fit
+from infra.runtime.record_batches import UNCOMPRESSED, ZSTD, Message, batches
 from stream_app.commands.window_moves import Changes, Place, WindowMoves
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import CommittedPosition, committed_positions, moved_metadata
-from stream_app.sinks.record_batches import UNCOMPRESSED, ZSTD, Message, batches
 from stream_app.state.store import WindowStore
 from stream_app.state.topics import TOPICS_KEY, KnownTopics
 

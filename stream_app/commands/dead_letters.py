@@ -5,7 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,12 +15,14 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
 
-from infra.runtime.cli_errors import ending_in_one_line
+from infra.ingest.remapping import Remapping
+from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.external_sort import ExternalSort
-from infra.runtime.kafka import TopicsError, client_options, read_committed
+from infra.runtime.kafka import client_options, read_committed
 from infra.runtime.partitioners import Partitioner, producers_partitioner
 from infra.runtime.services import KAFKA
 from schemas.dead_letter import DeadLetter, Place, utc
+from schemas.mapping import MappingError, Unmapped
 from schemas.refusal import Refused
 from schemas.transaction import Decoder
 from stream_app.settings import Settings
@@ -75,12 +77,14 @@ def show(places: tuple[Place, ...], reasons: tuple[str, ...], limit: int, *, raw
 @click.option("--all", "everything", is_flag=True, help="Every message of the topic.")
 @click.option("--rekey", is_flag=True, help="Set the key to the message's user_id, which it has to be.")
 @click.option("--value", type=_FILE, help="A file with the mended value, for one message; implies --rekey.")
+@click.option("--mapping", help="How messages of foreign topics become transactions now.")
 @click.option("--unchecked", is_flag=True, help="Also those that would be refused again.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 def redrive(
     places: tuple[Place, ...],
     reasons: tuple[str, ...],
     value: Path | None,
+    mapping: str | None,
     *,
     everything: bool,
     rekey: bool,
@@ -88,6 +92,8 @@ def redrive(
     dry_run: bool,
 ) -> None:
     """Send refused messages to the input topic again, those that would be accepted now.
+
+    Those that `txnwatch ingest` could not map are mapped again, by --mapping.
 
     Exit code 1 when any was not sent. Sent twice, a message is stored once.
     """
@@ -97,12 +103,13 @@ def redrive(
         raise click.UsageError("--value is for one message: name its PARTITION:OFFSET")
     settings = Settings.load()
     decoder = Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours))
-    mending = Mending(
-        None if value is None else value.read_bytes().rstrip(b"\r\n"),
-        rekey=rekey or value is not None,
-        decoder=None if unchecked else decoder,
-    )
-    with ending_in_one_line(KAFKA, TopicsError):
+    with ending_in_one_line(KAFKA, StopError, MappingError):
+        mending = Mending(
+            None if value is None else value.read_bytes().rstrip(b"\r\n"),
+            rekey=rekey or value is not None,
+            decoder=None if unchecked else decoder,
+            remapping=None if mapping is None else Remapping(mapping, decoder),
+        )
         all_sent = asyncio.run(_redrive(settings, set(places), reasons, mending, dry_run=dry_run))
     if not all_sent:
         raise SystemExit(1)
@@ -115,8 +122,10 @@ class Mending:
     value: bytes | None
     rekey: bool
     decoder: Decoder | None
+    remapping: Remapping | None = None
+    """For messages of foreign topics."""
 
-    def apply(self, letter: DeadLetter) -> DeadLetter:
+    async def apply(self, letter: DeadLetter) -> DeadLetter:
         """The letter as it would be sent.
 
         Raises:
@@ -124,16 +133,24 @@ class Mending:
         """
         if self.value is not None:
             letter = replace(letter, value=self.value, cut_from=None)
-        if self.rekey:
-            letter = replace(letter, key=_user_of(letter.value))
+        elif letter.mapping and self.remapping is None:
+            raise NotSentError(f"of {letter.source_topic}: say with --mapping how it is mapped now")
         if letter.cut_from is not None:
             whole = f"{letter.source_topic} {letter.source}"
             raise NotSentError(f"only the start of its {letter.cut_from} bytes was kept: see {whole}")
         try:
-            if self.decoder is not None:
-                self.decoder.decode(letter.value, letter.key, int(time.time() * 1000))
-        except Refused as refused:
+            return await self._accepted(letter)
+        except (Refused, Unmapped) as refused:
             raise NotSentError(f"still refused: {refused}") from None
+
+    async def _accepted(self, letter: DeadLetter) -> DeadLetter:
+        if letter.mapping and self.remapping is not None:
+            mapped = await self.remapping.mapped(letter)
+            return replace(letter, key=mapped.key, value=mapped.value)
+        if self.rekey:
+            letter = replace(letter, key=_user_of(letter.value))
+        if self.decoder is not None:
+            self.decoder.decode(letter.value, letter.key, int(time.time() * 1000))
         return letter
 
 
@@ -243,12 +260,13 @@ async def _redrive(
     producer = AIOKafkaProducer(
         **client_options(settings, "redrive"), enable_idempotence=True, max_request_size=1 << 20
     )
-    async with _started(producer), aclosing(_letters(settings, places, reasons)) as letters:
+    letters_of = _letters(settings, places, reasons)
+    async with mending.remapping or nullcontext(), _started(producer), aclosing(letters_of) as letters:
         destination = Destination(topic, await producers_partitioner(settings, producer, topic))
         with ExternalSort(Redriven, lambda message: message.came) as messages:
             async for letter in letters:
                 try:
-                    messages.add(destination.of(letter, mending.apply(letter)))
+                    messages.add(destination.of(letter, await mending.apply(letter)))
                     outcomes[True] += 1
                 except NotSentError as error:
                     click.echo(f"{letter.place}  not sent, {error}", err=True)

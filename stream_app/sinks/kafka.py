@@ -16,6 +16,7 @@ from aiokafka.structs import OffsetAndMetadata
 from infra.runtime.background import cancel
 from infra.runtime.kafka import admin_client, committed_offsets
 from infra.runtime.patience import KafkaSilentError, Patience
+from infra.runtime.record_batches import LARGEST_BATCH, LZ4, UNCOMPRESSED, Message, batches
 from infra.runtime.retry import causes
 from infra.runtime.shared_client import ClientPool, SharedProducer
 from schemas.dead_letter import Place, encode_dead_letter
@@ -23,7 +24,6 @@ from schemas.scored import RULE_HEADER, Header, moved_headers, source_headers
 from stream_app.batch import LostPartitionError, Output, Refusal
 from stream_app.scoring import Verdict
 from stream_app.settings import Settings
-from stream_app.sinks.record_batches import LARGEST_BATCH, LZ4, UNCOMPRESSED, Message, batches
 from stream_app.state.changelog import KafkaMismatchError
 
 T = TypeVar("T")

@@ -69,6 +69,8 @@ GROUPS = {
     "rules": r"txnwatch rules (?:check|diff \S+) \S+",  # tests/unit/test_rule_sets.py
     # tests/integration/test_rules_commands.py.
     "deciding": r"txnwatch rules (?:apply|show|history|suppress|diff).*",
+    # tests/integration/test_ingest.py and tests/unit/test_ingest_schemas.py.
+    "ingest": r"txnwatch (?:ingest|dlq redrive .*--mapping).*|pip install 'txnwatch\[avro,protobuf\]'",
     "replay": r"txnwatch replay.*",  # tests/integration/test_replay_command.py
     "backtest": r"txnwatch backtest.*",  # tests/unit/test_backtest_command.py
     "demo": r"txnwatch demo",  # tests/integration/test_demo.py

@@ -45,6 +45,7 @@ ARGUMENTS = {
     "accounts add": "ann",
     "accounts password": "ann",
     "accounts remove": "ann",
+    "ingest": "--mapping paysim --topic payments",
     "labels": "labels.csv",
     "lists add": "blocked kiosk",
     "lists history": "blocked",

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pydantic import SecretStr
 
 import api.settings as of_api
+import infra.ingest.settings as of_ingest
 import infra.runtime.settings as shared
 import stream_app.settings as of_worker
 from infra.runtime.settings import SettingsGroup, all_settings
@@ -22,8 +23,10 @@ SECTIONS: dict[str, tuple[type[SettingsGroup], ...]] = {
         shared.WindowSettings,
         *of_detectors(),
         shared.MessageSettings,
+        shared.PatienceSettings,
         of_worker.Settings,
     ),
+    "Ingest": (of_ingest.IngestSettings,),
     "API": (
         of_api.HttpSettings,
         shared.MonthSettings,

@@ -29,7 +29,7 @@ from aiokafka.record.util import calc_crc32c
 from infra.runtime import aiokafka_changes
 from infra.runtime.aiokafka_changes import as_fetched, install
 from infra.runtime.foreign_batches import UnreadableBatchError
-from stream_app.sinks.record_batches import LZ4, UNCOMPRESSED, batches
+from infra.runtime.record_batches import LZ4, UNCOMPRESSED, batches
 from tests.support.certificates import Authority
 from tests.support.foreign import ODD_HEADERS, builder
 

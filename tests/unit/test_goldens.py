@@ -18,6 +18,7 @@ from api.routes.live import EVENT_ID
 from api.web.asyncapi import asyncapi
 from api.web.params import AMOUNT, FROM, TO, UUID
 from infra.cli import main
+from infra.ingest.metrics import IngestCounts
 from infra.runtime.settings import TopicSettings
 from stream_app.metrics import RecordCounts
 from tests.support.serving import DEAD, serving, settings_from
@@ -93,7 +94,11 @@ def helps_of(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tu
 
 
 def test_the_names_of_metrics_are_as_they_were(pytestconfig: pytest.Config) -> None:
-    expositions = {"api": Metrics().text(), "worker": RecordCounts().exposition()}
+    expositions = {
+        "api": Metrics().text(),
+        "ingest": IngestCounts().exposition(),
+        "worker": RecordCounts().exposition(),
+    }
     names = [
         f"{program} {line}\n"
         for program, text in expositions.items()

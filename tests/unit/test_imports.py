@@ -40,7 +40,9 @@ def owners(names):
 
 if sys.argv[1:] == ["list"]:
     import_ours()
-    loaded = [name for name in sys.modules if name.partition(".")[0] not in {*OURS, "__main__"}]
+    # Modules of this name are made by compiled ones as they load, and cannot be imported before.
+    mine = [name for name in sys.modules if not name.startswith("_cython_")]
+    loaded = [name for name in mine if name.partition(".")[0] not in {*OURS, "__main__"}]
     print(" ".join(name for name in loaded if name.partition(".")[0] not in sys.stdlib_module_names))
     raise SystemExit
 

@@ -39,6 +39,7 @@ IMPURE = {"asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "soc
 READS_FILES = {"stream_app/detectors/decisions.py"}
 SETTINGS = {
     "infra/runtime/settings.py",
+    "infra/ingest/settings.py",
     "stream_app/settings.py",
     "api/settings.py",
 }

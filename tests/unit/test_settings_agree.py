@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 import api.settings
+import infra.ingest.settings
 import infra.runtime.settings
 import stream_app.detectors
 import stream_app.settings
@@ -24,6 +25,7 @@ COMMANDS: dict[str, type[SettingsGroup]] = {
     "dlq list": stream_app.settings.Settings,
     "mirror rebuild": stream_app.settings.Settings,
     "rows restore": stream_app.settings.Settings,
+    "ingest --mapping paysim --topic payments": infra.ingest.settings.Settings,
     "api": api.settings.Settings,
 }
 TOPICS = ("TRANSACTIONS", "SCORED", "ANOMALIES", "DLQ", "CONTROL")

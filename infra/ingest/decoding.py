@@ -1,0 +1,144 @@
+"""The fields of a fetched record, however it is written and whatever it is wrapped in."""
+
+from collections.abc import Callable, Collection, Iterable
+from decimal import Decimal
+from typing import Any, Final, Protocol, TypeAlias
+
+import msgspec
+
+from infra.ingest import envelopes
+from infra.ingest.envelopes import Envelope
+from infra.runtime.cli_errors import StopError
+from schemas.mapping import MappingSpec, Unmapped
+
+Fields: TypeAlias = dict[str, Any]
+
+TOMBSTONE: Final = "tombstone"
+FORMATS: Final = ("", "json", "avro", "protobuf", *Envelope)
+"""What `[source] format` may say: found by content; as it is, no envelope opened; or that envelope alone."""
+
+_FRAMED = b"\0"
+_FRAME = 5  # a zero and the schema's number
+_CONTENT = "ce_"
+_BOM = b"\xef\xbb\xbf"
+_JSON = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+
+
+class FormatError(StopError):
+    """A mapping names a format that records of a topic cannot have."""
+
+
+class ForeignRecord(Protocol):
+    """What is read of a fetched record, or of the dead letter that was one."""
+
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+
+    @property
+    def headers(self) -> Iterable[tuple[str, bytes | None]]:
+        """In their order."""
+
+
+class Schemas(Protocol):
+    """Schemas by their numbers in a registry."""
+
+    def lacking(self, numbers: Collection[int]) -> set[int]:
+        """Those of the numbers whose schemas are not here yet."""
+
+    async def load(self, numbers: Collection[int]) -> None:
+        """Have the schemas here; a registry that does not answer is waited for."""
+
+    def reader(self, number: int, kind: str) -> Callable[[bytes], Fields]:
+        """What reads the bytes after the frame, if the schema is of this kind ("": of any).
+
+        Raises:
+            Unmapped: It is not, or there is no such schema.
+        """
+
+
+class Decoding:
+    """Reads records that are written in one of FORMATS.
+
+    With a mapping that names them, fields are also `kafka.key`, `kafka.timestamp` (milliseconds),
+    `kafka.headers.NAME`, and what stands beside the data in envelopes: `cloudevent.time`, `debezium.ts_ms`.
+    """
+
+    def __init__(self, spec: MappingSpec, schemas: Schemas) -> None:
+        if spec.source.format not in FORMATS:
+            said = f"[source] format = {spec.source.format!r}"
+            raise FormatError(f"{said}: for topics it is one of {', '.join(FORMATS[1:])}, or left out")
+        self._format = spec.source.format
+        self._schemas = schemas
+        self._opens = self._format in ("", *Envelope)
+        self._is_framed = self._format != "json"
+        named = msgspec.json.encode(spec)
+        self._beside = {
+            name for name in ("kafka", *envelopes.BESIDE.values()) if f'"{name}.'.encode() in named
+        }
+
+    async def prepare(self, records: Iterable[ForeignRecord]) -> None:
+        """Have here what reading the records needs."""
+        if self._is_framed:
+            values = [record.value for record in records]
+            frames = {value[:_FRAME] for value in values if value and value[:1] == _FRAMED}
+            numbers = {int.from_bytes(frame[1:]) for frame in frames if len(frame) == _FRAME}
+            if lacking := self._schemas.lacking(numbers):
+                await self._schemas.load(lacking)
+
+    def decode(self, record: ForeignRecord) -> Fields | str:
+        """Its fields, or a word for a record that is no transaction.
+
+        Raises:
+            Unmapped: It cannot be read.
+        """
+        if record.value is None:
+            return TOMBSTONE
+        found = self._read(record.value)
+        if self._opens:
+            attributes = _attributes(record.headers) if record.headers else None
+            opened = envelopes.opened(found, self._format, attributes, self._beside, self._read)
+            if isinstance(opened, str):
+                return opened
+            found = opened
+        if "kafka" in self._beside:
+            found = {**found, "kafka": _kafka(record)}
+        return found
+
+    def _read(self, value: bytes) -> Fields:
+        if self._is_framed and value[:1] == _FRAMED and len(value) >= _FRAME:
+            kind = self._format if self._format in {"avro", "protobuf"} else ""
+            return self._schemas.reader(int.from_bytes(value[1:_FRAME]), kind)(value[_FRAME:])
+        if self._format in {"avro", "protobuf"}:
+            raise Unmapped(
+                self._format, "it does not begin as the registry's clients write: a zero, the schema's number"
+            )
+        return json_object(value)
+
+
+def json_object(text: bytes) -> Fields:
+    """The object of this text, its numbers exact.
+
+    Raises:
+        Unmapped: It is none.
+    """
+    try:
+        return _JSON(text.removeprefix(_BOM))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unmapped("json", str(error)) from None
+
+
+def _attributes(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str] | None:
+    """What the headers say of a CloudEvent in binary mode; None of what is none."""
+    found = {
+        name.removeprefix(_CONTENT): (value or b"").decode(errors="replace")
+        for name, value in headers
+        if name.startswith(_CONTENT)
+    }
+    return found if "specversion" in found else None
+
+
+def _kafka(record: ForeignRecord) -> dict[str, object]:
+    headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+    key = None if record.key is None else record.key.decode(errors="replace")
+    return {"key": key, "timestamp": record.timestamp, "headers": headers}

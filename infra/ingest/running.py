@@ -1,0 +1,166 @@
+"""The loop of `txnwatch ingest`: fetch, convert, commit, until it is told to stop.
+
+A transaction has what one fetch brought, and the offsets after it. What fails for a time is begun again from
+the offsets of the last transaction, by a new member with new producers.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from aiokafka import TopicPartition, errors
+from aiokafka.errors import IllegalOperation, KafkaError
+
+from infra.ingest.converting import Converter
+from infra.ingest.metrics import IngestCounts
+from infra.ingest.ordering import Merged, Order, Sourced
+from infra.ingest.output import IngestOutput
+from infra.ingest.registry import Registry
+from infra.ingest.settings import Settings
+from infra.ingest.source import ForeignTopics
+from infra.runtime.background import cancel
+from infra.runtime.group_transactions import LostMemberError
+from infra.runtime.kafka import is_transient
+from infra.runtime.patience import KafkaSilentError, Patience
+from infra.runtime.retry import Backoff, causes
+from infra.runtime.shared_client import ClientPool
+
+log = logging.getLogger(__name__)
+
+_MOST = 20_000  # records in a transaction
+# The transaction's outcome is not known, or the partitions are another's: the group's offsets tell.
+_LOST = (
+    LostMemberError,
+    IllegalOperation,  # of a producer that was found fenced while it was being filled
+    TimeoutError,
+    errors.NoOffsetForPartitionError,  # of a partition that is new
+    errors.ProducerFenced,
+    errors.InvalidProducerEpoch,
+    errors.InvalidProducerIdMapping,
+    errors.InvalidTxnState,
+    errors.OutOfOrderSequenceNumber,
+)
+
+
+class Ingest:
+    """From the topics to the input topic."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Sequence[str],
+        converter: Converter,
+        order: Order,
+        *,
+        counts: IngestCounts,
+        registry: Registry,
+    ) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._converter = converter
+        self._counts = counts
+        self._registry = registry
+        self._order = order
+        self._patience = Patience("nothing was read from Kafka", settings.retry_seconds)
+        self._source: ForeignTopics | None = None
+        self._answered = time.monotonic()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until told to stop; what is in flight then is finished.
+
+        Raises:
+            DeletedError: Records are deleted that were not read yet.
+            KafkaSilentError: Kafka has not answered for `retry_seconds`.
+            KafkaError: Kafka refuses for good.
+        """
+        backoff = Backoff(0.1)
+        while not stop.is_set():
+            try:
+                await self._session(stop, backoff.reset)
+            except (KafkaError, OSError) as error:
+                if isinstance(error, KafkaSilentError) or not _may_pass(error):
+                    raise
+                log.warning("%s: %s; beginning again", type(error).__name__, error)
+                self._patience.check()
+                await backoff.wait()
+
+    def waits_for(self, seconds: float) -> dict[str, float | None]:
+        """Each service, and since when (`time.monotonic`) it is waited for, once that is longer than this."""
+        silent = time.monotonic() - self._answered > seconds
+        return {"kafka": self._answered if silent else None, "schema registry": self._registry.waiting_since}
+
+    def lags(self) -> Iterable[tuple[TopicPartition, int]]:
+        """How many offsets of each partition of ours can be read and are not committed."""
+        return () if self._source is None else self._source.lags()
+
+    async def _session(self, stop: asyncio.Event, succeeded: Callable[[], None]) -> None:
+        async with AsyncExitStack() as stack:
+            clients = ClientPool(self._settings, "ingest-output")
+            stack.push_async_callback(clients.close)
+            output = await stack.enter_async_context(IngestOutput(self._settings, clients))
+            merges = isinstance(self._order, Merged)
+            source = await stack.enter_async_context(
+                ForeignTopics(self._settings, self._topics, merges=merges)
+            )
+            self._source = source
+            while not stop.is_set():
+                await self._take_on(source, output)
+                records = await self._next(source)
+                if records and await _unless(stop, self._converter.prepare(one for _, one in records)):
+                    for start in range(0, len(records), _MOST):  # of a merge these may be many
+                        await self._commit(source, output, records[start : start + _MOST])
+                    succeeded()
+
+    async def _take_on(self, source: ForeignTopics, output: IngestOutput) -> None:
+        """Begin with the partitions that a rebalance has brought, if one has."""
+        if source.is_new:
+            partitions = source.claim()
+            self._order.clear()
+            await output.take_over(partitions)
+            await source.locate(partitions)
+            log.info("reads %s", ", ".join(_words(partitions)) or "nothing: others have all partitions")
+
+    async def _next(self, source: ForeignTopics) -> Sequence[Sourced]:
+        fetched = await source.fetch(_MOST)
+        if fetched or source.has_answered():
+            self._answered = time.monotonic()
+            self._patience.renew()
+        self._patience.check()
+        if source.is_new:
+            return ()
+        self._order.put(fetched)
+        records = self._order.take(source.reached())
+        source.hold(self._order.full())
+        return records
+
+    async def _commit(self, source: ForeignTopics, output: IngestOutput, records: Sequence[Sourced]) -> None:
+        async with source.busy:
+            if source.is_new:
+                return  # they are read again, by us or another
+            converted = self._converter.convert(records)
+            with self._counts.transaction():
+                await output.commit(converted, source.member)
+        self._counts.count(converted.outcomes)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
+    """Do the work, unless told to stop before it is done; whether it is done."""
+    done, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait([done, stopped], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not done.done():
+        await cancel(done)
+        return False
+    done.result()
+    return True
+
+
+def _words(partitions: Iterable[TopicPartition]) -> Iterable[str]:
+    return (f"{one.topic} {one.partition}" for one in partitions)
+
+
+def _may_pass(error: Exception) -> bool:
+    return is_transient(error) or any(isinstance(one, (*_LOST, OSError)) for one in causes(error))
