@@ -37,7 +37,7 @@ from api.routes.users import UserRoutes
 from api.settings import Settings
 from api.web.docs import Docs
 from api.web.gate import Gate
-from api.web.middleware import Called, Cors, counting, problems
+from api.web.middleware import Called, Cors, counting, harden, problems
 from api.web.route import GATE, routes_of, serve
 from api.web.server import DRAINING, Draining
 from infra.access.store import caller_of
@@ -107,7 +107,7 @@ def _serving(
     layers += [cors.preflight, cors.guard]
     app = web.Application(middlewares=layers)
     app[DRAINING], app[GATE] = draining, gate
-    app.on_response_prepare.append(cors.on_prepare)
+    app.on_response_prepare.extend([cors.on_prepare, harden])
     serve(app.router, routes)
     return app
 

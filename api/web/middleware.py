@@ -16,6 +16,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _EXPOSED = f"{hdrs.CONTENT_DISPOSITION}, {hdrs.ETAG}, {hdrs.LINK}, {hdrs.RETRY_AFTER}"
 _ONLY_READ = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
+_HARDENED = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
 _UNMATCHED = "unmatched"
 _PORT = re.compile(r":\d+$")
 _LOGGED_PATH = 200
@@ -77,6 +83,12 @@ def counting(metrics: Metrics) -> Any:
         return response
 
     return count
+
+
+async def harden(_request: web.Request, response: web.StreamResponse) -> None:
+    """Add to an answer that is about to be sent what keeps browsers from taking it for something else."""
+    for name, value in _HARDENED.items():
+        response.headers.setdefault(name, value)
 
 
 class Called:

@@ -53,6 +53,7 @@ class Kafka(Server):
         """Write the settings, format the storage unless it is."""
         java = (str(jars.java()), "-cp", ":".join(map(str, jars.classpath(report))), *_LOGGING)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)  # it has transactions
         (self.folder / "server.properties").write_text(_PROPERTIES.read_text().format_map(self.ports))
         if not (self.folder / "data" / "meta.properties").exists():
             tool = ("kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", _cluster_id())

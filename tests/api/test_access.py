@@ -31,6 +31,9 @@ FAR = {"X-Forwarded-For": "192.0.2.1"}
 """As a proxy passes on what comes from elsewhere."""
 HTML = {hdrs.ACCEPT: "text/html,*/*"}
 REFUSED = {401, 403}
+HARDENED = {
+    "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+}  # fmt: skip
 
 
 class Secrets(NamedTuple):
@@ -88,6 +91,8 @@ async def status_of(client: Client, route: Route, headers: dict[str, str], query
         route.method, address(route) + query, headers={**headers, **FAR}, allow_redirects=False, **body
     ) as response:
         assert response.status != 500
+        assert HARDENED.items() <= {name: response.headers.get(name) for name in HARDENED}.items()
+        assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
         if response.status in REFUSED:
             assert (await response.json()).keys() == {"type", "title", "status", "detail", "errors"}
         return response.status

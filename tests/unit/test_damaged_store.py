@@ -1,6 +1,7 @@
 """A database whose files are damaged can be closed, and had again."""
 
 import os
+import stat
 import time
 from pathlib import Path
 
@@ -67,4 +68,13 @@ def test_what_is_damaged_where_it_says_whose_it_is_is_not_left_locked(tmp_path: 
     assert damaged.value.__traceback__ is not None  # which would keep the database
     store.discard(0)
     store.open(0, "of this topic")
+    store.close(0)
+
+
+def test_a_folder_of_windows_is_open_to_its_owner_alone(tmp_path: Path) -> None:
+    (tmp_path / "windows").mkdir(mode=0o755)  # as former versions made it
+    store = WindowStore(tmp_path / "windows", cache_bytes=1 << 20, buffer_bytes=1 << 16)
+    store.open(0)
+
+    assert stat.S_IMODE((tmp_path / "windows").stat().st_mode) == 0o700
     store.close(0)
