@@ -142,7 +142,7 @@ class TakeOver:
         """Apply what was decided until now; all of it later, where Postgres is ahead of Kafka."""
         epoch, settings = owned.decided.epoch, self.deciders.held.encode()
         await self.rows.hold(owned.partition, epoch, settings, owned.next_offset)
-        self.feed.begin(owned.partition, owned.decided.progress.next_offset)
+        await self.feed.begin(owned.partition, owned.decided.progress)
         if owned.is_replayed:
             async with aclosing(self.feed.present(owned.partition)) as fetches:
                 await owned.apply_all(fetches)

@@ -7,8 +7,10 @@ from contextlib import aclosing
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra.runtime.kafka import Records, consumer_options, read_until
+from schemas.decision import key_of
 from stream_app.settings import Settings
 from stream_app.state.changelog import KafkaMismatchError
+from stream_app.state.decided.log import Progress
 
 # A decision that comes while the others' empty fetch is held waits for its end.
 _FETCH_WAIT_MS = 100
@@ -49,14 +51,14 @@ class ControlFeed:
         if consumer is not None:
             await asyncio.wait([asyncio.create_task(consumer.stop())], timeout=_STOP_SECONDS)
 
-    def begin(self, partition: int, offset: int) -> None:
-        """Have the partition read from this offset on.
+    async def begin(self, partition: int, reached: Progress) -> None:
+        """Have the partition read what comes after what it has applied.
 
         Raises:
             KafkaMismatchError: What comes next is no longer there.
         """
-        place = self._place(partition)
-        if offset > self._ends[place]:
+        place, offset = self._place(partition), reached.next_offset
+        if offset and offset > self._beginnings[place] and not await self._is_at(place, reached):
             offset = 0  # a log that was written anew: what the partition has is passed over
         if offset < (beginning := self._beginnings[place]):
             raise KafkaMismatchError(
@@ -65,6 +67,18 @@ class ControlFeed:
             )
         self._started.seek(place, offset)
         self._started.resume(place)
+
+    async def _is_at(self, place: TopicPartition, reached: Progress) -> bool:
+        """Whether the log has the partition's last decision where it was."""
+        if reached.next_offset > self._ends[place]:
+            return False
+        consumer, last = self._started, reached.next_offset - 1
+        consumer.seek(place, last)
+        consumer.resume(place)
+        async with aclosing(read_until(consumer, place, reached.next_offset, most=1)) as fetches:
+            async for [record] in fetches:
+                return bool(record.offset == last and record.key == key_of(reached.seq))
+        return False
 
     async def present(self, partition: int) -> AsyncGenerator[Records, None]:
         """What the log had at the start."""

@@ -13,7 +13,8 @@ from infra.decisions.lists import change_list, proposals
 from infra.decisions.publisher import publish
 from infra.decisions.rules_off import turn_off
 from infra.decisions.suppressions import suppress as suppress_flags
-from schemas.decision import RULES, Decision
+from infra.decisions.warming import body_of, warming_for
+from schemas.decision import RULES, WARM, Decision
 from schemas.rules.rule_off import RuleOff
 from stream_app.detectors.merchant_labels.runs import decode_run
 from stream_app.settings import Settings
@@ -44,6 +45,8 @@ class Decider:
 
     ground: Rig
     whims: Whims
+    warms: bool = False
+    """Whether features are filled, too, of which the plain loop knows nothing."""
     _settings: Settings = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,7 +72,7 @@ class Decider:
     async def decide(self) -> None:
         """Decide and publish something."""
         kinds = (self._rules, self._list, self._suppression, self._rule_off, *[self._labels] * 3)
-        await self.whims.random.choice(kinds)()
+        await self.whims.random.choice([*kinds, *[self._warm] * self.warms])()
 
     async def decide_rules(self, body: Mapping[str, Any]) -> int:
         """Decide and publish a rule set; its number."""
@@ -99,6 +102,15 @@ class Decider:
     async def _suppression(self) -> None:
         one = self.whims.suppression()
         await suppress_flags(self._settings, self._url, one, _BY, within=_PUBLISH_SECONDS)
+
+    async def _warm(self) -> None:
+        topic = self._settings.transactions_topic
+        async with self.ground.postgres() as connection:
+            newest = await find(connection, RULES)
+            warming = newest and await warming_for(connection, topic, newest.seq)
+        if warming:
+            proposal = Proposal(WARM, body_of(warming), *_BY)
+            await decide(self._settings, self._url, proposal, within=_PUBLISH_SECONDS)
 
     async def _labels(self) -> None:
         await self.label(self.whims.random.randint(1, 3))
