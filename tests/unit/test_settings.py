@@ -109,7 +109,7 @@ def test_a_password_is_neither_in_an_error_nor_in_the_representation(monkeypatch
         ("TXNWATCH_WINDOWSIZE", "TXNWATCH_WINDOW_SIZE"),
         ("TXNWATCH_RETENTION_MONTH", "TXNWATCH_RETENTION_MONTHS"),
         ("txnwatch_sse_client", "TXNWATCH_SSE_CLIENTS"),
-        ("TXNWATCH_KAFKA", "TXNWATCH_FACTOR"),
+        ("TXNWATCH_KAFKA", "TXNWATCH_KAFKA_CA"),
     ],
 )
 @pytest.mark.parametrize("place", ["environment", "file"])
