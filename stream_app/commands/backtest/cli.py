@@ -1,11 +1,10 @@
 """`txnwatch backtest`: the command, and what it is put together from."""
 
 import signal
-from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 import msgspec
@@ -15,13 +14,22 @@ from rich.console import Console
 from infra.produce.errors import InputError
 from infra.produce.labels import LABEL, SCENARIO
 from infra.produce.options import reading_options
-from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
+from infra.runtime.cli_errors import ServiceErrors, StopError, ending_in_one_line
 from infra.runtime.services import POSTGRES
 from stream_app.commands.backtest.contender import Contender
+from stream_app.commands.backtest.decided import DecidedHistory, Judge
 from stream_app.commands.backtest.figures import Budget, Figures
 from stream_app.commands.backtest.fit import end_of, fit, fittings_of
 from stream_app.commands.backtest.labels import LabelsError, read_labels
-from stream_app.commands.backtest.options import MOST_ALERTS, BacktestOptions, Moment, Span
+from stream_app.commands.backtest.options import (
+    AS_GIVEN,
+    HISTORY,
+    MOST_ALERTS,
+    BacktestOptions,
+    Lateness,
+    Moment,
+    Span,
+)
 from stream_app.commands.backtest.outcome import Found, Outcome
 from stream_app.commands.backtest.output import OutputError, ScoresFile, written_whole
 from stream_app.commands.backtest.report import report
@@ -29,6 +37,7 @@ from stream_app.commands.backtest.rows import EARLIEST, LATEST
 from stream_app.commands.backtest.run import Run
 from stream_app.commands.backtest.source import HistorySource, OpenHistory, rereadable
 from stream_app.commands.backtest.terminal import figures_table, notes_of, progress_of
+from stream_app.commands.replay.cli import ReplayProgress
 from stream_app.detectors import DETECTORS, ensemble_of, is_known, names_in
 from stream_app.detectors.decisions import Decisions, decisions_of, read_decisions, write_decisions
 from stream_app.scoring import DetectorError
@@ -43,7 +52,10 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
 @click.option("--from-db", is_flag=True, help="Take the rows in Postgres, by date, in place of FILE.")
 @click.option("--detector", help="Which detector, over TXNWATCH_DETECTOR; several with commas.")
 @click.option(
-    "--decisions", type=_PATH, metavar="FILE", help="What --fit has written: detectors and profiles."
+    "--decisions",
+    type=_PATH,
+    metavar="FILE",
+    help="What --fit has written: detectors and profiles. With --from-db: history, what was decided then.",
 )
 @click.option("--against", metavar="OTHER", help="Compare with other detectors, or with a decisions file.")
 @click.option(
@@ -51,10 +63,10 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
 )
 @click.option(
     "--labels-late",
-    type=Span(),
+    type=Lateness(),
     default=timedelta(0),
     metavar="SPAN",
-    help="How long after a transaction its label is known to detectors and to --fit, as 7d.",
+    help="How long after a transaction its label is known to detectors and --fit, as 7d; given: as it was.",
 )
 @click.option("--fit", type=_PATH, metavar="OUT", help="Write what FILE teaches as a decisions file.")
 @click.option("--scores", type=_PATH, metavar="OUT.csv", help="Write id, score and flagged of every row.")
@@ -86,8 +98,8 @@ def backtest(context: click.Context, /, **options: Any) -> None:
     given = BacktestOptions(**options)
     given.check()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    errors = ServiceErrors(str(given.file), (InputError,)), LabelsError, OutputError, DetectorError, POSTGRES
-    with ending_in_one_line(*errors):
+    mine = LabelsError, OutputError, DetectorError, StopError
+    with ending_in_one_line(ServiceErrors(str(given.file), (InputError,)), *mine, POSTGRES):
         try:
             _backtest(given, Settings.load(detector=given.detector))
         except KeyboardInterrupt:
@@ -102,15 +114,11 @@ def _backtest(given: BacktestOptions, settings: Settings) -> None:
         scores = ScoresFile(stack.enter_context(written_whole(given.scores))) if given.scores else None
         fitted = stack.enter_context(written_whole(given.fit)) if given.fit else None
         source = HistorySource(given, settings, console, read_labels(given.labels) if given.labels else None)
-        if fitted is not None:
-            if given.file is not None:
-                source.file = stack.enter_context(rereadable(given.file))
-            chosen = _fit(given, _chosen(given, settings), source)
-            write_decisions(Path(fitted.name), chosen)
-        else:
-            chosen = _chosen(given, settings)
-        others = [_other(given.against, settings)] if given.against else []
-        contenders = [stack.enter_context(one) for one in _contenders([chosen, *others], settings)]
+        if fitted is not None and given.file is not None:
+            source.file = stack.enter_context(rereadable(given.file))
+        contenders = [_contender(one, settings) for one in _several(given, settings, source, fitted)]
+        for one in contenders:
+            stack.enter_context(one)
         figures = [
             Figures(Budget(given.alerts_per_day) if given.alerts_per_day else None) for _ in contenders
         ]
@@ -124,8 +132,21 @@ def _backtest(given: BacktestOptions, settings: Settings) -> None:
     _print(outcome, as_json=given.as_json)
 
 
-def _chosen(given: BacktestOptions, settings: Settings) -> Decisions:
-    """What is asked for by option, decisions file or settings, in this order."""
+def _several(
+    given: BacktestOptions, settings: Settings, source: HistorySource, fitted: TextIO | None
+) -> list[Decisions | None]:
+    """What decides, taught by history where that is asked for, and what it is compared with."""
+    chosen = _chosen(given, settings)
+    if fitted is not None:
+        chosen = _fit(given, chosen or Decisions(), source)
+        write_decisions(Path(fitted.name), chosen)
+    return [chosen, *([_other(given.against, settings)] if given.against else [])]
+
+
+def _chosen(given: BacktestOptions, settings: Settings) -> Decisions | None:
+    """What is asked for by option, decisions file or settings, in this order; None: what was decided then."""
+    if given.by_history:
+        return None
     if given.decisions:
         decisions = read_decisions(given.decisions)
         return replace(decisions, detector=given.detector or decisions.detector or settings.detector)
@@ -134,8 +155,10 @@ def _chosen(given: BacktestOptions, settings: Settings) -> Decisions:
     return replace(decisions, detector=given.detector or decisions.detector)
 
 
-def _other(against: str, settings: Settings) -> Decisions:
-    """What is compared with: a decisions file, or detectors by their names."""
+def _other(against: str, settings: Settings) -> Decisions | None:
+    """What is compared with: a decisions file, detectors by their names, or None: what was decided then."""
+    if against == HISTORY:
+        return None
     if Path(against).suffix == ".toml" or Path(against).is_file():
         decisions = read_decisions(Path(against))
         return replace(decisions, detector=decisions.detector or settings.detector)
@@ -157,18 +180,20 @@ def _fit(given: BacktestOptions, chosen: Decisions, source: HistorySource) -> De
     if given.labels_late and given.end is None:
         with source.opened() as history:
             end = end_of(history.rows)
-    known_to = end - min(given.labels_late, end - EARLIEST)
+    as_given = given.labels_late == AS_GIVEN
+    known_to = end if as_given else end - min(given.labels_late, end - EARLIEST)
     with source.opened() as history:
-        return replace(chosen, profiles=fit(history.rows, fittings, known_to))
+        return replace(chosen, profiles=fit(history.rows, fittings, known_to, as_given=as_given))
 
 
-def _contenders(several: Iterable[Decisions], settings: Settings) -> Iterator[Contender]:
-    by_currency = settings.window_by == "currency"
-    for one in several:
-        others = one.shadow_detectors, settings.untaught_statuses, one.profiles, one.rules
-        ensemble = ensemble_of(one.detector, *others)
-        name = f"{one.detector} and {len(one.rules):,} rules" if one.rules else one.detector
-        yield Contender(name, ensemble, by_currency=by_currency)
+def _contender(one: Decisions | None, settings: Settings) -> Judge:
+    """What scores by these, or by what was decided then."""
+    if one is None:
+        return DecidedHistory(settings, ReplayProgress().tell)
+    others = one.shadow_detectors, settings.untaught_statuses, one.profiles, one.rules
+    ensemble = ensemble_of(one.detector, *others)
+    name = f"{one.detector} and {len(one.rules):,} rules" if one.rules else one.detector
+    return Contender(name, ensemble, by_currency=settings.window_by == "currency")
 
 
 def _outcome(run: Run, history: OpenHistory) -> Outcome:
@@ -178,7 +203,10 @@ def _outcome(run: Run, history: OpenHistory) -> Outcome:
     ]
     looks = run.looks
     against = found[1] if len(found) > 1 else None
-    return Outcome(run.seen.source(history), found[0], against, looks.difference(), looks.examples())
+    source = run.seen.source(history)
+    of_past = [note for one in run.contenders if isinstance(one, DecidedHistory) for note in one.notes]
+    source = replace(source, notes=[*source.notes, *of_past])
+    return Outcome(source, found[0], against, looks.difference(), looks.examples())
 
 
 def _print(outcome: Outcome, *, as_json: bool) -> None:

@@ -36,7 +36,6 @@ class Contender:
         self._windows = windows or BoundedWindows()
         self._seen = 0
         self._kept: Any = ensemble.only
-        self._words = {one.NAME: one.WORDS for one in known(ensemble.all)}
 
     def __enter__(self) -> Self:
         self._windows.__enter__()
@@ -108,11 +107,22 @@ class Contender:
 
     def explain(self, transaction: Transaction, flag: Flag) -> str:
         """A flag in one sentence."""
-        return sentence(msgspec.json.decode(encode_scored(transaction, flag)[0]), self._words)
+        return explained(transaction, flag, self.ensemble)
 
     def ran(self) -> Sequence[RanDetector]:
         """The detectors as they ran."""
-        return [_ran(one) for one in self.ensemble.deciding]
+        return ran_by(self.ensemble)
+
+
+def explained(transaction: Transaction, flag: Flag, ensemble: Ensemble) -> str:
+    """A flag in one sentence, in the words of these detectors and of all that are known."""
+    words = {one.NAME: one.WORDS for one in known(ensemble.all)}
+    return sentence(msgspec.json.decode(encode_scored(transaction, flag)[0]), words)
+
+
+def ran_by(ensemble: Ensemble) -> Sequence[RanDetector]:
+    """The detectors that decide."""
+    return [_ran(one) for one in ensemble.deciding]
 
 
 def _is_first(window: Window, one: Transaction) -> bool:

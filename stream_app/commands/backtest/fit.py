@@ -27,17 +27,18 @@ def end_of(history: Iterable[Piece]) -> datetime:
 
 
 def fit(
-    history: Iterable[Piece], fittings: Mapping[str, Fitting], known_to: datetime
+    history: Iterable[Piece], fittings: Mapping[str, Fitting], known_to: datetime, *, as_given: bool = False
 ) -> dict[str, msgspec.Struct]:
-    """What history teaches; labels of transactions after `known_to` are not yet known.
+    """What history teaches; labels of transactions after `known_to`, or given after it, are not yet known.
 
     A label is given with its transaction, though it came later: a fitting sees history as it is known at its
     end, and what it makes of that decides about what comes afterwards.
     """
     several = [*fittings.values()]
     for piece in history:
-        for transaction, label in zip_longest(piece.transactions, piece.labels):
-            known = label if transaction.txn_date <= known_to else None
+        given = piece.known if as_given else []
+        for transaction, label, at in zip_longest(piece.transactions, piece.labels, given):
+            known = label if (at or transaction.txn_date) <= known_to else None
             for fitting in several:
                 fitting.add(transaction, known)
     return {name: fitting.profile() for name, fitting in fittings.items()}

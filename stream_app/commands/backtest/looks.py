@@ -8,7 +8,7 @@ from functools import partial
 
 from infra.produce.labels import Label
 from schemas.money import amount_text
-from stream_app.commands.backtest.contender import Contender
+from stream_app.commands.backtest.decided import Judge
 from stream_app.commands.backtest.outcome import Difference, Example
 from stream_app.commands.backtest.rows import Piece, Verdicts
 
@@ -47,7 +47,7 @@ class Highest:
 class Looks:
     """Looks at transactions one by one; `contenders` are those of the verdicts."""
 
-    contenders: Sequence[Contender]
+    contenders: Sequence[Judge]
     _counts: Counter[str] = field(default_factory=Counter)
     _kept: dict[str, Highest] = field(default_factory=lambda: {kind: Highest() for kind in KINDS})
 
@@ -74,7 +74,7 @@ class Looks:
         """Those of each kind that has any."""
         return {kind: found for kind, its in self._kept.items() if (found := [*its])}
 
-    def _keep(self, kind: str, place: int, rows: Piece, its: Verdicts, by: Contender) -> None:
+    def _keep(self, kind: str, place: int, rows: Piece, its: Verdicts, by: Judge) -> None:
         score = its.scores[place] or 0.0
         self._kept[kind].add(score, partial(_example, place, rows, its, by, score))
 
@@ -88,7 +88,7 @@ def _kinds(flagged: bool, label: Label) -> Iterator[str]:  # noqa: FBT001 - a pr
         yield "missed"
 
 
-def _example(place: int, rows: Piece, its: Verdicts, by: Contender, score: float) -> Example:
+def _example(place: int, rows: Piece, its: Verdicts, by: Judge, score: float) -> Example:
     one, flag = rows.transactions[place], its.flags.get(place)
     date = one.txn_date.isoformat().replace("+00:00", "Z")
     return Example(

@@ -32,11 +32,13 @@ class RefusedRow(NamedTuple):
 
 @dataclass(slots=True)
 class Piece:
-    """Transactions one after the other; `labels` and `scenarios` have one for each, or are empty."""
+    """Transactions one after the other; `labels`, `scenarios` and `known` have one for each, or are empty."""
 
     transactions: list[Transaction] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     scenarios: list[str] = field(default_factory=list)
+    known: list[datetime | None] = field(default_factory=list)
+    """When each label was given."""
     refused: list[tuple[int, RefusedRow]] = field(default_factory=list)
     """Each with how many of the transactions come before it."""
     first: datetime = LATEST
@@ -49,6 +51,7 @@ class Piece:
         self.transactions += more.transactions
         self.labels += more.labels
         self.scenarios += more.scenarios
+        self.known += more.known
         self.refused += [(before + at, row) for at, row in more.refused]
 
     def at(self, places: Sequence[int]) -> "Piece":
@@ -62,6 +65,7 @@ class Piece:
             [*compress(self.transactions, wanted)],
             [*compress(self.labels, wanted)],
             [*compress(self.scenarios, wanted)],
+            [*compress(self.known, wanted)],
             [(sum(wanted[:at]), row) for at, row in self.refused],
         )
 
@@ -81,6 +85,8 @@ class Verdicts:
     again: list[int] = field(default_factory=list)
     """The places of duplicates and revisions."""
     duplicates: int = 0
+    unknown: int = 0
+    """How many of `again` were not scored at all."""
 
     def add(self, more: "Verdicts") -> None:
         """Let those of the rows that follow be of one piece with these."""
@@ -89,6 +95,7 @@ class Verdicts:
         self.flags |= {before + place: flag for place, flag in more.flags.items()}
         self.again += [before + place for place in more.again]
         self.duplicates += more.duplicates
+        self.unknown += more.unknown
 
 
 class _HistoryRow(msgspec.Struct, frozen=True, gc=False):

@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 
 from stream_app.commands.backtest.contender import Contender
+from stream_app.commands.backtest.decided import DecidedHistory, Judge
 from stream_app.commands.backtest.figures import Figures
 from stream_app.commands.backtest.late_labels import LateLabels
 from stream_app.commands.backtest.looks import Looks
@@ -26,6 +27,8 @@ class Seen:
     last: datetime = EARLIEST
     duplicates: int = 0
     revisions: int = 0
+    unknown: int = 0
+    """How many rows do not say where they came from, and so were not scored."""
     refused: Counter[str] = field(default_factory=Counter)
     shown: defaultdict[str, list[RefusedRow]] = field(default_factory=lambda: defaultdict(list))
 
@@ -55,6 +58,10 @@ class Seen:
     def _notes(self, history: OpenHistory) -> Iterator[str]:
         if self.duplicates or self.revisions:
             yield f"{self.duplicates:,} duplicates and {self.revisions:,} revisions: not scored again"
+        if self.unknown:
+            yield f"{self.unknown:,} do not say where they came from: not scored"
+        if history.labels_given:
+            yield f"{history.labels_given:,} transactions have a label that they were given"
         if history.late:
             yield f"{history.late:,} are older than one before them, and were scored in this order"
         if (labels := history.labels) is not None:
@@ -81,7 +88,7 @@ class Run:
     Of the first `warm_up` of history no figures are taken.
     """
 
-    contenders: Sequence[Contender]
+    contenders: Sequence[Judge]
     figures: Sequence[Figures]
     _: KW_ONLY
     warm_up: timedelta = timedelta(0)
@@ -91,11 +98,14 @@ class Run:
     progress: Callable[[int], None] = lambda _: None
     seen: Seen = field(default_factory=Seen)
     looks: Looks = field(init=False)
-    judges: Sequence[LateLabels] = field(init=False)
+    judges: Sequence[LateLabels | DecidedHistory] = field(init=False)
 
     def __post_init__(self) -> None:
         self.looks = Looks(self.contenders)
-        self.judges = [LateLabels(contender, self.labels_late) for contender in self.contenders]
+        self.judges = [
+            LateLabels(one, self.labels_late) if isinstance(one, Contender) else one
+            for one in self.contenders
+        ]
 
     def through(self, history: Iterable[Piece]) -> None:
         """Take all of it."""
@@ -104,7 +114,8 @@ class Run:
             verdicts = [one.judge(rows) for one in self.judges]
             self._count(rows, verdicts)
             self.seen.duplicates += verdicts[0].duplicates
-            self.seen.revisions += len(verdicts[0].again) - verdicts[0].duplicates
+            self.seen.unknown += verdicts[0].unknown
+            self.seen.revisions += len(verdicts[0].again) - verdicts[0].duplicates - verdicts[0].unknown
             if self.scores is not None:
                 self.scores.write(rows, verdicts[0])
             self.progress(self.seen.transactions)

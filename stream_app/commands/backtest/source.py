@@ -34,9 +34,17 @@ class OpenHistory:
     words: LabelWords
     labels: LabelFile | None = None
     rows: Iterable[Piece] = ()
+    labels_given: int = 0
+    """How many transactions have a label in Postgres."""
     late: int = 0
     """How many transactions are older than one before them."""
     _last: datetime = EARLIEST
+
+    def labelled(self, rows: Iterable[Piece]) -> Iterator[Piece]:
+        """The same rows, their labels counted."""
+        for piece in rows:
+            self.labels_given += len(piece.labels) - piece.labels.count(None)
+            yield piece
 
     def counted(self, rows: Iterable[Piece]) -> Iterator[Piece]:
         """The same rows, looked at."""
@@ -72,7 +80,8 @@ class HistorySource:
         if self.file is None:
             url = self.settings.postgres.get_secret_value()
             history = OpenHistory("the rows in Postgres", lambda: None, LabelWords(), self.labels)
-            history.rows = history.counted(rows_of(url, *self.given.span))
+            stored = rows_of(url, *self.given.span, labelled=self.labels is None)
+            history.rows = history.counted(history.labelled(stored))
             yield history
             return
         with open_input(self.file, self.given.reading.form()) as opened:

@@ -58,12 +58,12 @@ def command(
     """
     request = ReplayRequest(partitions, str(user or ""), **asked)
     with ending_in_one_line(StopError, SettingsError, KAFKA, POSTGRES):
-        report = asyncio.run(replay(Settings.load(), request, _Progress().tell))
+        report = asyncio.run(replay(Settings.load(), request, ReplayProgress().tell))
     click.echo(msgspec.json.encode(report) if as_json else "\n".join(_lines(report)))
     ctx.exit(int(report.differs))
 
 
-class _Progress:
+class ReplayProgress:
     """Says how far it is, every few seconds."""
 
     def __init__(self) -> None:

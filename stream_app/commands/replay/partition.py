@@ -11,7 +11,7 @@ from stream_app.commands.replay.past import ReplayedPast
 from stream_app.pipeline import Pipeline, Rows
 from stream_app.scoring import Arrival, MerchantRuns, Verdict
 from stream_app.sinks.disabled import NoMirror
-from stream_app.state.decided.deciding import Deciders
+from stream_app.state.decided.deciding import Deciders, Deciding
 from stream_app.state.decided.log import Logged
 from stream_app.state.decided.partition import DecidedPartition
 from stream_app.window import Window
@@ -95,6 +95,11 @@ class PartitionReplay:
     def seq(self) -> int:
         """The newest decision that was applied."""
         return self._decided.progress.seq
+
+    @property
+    def deciding(self) -> Deciding:
+        """What decides by now."""
+        return self._decided.deciding
 
     async def run(self, source: AsyncIterator[Sequence[Record]]) -> AsyncGenerator[int, None]:
         """Score what the source brings; after each fetch the offset that comes next.

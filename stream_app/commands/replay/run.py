@@ -7,15 +7,16 @@ from contextlib import AsyncExitStack, aclosing, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+import asyncpg
 import msgspec
 
 from infra.database import check_database, rights
 from infra.runtime.cli_errors import StopError
 from stream_app.batch import Record
 from stream_app.commands.replay.differences import DIFFERENT, Gap, PartitionFindings
-from stream_app.commands.replay.partition import PartitionReplay
+from stream_app.commands.replay.partition import PartitionReplay, ReplayedRows
 from stream_app.commands.replay.past import ReplayedPast
 from stream_app.commands.replay.rows import SEEN_PARTITION, ComparedRows, StoredTable
 from stream_app.commands.replay.sources import ROW_RIGHTS, Arrivals, ArrivalSource, RowSource, TopicSource
@@ -23,6 +24,7 @@ from stream_app.commands.replay.timeline import Era, Repartition, Timeline
 from stream_app.commands.window_moves import WindowMoves
 from stream_app.settings import Settings
 from stream_app.sinks.postgres import connect
+from stream_app.state.decided.deciding import Deciding
 from stream_app.state.store import WindowStore
 
 _NEEDED = rights(
@@ -60,6 +62,27 @@ class ReplayRequest(NamedTuple):
     from_db: bool = False
 
 
+class ReplaySink(ReplayedRows, Protocol):
+    """Gets the verdicts of all partitions."""
+
+    found: dict[int, PartitionFindings]
+    compared: int
+    """How many it has got."""
+
+    def is_asked_for(self, partition: int) -> bool:
+        """Whether it is to be told of."""
+
+    def finish(self, *, whole: bool) -> None:
+        """Settle what is open; `whole` says whether everything was scored."""
+
+
+class Replayed(NamedTuple):
+    """What came of scoring again, by partition, and what decides at the end."""
+
+    found: Sequence[PartitionFindings]
+    deciding: Deciding
+
+
 class Report(msgspec.Struct):
     """What came of all partitions."""
 
@@ -84,20 +107,27 @@ async def replay(
     """
     if not settings.has_sink("postgres"):
         raise NothingToReplayError("TXNWATCH_SINKS is without postgres: verdicts are compared with its rows")
-    source: ArrivalSource = RowSource(settings, asked.user) if asked.from_db else TopicSource(settings)
-    async with connect(settings.postgres.get_secret_value()) as pool, AsyncExitStack() as resources:
+    async with connect(settings.postgres.get_secret_value()) as pool:
         await check_database(pool, [*_NEEDED, *(ROW_RIGHTS if asked.from_db else [])])
-        timeline = Timeline(pool, settings, _ROW_BYTES if asked.from_db else None)
-        store, table = resources.enter_context(_windows(settings)), StoredTable(pool)
-        oldest = await pool.fetchval(_OLDEST_MONTH)
-        rows = ComparedRows(table, store, user=asked.user, partitions=asked.partitions, oldest=oldest)
-        since = await pool.fetchval(_FILLED_SINCE, settings.app_id, settings.transactions_topic)
-        past = resources.enter_context(closing(ReplayedPast(since, store.folder)))
-        return await _Replays(settings, asked, timeline, source, tell, store, rows, past, resources).all()
+        with fresh_windows(settings) as store:
+            oldest = await pool.fetchval(_OLDEST_MONTH)
+            of_asked = asked.user, asked.partitions, oldest
+            rows = ComparedRows(StoredTable(pool), store, {}, *of_asked)
+            found, _ = await _Replays(settings, asked, pool, store, rows, tell).all()
+    return Report(sum((one.counts for one in found), Counter()), found)
+
+
+async def score_rows(
+    settings: Settings, rows: ReplaySink, store: WindowStore, tell: Callable[[int, int, int], None]
+) -> Replayed:
+    """Score the rows in Postgres again, and have `rows` get the verdicts."""
+    async with connect(settings.postgres.get_secret_value()) as pool:
+        await check_database(pool, [*_NEEDED, *ROW_RIGHTS])
+        return await _Replays(settings, ReplayRequest(from_db=True), pool, store, rows, tell).all()
 
 
 @contextmanager
-def _windows(settings: Settings) -> Iterator[WindowStore]:
+def fresh_windows(settings: Settings) -> Iterator[WindowStore]:
     """A store in a folder that is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="txnwatch-replay-") as folder:
         store = WindowStore(
@@ -118,30 +148,45 @@ def _windows(settings: Settings) -> Iterator[WindowStore]:
 class _Replays:
     settings: Settings
     asked: ReplayRequest
-    timeline: Timeline
-    source: ArrivalSource
-    tell: Callable[[int, int, int], None]
+    pool: asyncpg.Pool
     store: WindowStore
-    rows: ComparedRows
-    past: ReplayedPast
-    resources: AsyncExitStack
+    rows: ReplaySink
+    tell: Callable[[int, int, int], None]
+    timeline: Timeline = field(init=False)
+    source: ArrivalSource = field(init=False)
+    past: ReplayedPast = field(init=False)
     replays: dict[int, PartitionReplay] = field(default_factory=dict)
+    resources: AsyncExitStack = field(default_factory=AsyncExitStack)
 
-    async def all(self) -> Report:
-        eras = await self.timeline.eras()
-        self._check(eras[-1])
-        for era in eras:
-            for partition in self._partitions(era, alone=len(eras) == 1):
-                if self._left != 0:
-                    await self._stretch(partition, era)
-                if len(eras) == 1:
-                    self._settle()
-                    self.store.discard(partition)
-            if era.ended_by is not None:
-                await self._go_on(era.ended_by)
+    def __post_init__(self) -> None:
+        settings, from_db = self.settings, self.asked.from_db
+        self.timeline = Timeline(self.pool, settings, _ROW_BYTES if from_db else None)
+        self.source = RowSource(settings, self.asked.user) if from_db else TopicSource(settings)
+
+    async def all(self) -> Replayed:
+        async with self.resources:
+            place = self.settings.app_id, self.settings.transactions_topic
+            past = ReplayedPast(await self.pool.fetchval(_FILLED_SINCE, *place), self.store.folder)
+            self.past = self.resources.enter_context(closing(past))
+            eras = await self.timeline.eras()
+            self._check(eras[-1])
+            for era in eras:
+                await self._through(era, alone=len(eras) == 1)
         self._settle()
         found = [one for number, one in sorted(self.rows.found.items()) if self.rows.is_asked_for(number)]
-        return Report(sum((one.counts for one in found), Counter()), found)
+        newest = max(self.replays.values(), key=lambda one: one.seq)
+        return Replayed(found, newest.deciding)
+
+    async def _through(self, era: Era, *, alone: bool) -> None:
+        """Score all that came in an era; `alone` where windows were never moved."""
+        for partition in self._partitions(era, alone=alone):
+            if self._left != 0:
+                await self._stretch(partition, era)
+            if alone:
+                self._settle()
+                self.store.discard(partition)
+        if era.ended_by is not None:
+            await self._go_on(era.ended_by)
 
     def _check(self, last: Era) -> None:
         asked = {*self.asked.partitions}
