@@ -20,10 +20,10 @@ from schemas.rules.rule_off import RuleOff
 from schemas.rules.rule_set import RuleSpec
 from schemas.rules.warming import Warming
 from schemas.suppressions import Suppression
-from stream_app.commands.replay.differences import Gap, Mismatch, Origin, PartitionFindings
+from stream_app.commands.replay.differences import Gap, Mismatch, Origin, Pair, PartitionFindings
 from stream_app.commands.replay.partition import Due, DueDecisions, DueSettings, PartitionReplay
 from stream_app.commands.replay.past import ReplayedPast
-from stream_app.commands.replay.rows import ComparedRows, Pair
+from stream_app.commands.replay.rows import ComparedRows
 from stream_app.scoring import Verdict
 from stream_app.settings import Settings
 from stream_app.state.decided.deciding import Deciders
@@ -360,6 +360,26 @@ async def test_where_the_first_records_are_gone_what_differs_proves_nothing() ->
     assert findings.counts["unproven"] > 0
 
 
+async def test_who_has_a_full_window_since_the_beginning_is_proven_again() -> None:
+    """By a rule that knows of nothing but windows."""
+    installation, arriving = LoggedPartition(), records(200, seed=9)
+    await installation.run(arriving, 30)
+    stored, scored = installation.world.rows.stored, installation.world.kafka.scored
+    last = next(one.transaction for one in reversed(scored) if not one.revision)
+    row = msgspec.json.decode(stored[last.id, last.txn_date, last.user_id])
+    row["meta_data"] = {"is_anomaly": not row["meta_data"]["is_anomaly"]}
+    stored[last.id, last.txn_date, last.user_id] = msgspec.json.encode(row)
+
+    gone = Gap(40, "records before 40 are gone", fills=True)
+    findings = await replayed(installation, arriving, 20, begins=40, gaps=[gone])
+
+    assert [one.place.id for one in findings.differences] == [last.id]
+    assert findings.counts["unproven"] > 0
+    gone = Gap(180, "records before 180 are gone", fills=True)
+    findings = await replayed(installation, arriving, 20, begins=180, gaps=[gone])
+    assert findings.differences == []
+
+
 async def test_a_transaction_whose_row_another_came_before_is_no_difference() -> None:
     """Later than among the user's last 20, the same id is scored again, and stored as it was first."""
     arriving = [one for one in records(120, seed=2) if one.key]
@@ -389,6 +409,6 @@ def test_why_is_told_as_far_as_it_can_be(
 ) -> None:
     place = Origin(0, 0, str(uuid4()), str(uuid4()), "")
 
-    difference = Mismatch.of(place, {"meta_data": given_meta}, {"meta_data": replayed_meta})
+    difference = Mismatch.of(place, ({"meta_data": given_meta}, {"meta_data": replayed_meta}))
 
     assert difference.why.startswith(why)

@@ -37,6 +37,7 @@ class KeptVerdicts:
     found: dict[int, PartitionFindings] = field(default_factory=dict)
     compared: int = 0
     decision: int = 0
+    window_size: int = 0
 
     def is_asked_for(self, _partition: int) -> bool:
         """All are."""

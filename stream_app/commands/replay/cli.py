@@ -95,8 +95,9 @@ def _of_partition(found: PartitionFindings) -> Iterator[str]:
     )
     yield f"partition {found.partition}: {offsets}, {decided}"
     for gap in found.gaps:
+        full = " but for users whose windows are full of what came since" if gap.fills else ""
         to = "on" if gap.end is None else f"to {gap.end - 1:,}"
-        yield f"  from offset {gap.start:,} {to} what differs proves nothing: {gap.why}"
+        yield f"  from offset {gap.start:,} {to} what differs proves nothing{full}: {gap.why}"
 
 
 def _of_difference(one: Mismatch) -> Iterator[str]:

@@ -10,6 +10,8 @@ from schemas.scored import FIRST_REVISION
 
 Row = Mapping[str, Any]
 """A row of Postgres: its columns as JSON has them."""
+Pair = tuple[Row | None, Row]
+"""A row as Postgres has it, and as the replay has it."""
 
 SAME, REVISED, AGAIN = "same", "revised", "again"
 DIFFERENT, UNPROVEN, DROPPED, OPEN = "different", "unproven", "dropped", "open"
@@ -44,6 +46,8 @@ class Gap(msgspec.Struct, frozen=True, omit_defaults=True):
     """None: to the end."""
     spreads: bool = False
     """Whether it goes on to the end once something differs in it."""
+    fills: bool = False
+    """Whether it is no gap for who has had a window full of transactions since, if nothing else is kept."""
 
     def covers(self, offset: int) -> bool:
         """Whether the offset is one of them."""
@@ -58,12 +62,15 @@ class Mismatch(msgspec.Struct, frozen=True):
     why: str
     by: int = 0
     """The newest decision that held."""
+    is_full: bool = False
+    """Whether all that it depends on was seen: a full window, and no state."""
 
     @classmethod
-    def of(cls, place: Origin, given: Row | None, replayed: Row, by: int = 0) -> "Mismatch":
+    def of(cls, place: Origin, pair: Pair, by: int = 0, *, is_full: bool = False) -> "Mismatch":
         """What differs, and why as far as it can be told."""
+        given, replayed = pair
         fields = [] if given is None else [*_fields(given, replayed)]
-        return cls(place, fields, _why(given, replayed, fields), by)
+        return cls(place, fields, _why(given, replayed, fields), by, is_full)
 
 
 class PartitionFindings(msgspec.Struct):
@@ -85,7 +92,8 @@ class PartitionFindings(msgspec.Struct):
 
     def add(self, difference: Mismatch) -> None:
         """Take note of a difference."""
-        around = [gap for gap in self.gaps if gap.covers(difference.place.offset)]
+        at, full = difference.place.offset, difference.is_full
+        around = [gap for gap in self.gaps if gap.covers(at) and not (gap.fills and full)]
         self.gaps += [Gap(gap.end, gap.why) for gap in around if gap.spreads and gap.end is not None]
         in_gap = bool(around)
         self.counts[UNPROVEN if in_gap else DIFFERENT] += 1

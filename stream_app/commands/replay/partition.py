@@ -43,6 +43,8 @@ class ReplayedRows(Rows, Protocol):
 
     decision: int
     """The newest that the partition has applied."""
+    window_size: int
+    """Of the settings that hold."""
 
 
 class DueDecisions(NamedTuple):
@@ -121,7 +123,7 @@ class PartitionReplay:
 
     async def _score(self, records: Sequence[Record]) -> None:
         if records:
-            self.rows.decision = self.seq
+            self.rows.decision, self.rows.window_size = self.seq, self._decided.deciders.window_size
             await self._pipeline.process(Batch(self.partition, records))
 
     async def _change(self, due: Due) -> None:

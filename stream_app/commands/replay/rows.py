@@ -17,12 +17,14 @@ from stream_app.commands.replay.differences import (
     SAME,
     Mismatch,
     Origin,
+    Pair,
     PartitionFindings,
-    Row,
 )
 from stream_app.commands.replay.partition import Store
 from stream_app.scoring import Verdict
 from stream_app.sinks.row_changes import json_array
+from stream_app.window import ANY_CURRENCY
+from stream_app.window.recent import RECENT
 
 # Postgres compares, as only it knows what it makes of JSON.
 _DIFFERENT = """
@@ -52,8 +54,6 @@ SEEN_PARTITION = -1
 """Of the store: keeps which keys had a verdict, on whatever partition."""
 
 _Key = tuple[str, str, datetime]
-Pair = tuple[Row | None, Row]
-"""A row as Postgres has it, and as the replay has it."""
 
 
 class Stored(Protocol):
@@ -101,6 +101,8 @@ class ComparedRows:
     compared: int = 0
     decision: int = 0
     """The newest that holds."""
+    window_size: int = 0
+    """Of the settings that hold."""
     _open: dict[_Key, Mismatch] = field(default_factory=dict)
     _seen: dict[bytes, bytes | None] = field(default_factory=dict)
 
@@ -150,16 +152,26 @@ class ComparedRows:
         self._seen[_note(key)] = b""
 
     def _differs(self, findings: PartitionFindings, verdict: Verdict, pair: Pair) -> None:
-        one, (given, replayed) = verdict.transaction, pair
-        if given is None and self.oldest and one.txn_date < self.oldest:
+        one = verdict.transaction
+        if pair[0] is None and self.oldest and one.txn_date < self.oldest:
             findings.counts[DROPPED] += 1
             return
         place = Origin(findings.partition, verdict.offset, one.id, one.user_id, one.txn_date.isoformat())
-        difference = Mismatch.of(place, given, replayed, self.decision)
+        difference = Mismatch.of(
+            place, pair, self.decision, is_full=self._is_full(findings.partition, verdict)
+        )
         if len(self._open) < _MOST_OPEN:
             self._open[_key(verdict)] = difference
         else:
             findings.add(difference)
+
+    def _is_full(self, partition: int, verdict: Verdict) -> bool:
+        """Whether the user's window, before the batch, is full of what was seen, and all there is."""
+        one = verdict.transaction
+        window = self.store.load(partition, [one.user_id])[one.user_id]
+        its = window if window.currency == ANY_CURRENCY else window.by_currency.get(one.currency.upper())
+        is_known = len(window.recent_keys) == RECENT
+        return is_known and its is not None and its.count >= self.window_size and not its.state
 
     def _is_seen(self, key: _Key) -> bool:
         note = _note(key)

@@ -15,7 +15,7 @@ import msgspec
 from infra.database import check_database, rights
 from infra.runtime.cli_errors import StopError
 from stream_app.batch import Record
-from stream_app.commands.replay.differences import DIFFERENT, Gap, PartitionFindings
+from stream_app.commands.replay.differences import DIFFERENT, PartitionFindings
 from stream_app.commands.replay.partition import PartitionReplay, ReplayedRows
 from stream_app.commands.replay.past import ReplayedPast
 from stream_app.commands.replay.rows import SEEN_PARTITION, ComparedRows, StoredTable
@@ -261,6 +261,7 @@ class _Replays:
         while some := [*islice(places, _MOVED_AT_ONCE)]:
             for number, changes in moves.changes(some).items():
                 self.store.write(number, changes, made.begins[number])
-        lost = next((gap.why for one in before for gap in self.rows.found[one].gaps if gap.end is None), None)
-        for number, start in made.begins.items() if lost else ():
-            self.rows.found[number].gaps.append(Gap(start, lost or ""))
+        open_ones = [gap for one in before for gap in self.rows.found[one].gaps if gap.end is None]
+        for number, start in made.begins.items():
+            gaps = [msgspec.structs.replace(gap, start=start) for gap in open_ones]
+            self.rows.found[number].gaps += dict.fromkeys(gaps)

@@ -72,7 +72,7 @@ class TopicSource:
             begins = await _assigned(consumer, place, start, end)
             lost = f"records before {begins:,} are gone: users' windows are taken to have been empty"
             fetches = _before(read_until(consumer, place, end, most=most), end)
-            yield Arrivals(begins, Gap(begins, lost) if begins > start else None, fetches)
+            yield Arrivals(begins, Gap(begins, lost, fills=True) if begins > start else None, fetches)
 
 
 async def _before(fetches: AsyncGenerator[Records, None], end: int) -> AsyncGenerator[Sequence[Record], None]:
@@ -127,7 +127,7 @@ class RowSource:
             asked = source, start, end, self.user or None
             async with connection.transaction(readonly=True):
                 fetches = _messages(connection, asked, min(most, _MOST_ROWS))
-                yield Arrivals(begins, Gap(start, lost) if begins > start else None, fetches)
+                yield Arrivals(begins, Gap(start, lost, fills=True) if begins > start else None, fetches)
         finally:
             await connection.close()
 

@@ -74,6 +74,11 @@ class Deciders:
         """What of the settings verdicts depend on."""
         self._of_detectors = self.held.detectors
 
+    @property
+    def window_size(self) -> int:
+        """How many amounts a window has."""
+        return self._settings.window_size
+
     def of(self, kept: Kept) -> Deciding:
         """What decides by what a partition has of decisions; by the settings where it has none.
 
