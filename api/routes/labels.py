@@ -85,7 +85,7 @@ class LabelRoutes:
             (query.who, query.why),
             within=settings.dependency_seconds,
         )
-        answer, why_not = await answered(giving)
+        answer, why_not = await answered(giving, "label")
         if answer.seq is None:
             raise _problem(answer.outcome)
         return json_response(
@@ -101,4 +101,6 @@ def _problem(outcome: LabelOutcome) -> Problem:
 
 
 def _refused(where: str, what: str) -> Problem:
-    return Problem(422, "The label is not accepted.", errors=[ParameterError(where, what)])
+    return Problem(
+        422, "The label is not accepted, and nothing has changed.", errors=[ParameterError(where, what)]
+    )

@@ -144,15 +144,15 @@ class ListRoutes:
     )
     async def suppress(self, request: web.Request, query: WhoSuppresses) -> web.Response:
         """Have flags of a user, of a rule, or of both be watched instead, until a date; null ends that."""
-        one = await answered(_suppression(_decoded(await read_body(request, JSON), Any)))
+        one = await answered(_suppression(_decoded(await read_body(request, JSON), Any)), "suppression")
         settings, url = self.settings, self.settings.postgres.get_secret_value()
         by, seconds = (query.who, query.why), settings.dependency_seconds
-        made = await answered(suppress(settings, url, one, by, within=seconds))
+        made = await answered(suppress(settings, url, one, by, within=seconds), "suppression")
         return json_response(Changed(made.decision.seq, not made.unpublished, made.unpublished))
 
     async def _change(self, request: web.Request, query: WhoChangesList, change: Change) -> web.Response:
         given = _decoded(await read_body(request, JSON), GivenEntries)
-        made = await answered(self._changed(query, change, [*given.entries]))
+        made = await answered(self._changed(query, change, [*given.entries]), "list")
         return json_response(made)
 
     async def _changed(self, query: WhoChangesList, change: Change, entries: list[str]) -> Changed:

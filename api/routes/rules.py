@@ -211,18 +211,21 @@ class RuleRoutes:
             raise Problem(428, f"If-Match is required. {_SEEN}")
         settings, proposal = self.settings, Proposal(RULES, body, query.who, query.why)
         url, seconds = settings.postgres.get_secret_value(), settings.dependency_seconds
-        made = await answered(decide(settings, url, proposal, expected=query.if_match, within=seconds))
+        made = await answered(
+            decide(settings, url, proposal, expected=query.if_match, within=seconds), "rule set"
+        )
         return _tagged(Made(made.decision, not made.unpublished, made.unpublished), made.decision.seq)
 
 
-async def answered(deciding: Awaitable[T]) -> T:
-    """What became of a decision, or the problem that keeps it from being made."""
+async def answered(deciding: Awaitable[T], what: str = "decision") -> T:
+    """What became of a decision, or the problem that keeps `what` was to be decided from being so."""
     try:
         return await deciding
     except OutdatedError as error:
         raise Problem(412, f"Somebody has decided since: {error}.") from None
     except DecisionError as error:
-        raise _refused([ParameterError("body", str(error))]) from None
+        errors = [ParameterError("body", str(error))]
+        raise Problem(422, f"The {what} is not accepted, and nothing has changed.", errors=errors) from None
     except StopError as error:
         raise Unavailable(f"{error}.") from None
     except POSTGRES.errors as error:
@@ -264,7 +267,7 @@ def _error(fault: Fault) -> ParameterError:
 
 
 def _refused(errors: Sequence[ParameterError]) -> Problem:
-    return Problem(422, "It is not accepted, and nothing has changed.", errors=errors)
+    return Problem(422, "The rule set is not accepted, and nothing has changed.", errors=errors)
 
 
 def _tagged(value: Any, seq: int) -> web.Response:

@@ -53,7 +53,11 @@ async def test_a_label_is_a_decision_and_the_same_again_is_none(settings: Settin
     ],
 )
 async def test_what_is_no_label_or_of_nothing_is_refused(client: Client, body: Any, status: int) -> None:
-    assert (await post(client, user(77), body))[0] == status
+    answer, problem = await post(client, user(77), body)
+
+    assert answer == status
+    if status == 422:
+        assert problem["detail"] == "The label is not accepted, and nothing has changed."
 
 
 async def test_a_foreign_page_labels_nothing(client: Client) -> None:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
 from playwright.async_api import expect
@@ -97,6 +98,39 @@ async def test_two_workers_are_shown_with_the_partitions_that_each_of_them_holds
             first.terminate()
             await expect(names).to_have_text([re.compile(f":{other}$")] * 4, timeout=90_000)
         await expect(page.locator("#workers strong")).to_have_count(1)
+
+
+LATE = """
+INSERT INTO sink_offsets (app_id, topic, partition, epoch, next_offset)
+SELECT $1, $2, partition, 1, 9 FROM generate_series(0, 3) AS partition
+"""
+DECIDED = """
+INSERT INTO decisions (seq, kind, body, who, why, at)
+VALUES (1, 'rules', '{}', 'ann', '', clock_timestamp() - interval '1 minute')
+"""
+APPLIED = """
+INSERT INTO decisions_applied (app_id, topic, partition, seq, from_offset)
+SELECT $1, $2, partition, 1, 9 FROM generate_series($3::int, $4) AS partition
+"""
+
+
+async def test_partitions_that_lack_a_decision_for_long_are_counted_until_they_have_it(
+    site: Site, visit: Visit, database: str
+) -> None:
+    place = site.settings.app_id, site.settings.transactions_topic
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute(LATE, *place)
+        await connection.execute(DECIDED)
+        await connection.execute(APPLIED, *place, 0, 1)
+        page = await visit.open(site.view("/health"))
+        aside = page.locator("#workers-aside")
+        await expect(aside).to_contain_text("2 partitions without decision 1, which was made over 10 s ago")
+
+        await connection.execute(APPLIED, *place, 2, 3)
+        await expect(aside).not_to_contain_text("without decision", timeout=40_000)
+    finally:
+        await connection.close()
 
 
 async def test_an_api_that_went_away_is_said_to_be_down(site: Site, visit: Visit) -> None:

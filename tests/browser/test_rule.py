@@ -194,6 +194,32 @@ async def test_a_flag_of_rules_says_each_reason(site: Site, visit: Visit) -> Non
     await expect(told).to_contain_text("₹30.00: 7 payments in an hour; far above")
 
 
+async def test_what_watched_and_what_allowed_it_is_in_the_details(pages: Site, visit: Visit) -> None:
+    visit.expected = ("503",)  # no worker, and no topics, so no stream
+    beside = {
+        "allowed": [{"rule": "rent", "severity": "medium", "message": "rent"}],
+        "watched": [
+            {"rule": "many", "severity": "high", "message": "7 payments in an hour", "numbers": {}},
+            {"detector": "former", "largest": "12.00"},
+            "odd",
+        ],
+    }
+    row = made(ALICE, hundredths=3000, meta_data=beside)
+    await pages.store(row)
+    page = await visit.open(pages.view(f"/users/{ALICE}?from_date=2018-01-01"))
+
+    await page.locator("#rows .row").first.get_by_role("button").click()
+
+    await expect(page.locator("#details-body > p")).to_have_text(
+        [
+            "Allowed by rule rent (medium)",
+            "Watched by rule many (high): 7 payments in an hour",
+            "Watched, not flagged: ₹30.00 was flagged by former: largest 12.00",
+        ]
+    )
+    await expect(page.locator(".row.flagged")).to_have_count(0)
+
+
 async def test_while_no_worker_answers_no_line_is_drawn_and_it_comes_with_one(
     pages: Site, visit: Visit
 ) -> None:

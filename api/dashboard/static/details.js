@@ -6,7 +6,7 @@
 import { OPTIONAL, ofRow, ofUser } from "./address.js";
 import { $, copyable, el, foreign } from "./dom.js";
 import { revisionOf } from "./rows.js";
-import { isFlagged, money, NAMES, sentence, shadows, stamp, visible } from "./words.js";
+import { asides, isFlagged, money, NAMES, sentence, shadows, stamp, visible } from "./words.js";
 
 /** @param {Row} row */
 export function details(row) {
@@ -32,6 +32,7 @@ export function details(row) {
     ...shadows(row).map(([name, its]) =>
       el("p", {}, `${name} only watches, and would have flagged it: ${sentence(its)}`),
     ),
+    ...asides(row).map((said) => el("p", {}, said)),
     el("dl", { class: "facts wide" }, ...list),
     el("h3", {}, "meta_data"),
     el("pre", { tabindex: "0" }, visible(JSON.stringify(row.meta_data, null, 2))),

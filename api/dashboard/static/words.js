@@ -261,6 +261,35 @@ export function shadows(row) {
   ]);
 }
 
+/**
+ * What rules say of a row beside a flag, or instead of it: what allowed it, and what would have flagged it or watches.
+ * @param {Row} row
+ * @returns {string[]}
+ */
+export function asides(row) {
+  const { allowed, watched } = row.meta_data ?? {};
+  return [
+    ...list(allowed).map((one) => `Allowed by ${ruled(one)}`),
+    ...list(watched).map((one) =>
+      typeof one.rule === "string"
+        ? `Watched by ${ruled(one)}`
+        : `Watched, not flagged: ${sentence({ ...row, meta_data: { ...one, is_anomaly: true } })}`,
+    ),
+  ];
+}
+
+/**
+ * @param {unknown} value
+ * @returns {Record<string, unknown>[]}
+ */
+const list = (value) => (Array.isArray(value) ? value.filter((one) => one && typeof one === "object") : []);
+
+/** @param {Record<string, unknown>} reason */
+function ruled({ rule, severity, message }) {
+  const said = typeof message === "string" && message !== rule ? `: ${apart(message)}` : "";
+  return `rule ${apart(String(rule))}${severity ? ` (${apart(String(severity))})` : ""}${said}`;
+}
+
 /** @param {Row} row */
 const flaggedBy = ({ meta_data: { detector } }) => (detector ? `flagged by ${apart(String(detector))}` : "flagged");
 
