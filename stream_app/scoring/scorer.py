@@ -28,7 +28,7 @@ class Scorer:
     """A detector, or several, over windows of up to `window_size` transactions.
 
     There is a window for each user and currency, or one for each user. By the `clock` detectors are timed;
-    `entries` makes what transactions are known again by.
+    `entries` makes what transactions are known again by. Verdicts name the `decision`, whose rule set it is.
     """
 
     def __init__(
@@ -39,7 +39,9 @@ class Scorer:
         by_currency: bool = True,
         clock: Clock = no_clock,
         entries: Entries = entries_of,
+        decision: int = 0,
     ) -> None:
+        self._decision = decision
         self._ensemble = detectors if isinstance(detectors, Ensemble) else Ensemble([detectors])
         self._size = window_size
         self._by_currency, self._clock = by_currency, clock
@@ -91,6 +93,7 @@ class Scorer:
 
     def _score_some(self, arrivals: Sequence[Arrival], windows: Mapping[str, Window], scores: Scores) -> None:
         add, size, by_currency = scores.verdicts.append, self._size, self._by_currency
+        decision = self._decision
         ensemble, judge, stateless = self._ensemble, self._judge, self._stateless
         score_one, all_teach = ensemble.all[0].score_one, not ensemble.untaught
         for arrival, identity, entry in self._identified(arrivals):
@@ -112,6 +115,7 @@ class Scorer:
                 else:
                     score, evidence = judge(window, transaction, scores)
                 verdict = Verdict(arrival.offset, identity, entry, transaction, None, 0, None, None, score)
+                verdict.decision = decision
                 if evidence is not None:
                     self._flag(verdict, score, evidence, scores)
             except Exception as error:
@@ -186,7 +190,7 @@ class Scorer:
         note.revision += 1
         window.revise(at, verdict.entry, note)
         window.last_offset = verdict.offset
-        verdict.flag, verdict.shadow, verdict.beside = decode_flag(note.flag)
+        verdict.flag, verdict.shadow, verdict.beside, verdict.decision = decode_flag(note.flag)
         verdict.revision = note.revision
         date = date_of(former)
         verdict.moved_from = None if date == verdict.transaction.txn_date else date
@@ -218,5 +222,5 @@ class Scorer:
 
 def _note(window: Window, verdict: Verdict) -> None:
     """Keep what was found, for revisions."""
-    flag = encode_flag(verdict.flag, verdict.shadow, verdict.beside)
+    flag = encode_flag(verdict.flag, verdict.shadow, verdict.beside, verdict.decision)
     window.notes = with_note(window.notes, verdict.entry, Note(flag))

@@ -44,12 +44,14 @@ class Verdict(msgspec.Struct, gc=False):
     """The detector's, or the largest strength of several; None of a revision, which is not scored."""
     beside: Beside | None = None
     """What rules say beside the flag, or instead of it."""
+    decision: int = 0
+    """The number of the rule set that decided; 0: of none, or of what a revision does not repeat."""
     _encoded: tuple[bytes, bytes] | None = None
 
     def encoded(self) -> tuple[bytes, bytes]:
         """The whole row as JSON, and its `meta_data` alone; made once, when first asked for."""
         if self._encoded is None:
-            said = self.flag, self.revision, self.shadow, self.beside
+            said = self.flag, self.revision, self.shadow, self.beside, self.decision
             self._encoded = encode_scored(self.transaction, *said)
         return self._encoded
 

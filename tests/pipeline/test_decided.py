@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from itertools import cycle
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +26,8 @@ def assert_each_by_what_held(installation: LoggedPartition, count: int) -> None:
     assert [verdict.offset for verdict in world.kafka.scored] == [*range(count)]
     stored = [world.rows.stored[_key(verdict)] for verdict in world.kafka.scored]
     assert stored == [verdict.encoded()[0] for verdict in world.kafka.scored]
+    said = [msgspec.json.decode(row)["meta_data"].get("decision", 0) for row in stored]
+    assert said == [_decision_at(installation, offset) for offset in range(count)]
     assert world.kafka.rules == [_rule_at(installation, offset) for offset in range(count)]
     assert sorted(world.rows.applied) == [*range(1, len(installation.log) + 1)]
     assert world.windows.content == dict(world.kafka.changelog)
@@ -34,9 +37,14 @@ def _key(verdict: Any) -> tuple[str, datetime, str]:
     return verdict.transaction.id, verdict.transaction.txn_date, verdict.transaction.user_id
 
 
+def _decision_at(installation: LoggedPartition, offset: int) -> int:
+    applied = installation.world.rows.applied.items()
+    return max((seq for seq, start in applied if start <= offset), default=0)
+
+
 def _rule_at(installation: LoggedPartition, offset: int) -> str:
-    held = [seq for seq, start in installation.world.rows.applied.items() if start <= offset]
-    note = installation.log[max(held) - 1].value if held else None
+    seq = _decision_at(installation, offset)
+    note = installation.log[seq - 1].value if seq else None
     return DECIDERS.of({RULES_KEY: note}.get).rule.rule
 
 

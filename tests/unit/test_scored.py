@@ -68,6 +68,7 @@ def test_evidence_that_is_not_there_is_left_out() -> None:
         Flag("odds", {"mean": "1.00"}),
         None,
         None,
+        0,
     )
 
 

@@ -24,6 +24,8 @@ export function details(row) {
     ["User", copyable(row.user_id, el("a", { href: ofUser(row.user_id) }, row.user_id))],
     ["Address", [el("a", { href: ofRow(row) }, "this transaction among the user's")]],
   ];
+  const { decision } = row.meta_data;
+  if (typeof decision === "number") facts.push(["Rules", `as of decision ${decision}`]);
   const revision = revisionOf(row);
   if (revision > 1) facts.push(["Revision", `${revision}: said ${revision} times, the newest is shown`]);
   const list = facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, ...[value].flat())]);

@@ -197,7 +197,7 @@ const filled = (template, texts) => template.replace(/\{(\w+)\}/g, (_, name) => 
 function facts({ meta_data: flag }) {
   const plain = Object.entries(flag).filter(([, value]) => typeof value === "number" || typeof value === "string");
   const named = plain
-    .filter(([name]) => !["detector", "rule", "severity"].includes(name))
+    .filter(([name]) => !["detector", "rule", "decision", "severity"].includes(name))
     .map(([name, value]) => `${name} ${value}`);
   const short = named
     .filter((fact) => fact.length < 60)

@@ -125,7 +125,7 @@ class Deciders:
         by_currency, ahead = settings.window_by == "currency", timedelta(hours=settings.max_ahead_hours)
         return Deciding(
             ensemble,
-            Scorer(ensemble, settings.window_size, by_currency=by_currency, clock=perf_counter),
+            Scorer(ensemble, settings.window_size, by_currency=by_currency, clock=perf_counter, decision=seq),
             Decoder(settings.max_message_bytes, ahead, verdict_names(ensemble.all)),
             replace(rule_of(ensemble), decision=seq),
         )
