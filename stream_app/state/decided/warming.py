@@ -8,6 +8,7 @@ changelog before Postgres has the rows.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +25,8 @@ from stream_app.scoring.features.layout import parts_of
 from stream_app.scoring.filling import Filling
 from stream_app.state.decided.lists import Kept, Notes
 from stream_app.window import Window, encode_window
+
+log = logging.getLogger(__name__)
 
 WARM_KEY = b"\0decided-warming"
 _AT_A_TIME = 2_000  # users, whose windows are one transaction of Kafka
@@ -142,6 +145,7 @@ class PastFiller:
         """Note that of the decisions up to this one all users are filled."""
         rest = [one for one in self.warmings if one.seq > seq]
         await self._keep({WARM_KEY: msgspec.json.encode(rest) if rest else None})
+        log.info("partition %d: features of all users are filled, as decision %d says", self.partition, seq)
         self.wanted.clear()
         self.load()
 
