@@ -167,6 +167,7 @@ class BothLogs:
         if flag and (groups["allow"] or held.covers(user, date, "")):
             watched, flag = [{"detector": flag[0], **flag[1]}, *watched], None
         verdict: dict[str, Any] = {"is_anomaly": bool(flag or flags)}
+        verdict |= {"decision": held.rule_set} if held.rule_set else {}
         if flag or flags:
             name, evidence = flag or ("rules", {})
             verdict |= {"detector": name, "rule": self._rule(held), **evidence}

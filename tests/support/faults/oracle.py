@@ -25,8 +25,9 @@ RULE = rolling_mean(SIZE, MINIMUM, Fraction(FACTOR)).rule
 VERDICT = (
     *("is_anomaly", "detector", "rule", "mean", "window", "ratio", "threshold", "revision", "shadow"),
     *("flags_from", "above_limit", "population_mean", "merchant_frauds", "merchant_days", "merchant_chance"),
-    *("severity", "reasons", "watched", "allowed"),
+    *("severity", "reasons", "watched", "allowed", "decision"),
 )
+SAYS_NOTHING = {"is_anomaly", "decision", "revision"}
 LETTER_BYTES, KEY_BYTES = 1_000_000, 36
 
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
@@ -101,6 +102,8 @@ def _score(expected: Expected, record: Record, judge: Judge) -> None:
         if former == sent:
             return
         verdict = {name: former_row["meta_data"][name] for name in VERDICT if name in former_row["meta_data"]}
+        if verdict.keys() <= SAYS_NOTHING:
+            verdict.pop("decision", None)
         row["meta_data"] |= verdict | {"revision": verdict.get("revision", 1) + 1}
         expected.rows.pop(_key(former), None)
         expected.rows[_key(row)] = row
