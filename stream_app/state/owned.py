@@ -84,8 +84,9 @@ class OwnedPartition:
                         return
                     await filler.fill(self.store.load(self.partition, some))
             async with self._between_batches() as is_whole:
-                if is_whole:
-                    await filler.finish(until)
+                if not is_whole:
+                    return
+                await filler.finish(until)
 
     @asynccontextmanager
     async def _between_batches(self) -> AsyncIterator[bool]:
