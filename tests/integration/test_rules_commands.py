@@ -175,3 +175,13 @@ async def test_it_is_said_since_when_features_have_seen_everything(
         ]
     finally:
         await connection.close()
+
+
+def test_without_rows_there_is_nothing_to_fill(tmp_path: Path) -> None:
+    file = written(tmp_path, _asking('count("1h")'))
+
+    assert rules("apply", file, "--warm", "--who", "ann").output.splitlines() == [
+        "decision 1 by ann",
+        "there is nothing to fill: features have all that rows have",
+        'new: count("1h") sees everything from when decision 1 holds on',
+    ]
