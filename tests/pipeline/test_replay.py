@@ -217,6 +217,29 @@ async def test_features_that_are_filled_come_to_the_same_wherever_workers_died(
     assert findings.differences == []
 
 
+@pytest.mark.parametrize("place", range(len(TOLD)))
+async def test_filled_features_are_as_if_they_had_always_been_kept(place: int) -> None:
+    sent = unrevised(records(300, seed=8))
+    arriving = [FakeRecord(offset, one.key, one.value) for offset, one in enumerate(sent)]
+    (_, rules), (_, warming) = WARMINGS[place * len(SINCE)]
+    always, later = LoggedPartition(), LoggedPartition()
+    always.decide(rules)
+    await always.run(arriving, 30)
+    await later.run(arriving[:90], 30)
+    later.decide(rules)
+    later.decide(warming, WARM)
+    await later.run(arriving, 25)
+
+    whole, filled = always.world.kafka.scored, later.world.kafka.scored
+    assert [one.encoded() for one in filled[90:]] == [one.encoded() for one in whole[90:]]
+    assert all(one.beside for one in filled[90:])
+
+
+def unrevised(arriving: Sequence[FakeRecord]) -> list[FakeRecord]:
+    """The first of each id: rows know the newest content, and features the first."""
+    return [*{msgspec.json.decode(one.value or b"")["id"]: one for one in reversed(arriving)}.values()][::-1]
+
+
 async def decided_in_the_middle() -> tuple[LoggedPartition, list[FakeRecord]]:
     installation, arriving = LoggedPartition(), records(120, seed=1)
     await installation.run(arriving[:60], 30)
