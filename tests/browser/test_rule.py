@@ -206,6 +206,7 @@ async def test_what_watched_and_what_allowed_it_is_in_the_details(pages: Site, v
     }
     row = made(ALICE, hundredths=3000, meta_data=beside)
     await pages.store(row)
+    await pages.mirror(ALICE, [3000])
     page = await visit.open(pages.view(f"/users/{ALICE}?from_date=2018-01-01"))
 
     await page.locator("#rows .row").first.get_by_role("button").click()
