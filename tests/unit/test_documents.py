@@ -33,6 +33,14 @@ def test_links_within_the_project_lead_somewhere(page: Path) -> None:
             assert heading in headings(target), (path, heading)
 
 
+def test_each_test_that_the_page_on_security_names_is_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "security.md").read_text())
+
+    assert len(named) > 8
+    for module, test in named:
+        assert f"def {test}(" in (ROOT / module).read_text(), test
+
+
 def headings(page: Path) -> set[str]:
     """A page's headings as links name them."""
     found = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
