@@ -116,7 +116,7 @@ def _take(name: str, scores: Sequence[tuple[float, _Candidate]], found: Chosen) 
 
 
 def is_card_number(seen: SeenValues) -> bool:
-    """Whether the values look like numbers of whole cards, which nobody should store without a decision."""
+    """Whether the values look like numbers of whole cards, which should not be stored without a decision."""
     return all(map(_CARD_NUMBER.fullmatch, seen.distinct)) and bool({"cc", "card", "pan"} & {*seen.words})
 
 

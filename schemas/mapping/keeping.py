@@ -28,7 +28,7 @@ def keeper(spec: MappingSpec) -> Keeper:
 
 
 def _originals(spec: MappingSpec) -> Iterator[str]:
-    """What ids are made of, which nobody could tell from the ids."""
+    """What ids are made of: it cannot be computed from the ids."""
     for one in (spec.id, spec.user_id):
         if one.source != "*" and (one.read == "uuid5" if one.keep is None else one.keep):
             yield from _listed(one.source)

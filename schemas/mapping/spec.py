@@ -63,7 +63,7 @@ class AmountSpec(_Written, frozen=True):
     thousands: Mark = ""
     minor_units: Annotated[
         bool | Annotated[int, Meta(ge=0, le=6)],
-        Meta(description="It counts cents or the like: as many decimals as the currency has, or so many."),
+        Meta(description="It counts cents or the like: as many decimals as the currency has, or this many."),
     ] = False
     exponents: Annotated[
         dict[str, Annotated[int, Meta(ge=0, le=6)]],
