@@ -1,22 +1,32 @@
 """`txnwatch mapping`."""
 
+import asyncio
+import re
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
 from rich.console import Console
 
+from infra.ingest.settings import Settings
 from infra.mapping.proposal import ProposedMapping, proposed
 from infra.mapping.sample import sample_of
 from infra.mapping.showing import show
+from infra.mapping.topics import sample_of_topic
 from infra.mapping.trying import tried
 from infra.produce.errors import InputError
-from infra.runtime.cli_errors import ServiceErrors, ending_in_one_line
+from infra.produce.files import STDIN
+from infra.produce.records import Record
+from infra.runtime.cli_errors import ServiceErrors, StopError, ending_in_one_line
 from infra.runtime.mapping_files import MappingType
+from infra.runtime.services import KAFKA
 from schemas.mapping import MappingError, MappingSpec
 from schemas.mapping.ready import READY, ready_mapping, ready_text
 
-_FILE = click.Path(path_type=Path)
 _ENCODING = click.option("--encoding", help="Of FILE, where it is neither UTF-8 nor UTF-16: latin-1, cp1252.")
+
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_SUFFIXES = re.compile(r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|xlsx|gz|bz2|xz|zst|zip)")
 
 
 @click.group()
@@ -37,47 +47,62 @@ def list_command(name: str | None) -> None:
 
 @mapping.command("check")
 @click.argument("spec", metavar="MAPPING", type=MappingType())
-@click.argument("file", required=False, type=_FILE)
+@click.argument("source", metavar="[FILE|TOPIC]", required=False)
 @_ENCODING
 @click.pass_context
-def check_command(context: click.Context, spec: MappingSpec, file: Path | None, encoding: str | None) -> None:
-    """See whether a mapping can be used, and what it makes of the first records of FILE.
+def check_command(
+    context: click.Context, spec: MappingSpec, source: str | None, encoding: str | None
+) -> None:
+    """See whether a mapping can be used, and what it makes of records of FILE or TOPIC.
 
     MAPPING is a file, or the name of a ready-made one. Each fault is named with its line and column. The
     command ends with 1 where a record does not map.
     """
-    if file is None:
+    if source is None:
         click.echo("it can be used")
         return
-    with ending_in_one_line(ServiceErrors(str(file), (InputError,))):
-        records = sample_of(file, encoding)
+    with _ending_in_one_line(source):
+        records = _records(source, encoding)
     outcome = tried(spec, records)
     show(_console(), spec, records, outcome)
     context.exit(1 if outcome.refused else 0)
 
 
 @mapping.command("guess")
-@click.argument("file", type=_FILE)
-@click.option("--output", type=_FILE, help="Write the mapping to this file.")
+@click.argument("source", metavar="FILE|TOPIC")
+@click.option("--output", type=click.Path(path_type=Path), help="Write the mapping to this file.")
 @click.option("--currency", help="Of records that do not say theirs, as EUR.")
 @click.option("--zone", help="Of dates that do not say theirs, as UTC or Europe/Rome.")
 @_ENCODING
 @click.pass_context
-def guess_command(context: click.Context, /, file: Path, output: Path | None, **told: str | None) -> None:
-    """Propose a mapping for FILE, by the names and values of its first records.
+def guess_command(context: click.Context, /, source: str, output: Path | None, **told: str | None) -> None:
+    """Propose a mapping for FILE or TOPIC, by the names and values of records.
 
-    Look at the table: what becomes what, with examples, and what is not used. Where the records do not tell,
-    nothing is guessed: a ? in the mapping has to be decided before it can be used, and the command ends with
-    1.
+    Of a file these are the first, of a topic the newest. Look at the table: what becomes what, with examples,
+    and what is not used. Where the records do not tell, nothing is guessed: a ? in the mapping has to be
+    decided before it can be used, and the command ends with 1.
     """
-    with ending_in_one_line(ServiceErrors(str(file), (InputError,)), MappingError):
-        records = sample_of(file, told["encoding"])
+    with _ending_in_one_line(source):
+        records = _records(source, told["encoding"])
         proposal = proposed(records, currency=told["currency"] or "", zone=told["zone"] or "")
     _write(proposal.text, output)
-    _show(_console(), proposal, file, output, len(records))
+    what = f"the layout of {proposal.ready}" if proposal.ready else "found by names and values"
+    click.echo(f"{source}, {len(records):,} records: {what}{f', in {output}' if output else ''}\n")
     show(_console(), proposal.spec, records, tried(proposal.spec, records), proposal.open)
     _conclude(proposal, output)
     context.exit(1 if proposal.decide else 0)
+
+
+def _records(source: str, encoding: str | None) -> list[Record]:
+    """The first records of a file, or the newest of a topic: what is no file, nor ends as files do."""
+    path = Path(source)
+    if path == STDIN or path.exists() or _SUFFIXES.fullmatch(path.suffix) or not _TOPIC.fullmatch(source):
+        return sample_of(path, encoding)
+    return asyncio.run(sample_of_topic(Settings.load(), source))
+
+
+def _ending_in_one_line(source: str) -> AbstractContextManager[None]:
+    return ending_in_one_line(ServiceErrors(source, (InputError,)), KAFKA, StopError, MappingError)
 
 
 def _write(text: str, output: Path | None) -> None:
@@ -90,11 +115,6 @@ def _write(text: str, output: Path | None) -> None:
         raise click.ClickException(f"{output} is there already: name another, or remove it") from None
     except OSError as error:
         raise click.ClickException(f"{output}: {error.strerror}") from None
-
-
-def _show(console: Console, proposal: ProposedMapping, file: Path, output: Path | None, count: int) -> None:
-    what = f"the layout of {proposal.ready}" if proposal.ready else "found by names and values"
-    console.print(f"{file}, its first {count:,} records: {what}{f', in {output}' if output else ''}\n")
 
 
 def _conclude(proposal: ProposedMapping, output: Path | None) -> None:

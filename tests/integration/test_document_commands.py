@@ -63,7 +63,8 @@ GROUPS = {
     # tests/integration/test_labels.py and tests/api/test_labels.py.
     "labels": r"txnwatch labels .*|curl -X POST .*/label.*",
     "extras": r"pip install txnwatch\[\w+\]",  # of an installation; the tests have both
-    "mapping": r"txnwatch mapping .*",  # tests/unit/test_mapping_guess.py
+    # tests/unit/test_mapping_guess.py and tests/integration/test_mapping_topic.py.
+    "mapping": r"txnwatch mapping .*|txnwatch ingest .* shop\.payments .*",
     # tests/integration/test_files_of_any_kind.py.
     "files": r"txnwatch produce \S+ --mapping .*",
     "rules": r"txnwatch rules (?:check|diff \S+) \S+",  # tests/unit/test_rule_sets.py
@@ -73,7 +74,7 @@ GROUPS = {
     "ingest": r"txnwatch (?:ingest|dlq redrive .*--mapping).*|pip install 'txnwatch\[avro,protobuf\]'",
     "replay": r"txnwatch replay.*",  # tests/integration/test_replay_command.py
     "backtest": r"txnwatch backtest.*",  # tests/unit/test_backtest_command.py
-    "demo": r"txnwatch demo",  # tests/integration/test_demo.py
+    "demo": r"txnwatch demo(?: --data FILE)?",  # tests/integration/test_demo.py
     "full": r"txnwatch produce --generate --full",  # the same: the demo sends such
     "step by step": "|".join(re.escape(text) for text in USING if re.match(r"\.venv/bin/|curl ", text)),
 }

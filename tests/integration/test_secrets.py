@@ -52,6 +52,8 @@ ARGUMENTS = {
     "lists put": "blocked labels.csv",
     "lists remove": "blocked kiosk",
     "lists show": "blocked",
+    "mapping check": "handbook payments",
+    "mapping guess": "payments",
     "produce": "--generate 1",
     "repartition": "8",
     "rules apply": "--seq 1",
@@ -63,7 +65,7 @@ ARGUMENTS = {
 }
 # These find or make their addresses themselves, and start what the test would have to stop.
 OF_ONE_MACHINE = {"demo", "services up", "services down", "services status"}
-OF_FILES = {"mapping check", "mapping guess", "mapping list", "rules check"}
+OF_FILES = {"mapping list", "rules check"}
 SERVING = {"worker", "api"}
 """Begin to serve where every URL can be read."""
 
