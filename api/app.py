@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from aiohttp import web
@@ -24,6 +24,7 @@ from api.reading.cache import QueryCache
 from api.reading.cursors import Cursors, key_from
 from api.reading.database import Database
 from api.reading.export import Exports
+from api.reading.known import KnownRows
 from api.reading.worker import WindowReader, WorkerView
 from api.routes.dashboard import DashboardRoutes
 from api.routes.labels import LabelRoutes
@@ -33,6 +34,7 @@ from api.routes.rows import RowRoutes
 from api.routes.rules import RuleRoutes
 from api.routes.service import Checks, ServiceRoutes
 from api.routes.session import SessionRoutes
+from api.routes.transactions import PostRoutes
 from api.routes.users import UserRoutes
 from api.settings import Settings
 from api.web.docs import Docs
@@ -41,8 +43,11 @@ from api.web.middleware import Called, Cors, counting, harden, problems
 from api.web.route import GATE, routes_of, serve
 from api.web.server import DRAINING, Draining
 from infra.access.store import caller_of
+from infra.produce.inlet import Inlet
 from infra.runtime.background import background
 from schemas.access import Caller
+from schemas.content import SAID_NAMES
+from schemas.transaction import Decoder
 
 _REDIS_CONNECTIONS = 20
 _Lifetime = Callable[[web.Application], AsyncIterator[None]]
@@ -59,7 +64,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     database, redis, broker = Database(settings), redis_client(settings), Broker(settings)
     worker = WorkerView(settings)
     cache = QueryCache(redis, settings, key=key, count=metrics.count_cached)
-    replay = Replay(broker, readers=settings.history_readers)
+    replay, inlet = Replay(broker, readers=settings.history_readers), Inlet(settings, "api")
     anomalies, scored = _feeds(settings, broker, metrics)
     connections, group = Connections(settings, metrics), WorkerGroup(broker, settings)
     windows = WindowReader(redis, worker, settings)
@@ -73,6 +78,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
         ServiceRoutes(metrics, checks, settings.dependency_seconds),
         UserRoutes(database, windows, cursors),
         RowRoutes(database, cache, cursors, Exports(settings), now),
+        PostRoutes(inlet, KnownRows(database), scored, _decoder(settings), metrics, settings),
         *(RuleRoutes(database, settings), LabelRoutes(settings), ListRoutes(database, settings)),
         LiveRoutes(connections, replay, settings, anomalies, scored),
         DashboardRoutes(dashboard_page(), watch, group, database, worker, settings),
@@ -82,17 +88,29 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
             lambda: database,
             lambda: background(keep_publishing(settings, database), name="decisions"),
             lambda: background(look_after_months(settings), name="months of transactions"),
-            *(partial(aclosing, part) for part in (redis, broker, replay)),
+            *(partial(aclosing, part) for part in (redis, broker, replay, inlet)),
             watch.running,
             *(feed.follower.running for feed in (anomalies, scored) if feed),
         )
     )
-    app.on_shutdown.append(lambda _: connections.close())
+    app.on_shutdown.append(partial(_end_what_waits, connections, scored))
     return app
 
 
 async def _caller(database: Database, secret: str) -> Caller | None:
     return await database.asked(lambda one: caller_of(one, secret))
+
+
+def _decoder(settings: Settings) -> Decoder:
+    """What the worker's decoder refuses is refused here."""
+    return Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours), SAID_NAMES)
+
+
+async def _end_what_waits(connections: Connections, scored: LiveFeed | None, _: web.Application) -> None:
+    """End streams, and answer who waits for a verdict."""
+    if scored is not None:
+        scored.verdicts.close()
+    await connections.close()
 
 
 def _serving(

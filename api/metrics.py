@@ -26,6 +26,14 @@ class Metrics:
         self.events = counter("txnwatch_api_sse_events", "Live events sent to clients.", ["topic"])
         self.cut_off = counter("txnwatch_api_sse_cut_off", "Clients cut off because they did not read.")
         self.turned_away = counter("txnwatch_api_sse_turned_away", "Clients without a place, or Kafka.")
+        self._posted = counter(
+            "txnwatch_api_posted_transactions", "Posted transactions by what became of them.", ["outcome"]
+        )
+        self.verdict_seconds = histogram(
+            "txnwatch_api_verdict_seconds", "From a request that waits for verdicts to the last of them."
+        )
+        for outcome in ("accepted", "known", "refused"):
+            self._posted.labels(outcome)
         for outcome in ("hit", "miss", "down"):
             self._cache.labels(outcome)
 
@@ -38,6 +46,11 @@ class Metrics:
         self._requests.labels(route, method, status).inc()
         if seconds is not None:
             self._seconds.labels(route).observe(seconds)
+
+    def count_posted(self, **outcomes: int) -> None:
+        """Count posted transactions that Kafka took, that were there already, or that were refused."""
+        for outcome, count in outcomes.items():
+            self._posted.labels(outcome).inc(count)
 
     def count_cached(self, outcome: str) -> None:
         """Count one query by what the cache had: hit, miss or down."""

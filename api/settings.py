@@ -7,6 +7,8 @@ from pydantic import Field, PositiveFloat, SecretStr
 from infra.runtime.addresses import is_loopback
 from infra.runtime.settings import (
     DataSettings,
+    KeySettings,
+    MessageSettings,
     MonthSettings,
     ServiceSettings,
     SettingsGroup,
@@ -52,6 +54,8 @@ class HttpSettings(SettingsGroup):
     """How long a service may take to answer before it counts as down, in seconds."""
     query_seconds: PositiveFloat = Field(10, alias="TXNWATCH_API_QUERY_SECONDS")
     """How long a query may take, in seconds."""
+    posted_bytes: int = Field(32 << 20, alias="TXNWATCH_API_POSTED_BYTES", ge=1 << 20)
+    """How much of what is posted may be in work at the same time, in bytes; others are told to come back."""
 
     @property
     def needs_login(self) -> bool:
@@ -103,7 +107,9 @@ class StreamSettings(SettingsGroup):
 class Settings(
     ServiceSettings,
     TopicSettings,
+    KeySettings,
     DataSettings,
+    MessageSettings,
     HttpSettings,
     WebSecretSettings,
     MonthSettings,

@@ -26,6 +26,7 @@ from benchmarks.live import feed
 from benchmarks.load import Loads
 from benchmarks.machine import machine, versions
 from benchmarks.options import Options
+from benchmarks.post import post
 from benchmarks.query import query
 from benchmarks.recovery import recovery
 from benchmarks.report import report
@@ -40,6 +41,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "state": state,
     "whole": whole,
     "latency": latency,
+    "post": post,
     "decide": decide,
     "taking_hold": taking_hold,
     "growth": growth,

@@ -15,6 +15,7 @@ from api.live.event_id import EventId, Missing
 from api.live.follower import Follower
 from api.live.frames import event, named_event
 from api.live.listeners import Frame, Listeners, Subscription
+from api.live.verdicts import VerdictWaiters
 from api.metrics import Metrics
 from api.settings import Settings
 
@@ -38,6 +39,8 @@ class LiveFeed:
         metrics.clients.labels(topic).set_function(lambda: self.follower.clients)
         self.listeners = Listeners()
         """Who is sent what is new."""
+        self.verdicts = VerdictWaiters()
+        """Who waits for the verdict on a transaction."""
 
     def gap(self, point: EventId, missing: Sequence[Missing], key: bytes | None) -> bytes:
         """The frame that names what is missing, and the query that has it.
@@ -62,6 +65,8 @@ class LiveFeed:
         """
         unsent, sent = 0, 0
         for record in records:
+            if record.key in self.verdicts.keys:
+                self.verdicts.hear(record)
             listeners = self.listeners.of(record.key)
             if not listeners or record.value is None:
                 continue

@@ -54,11 +54,8 @@ class Follower:
         self._bounds = Coalesced(partial(broker.bounds, topic))
         self._known: Topic | None = None
         self._place = Position(EARLIEST)
-
-    @property
-    def clients(self) -> int:
+        self.clients = 0
         """How many clients listen."""
-        return self._following.users
 
     @property
     def topic(self) -> Topic:
@@ -79,12 +76,22 @@ class Follower:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Follow the topic while the block runs; Unavailable if Kafka does not answer."""
+        """Follow the topic for a client while the block runs; Unavailable if Kafka does not answer."""
+        self.clients += 1
+        try:
+            async with self.hearing(self._ends.answer):
+                yield
+        finally:
+            self.clients -= 1
+
+    @asynccontextmanager
+    async def hearing(self, ask: Callable[[], Awaitable[object]] | None = None) -> AsyncIterator[None]:
+        """The same for others, who need not `ask` Kafka whether it answers: they see it by what they send."""
         with self._following.in_use():
             seconds = self._settings.dependency_seconds
             try:
                 async with asyncio.timeout(seconds):
-                    await self._ends.answer()
+                    await (ask or self._live.wait)()
                 async with asyncio.timeout(seconds):
                     await self._live.wait()
             except TimeoutError:

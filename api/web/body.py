@@ -1,10 +1,14 @@
 """Bodies of requests that change something."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
 from aiohttp import hdrs, web
 
 from api.web.problems import Problem
 
-JSON, TOML = "application/json", "application/toml"
+JSON, TOML, NDJSON = "application/json", "application/toml", "application/x-ndjson"
 
 
 async def read_body(request: web.Request, *media: str) -> bytes:
@@ -19,3 +23,26 @@ async def read_body(request: web.Request, *media: str) -> bytes:
     if request.content_type not in media or hdrs.CONTENT_TYPE not in request.headers:
         raise Problem(415, f"Send it as {' or '.join(media)}.")
     return await request.read()
+
+
+@dataclass(slots=True)
+class Room:
+    """How many bytes are in work, of at most so many."""
+
+    most: int
+    taken: int = field(init=False, default=0)
+
+    @contextmanager
+    def of(self, size: int) -> Iterator[None]:
+        """Room for so many bytes, while the block runs.
+
+        Raises:
+            Problem: There is none.
+        """
+        if self.taken and self.taken + size > self.most:
+            raise Problem(429, "Too many transactions are in work.", headers={"Retry-After": "1"})
+        self.taken += size
+        try:
+            yield
+        finally:
+            self.taken -= size

@@ -37,6 +37,7 @@ _REFERENCE = f"{_COMPONENTS}{{name}}"
 _TAGS = {
     "pages": "Pages of the past: rows, users and their windows",
     "feeds": "Streams of the present",
+    "transactions": "Ways in",
     "rules": "The rule set that holds, and how to change it",
     "decisions": "All that was decided",
     "labels": "What became known of transactions",
@@ -65,7 +66,7 @@ def document(routes: Sequence[Route], root_path: str, *, login: bool) -> dict[st
     found, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     schema_of = dict(zip(types, found, strict=True))
     labelled = components["LabelledRow"]["properties"]["label"]
-    components |= _rows()
+    components |= _rows() | _transactions()
     scored = components["Scored"]
     components["LabelledRow"] = {**scored, "properties": scored["properties"] | {"label": labelled}}
     for name, component in components.items():
@@ -89,10 +90,27 @@ def document(routes: Sequence[Route], root_path: str, *, login: bool) -> dict[st
     }
 
 
+def _published(name: str, prefix: str = "") -> dict[str, Any]:
+    """A published schema, whose parts are components under their names after the prefix."""
+    text = (Path(schemas.__path__[0]) / f"{name}.schema.json").read_text()
+    found: dict[str, Any] = json.loads(text.replace("#/$defs/", f"{_COMPONENTS}{prefix}"))
+    return found
+
+
+def _transactions() -> dict[str, Any]:
+    """The published schema of what comes in, which may have ids in either case."""
+    published = _published("transaction", "given_")
+    parts = {f"given_{name}": part for name, part in published.pop("$defs").items()}
+    return {"Transaction": _without_dialect(published), **parts}
+
+
+def _without_dialect(published: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in published.items() if key[0] != "$"}
+
+
 def _rows() -> dict[str, Any]:
     """The published schema of a row; with a flag's fields in `meta_data`, as few tools follow its `if`."""
-    text = (Path(schemas.__path__[0]) / "scored.schema.json").read_text()
-    published = json.loads(text.replace("#/$defs/", _COMPONENTS))
+    published = _published("scored")
     parts, meta_data = published.pop("$defs"), published["properties"]["meta_data"]
     others = {"type": "object", "additionalProperties": True}  # the producer's own
     flags = parts["flag"]["oneOf"]
@@ -102,7 +120,7 @@ def _rows() -> dict[str, Any]:
         meta_data["properties"] |= one["properties"]
     detectors = [one["properties"]["detector"]["const"] for one in flags]
     meta_data["properties"]["detector"] = {"type": "string", "enum": detectors}
-    return {"Scored": {key: value for key, value in published.items() if key[0] != "$"}, **parts}
+    return {"Scored": _without_dialect(published), **parts}
 
 
 def _paths(routes: Sequence[Route], schema_of: Mapping[Any, Any]) -> dict[str, Any]:
@@ -143,7 +161,9 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 
 def _responses(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
-    responses = {str(route.status): _success(route, schema_of)}
+    success = _success(route, schema_of)
+    others = {str(status): {**success, "description": when} for status, when in route.others.items()}
+    responses = {str(route.status): success, **others}
     problem = {PROBLEM_TYPE: {"schema": schema_of[ProblemDocument]}}
     if route.finds:
         responses["404"] = {"description": "There is none.", "content": problem}
@@ -151,12 +171,13 @@ def _responses(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
         "description": "A parameter is wrong, missing, repeated or unknown; `errors` names each.",
         "content": problem,
     }
+    later = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    if route.bounded:
+        about = "Too much of this is in work."
+        responses["429"] = {"description": about, "headers": later, "content": problem}
     if route.depends:
-        responses["503"] = {
-            "description": "Something that this needs is down.",
-            "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
-            "content": problem,
-        }
+        about = "Something that this needs is down."
+        responses["503"] = {"description": about, "headers": later, "content": problem}
     responses["default"] = {"description": "Any other problem, such as 405 or 500.", "content": problem}
     return responses
 

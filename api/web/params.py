@@ -260,6 +260,14 @@ MILLISECONDS = Kind(
     _matching(r"[0-9]{1,15}", "must be milliseconds since 1970", int),
     {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999, "examples": [1522540831000]},
 )
+WAIT = Kind(
+    _matching(
+        "([12]?[0-9]|30)s|[0-9]{1,4}ms",
+        "must be a time such as 1s or 500ms, at most 30s",
+        lambda text: int(text.lower().rstrip("ms")) / (1000 if text[-2:].lower() == "ms" else 1),
+    ),
+    {"type": "string", "pattern": "^(([12]?[0-9]|30)s|[0-9]{1,4}ms)$", "examples": ["1s", "500ms"]},
+)
 AMOUNT = Kind(
     _amount,
     {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,2})?$", "examples": ["12.30", "100"]},

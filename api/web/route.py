@@ -54,6 +54,10 @@ class Route:
     """What an answer leads to, by name: the `operation`, unless it is the same, and its parameters."""
     depends: bool = False
     """On something that can be down: then 503 is among the answers."""
+    others: Mapping[int, str] = field(default_factory=dict)
+    """Other statuses of the same answer, and when each of them comes."""
+    bounded: bool = False
+    """How much of it is done at the same time: then 429 is among the answers."""
     finds: bool = False
     """Something that may not be there: then 404 is among the answers."""
     needs: Scope | None = Scope.READ

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -12,8 +12,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from infra.produce.position import SendingProgress
 from infra.produce.rows import ProducerRecord
 from infra.runtime.kafka import client_options, start
-from infra.runtime.partitioners import Partitioner, producers_partitioner
-from infra.runtime.settings import Settings
+from infra.runtime.partitioners import Partitioner, PartitionerSettings, producers_partitioner
 
 _BATCH_BYTES = 128 * 1024
 _ABANDON_SECONDS = 3.0
@@ -21,6 +20,14 @@ _ABANDON_SECONDS = 3.0
 
 class DeliveryError(Exception):
     """The broker cannot be reached, or did not take a record; the message says why."""
+
+
+class InputSettings(PartitionerSettings, Protocol):
+    """What is needed of a program's settings to send transactions."""
+
+    @property
+    def transactions_topic(self) -> str:
+        """Where transactions arrive."""
 
 
 @dataclass
@@ -133,30 +140,43 @@ class TopicSender:
 
 
 @asynccontextmanager
-async def open_sender(settings: Settings, stall_seconds: float = 30.0) -> AsyncIterator[TopicSender]:
+async def open_sender(settings: InputSettings, stall_seconds: float = 30.0) -> AsyncIterator[TopicSender]:
     """A connected sender for the input topic; what is not finished inside is given up.
 
     Raises:
         DeliveryError: There is no broker.
         TopicsError: There is no such topic, or its keys do not tell the partitioner.
     """
-    producer = AIOKafkaProducer(
-        **client_options(settings, "produce"),
+    producer = new_producer(settings, "produce", stall_seconds)
+    try:
+        partitioner = await connected(producer, settings, stall_seconds)
+        yield TopicSender(producer, settings.transactions_topic, partitioner, stall_seconds)
+    finally:
+        await end_producer(producer)
+
+
+def new_producer(
+    settings: InputSettings, name: str, stall_seconds: float, **options: int
+) -> AIOKafkaProducer:
+    """An idempotent producer, not started; `name` is its own in the brokers' logs."""
+    return AIOKafkaProducer(
+        **client_options(settings, name),
         acks="all",
         enable_idempotence=True,
         compression_type="lz4",
         max_batch_size=_BATCH_BYTES,
         request_timeout_ms=int(stall_seconds * 1000),
+        **options,
     )
-    try:
-        partitioner = await _connected(producer, settings, stall_seconds)
-        yield TopicSender(producer, settings.transactions_topic, partitioner, stall_seconds)
-    finally:
-        await _stop(producer)
 
 
-async def _connected(producer: AIOKafkaProducer, settings: Settings, seconds: float) -> Partitioner:
-    """Start the producer; what chooses among the input topic's partitions."""
+async def connected(producer: AIOKafkaProducer, settings: InputSettings, seconds: float) -> Partitioner:
+    """Start the producer; what chooses among the input topic's partitions.
+
+    Raises:
+        DeliveryError: There is no broker.
+        TopicsError: There is no such topic, or its keys do not tell the partitioner.
+    """
     try:
         async with asyncio.timeout(seconds):
             await start(producer, settings)
@@ -167,7 +187,7 @@ async def _connected(producer: AIOKafkaProducer, settings: Settings, seconds: fl
         raise DeliveryError(_text(error)) from error
 
 
-async def _stop(producer: AIOKafkaProducer) -> None:
+async def end_producer(producer: AIOKafkaProducer) -> None:
     """Stop it for a bounded time: after a failure it would wait for ever for what is still unsent."""
     with suppress(TimeoutError, KafkaError, OSError):
         async with asyncio.timeout(_ABANDON_SECONDS):

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 from yarl import URL
 
-from api.routes import dashboard, labels, lists, live, rows, rules, session, users
+from api.routes import dashboard, labels, lists, live, rows, rules, session, transactions, users
 from api.routes.rows import Transactions
 from api.settings import Settings
 from api.web import docs
@@ -126,7 +126,7 @@ async def test_every_parameter_has_an_example_that_is_accepted(
 ) -> None:
     kinds = {
         parameter.name: parameter.kind
-        for module in (dashboard, docs, labels, lists, live, rows, rules, session, users)
+        for module in (dashboard, docs, labels, lists, live, rows, rules, session, transactions, users)
         for one in vars(module).values()
         if isinstance(one, type) and is_dataclass(one) and one.__module__ == module.__name__
         if not one.__name__.endswith("Routes")

@@ -67,6 +67,7 @@ GROUPS = {
     "mapping": r"txnwatch mapping .*|txnwatch ingest .* shop\.payments .*",
     # tests/integration/test_files_of_any_kind.py.
     "files": r"txnwatch produce \S+ --mapping .*",
+    "posting": r"curl .*/transactions\?wait.*",  # tests/integration/test_posting.py
     "rules": r"txnwatch rules (?:check|diff \S+) \S+",  # tests/unit/test_rule_sets.py
     # tests/integration/test_rules_commands.py.
     "deciding": r"txnwatch rules (?:apply|show|history|suppress|diff).*",
