@@ -14,6 +14,7 @@ from tests.support.foreign_topics import arrived, foreign_topic, taken_over
 from tests.support.installation import Installation, until
 
 TOPIC = "shop.payments"
+pytestmark = pytest.mark.slow  # six processes one after the other
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from uuid import UUID, uuid5
 
 from schemas.mapping.ids import NAMESPACE
@@ -48,6 +49,7 @@ class Layout:
         return out.getvalue().encode()
 
 
+@cache
 def layout(name: str, rows: int = ROWS) -> Layout:
     """The sample of a name: the same each time."""
     rng, make = random.Random(name), MAKERS[name]
