@@ -1,5 +1,6 @@
 """What is sent of a file, and how: which of its columns, in which order, and what is looked at before."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
@@ -60,7 +61,8 @@ class FilePlanner:
     def _rows(self, opened: Input) -> tuple[bool, Source]:
         """Whether it is an export of the API's, and its rows."""
         if self.reading.definition is not None:
-            self._look_at(opened, lambda lines: [None for _ in lines])
+            if not self.reading.told_encoding:
+                self._look_at(opened, deque[bytes](maxlen=0).extend)  # a line that is not UTF-8 is an error
             reader = MappedReader(self.reading.definition, self.decoder)
             return False, reader.read(opened, self._lines(opened))
         head, lines = first_lines(self._lines(opened))
