@@ -63,9 +63,7 @@ class StaticPage:
 
     async def page(self, request: web.Request) -> web.Response:
         """The page, allowed to load what its policy allows."""
-        response = await self._response(request, self._page)
-        response.headers["Content-Security-Policy"] = self._policy
-        return response
+        return await self._response(request, self._page)
 
     async def file(self, request: web.Request, name: str) -> web.Response:
         """A file of the page.
@@ -81,4 +79,7 @@ class StaticPage:
         async with self._loading:
             if path not in self._loaded:
                 self._loaded[path] = await asyncio.to_thread(_StaticFile.load, path)
-        return self._loaded[path].response(request)
+        response = self._loaded[path].response(request)
+        # Of a file, too: what a shared worker may do is what came with its script.
+        response.headers["Content-Security-Policy"] = self._policy
+        return response

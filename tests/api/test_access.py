@@ -289,3 +289,10 @@ async def test_only_the_names_that_it_is_called_by_are_answered(
         client.get("/health", headers={hdrs.HOST: called}) as response,
     ):
         assert response.status == status
+
+
+async def test_a_shared_workers_script_may_do_what_its_page_may(client: Client) -> None:
+    async with client.get("/dashboard") as page, client.get("/dashboard/hub.js") as script:
+        policy = script.headers["Content-Security-Policy"]
+        assert policy == page.headers["Content-Security-Policy"]
+    assert "connect-src 'self'" in policy
