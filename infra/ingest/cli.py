@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+import uvloop
 from aiokafka import AIOKafkaProducer
 
 from infra.ingest.converting import Converter
@@ -77,7 +78,7 @@ def ingest(mapping: str, loglevel: str, **given: Any) -> None:
     settings, options = Settings.load(), IngestOptions(**given)
     start_logging(level=loglevel)
     with ending_in_one_line(KAFKA, StopError, MappingError):
-        asyncio.run(_ingest(settings, read_mapping(mapping), Path(mapping).name, options))
+        uvloop.run(_ingest(settings, read_mapping(mapping), Path(mapping).name, options))
 
 
 async def _ingest(settings: Settings, spec: MappingSpec, name: str, options: IngestOptions) -> None:
