@@ -9,14 +9,16 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.hdrs import METH_HEAD
 
 from api.reading.statements import Shape
 from api.settings import StreamSettings
-from api.web.problems import Unavailable
+from api.web.problems import Problem, Unavailable
 from api.web.route import one_line
+from infra.export.parquet import NoParquetError, ParquetExport, Taken, is_installed
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ _LINES_MEDIA = ("application/x-ndjson", "application/ndjson", "application/jsonl
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How rows look as lines of text."""
+    """How rows look in a file."""
 
     media: str
     suffix: str
@@ -47,14 +49,42 @@ class Form:
         mark = codecs.BOM_UTF8 if bom else b""
         return replace(self, shape="csv" if escape else "raw_csv", heading=mark + self.heading)
 
-    def lines(self, text: bytes) -> bytes:
-        """The rows as Postgres writes them, with line ends where rows end alone."""
+    async def pieces(self, rows: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        """The file of these rows as Postgres writes them; at least one piece, which may be empty."""
+        yield self.heading + self._lines(await anext(rows, b""))
+        async for text in rows:
+            yield self._lines(text)
+
+    def _lines(self, text: bytes) -> bytes:
+        """Line ends where rows end alone."""
         return one_line(text) if self.shape == "ndjson" else text
+
+
+class _Parquet(Form):
+    """Row groups in place of lines."""
+
+    async def pieces(self, rows: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        """The file, a row group at a time, which is made in a thread."""
+        text: bytes | None = await anext(rows, b"")
+        taken = Taken()
+        with await asyncio.to_thread(ParquetExport, taken) as file:
+            while text is not None:
+                await asyncio.to_thread(file.add, text)
+                yield taken.take()
+                text = await anext(rows, None)
+        yield taken.take()
 
 
 FORMS = {media: Form(media, "ndjson", "ndjson") for media in _LINES_MEDIA}
 FORMS["text/csv"] = Form("text/csv", "csv", "csv", _HEADING)
-FORMATS = {"json": None, "ndjson": FORMS["application/x-ndjson"], "csv": FORMS["text/csv"]}
+_PARQUET = "application/vnd.apache.parquet"
+FORMS[_PARQUET] = _Parquet(_PARQUET, "parquet", "raw_csv")
+FORMATS = {
+    "json": None,
+    "ndjson": FORMS["application/x-ndjson"],
+    "csv": FORMS["text/csv"],
+    "parquet": FORMS[_PARQUET],
+}
 """What `format` may say; rows in JSON are pages, and no export."""
 
 
@@ -76,14 +106,18 @@ class Exports:
         if request.method == METH_HEAD:
             await response.prepare(request)
             return response
-        async with self._free, aclosing(_ahead(lines(form.shape))) as chunks:
-            first = await anext(chunks, b"")
+        async with (
+            self._free,
+            aclosing(_ahead(lines(form.shape))) as chunks,
+            aclosing(form.pieces(chunks)) as pieces,
+        ):
+            first = await anext(pieces)
             await response.prepare(request)
             try:
                 async with asyncio.timeout(self._settings.export_seconds):
-                    await self._write(response, form.heading + form.lines(first))
-                    async for chunk in chunks:
-                        await self._write(response, form.lines(chunk))
+                    await self._write(response, first)
+                    async for piece in pieces:
+                        await self._write(response, piece)
                     await response.write_eof()
             except (Unavailable, TimeoutError, ConnectionError) as error:
                 log.warning("export cut short: %s", getattr(error, "detail", None) or type(error).__name__)
@@ -112,7 +146,7 @@ async def _ahead(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, N
 
 def _headers(form: Form, name: str) -> dict[str, str]:
     return {
-        "Content-Type": f"{form.media}; charset=utf-8",
+        "Content-Type": form.media if form.media == _PARQUET else f"{form.media}; charset=utf-8",
         "Content-Disposition": f'attachment; filename="{name}.{form.suffix}"',
         "Cache-Control": "no-store",
         "Vary": "Accept",
@@ -147,8 +181,9 @@ def _weights(accept: str) -> Iterator[tuple[str, float]]:
 
 def chosen(accept: str, named: str | None) -> Form | None:
     """The form that is named, else the one that this Accept header weighs most; None for pages of JSON."""
-    if named is not None:
-        return FORMATS[named]
-    if accept == "*/*":
+    if named is None and accept == "*/*":
         return None
-    return FORMS.get(preferred(accept, ("application/json", *FORMS)))
+    form = FORMATS[named] if named else FORMS.get(preferred(accept, ("application/json", *FORMS)))
+    if isinstance(form, _Parquet) and not is_installed():
+        raise Problem(HTTPStatus.NOT_IMPLEMENTED, str(NoParquetError()))
+    return form

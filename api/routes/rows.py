@@ -56,7 +56,7 @@ _CURSOR = (
 )
 _ORDER = "desc: newest first, ties by id and user. asc: exactly the reverse."
 _LIMIT = "How many at most. Default: 100 in JSON, all in the other forms."
-_FORMAT = "Whatever `Accept` says: a page of JSON, or an export as lines of JSON or as CSV."
+_FORMAT = "Whatever `Accept` says: a page of JSON, or an export as lines of JSON, CSV or Parquet."
 _ESCAPE = (
     "In CSV, put an apostrophe before a text that a spreadsheet would run (one that begins with = + - @, a "
     "tab or a line end). false: as it is, for a program."

@@ -17,8 +17,8 @@ from api.web.problems import ProblemDocument
 from api.web.route import Route
 
 _EXPORT = (
-    "One row a line, and all of the range, as following the pages would show it: a row that is inserted "
-    "meanwhile may be missing. What fails midway ends the connection before the answer's end."
+    "All of the range, one row a line where it is text, as following the pages would show it: a row that is "
+    "inserted meanwhile may be missing. What fails midway ends the connection before the answer's end."
 )
 _EVENTS_ABOUT = (
     "Each default event is one row. `event: position` comes first, and when nothing else has for a while: "
