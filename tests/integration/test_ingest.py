@@ -1,5 +1,6 @@
 """`txnwatch ingest` on a real broker: from another system's topic to transactions, each once."""
 
+import asyncio
 import signal
 from collections import Counter
 from collections.abc import Sequence
@@ -130,6 +131,28 @@ async def test_several_share_the_partitions_and_go_on_where_one_is_killed(
             assert await ended(other) == 0
 
         assert await arrived(installation) == by_user(sent)
+
+
+@pytest.mark.slow
+async def test_one_that_slept_through_its_session_writes_nothing_more(
+    installation: Installation, mapping: Path
+) -> None:
+    """It wakes in the middle of a transaction or between two, with partitions that are another's by then."""
+    sent = traffic(6000, users=100)
+    async with foreign_topic(installation, 4) as topic:
+        with ingesting(installation, topic, mapping) as one:
+            pouring = asyncio.create_task(send(installation, topic, sent))
+            await until(lambda: taken_over(installation, 500))
+            one.send_signal(signal.SIGSTOP)
+            await pouring
+            with ingesting(installation, topic, mapping) as other:
+                await until(lambda: taken_over(installation, 6000))
+                one.send_signal(signal.SIGCONT)
+                await send(installation, topic, again := traffic(500, users=20, seed=2))
+                await until(lambda: taken_over(installation, 6500))
+                assert [await ended(process) for process in (one, other)] == [0, 0]
+
+        assert await arrived(installation) == by_user([*sent, *again])
 
 
 @pytest.mark.slow
