@@ -204,11 +204,6 @@ async def test_filters_live_in_the_address_and_a_shared_one_shows_the_same(pages
     await pages.store(*rows)
     await pages.mirror(ALICE, [100] * 20)
     page = await visit.open(pages.view(f"/users/{ALICE}"))
-    await expect(page.locator("#more-text")).to_have_text(
-        "Nothing in the last 30 days; the newest is of April 1, 2018."
-    )
-
-    await page.get_by_role("button", name="Look at all dates").click()
     await expect(page.locator("#rows .row")).to_have_count(60)
     await page.get_by_label("Flagged only").check()
     await expect(page.locator("#rows .row")).to_have_count(3)
@@ -358,8 +353,10 @@ async def test_the_counts_follow_what_arrives(site: Site, visit: Visit) -> None:
 async def test_the_first_row_takes_the_offer_of_all_dates_away(site: Site, visit: Visit) -> None:
     await site.store(made(ALICE, 1))
     await site.mirror(ALICE, [1230])
-    page = await visit.open(site.view(f"/users/{ALICE}"))
+    page = await visit.open(site.view(f"/users/{ALICE}?from_date=2019-01-01"))
     await expect(page.locator("#connection")).to_have_text("Live")
+    none = "Nothing in these dates; the newest is of April 1, 2018."
+    await expect(page.locator("#more-text")).to_have_text(none)
     offer = page.get_by_role("button", name="Look at all dates")
     await expect(offer).to_be_visible()
 
@@ -368,6 +365,32 @@ async def test_the_first_row_takes_the_offer_of_all_dates_away(site: Site, visit
 
         await expect(page.locator("#more-text")).to_have_text("That is all: 1 transaction.")
     await expect(offer).to_be_hidden()
+
+
+async def test_who_has_only_old_data_sees_it_at_once_also_while_it_arrives(site: Site, visit: Visit) -> None:
+    await site.mirror(ALICE, [1230])
+    page = await visit.open(site.view(f"/users/{ALICE}"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await expect(page.locator("#more-text")).to_have_text("This user has no transactions.")
+    first, second = made(ALICE, 1, hundredths=9900), made(ALICE, 2)
+    new = made(ALICE, 3, after=datetime.now(UTC) - START)
+
+    async with Worker(site.settings.kafka, site.settings.scored_topic) as worker:
+        await site.store(first)
+        await worker.publish(first)
+        await expect(page.locator("#rows-aside")).to_have_text("1 row, none of the last 30 days")
+        await worker.publish(second)
+        await expect(page.locator("#rows-aside")).to_have_text("2 rows, none of the last 30 days")
+        await expect(page.locator("#chart-amounts")).to_have_attribute("aria-label", re.compile("^2 amounts"))
+        await worker.publish(new)
+        await expect(page.locator("#rows-aside")).to_have_text("3 rows")
+
+    await expect(page.get_by_label("From", exact=True)).to_have_value("2018-03-02")
+    await site.store(second, new)
+    await page.goto(site.view(f"/users/{ALICE}"))
+    await expect(page.locator("#rows-aside")).to_have_text("1 row, of the last 30 days")
+    await page.goto(site.view(f"/users/{ALICE}?min_amount=50"))
+    await expect(page.locator("#rows-aside")).to_have_text("1 row, none of the last 30 days")
 
 
 async def test_without_dates_what_arrives_is_of_the_last_30_days_as_after_a_reload(

@@ -201,7 +201,7 @@ export class User {
     const count = rows.length;
     setText(
       $("rows-aside"),
-      count ? `${plural(count, "row")}${whole ? "" : " so far"}${restOfDates(this.#filters)}` : "",
+      count ? `${plural(count, "row")}${whole ? "" : " so far"}${this.#restOfDates(rows[0])}` : "",
     );
     this.#offersAll = false;
     if (!whole) return;
@@ -210,7 +210,20 @@ export class User {
     else this.#showNone();
   }
 
-  /** Says that there are no rows, and where the newest is that would be one but for its date. */
+  /**
+   * What the fields do not say of the dates.
+   * @param {Row} newest
+   */
+  #restOfDates(newest) {
+    const { from_date, to_date } = this.#filters;
+    const isMoved = from_date === this.#movedTo && !to_date && isOld(newest);
+    return isMoved ? ", none of the last 30 days" : restOfDates(this.#filters);
+  }
+
+  /**
+   * Shows where the rows are if none is of the last 30 days; of other dates, says that there are none, and where the
+   * newest is that would be one but for its date.
+   */
   async #showNone() {
     const { from_date, to_date, ...others } = this.#filters;
     const isDated = Boolean(from_date || to_date);
@@ -221,6 +234,7 @@ export class User {
       if (!this.#table.whole || this.#table.rows.length) return;
       const [newest] = page.transactions;
       if (newest && !this.#currency) [this.#currency, this.#windowDue] = [newest.currency, true];
+      if (newest && !isDated && isOld(newest)) return await this.#move(newest);
       const none = `Nothing in ${isDated ? "these dates" : "the last 30 days"}`;
       const never = Object.keys(others).length ? "No transaction is like that." : "This user has no transactions.";
       setText($("more-text"), newest ? `${none}; the newest is of ${day(newest.txn_date)}.` : never);
@@ -232,6 +246,18 @@ export class User {
     }
   }
 
+  /**
+   * Shows the 30 days before the newest transaction, and what comes after it.
+   * @param {Row} newest
+   */
+  async #move(newest) {
+    this.#movedTo = dayOf(Date.parse(newest.txn_date) - MONTH);
+    await this.#apply({ ...this.#filters, from_date: this.#movedTo });
+    fillFields(this.#filters);
+  }
+
+  #movedTo = ""; // the day from which rows are shown, as none was of the last 30 days
+  #noneDue = false; // whether a transaction has come that is of none of the dates of a table without rows
   #offersAll = false; // whether the table's button leads to all dates
 
   #everything() {
@@ -266,6 +292,7 @@ export class User {
       for (const series of new Set([this.#series, this.#coming])) series?.add(row);
     this.#windowDue = true;
     this.#chartDue = true;
+    this.#noneDue = this.#table.whole && !this.#table.rows.length;
   }
 
   /** Loads what came between loading and the stream's opening, or while it was away. */
@@ -294,6 +321,10 @@ export class User {
    */
   async #refresh(signal) {
     if (this.#chartDue) this.#draw();
+    if (this.#noneDue) {
+      this.#noneDue = false;
+      await this.#showNone();
+    }
     if (this.#windowDue) await this.#window(signal);
   }
 
@@ -392,6 +423,9 @@ function around({ at }, filters) {
   if (filters.from_date || filters.to_date || Date.now() - time < MONTH) return filters;
   return { ...filters, from_date: dayOf(time - MONTH), to_date: dayOf(time) };
 }
+
+/** @param {Row} row */
+const isOld = (row) => Date.now() - Date.parse(row.txn_date) >= MONTH;
 
 /** @param {number} milliseconds */
 const dayOf = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 10);
