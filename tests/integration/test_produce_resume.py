@@ -130,11 +130,11 @@ def noted(path: Path) -> int:
         return 0
 
 
-async def until_noted(path: Path, before: int) -> None:
+async def until_noted(path: Path, before: int, process: "subprocess.Popen[str]") -> None:
     """Until it is, which is done first right before the first row is sent."""
-    async with asyncio.timeout(60):
-        while noted(path) == before:  # noqa: ASYNC110 - of another process
-            await asyncio.sleep(0.01)
+    while noted(path) == before:
+        assert process.poll() is None, await ended(process)
+        await asyncio.sleep(0.01)
 
 
 async def others_write(topics: Settings) -> None:
@@ -147,6 +147,9 @@ async def others_write(topics: Settings) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(
+    1200
+)  # of its processes each reads the file twice, on a machine that may be busy
 @pytest.mark.parametrize("options", [[], ["--sort"]])
 async def test_killed_at_any_time_each_row_is_sent_once_and_in_its_order(
     topics: Settings, tmp_path: Path, options: list[str]
@@ -160,7 +163,7 @@ async def test_killed_at_any_time_each_row_is_sent_once_and_in_its_order(
             before = noted(path)
             how = [*options, "--rate", "12000", *["--resume"] * (run > 0)]
             with producing(topics, path, *how) as process:
-                await until_noted(path, before)
+                await until_noted(path, before, process)
                 await asyncio.sleep(random.uniform(0, 0.5))  # a moment like any other
                 process.kill()
         code, out, errors = await produce(topics, path, *options, "--resume")
