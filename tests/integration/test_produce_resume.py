@@ -147,9 +147,7 @@ async def others_write(topics: Settings) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(
-    1200
-)  # of its processes each reads the file twice, on a machine that may be busy
+@pytest.mark.timeout(1200)  # of its processes each reads the file twice, on a machine that may be busy
 @pytest.mark.parametrize("options", [[], ["--sort"]])
 async def test_killed_at_any_time_each_row_is_sent_once_and_in_its_order(
     topics: Settings, tmp_path: Path, options: list[str]
