@@ -153,10 +153,12 @@ def _send_or_break(self: AIOKafkaConnection, *arguments: Any, **options: Any) ->
 
 @functools.wraps(_close)
 def _close_at_once(self: AIOKafkaConnection, *arguments: Any, **options: Any) -> Any:
-    writer = self._writer
+    # Looked at before: a transport that has been closed twice has nothing to say.
+    transport = self._writer.transport if self._writer is not None else None
+    is_encrypted = transport is not None and transport.get_extra_info("ssl_object") is not None
     closed = _close(self, *arguments, **options)
-    if writer is not None and writer.get_extra_info("ssl_object"):
-        writer.transport.abort()
+    if is_encrypted:
+        transport.abort()
     return closed
 
 
