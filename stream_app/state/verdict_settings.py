@@ -5,11 +5,11 @@ from typing import Any, Self
 
 import msgspec
 
-from infra.runtime.settings import MessageSettings
+from infra.runtime.settings import MessageSettings, SettingsError, SettingsGroup
 from schemas.rules.rule_set import RuleSet, rule_set_of
 from stream_app.detectors import known
 from stream_app.detectors.decisions import Decisions, decisions_in
-from stream_app.scoring import Ensemble
+from stream_app.scoring import Detector, Ensemble
 from stream_app.settings import RuleSettings, Settings
 
 _FIELDS = sorted({*RuleSettings.model_fields, *MessageSettings.model_fields} - {"decisions"})
@@ -31,12 +31,12 @@ class VerdictSettings(msgspec.Struct, frozen=True):
     def of(cls, settings: Settings, decisions: Decisions, ensemble: Ensemble) -> Self:
         """Those of a worker that runs these."""
         running = {one.NAME: one.settings for one in ensemble.all}
-        every = {one.NAME: running.get(one.NAME) or one.SETTINGS.load() for one in known(ensemble.all)}
+        every = {one.NAME: running.get(one.NAME) or _loaded(one) for one in known(ensemble.all)}
         head = decisions.detector, decisions.shadow_detectors
         return cls(
             ensemble.rule,
             settings.model_dump(mode="json", include={*_FIELDS}),
-            {name: its.model_dump(mode="json") for name, its in every.items()},
+            {name: its.model_dump(mode="json") for name, its in every.items() if its},
             RuleSet(*head, decisions.rules, decisions.profiles).plain(),
         )
 
@@ -57,3 +57,11 @@ class VerdictSettings(msgspec.Struct, frozen=True):
     def encode(self) -> str:
         """As JSON."""
         return msgspec.json.encode(self, order="deterministic").decode()
+
+
+def _loaded(detector: type[Detector[Any]]) -> SettingsGroup | None:
+    """Its settings; none where they cannot be used: it does not run, nor can a decision have it run."""
+    try:
+        return detector.SETTINGS.load()
+    except SettingsError:
+        return None
