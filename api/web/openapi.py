@@ -86,7 +86,7 @@ def document(routes: Sequence[Route], root_path: str, *, login: bool) -> dict[st
         "security": [{name: []} for name in _WAYS_IN] if login else [],
         "tags": [{"name": name, "description": about} for name, about in _TAGS.items()],
         "paths": _paths(routes, schema_of),
-        "components": {"schemas": components, "securitySchemes": _WAYS_IN},
+        "components": {"schemas": components, **({"securitySchemes": _WAYS_IN} if login else {})},
     }
 
 

@@ -142,6 +142,15 @@ async def test_probes_of_this_machine_need_no_token(guarded: Client) -> None:
             assert (near.status, far.status) == (200, 401)
 
 
+async def test_the_description_says_how_to_log_in_where_one_has_to(guarded: Client, client: Client) -> None:
+    assert await log_in(guarded) == 200
+    for one, login in ((guarded, True), (client, False)):
+        async with one.get("/openapi.json") as response:
+            described = await response.json()
+        assert ("securitySchemes" in described["components"]) is login
+        assert bool(described["security"]) is login
+
+
 async def test_without_a_login_everything_is_open(client: Client) -> None:
     async with client.get("/session") as response:
         assert await response.json() == {"required": False, "name": "", "scopes": []}
