@@ -61,7 +61,8 @@ class VerdictSettings(msgspec.Struct, frozen=True):
 
 def _loaded(detector: type[Detector[Any]]) -> SettingsGroup | None:
     """Its settings; none where they cannot be used: it does not run, nor can a decision have it run."""
+    settings: type[SettingsGroup] = detector.SETTINGS
     try:
-        return detector.SETTINGS.load()
+        return settings.load()
     except SettingsError:
         return None

@@ -15,8 +15,8 @@ from tests.support.rows import FLAG, START, made, store, user
 # Streams never end: their parameters are in tests/api/test_bad_input.py. What a worker is asked for is 503
 # while none runs, as here: that is in tests/api/test_rule.py. A rule set is refused unless the request names
 # the newest decision, which the one before has made: tests/api/test_rules.py. What is printable in lists, and
-# that a suppression names a user or a rule, a description cannot say: tests/api/test_lists.py. Nobody has to log
-# in here, and each guess takes a quarter of a second: tests/api/test_access.py.
+# that a suppression names a user or a rule, a description cannot say: tests/api/test_lists.py. Nobody
+# has to log in here, and each guess takes a quarter of a second: tests/api/test_access.py.
 LEFT_OUT = "^/sse/|^/dashboard/data/(rule|flags_from)$|^/rules$|^/lists/|^/suppressions$|^/login$|^/session"
 # A description cannot say that a cursor is signed, that no range ends before it starts, and that the last row
 # of CSV has no link. So the fuzzer does not choose these, and every other request that it makes is accepted.
