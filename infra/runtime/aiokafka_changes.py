@@ -154,11 +154,11 @@ def _send_or_break(self: AIOKafkaConnection, *arguments: Any, **options: Any) ->
 @functools.wraps(_close)
 def _close_at_once(self: AIOKafkaConnection, *arguments: Any, **options: Any) -> Any:
     # Looked at before: a transport that has been closed twice has nothing to say.
-    transport = self._writer.transport if self._writer is not None else None
-    is_encrypted = transport is not None and transport.get_extra_info("ssl_object") is not None
+    transport = self._writer and self._writer.transport
+    encrypted = transport if transport and transport.get_extra_info("ssl_object") else None
     closed = _close(self, *arguments, **options)
-    if is_encrypted:
-        transport.abort()
+    if encrypted:
+        encrypted.abort()
     return closed
 
 
