@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -104,12 +105,20 @@ class History:
     ) -> tuple[int, asyncio.Task[bool]]:
         """Read a block of the partition, unless one is being read: the first offset of it, and the task."""
         place = (topic, partition)
-        if place not in self._reading:
+        # One that has ended stays until its callbacks are called: who waits for it would never wait, and the
+        # loop would call nothing any more.
+        if place not in self._reading or self._reading[place][1].done():
             task = asyncio.create_task(self._read(topic, partition, offset, end))
             self._reading[place] = (offset, task)
-            task.add_done_callback(lambda _: self._reading.pop(place))
-            task.add_done_callback(_noted)
+            task.add_done_callback(partial(self._ended, place))
         return self._reading[place]
+
+    def _ended(self, place: tuple[Topic, TopicPartition], task: asyncio.Task[bool]) -> None:
+        if self._reading[place][1] is task:
+            del self._reading[place]
+        if not task.cancelled():
+            # What failed is asked for again by who needs it; a client that has left is not waiting for it.
+            task.exception()
 
     async def block(self, topic: Topic, partition: TopicPartition, offset: int, end: int) -> Block | None:
         """A block with this offset; where it has to be read, up to `end` at most.
@@ -169,12 +178,6 @@ class History:
 def _covering(blocks: list[Block], offset: int) -> Block | None:
     at = bisect_right(blocks, offset, key=attrgetter("first")) - 1
     return blocks[at] if at >= 0 and offset < blocks[at].until else None
-
-
-def _noted(task: asyncio.Task[bool]) -> None:
-    """What failed is asked for again by who needs it; a client that has left is not waiting for it."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _block_bytes(topic: Topic) -> int:

@@ -10,7 +10,7 @@ from api.live import history
 from api.live.broker import Broker, Topic
 from api.live.event_id import EventId
 from api.live.frames import event
-from api.live.history import History
+from api.live.history import Block, History
 from api.live.replay import Replay
 from api.live.slice import Slice
 from api.settings import Settings
@@ -240,3 +240,33 @@ async def test_what_was_read_is_not_kept_for_long(
         await until(reads_again, within=10)
     finally:
         await one.aclose()
+
+
+@pytest.mark.timeout(60)
+async def test_who_comes_right_as_a_read_ends_is_not_kept_from_all_others(
+    settings: Settings, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anybody has been told that it ended: who waited for it then had the loop turn for ever."""
+    await published(settings, [made(ALICE, n) for n in range(10)])
+    topic, ends = await broker.topic(settings.scored_topic), await broker.ends(settings.scored_topic)
+    [partition] = [one for one in topic.partitions if ends[one.partition]]
+    end, coming = ends[partition.partition], list[asyncio.Task[Block | None]]()
+    read = History._read  # noqa: SLF001 - the moment is inside of it
+
+    async def read_and_come(self: History, *arguments: Any) -> bool:
+        was_read = await read(self, *arguments)
+        if not coming:
+            coming.append(asyncio.create_task(self.block(topic, partition, 5, end)))
+        return was_read
+
+    monkeypatch.setattr(History, "_read", read_and_come)
+    one = History(broker, readers=1)
+    try:
+        first = await one.block(topic, partition, 0, 5)
+        assert first is not None
+        assert len(first.all) == 5
+        block = await coming[0]
+    finally:
+        await one.aclose()
+    assert block is not None
+    assert (block.all[0][0], len(block.all)) == (5, 5)
