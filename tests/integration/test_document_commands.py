@@ -62,7 +62,7 @@ GROUPS = {
     "lists": r"txnwatch lists(?: .*)?",
     # tests/integration/test_labels.py and tests/api/test_labels.py.
     "labels": r"txnwatch labels .*|curl -X POST .*/label.*",
-    "extras": r"pip install txnwatch\[\w+\]",  # of an installation; the tests have both
+    "extras": r"pip install '?txnwatch\[[\w,]+\]'?",  # of an installation; the tests have both
     # tests/unit/test_mapping_guess.py and tests/integration/test_mapping_topic.py.
     "mapping": r"txnwatch mapping .*|txnwatch ingest .* shop\.payments .*",
     # tests/integration/test_files_of_any_kind.py.
@@ -72,7 +72,7 @@ GROUPS = {
     # tests/integration/test_rules_commands.py.
     "deciding": r"txnwatch rules (?:apply|show|history|suppress|diff).*",
     # tests/integration/test_ingest.py and tests/unit/test_ingest_schemas.py.
-    "ingest": r"txnwatch (?:ingest|dlq redrive .*--mapping).*|pip install 'txnwatch\[avro,protobuf\]'",
+    "ingest": r"txnwatch (?:ingest|dlq redrive .*--mapping).*",
     "replay": r"txnwatch replay.*",  # tests/integration/test_replay_command.py
     "backtest": r"txnwatch backtest.*",  # tests/unit/test_backtest_command.py
     "demo": r"txnwatch demo(?: --data FILE)?",  # tests/integration/test_demo.py
