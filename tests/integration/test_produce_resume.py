@@ -80,6 +80,10 @@ async def numbers(topics: Settings) -> dict[int, list[int]]:
     return found
 
 
+async def sent_so_far(topics: Settings) -> int:
+    return sum(map(len, (await numbers(topics)).values()))
+
+
 async def until_sent(topics: Settings, count: int) -> None:
     async with asyncio.timeout(120), AIOKafkaConsumer(bootstrap_servers=topics.kafka) as consumer:
         partitions = [TopicPartition(topics.transactions_topic, one) for one in range(topics.partitions)]
@@ -158,10 +162,12 @@ async def test_killed_at_any_time_each_row_is_sent_once_and_in_its_order(
     others = asyncio.create_task(others_write(topics))
     try:
         for run in range(5):
-            before = noted(path)
+            before, there = noted(path), await sent_so_far(topics)
             how = [*options, "--rate", "12000", *["--resume"] * (run > 0)]
             with producing(topics, path, *how) as process:
                 await until_noted(path, before, process)
+                while run % 2 and await sent_so_far(topics) == there:
+                    assert process.poll() is None, await ended(process)
                 await asyncio.sleep(random.uniform(0, 0.5))  # a moment like any other
                 process.kill()
         code, out, errors = await produce(topics, path, *options, "--resume")

@@ -229,8 +229,9 @@ export class User {
     const isDated = Boolean(from_date || to_date);
     const { signal } = this.#abort;
     try {
+      const one = { user_id: this.#user, limit: 1, from_date: EVER, ...others };
       /** @type {Page} */
-      const page = await ask("transactions", { user_id: this.#user, limit: 1, from_date: EVER, ...others }, { signal });
+      const page = await ask("transactions", one, { signal, fresh: true }); // one that arrived may be the first
       if (!this.#table.whole || this.#table.rows.length) return;
       const [newest] = page.transactions;
       if (newest && !this.#currency) [this.#currency, this.#windowDue] = [newest.currency, true];
