@@ -215,9 +215,9 @@ export function reason(row) {
   const texts = readFields(row);
   const words = wordsOf(row);
   const template = words && fitting([...(words.special ?? []), words.flag], texts);
-  const ruled = messages(row);
-  if (ruled.length && row.meta_data.detector === "rules") return { before: "", amount, rest: `: ${ruled.join("; ")}` };
-  const more = ruled.map((message) => `; ${message}`).join("");
+  const said = messages(row);
+  if (said.length && row.meta_data.detector === "rules") return { before: "", amount, rest: `: ${said.join("; ")}` };
+  const more = said.map((message) => `; ${message}`).join("");
   if (!template) return { before: "", amount, rest: ` was ${flaggedBy(row)}${facts(row)}${more}` };
   const [before, ...rest] = template.split("{amount}");
   return { before: filled(before, texts), amount, rest: filled(rest.join(amount), texts) + more };
