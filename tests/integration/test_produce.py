@@ -400,7 +400,7 @@ async def test_a_broker_that_stays_away_is_an_error_that_says_how_many_arrived(t
             await asyncio.to_thread(crash_kafka, datadir)
             output, errors = await asyncio.to_thread(process.communicate, timeout=120)
         assert process.returncode == 1
-        assert errors.decode().startswith("Error: Kafka (KAFKA_BOOTSTRAP_SERVERS): ")
-        assert errors.decode().endswith("nothing was acknowledged for 30 s\n")
-        assert errors.count(b"\n") == 1
+        hint, error = errors.decode().splitlines()
+        assert "--resume" in hint
+        assert error == "Error: Kafka (KAFKA_BOOTSTRAP_SERVERS): nothing was acknowledged for 30 s"
         assert 10_000 <= int(output.split(b" ")[0].replace(b",", b"")) < 60_000
