@@ -12,8 +12,8 @@ from benchmarks.load import MERCHANTS, Load, Loads, merchant
 from benchmarks.options import Options
 from benchmarks.process import running
 from benchmarks.race import Contender, Lap, race, timed
-from benchmarks.result import Figure, Result, ratio
-from benchmarks.standings import COLUMNS, failures, short, table, times
+from benchmarks.result import Figure, Result
+from benchmarks.standings import COLUMNS, failures, share, short, table
 from infra.decisions.deciding import session, unpublished
 from infra.decisions.history import NEEDED, Proposal, append
 from infra.runtime.settings import Settings
@@ -92,15 +92,11 @@ async def decide(loads: Loads, options: Options) -> Result:
         columns=COLUMNS,
         rows=table(standings),
         figures=[
-            Figure("with odds and labels", _share(times(standings, LABELS.name)), 0.7, 0.85),
-            Figure("with 8 features over 4 windows", _share(times(standings, MOST.name)), 0.5, 0.7),
+            Figure("with odds and labels", share(standings, LABELS.name), 0.7, 0.85),
+            Figure("with 8 features over 4 windows", share(standings, MOST.name), 0.5, 0.7),
         ],
         notes=[METHOD, *short(half.count), *failures(standings)],
     )
-
-
-def _share(times: float | None) -> float | None:
-    return ratio(1, times)
 
 
 def _rules(conditions: Sequence[str]) -> str:

@@ -39,6 +39,11 @@ def times(standings: Mapping[str, Standing], *peers: str) -> float | None:
     return ratio(next(iter(standings.values())).rate, max(filter(None, rates), default=None))
 
 
+def share(standings: Mapping[str, Standing], name: str) -> float | None:
+    """How many times the first contender's rate the named one has."""
+    return ratio(1, times(standings, name))
+
+
 def _row(standing: Standing, ours: float | None) -> dict[str, Cell]:
     rates = [lap.rate for lap in standing.laps]
     memory = standing.memory_bytes

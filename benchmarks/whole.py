@@ -6,8 +6,8 @@ from benchmarks.contenders import FAUST, CopyAlone, PythonPeer, Txnwatch
 from benchmarks.load import Loads
 from benchmarks.options import Options
 from benchmarks.race import Contender, race
-from benchmarks.result import Figure, Result, ratio
-from benchmarks.standings import COLUMNS, failures, short, table, times
+from benchmarks.result import Figure, Result
+from benchmarks.standings import COLUMNS, failures, share, short, table, times
 
 COPY = CopyAlone()
 STOCK_FAUST = PythonPeer(
@@ -44,15 +44,10 @@ async def whole(loads: Loads, options: Options) -> Result:
         columns=COLUMNS,
         rows=table(standings),
         figures=[
-            Figure("with odds, against the default rule", _share(times(standings, ODDS.name)), 0.75, 0.9),
+            Figure("with odds, against the default rule", share(standings, ODDS.name), 0.75, 0.9),
             Figure("against stock Faust row by row", times(standings, STOCK_FAUST.name), 30, 60),
             Figure("against COPY alone", times(standings, COPY.name), 0.3, 0.5),
             Figure("against QuixStreams with its Postgres sink", times(standings, QUIX.name)),
         ],
         notes=[SETTINGS, RATE, *short(half.count), *failures(standings)],
     )
-
-
-def _share(times: float | None) -> float | None:
-    """What it has of our rate."""
-    return ratio(1, times)

@@ -63,7 +63,7 @@ class Waiting:
         self._complete.set()
 
     async def wait(self, seconds: float) -> None:
-        """Return when all have come, or after so many seconds."""
+        """Return once all verdicts are there, or after so many seconds with those that are."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._complete.wait()
@@ -78,7 +78,7 @@ class VerdictWaiters:
 
     @property
     def keys(self) -> Collection[bytes | None]:
-        """Whose records are waited for: whoever tells of others does so for nothing."""
+        """The keys of the records that somebody waits for: the feed need not pass on any other."""
         return self._by_key.keys()
 
     @contextmanager
@@ -101,7 +101,7 @@ class VerdictWaiters:
                 waiting.put(awaited, record.value)
 
     def close(self) -> None:
-        """Have nobody wait any longer."""
+        """End every wait now, as the API stops: what has no verdict yet is answered without one."""
         for waiting in self._waiting:
             waiting.give_up()
 

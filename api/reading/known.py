@@ -17,7 +17,7 @@ _INTERVAL_SECONDS = 0.005
 """Looks begin at most so often: one costs the processor time of a whole request, of however many."""
 _LOOK_SECONDS = 0.5
 _AWAY_SECONDS = 5.0
-"""How long nobody looks after Postgres did not answer."""
+"""After Postgres did not answer in time, rows are not looked for again for so many seconds."""
 
 
 class KnownRows:

@@ -31,8 +31,7 @@ class WorkerView:
     def __init__(self, settings: Settings) -> None:
         self._url = settings.worker_url.rstrip("/")
         self._timeout = ClientTimeout(total=settings.dependency_seconds)
-        secret = settings.web_secret.get_secret_value()
-        self._headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+        self._headers = settings.web_headers
 
     async def window(self, user_id: str) -> Stats | None:
         """The user's window, None if there is none."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -70,6 +71,16 @@ class SuppressionsShown(msgspec.Struct, frozen=True):
     suppressions: Sequence[Suppressed]
 
 
+_changing = partial(
+    Route,
+    needs=Scope.DECIDE,
+    parameters=WhoChangesList,
+    takes={JSON: GivenEntries},
+    body=Changed,
+    depends=True,
+)
+
+
 @dataclass(frozen=True)
 class ListRoutes:
     """`/lists…` and `/suppressions`."""
@@ -85,44 +96,17 @@ class ListRoutes:
         )
         return json_response(GivenEntries(entries))
 
-    @Route(
-        "/lists/{name}",
-        "lists_put",
-        method="PUT",
-        needs=Scope.DECIDE,
-        parameters=WhoChangesList,
-        takes={JSON: GivenEntries},
-        body=Changed,
-        depends=True,
-    )
+    @_changing("/lists/{name}", "lists_put", method="PUT")
     async def put(self, request: web.Request, query: WhoChangesList) -> web.Response:
         """Have a list hold these entries and nothing else; larger ones by `txnwatch lists put`."""
         return await self._change(request, query, "put")
 
-    @Route(
-        "/lists/{name}/add",
-        "lists_add",
-        method="POST",
-        needs=Scope.DECIDE,
-        parameters=WhoChangesList,
-        takes={JSON: GivenEntries},
-        body=Changed,
-        depends=True,
-    )
+    @_changing("/lists/{name}/add", "lists_add", method="POST")
     async def add(self, request: web.Request, query: WhoChangesList) -> web.Response:
         """Add entries to a list, which is made where there is none."""
         return await self._change(request, query, "add")
 
-    @Route(
-        "/lists/{name}/remove",
-        "lists_remove",
-        method="POST",
-        needs=Scope.DECIDE,
-        parameters=WhoChangesList,
-        takes={JSON: GivenEntries},
-        body=Changed,
-        depends=True,
-    )
+    @_changing("/lists/{name}/remove", "lists_remove", method="POST")
     async def remove(self, request: web.Request, query: WhoChangesList) -> web.Response:
         """Take entries out of a list; what it has not is passed over."""
         return await self._change(request, query, "remove")

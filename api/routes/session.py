@@ -57,7 +57,7 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Session(msgspec.Struct, frozen=True):
-    """Who is logged in: nobody, where `name` is empty. Where `required` is false, nobody has to."""
+    """The caller's name and scopes, empty for who is not logged in; `required`: whether one has to be."""
 
     required: bool
     name: str = ""

@@ -234,6 +234,12 @@ class WebSecretSettings(SettingsGroup):
     """What the workers' web views are asked with, the same for workers and API; needed where the views listen
     beyond this machine."""
 
+    @property
+    def web_headers(self) -> dict[str, str]:
+        """What a request to the views carries; nothing without a secret."""
+        secret = self.web_secret.get_secret_value()
+        return {"Authorization": f"Bearer {secret}"} if secret else {}
+
     @field_validator("web_secret")
     @classmethod
     def _is_long(cls, secret: SecretStr) -> SecretStr:

@@ -12,8 +12,6 @@ from faust.web import Request, Response, Web
 from faust.web.exceptions import ServiceUnavailable
 from yarl import URL
 
-from stream_app.faust_adapter.web_guard import credentials
-
 _ASKED = "X-Txnwatch-Asked"  # by a worker, which asks the others itself
 _SECONDS = 2.0  # the API waits 3 for a worker
 
@@ -70,7 +68,7 @@ class WindowRouter(Router):  # type: ignore[misc]
     async def _answer(self, worker: URL, asked: URL) -> _Answer:
         """What the worker says of this view, 503 for one that says nothing in time."""
         url = asked.with_host(worker.host or "").with_port(worker.port)
-        client, headers = self.app.http_client, {_ASKED: "1", **credentials(self.app.settings)}
+        client, headers = self.app.http_client, {_ASKED: "1", **self.app.settings.web_headers}
         try:
             async with asyncio.timeout(_SECONDS), client.get(url, headers=headers) as response:
                 return _Answer(response.status, await response.text())

@@ -1,7 +1,7 @@
 """Who may ask the web views: whoever shares the secret with them, that is the API and other workers."""
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -27,15 +27,9 @@ def check_secret(settings: WebSettings) -> None:
         )
 
 
-def credentials(settings: WebSettings) -> Mapping[str, str]:
-    """The header that another worker's views ask for; none without a secret."""
-    secret = settings.web_secret.get_secret_value()
-    return {hdrs.AUTHORIZATION: f"Bearer {secret}"} if secret else {}
-
-
 def guards(settings: WebSettings) -> list[Any]:
     """The middlewares of the views' web application."""
-    expected = credentials(settings).get(hdrs.AUTHORIZATION, "").encode()
+    expected = settings.web_headers.get(hdrs.AUTHORIZATION, "").encode()
 
     @web.middleware
     async def guard(

@@ -358,7 +358,9 @@ async def test_damaged_input_is_an_error_after_what_could_be_read_has_arrived(
     path.write_bytes(gzip.compress(json_lines(given))[:-1000])
     done = await produce(topics, path)
     assert done.returncode == 1
-    assert f"Error: {path}: cannot be read after line " in done.stderr
+    hint, error = done.stderr.splitlines()
+    assert "--resume" in hint
+    assert error.startswith(f"Error: {path}: cannot be read after line ")
     records = await on_topic(topics)
     assert done.stdout.startswith(f"{len(records):,} sent to ")
     assert 0 < len(records) < 20_000

@@ -6,7 +6,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr, ValidationError
 
 from stream_app.faust_adapter.start_checks import StartError
-from stream_app.faust_adapter.web_guard import check_secret, credentials, guards
+from stream_app.faust_adapter.web_guard import check_secret, guards
 from stream_app.settings import WebSettings
 
 SECRET = SecretStr("shared by all of them")
@@ -40,7 +40,7 @@ async def test_where_others_can_reach_them_they_ask_for_the_secret(
             async with client.get("/table/windows/", headers=given) as response:
                 assert (response.status == 200) is open_to_all
                 assert (await response.text() == "") is not open_to_all
-        async with client.get("/table/windows/", headers=credentials(settings)) as response:
+        async with client.get("/table/windows/", headers=settings.web_headers) as response:
             assert await response.text() == "amounts"
         async with client.get("/metrics/prometheus") as response:  # from this machine
             assert response.status == 200
