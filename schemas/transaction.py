@@ -99,7 +99,7 @@ class Decoder:
         max_ahead: timedelta = timedelta(hours=24),
         verdict_names: frozenset[str] = frozenset(),
     ) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._verdict_names = verdict_names
         self._max_ahead_ms = max_ahead // _MILLISECOND
 
@@ -147,11 +147,11 @@ class Decoder:
     def _decode_fast(
         self, values: Sequence[bytes], keys: Sequence[bytes | None], timestamps_ms: Sequence[int]
     ) -> list[Transaction]:
-        if max(map(len, values)) > self._max_bytes:
+        if max(map(len, values)) > self.max_bytes:
             raise ValueError
         messages, amounts = fast_path.read(values, keys)
         dates = [message.txn_date for message in messages]
-        if {date.tzinfo for date in dates} != {UTC} or self._is_ahead(max(dates), min(timestamps_ms)):
+        if {date.tzinfo for date in dates} != {UTC} or self.is_ahead(max(dates), min(timestamps_ms)):
             dates = list(map(self._in_time, dates, timestamps_ms))
         metas = [message.meta_data and self._producers_own(message.meta_data) for message in messages]
         parts = zip(messages, amounts, dates, metas, strict=True)
@@ -172,8 +172,8 @@ class Decoder:
             return refused
 
     def _checked(self, value: bytes, key: bytes | None, timestamp_ms: int) -> Transaction:
-        if len(value) > self._max_bytes:
-            raise Refused("size", f"{len(value)} bytes, at most {self._max_bytes}")
+        if len(value) > self.max_bytes:
+            raise Refused("size", f"{len(value)} bytes, at most {self.max_bytes}")
         fields = checks.split(value)
         known = {name: raw for name, raw in fields.items() if name in checks.FIELDS}
         txn_id = checks.uuid_of("id", known)
@@ -215,9 +215,10 @@ class Decoder:
         if date.tzinfo is None:
             raise ValueError("no offset from UTC")
         date = date.astimezone(UTC)
-        if timestamp_ms >= 0 and self._is_ahead(date, timestamp_ms):
+        if timestamp_ms >= 0 and self.is_ahead(date, timestamp_ms):
             raise ValueError("too far ahead of the record's timestamp")
         return date
 
-    def _is_ahead(self, date: datetime, timestamp_ms: int) -> bool:
+    def is_ahead(self, date: datetime, timestamp_ms: int) -> bool:
+        """Whether a date is further ahead of a record's timestamp than it may be."""
         return (date - _EPOCH) // _MILLISECOND - timestamp_ms > self._max_ahead_ms

@@ -77,19 +77,13 @@ class Converter:
 
     def _found(self, records: Sequence[Any]) -> list[Mapped | Unmapped | str | None]:
         """What each became: a word, or None, where it is left out."""
-        found: list[Any] = [self._decoded(record) for record in records]
+        found: list[Any] = self.decoding.decode_many(records)
         places = [place for place, one in enumerate(found) if type(one) is dict]
         now_ms = time.time_ns() // 1_000_000
         mapped = self.mapper.read_many([found[place] for place in places], [now_ms] * len(places))
         for place, one in zip(places, mapped, strict=True):
             found[place] = one
         return found
-
-    def _decoded(self, record: Any) -> dict[str, object] | Unmapped | str:
-        try:
-            return self.decoding.decode(record)
-        except Unmapped as unmapped:
-            return unmapped
 
     def _letter(self, source: TopicPartition, record: Any, error: Unmapped) -> Message:
         return encode_dead_letter(

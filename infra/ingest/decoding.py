@@ -22,6 +22,7 @@ _FRAME = 5  # a zero and the schema's number
 _CONTENT = "ce_"
 _BOM = b"\xef\xbb\xbf"
 _JSON = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class FormatError(StopError):
@@ -76,6 +77,7 @@ class Decoding:
         self._beside = {
             name for name in ("kafka", *envelopes.BESIDE.values()) if f'"{name}.'.encode() in named
         }
+        self._may_be_plain = self._format in {"", "json"} and "kafka" not in self._beside
 
     async def prepare(self, records: Iterable[ForeignRecord]) -> None:
         """Have here what reading the records needs."""
@@ -85,6 +87,21 @@ class Decoding:
             numbers = {int.from_bytes(frame[1:]) for frame in frames if len(frame) == _FRAME}
             if lacking := self._schemas.lacking(numbers):
                 await self._schemas.load(lacking)
+
+    def decode_many(self, records: Iterable[ForeignRecord]) -> list[Fields | str | Unmapped]:
+        """What `decode` says of each, its errors returned: JSON without an envelope in half the time."""
+        found: list[Fields | str | Unmapped] = []
+        plain = self._may_be_plain
+        for record in records:
+            fields = _plain(record.value) if plain and record.value and not record.headers else None
+            found.append(self._decoded(record) if fields is None or envelopes.may_be_one(fields) else fields)
+        return found
+
+    def _decoded(self, record: ForeignRecord) -> Fields | str | Unmapped:
+        try:
+            return self.decode(record)
+        except Unmapped as unmapped:
+            return unmapped
 
     def decode(self, record: ForeignRecord) -> Fields | str:
         """Its fields, or a word for a record that is no transaction.
@@ -124,8 +141,15 @@ def json_object(text: bytes) -> Fields:
     """
     try:
         return _JSON(text.removeprefix(_BOM))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _NO_JSON as error:
         raise Unmapped("json", str(error)) from None
+
+
+def _plain(value: bytes) -> Fields | None:
+    try:
+        return _JSON(value)
+    except _NO_JSON:
+        return None
 
 
 def _attributes(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str] | None:

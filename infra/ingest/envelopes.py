@@ -67,6 +67,11 @@ def opened(
     return {**found, **{BESIDE[kind]: its for kind, its in seen.items() if BESIDE.get(kind) in beside}}
 
 
+def may_be_one(fields: Fields) -> bool:
+    """Whether it has a name that all envelopes of some kind have."""
+    return "schema" in fields or "after" in fields or "specversion" in fields
+
+
 def _kind(fields: Fields) -> Envelope | None:
     if "payload" in fields and "schema" in fields and len(fields) == 2:  # noqa: PLR2004 - these
         return Envelope.CONNECT

@@ -1,12 +1,13 @@
 """Amounts: exact, of whatever form the source has, as decimal text for the decoder."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
 from typing import Final
 
+from schemas.mapping.columns import Column, column_of
 from schemas.mapping.marks import AmountMarks, UnclearAmountError
-from schemas.mapping.paths import Record, getter
+from schemas.mapping.paths import Record, getter, values_of
 from schemas.mapping.spec import AmountSpec
 from schemas.mapping.texts import TextReader, first_of
 from schemas.mapping.values import text_of
@@ -23,6 +24,7 @@ EXPONENTS: Final[Mapping[str, int]] = {**dict.fromkeys(_WITHOUT_DECIMALS.split()
 _ACCOUNTED = re.compile(r"\((?P<round>[^()]+)\)|(?P<behind>[^-]+)-|\+(?P<plus>[^+-]+)")
 _SCIENTIFIC = re.compile(r"-?[0-9]+(?:\.[0-9]+)?[eE][+-]?[0-9]{1,3}")  # as R and pandas write 100,000
 _PLAIN = re.compile(r"(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,2})?")
+_ALL_PLAIN = re.compile(rf"(?:{_PLAIN.pattern}\n)*+")
 _NUMBERS, _NO_AMOUNTS = frozenset([int, Decimal]), (bool, bytes)
 _LONGEST = 64
 _LARGEST_EXPONENT = 30
@@ -31,7 +33,7 @@ _EXACT = Context(prec=400, traps=[Inexact, InvalidOperation])
 _INEXACT = Context(prec=400, traps=[InvalidOperation])
 
 
-class SkippedAmountError(Exception):
+class SkippedAmountError(ValueError):
     """The record is none that is wanted, by the sign of its amount."""
 
 
@@ -51,6 +53,30 @@ def amount_reader(spec: AmountSpec, currency: TextReader) -> Callable[[Record], 
         return amount
     exponent = _exponent(spec, currency)
     return lambda record: written(read(record), exponent(record))
+
+
+def amount_column(spec: AmountSpec, currency: TextReader) -> Column:
+    """What makes the decimal texts of many records' amounts, as `amount_reader` does of each."""
+    read = amount_reader(spec, currency)
+    if spec.minor_units is not False or spec.sign == "skip positive" or not isinstance(spec.source, str):
+        return column_of(read)
+    values, is_written = values_of(spec.source), not (spec.decimal or spec.thousands or spec.remove)
+
+    def quick(records: Sequence[Record]) -> list[str]:
+        found = values(records)
+        kinds = {*map(type, found)}
+        texts = found if is_written and kinds == {str} else [*map(str, found)] if kinds <= _NUMBERS else []
+        if not texts or not are_plain(texts):
+            raise ValueError
+        return texts
+
+    return column_of(read, quick)
+
+
+def are_plain(texts: Sequence[str]) -> bool:
+    """Whether all are amounts as the decoder takes them, of at most two decimals."""
+    lines = "\n".join([*texts, ""])
+    return lines.count("\n") == len(texts) and _ALL_PLAIN.fullmatch(lines) is not None
 
 
 def _exponent(spec: AmountSpec, currency: TextReader) -> Callable[[Record], int]:

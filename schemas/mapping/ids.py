@@ -5,7 +5,7 @@ year, and anybody can compute it, as Postgres does with `uuid_generate_v5(namesp
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import sha1
 from typing import Any, Final, TypeAlias
@@ -13,7 +13,8 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from schemas.mapping.paths import Getter, Record, getter
+from schemas.mapping.columns import Column, column_of, texts_of
+from schemas.mapping.paths import Getter, Record, getter, values_of
 from schemas.mapping.spec import IdSpec
 from schemas.mapping.texts import first_of, text_getter
 from schemas.mapping.values import text_of
@@ -28,6 +29,8 @@ _WRITTEN = re.compile(
     r"(?:urn:uuid:)?(\{)?([0-9a-f]{8})(-?)([0-9a-f]{4})\3([0-9a-f]{4})\3([0-9a-f]{4})\3([0-9a-f]{12})(?(1)\})",
     re.IGNORECASE,
 )
+_HEX_TO_0 = str.maketrans("0123456789abcdef", "0" * 16)
+_UUIDS = "00000000-0000-0000-0000-000000000000\n"
 _UUID_BYTES = 16
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _KEPT_IDS = 1 << 15
@@ -48,6 +51,33 @@ def id_reader(spec: IdSpec, *, repeated: bool) -> Reader:
         made = make(spec.value)
         return lambda _: made
     return _made_of_text(_several(spec) or text_getter(spec.source, spec.remove), make)
+
+
+def id_column(spec: IdSpec, *, repeated: bool) -> Column:
+    """What makes the ids of many records, as `id_reader` does of each."""
+    read = id_reader(spec, repeated=repeated)
+    if not isinstance(spec.source, str) or spec.remove or spec.read == "hash":
+        return column_of(read)
+    values = values_of(spec.source)
+    if spec.read == "uuid":
+        return column_of(read, lambda records: _canonical_ones(values(records)))
+    make = namer(spec.space)
+    if repeated:
+        make = lru_cache(_KEPT_IDS)(make)
+
+    def quick(records: Sequence[Record]) -> list[str]:
+        texts = texts_of(values(records))
+        if "" in texts:
+            raise ValueError
+        return [*map(make, texts)]
+
+    return column_of(read, quick)
+
+
+def _canonical_ones(values: list[Any]) -> list[str]:
+    if "\n".join([*values, ""]).translate(_HEX_TO_0) != _UUIDS * len(values):
+        raise ValueError
+    return values
 
 
 def _several(spec: IdSpec) -> Reader | None:

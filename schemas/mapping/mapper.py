@@ -1,7 +1,6 @@
 """A mapping compiled: records in, what the topic of transactions takes out."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -12,35 +11,18 @@ from schemas.mapping.conditions import holds
 from schemas.mapping.dates import date_reader
 from schemas.mapping.ids import id_reader
 from schemas.mapping.keeping import keeper
+from schemas.mapping.outcome import Mapped, Unmapped
 from schemas.mapping.paths import Record
 from schemas.mapping.spec import MappingSpec, TextSpec
-from schemas.mapping.texts import text_reader
+from schemas.mapping.texts import change_of, text_reader
+from schemas.mapping.together import Together
 from schemas.refusal import Refused
 from schemas.transaction import Decoder
 
+_TOGETHER = 256  # records: of more, their values drive each other out of the processor's cache
 _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
-_CAPITALS = frozenset(["currency", "country"])
 _REQUIRED = frozenset(["currency", "status"])
 _NONE = 'missing: say default = "…" for records without one'
-
-
-class Unmapped(Exception):  # noqa: N818 - a verdict on the record, as Refused is
-    """A record does not map: `reason` is a code for counting, a field's or `mapping`, `detail` for people."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-
-
-class Mapped(msgspec.Struct, frozen=True, gc=False):
-    """A record for the topic of transactions, and its date."""
-
-    key: bytes
-    """The text of `user_id`."""
-    value: bytes
-    """JSON that the decoder takes."""
-    date: datetime
 
 
 class Mapper:
@@ -48,6 +30,7 @@ class Mapper:
 
     def __init__(self, spec: MappingSpec, decoder: Decoder) -> None:
         self._decoder = decoder
+        self._together = Together(spec, decoder)
         self._conditions = [holds(condition) for condition in spec.only]
         self._readers = _readers(spec)
         self._keep = keeper(spec)
@@ -71,14 +54,30 @@ class Mapper:
     def read_many(
         self, records: Sequence[Record], timestamps_ms: Sequence[int]
     ) -> list[Mapped | Unmapped | None]:
-        """Map many records as `read` does each, in half the time; what does not map is returned."""
-        made = [self._tried(record) for record in records]
-        taken = [place for place, one in enumerate(made) if isinstance(one, Mapped)]
-        sent: list[Any] = [made[place] for place in taken]
+        """Map many records as `read` does each, in a fifth of the time; what does not map is returned."""
+        made: list[Mapped | Unmapped | None] = []
+        for start in range(0, len(records), _TOGETHER):
+            part = slice(start, start + _TOGETHER)
+            made += self._read_part(records[part], timestamps_ms[part])
+        return made
+
+    def _read_part(
+        self, records: Sequence[Record], timestamps_ms: Sequence[int]
+    ) -> list[Mapped | Unmapped | None]:
+        together, certain = self._together.read(records, timestamps_ms)
+        made: list[Any] = [
+            self._tried(record) if one is None else one for record, one in zip(records, together, strict=True)
+        ]
+        unsure = [
+            place
+            for place, one in enumerate(made)
+            if isinstance(one, Mapped) and not (certain and together[place] is one)
+        ]
+        sent = [made[place] for place in unsure]
         decoded = self._decoder.decode_many(
-            [one.value for one in sent], [one.key for one in sent], [timestamps_ms[place] for place in taken]
+            [one.value for one in sent], [one.key for one in sent], [timestamps_ms[place] for place in unsure]
         )
-        for place, found in zip(taken, decoded, strict=True):
+        for place, found in zip(unsure, decoded, strict=True):
             if isinstance(found, Refused):
                 made[place] = _unmapped(found)
         return made
@@ -127,7 +126,7 @@ def _readers(spec: MappingSpec) -> list[tuple[str, Callable[[Record], Any]]]:
 
 
 def _text(name: str, spec: TextSpec) -> Callable[[Record], str]:
-    return text_reader(spec, LONGEST[name], str.upper if name in _CAPITALS else None)
+    return text_reader(spec, LONGEST[name], change_of(name))
 
 
 def _unmapped(refused: Refused) -> Unmapped:

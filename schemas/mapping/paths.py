@@ -1,7 +1,7 @@
 """Where in a record a value is: names with points between them, as `payload.amount.value`."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import methodcaller
 from typing import Any, TypeAlias
 
@@ -60,6 +60,14 @@ def getter(path: str) -> Getter:
         return inner
 
     return value
+
+
+def values_of(path: str) -> Callable[[Sequence[Record]], list[Any]]:
+    """What finds the values of a path in many records."""
+    (first, *others), get = parts_of(path), getter(path)
+    if others:
+        return lambda records: [get(record) for record in records]
+    return lambda records: [record.get(first) for record in records]
 
 
 def _inside(value: object, part: str) -> object:

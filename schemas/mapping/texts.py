@@ -3,13 +3,22 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from schemas.mapping.columns import Column, column_of, texts_of
 from schemas.mapping.conditions import holds
-from schemas.mapping.paths import Getter, Record, getter
+from schemas.mapping.paths import Getter, Record, getter, values_of
 from schemas.mapping.spec import TextSpec
 from schemas.mapping.values import text_of
 from schemas.refusal import excerpt
 
 TextReader: TypeAlias = Callable[[Record], str]
+Change: TypeAlias = Callable[[str], str]
+
+_CAPITALS = frozenset(["currency", "country"])
+
+
+def change_of(field: str) -> Change | None:
+    """What is done to all texts of a field, if anything."""
+    return str.upper if field in _CAPITALS else None
 
 
 def first_of(getters: Sequence[Getter]) -> Getter:
@@ -34,42 +43,68 @@ def text_getter(source: str | Sequence[str], remove: str = "") -> TextReader:
     return lambda record: text_of(text_of(value(record)).translate(removed))
 
 
-def text_reader(spec: TextSpec, most: int, change: Callable[[str], str] | None = None) -> TextReader:
+def text_reader(spec: TextSpec, most: int, change: Change | None = None) -> TextReader:
     """What reads the text of a record, of `most` characters; "" where it has none.
 
     It raises ValueError where it has one that cannot be used.
     """
-    read = _exchanged(spec)
-    if change is not None:
-        plain, changed = read, change
-        read = lambda record: changed(plain(record))  # noqa: E731 - as below
-    if spec.cut:
-        whole = read
-        read = lambda record: whole(record)[:most]  # noqa: E731 - each step around the one before
-    return _where(spec, read) if spec.when is not None else read
+    finish = _finisher(spec, most, change)
+    if spec.source is None:
+        constant = finish(spec.value or "")
+        return _where(spec, lambda _: constant)
+    read = text_getter(spec.source, spec.remove)
+    return _where(spec, (lambda record: finish(read(record))) if finish is not _same else read)
+
+
+def text_column(spec: TextSpec, most: int, change: Change | None = None) -> Column:
+    """What reads the text of many records, as `text_reader` does of each."""
+    read, finish = text_reader(spec, most, change), _finisher(spec, most, change)
+    if not isinstance(spec.source, str) or spec.remove or spec.when is not None:
+        return column_of(read)
+    values = values_of(spec.source)
+
+    def quick(records: Sequence[Record]) -> list[str]:
+        texts = texts_of(values(records))
+        if finish is _same:
+            return texts
+        finished = {text: finish(text) for text in {*texts}}
+        return [finished[text] for text in texts]
+
+    return column_of(read, quick)
 
 
 def _where(spec: TextSpec, read: TextReader) -> TextReader:
-    assert spec.when is not None  # noqa: S101 - of the caller
+    if spec.when is None:
+        return read
     is_there = holds(spec.when)
     return lambda record: read(record) if is_there(record) else ""
 
 
-def _exchanged(spec: TextSpec) -> TextReader:
-    if spec.source is None:
-        constant = spec.value or ""
-        return lambda _: constant
-    read, default = text_getter(spec.source, spec.remove), spec.default or ""
-    if not spec.values and spec.otherwise is None:
-        return (lambda record: read(record) or default) if default else read
-    return _of_words(spec, read)
+def _same(text: str) -> str:
+    return text
 
 
-def _of_words(spec: TextSpec, read: TextReader) -> TextReader:
+def _finisher(spec: TextSpec, most: int, change: Change | None) -> Change:
+    """What makes the text of a field of that of a value."""
+    steps = [_exchanged(spec), change, (lambda text: text[:most]) if spec.cut else None]
+    taken = [step for step in steps if step is not None]
+    if len(taken) < 2:  # noqa: PLR2004 - no loop for one
+        return taken[0] if taken else _same
+
+    def finish(text: str) -> str:
+        for step in taken:
+            text = step(text)
+        return text
+
+    return finish
+
+
+def _exchanged(spec: TextSpec) -> Change | None:
     words, otherwise, default = dict(spec.values), spec.otherwise, spec.default or ""
+    if not words and otherwise is None:
+        return (lambda text: text or default) if default else None
 
-    def exchanged(record: Record) -> str:
-        text = read(record)
+    def exchanged(text: str) -> str:
         if (word := words.get(text)) is not None:
             return word
         if not text or otherwise is not None:

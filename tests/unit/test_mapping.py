@@ -1,6 +1,6 @@
 """Any record becomes a transaction that the strict decoder takes, or is refused with a reason."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -553,6 +553,100 @@ def test_whatever_comes_in_it_is_mapped_or_refused_with_a_reason(
         assert other == found
         if found is not None:
             transaction(found)
+
+
+USUAL = mapper(
+    id='from = "id"\nread = "uuid5"',
+    user_id='from = "user"',
+    currency='from = "ccy"\nvalues = {euro = "EUR"}\notherwise = "*"\ndefault = "GBP"',
+    merchant_id='from = "m"',
+    country='from = "land"',
+    meta_data='keep = ["more", "other"]',
+)
+USER = "1e145f1e-f2e1-512a-aebb-35bb6597e178"
+LIKELY = {**RECORD, "user": USER, "ccy": "euro", "m": "Shop", "land": "it", "more": "x", "other": 17}
+
+
+def outcomes(one: Mapper, records: Sequence[Mapping[str, object]], now_ms: Sequence[int]) -> list[str]:
+    return [str(found) for found in one.read_many(records, now_ms)]
+
+
+def alone(one: Mapper, records: Sequence[Mapping[str, object]], now_ms: Sequence[int]) -> list[str]:
+    found = []
+    for record, at in zip(records, now_ms, strict=True):
+        try:
+            found.append(str(one.read(record, at)))
+        except Unmapped as unmapped:
+            found.append(str(unmapped))
+    return found
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=2), st.sampled_from([NOW_MS, -1, 0])
+        ),
+        max_size=5,
+    ),
+    st.sampled_from([LENIENT, STRICT, USUAL]),
+)
+def test_together_records_are_mapped_as_each_alone(
+    drawn: list[tuple[dict[str, object], int]], one: Mapper
+) -> None:
+    records = [{**LIKELY, **record} for record, _ in drawn]
+    now_ms = [at for _, at in drawn]
+
+    assert outcomes(one, records, now_ms) == alone(one, records, now_ms)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"amount": "1\n2"},
+        {"amount": ""},
+        {"amount": Decimal("1E+3")},
+        {"amount": 10**18},
+        {"amount": True},
+        {"date": "2018-04-01T00:00:31Z\n2018-04-01T00:00:31Z"},
+        {"date": "2018-02-30T00:00:31Z"},
+        {"date": "2018-04-01T00:00:31+01:00"},
+        {"date": "2999-04-01T00:00:31Z"},
+        {"date": datetime(2018, 4, 1)},  # noqa: DTZ001 - a clock's
+        {"date": datetime(2018, 4, 1, tzinfo=ZoneInfo("Europe/Rome"))},
+        {"user": f"{USER}\n{USER}"},
+        {"user": USER.upper()},
+        {"user": ""},
+        {"id": " NULL "},
+        {"ccy": "E1R"},
+        {"ccy": "EURO"},
+        {"ccy": None},
+        {"land": "I1"},
+        {"land": ""},
+        {"m": "m" * 65},
+        {"m": "a\x07b"},
+        {"more": "\0"},
+        {"more": "\ud800"},
+        {"more": r"\u0000"},
+        {"more": "x" * 70_000},
+        {"more": Decimal("1e400")},
+        {"more": [[[1]]]},
+        {"other": 10**309},
+        {"other": "é"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_unusual_record_changes_nothing_for_the_one_beside_it(
+    changed: dict[str, object], place: int
+) -> None:
+    records: list[dict[str, object]] = [LIKELY]
+    records.insert(place, {**LIKELY, **changed})
+
+    found = outcomes(USUAL, records, [NOW_MS, NOW_MS])
+
+    assert found == alone(USUAL, records, [NOW_MS, NOW_MS])
+    assert found[1 - place].startswith("Mapped(")
 
 
 def test_floats_of_a_source_are_read_by_their_shortest_text() -> None:

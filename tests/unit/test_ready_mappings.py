@@ -27,6 +27,7 @@ def test_a_sample_of_its_layout_comes_out_right(name: str) -> None:
     mapped = [mapper.read(row, NOW_MS) for row in rows]
 
     assert len(mapped) == ROWS
+    assert mapper.read_many(rows, [NOW_MS] * ROWS) == mapped
     ids = set()
     for one, expected in zip(mapped, sample.expected, strict=True):
         assert (one is None) is (expected is None)
