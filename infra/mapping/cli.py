@@ -24,6 +24,9 @@ from schemas.mapping import MappingError, MappingSpec
 from schemas.mapping.ready import READY, ready_mapping, ready_text
 
 _ENCODING = click.option("--encoding", help="Of FILE, where it is neither UTF-8 nor UTF-16: latin-1, cp1252.")
+_PART = click.option(
+    "--part", help="Of a zip this file, of a workbook this sheet, of a JSON object this array."
+)
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _SUFFIXES = re.compile(r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|xlsx|gz|bz2|xz|zst|zip)")
@@ -49,9 +52,10 @@ def list_command(name: str | None) -> None:
 @click.argument("spec", metavar="MAPPING", type=MappingType())
 @click.argument("source", metavar="[FILE|TOPIC]", required=False)
 @_ENCODING
+@_PART
 @click.pass_context
 def check_command(
-    context: click.Context, spec: MappingSpec, source: str | None, encoding: str | None
+    context: click.Context, spec: MappingSpec, source: str | None, encoding: str | None, part: str | None
 ) -> None:
     """See whether a mapping can be used, and what it makes of records of FILE or TOPIC.
 
@@ -62,7 +66,7 @@ def check_command(
         click.echo("it can be used")
         return
     with _ending_in_one_line(source):
-        records = _records(source, encoding)
+        records = _records(source, encoding, part)
     outcome = tried(spec, records)
     show(_console(), spec, records, outcome)
     context.exit(1 if outcome.refused else 0)
@@ -74,6 +78,7 @@ def check_command(
 @click.option("--currency", help="Of records that do not say theirs, as EUR.")
 @click.option("--zone", help="Of dates that do not say theirs, as UTC or Europe/Rome.")
 @_ENCODING
+@_PART
 @click.pass_context
 def guess_command(context: click.Context, /, source: str, output: Path | None, **told: str | None) -> None:
     """Propose a mapping for FILE or TOPIC, by the names and values of records.
@@ -83,7 +88,7 @@ def guess_command(context: click.Context, /, source: str, output: Path | None, *
     decided before it can be used, and the command ends with 1.
     """
     with _ending_in_one_line(source):
-        records = _records(source, told["encoding"])
+        records = _records(source, told["encoding"], told["part"])
         proposal = proposed(records, currency=told["currency"] or "", zone=told["zone"] or "")
     _write(proposal.text, output)
     what = f"the layout of {proposal.ready}" if proposal.ready else "found by names and values"
@@ -93,11 +98,11 @@ def guess_command(context: click.Context, /, source: str, output: Path | None, *
     context.exit(1 if proposal.decide else 0)
 
 
-def _records(source: str, encoding: str | None) -> list[Record]:
+def _records(source: str, encoding: str | None, part: str | None) -> list[Record]:
     """The first records of a file, or the newest of a topic: what is no file, nor ends as files do."""
     path = Path(source)
     if path == STDIN or path.exists() or _SUFFIXES.fullmatch(path.suffix) or not _TOPIC.fullmatch(source):
-        return sample_of(path, encoding)
+        return sample_of(path, encoding, part)
     return asyncio.run(sample_of_topic(Settings.load(), source))
 
 

@@ -48,13 +48,15 @@ class SeenValues:
         return [word.casefold() for word in _WORD.findall(_CAMEL.sub(" ", self.path))]
 
 
-def sample_of(path: Path, encoding: str | None = None) -> list[Record]:
+def sample_of(path: Path, encoding: str | None = None, part: str | None = None) -> list[Record]:
     """The first records of a file; its `encoding` is UTF-8 or what its byte order mark says if not said.
+
+    `part` names one of several files of a zip, sheets of a workbook, or arrays of a JSON object.
 
     Raises:
         InputError: It cannot be read, or has none.
     """
-    with open_input(path, FileForm(encoding, is_header=RowReader().fits)) as opened:
+    with open_input(path, FileForm(encoding, part, RowReader().fits)) as opened:
         lines = opened.lines() if encoding else checked_utf8(opened.lines())
         found = [*islice(_whole(records_of(opened, lines, lambda _: None)), MOST)]
     if not found:

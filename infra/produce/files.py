@@ -13,6 +13,7 @@ from pathlib import Path
 
 from infra.produce.compression import BUFFER, DAMAGE, ZIP, PartError, buffered, unpacked, zip_member
 from infra.produce.errors import DamagedInputError, InputError
+from infra.produce.json_around import array_around, enclosed_lines
 from infra.produce.json_values import is_over_lines, object_lines
 from infra.produce.layout import UTF8, IsHeader, encoding_of, lines_before_header, recoded, without_lines
 from infra.produce.parquet import ParquetRows
@@ -25,6 +26,7 @@ MAX_LINE = 1_000_000
 
 STDIN = Path("-")
 _PARQUET = b"PAR1"
+_BLANK = b"\xef\xbb\xbf \t\r\n"
 _OTHERS = {
     b"\xd0\xcf\x11\xe0": "an old workbook (xls): save it as xlsx or CSV",
     b"Obj\x01": "an Avro file: turn it into JSON lines or Parquet",
@@ -40,9 +42,10 @@ class FileForm:
     encoding: str | None = None
     """What the user says; None for what its byte order mark says, and UTF-8 without one."""
     part: str | None = None
-    """Which member of a zip, or sheet of a workbook, where there are several."""
+    """Which member of a zip, sheet of a workbook, or array of a JSON object, where there are several."""
     is_header: IsHeader = lambda _: False
-    """What tells the header from lines before it; by default it is the first line."""
+    """What tells the header from lines before it, by default the first line, and a record from what is
+    around records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +219,14 @@ def _in_lines(stream: io.BufferedReader, form: FileForm, notes: list[str]) -> io
     if lookup(encoding).name != UTF8:
         stream = buffered(recoded(stream, encoding))
         head = stream.peek(BUFFER)
+    is_json = head.lstrip(_BLANK).startswith(b"{")
+    if is_json and (name := array_around(head, form.part, form.is_header)) is not None:
+        notes.append(f"JSON with an array {name}: its objects are counted as lines")
+        return buffered(enclosed_lines(stream, MAX_LINE, name, told=form.part is not None))
     if is_over_lines(head):
         notes.append("JSON over several lines: its objects are counted as lines")
         return buffered(object_lines(stream, MAX_LINE))
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+    if is_json:
         return stream
     if count := lines_before_header(head, form.is_header):
         notes += _left_out(count, "line")

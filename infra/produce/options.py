@@ -127,7 +127,11 @@ def _others(verb: str) -> list[Callable[[Any], Any]]:
     return [
         click.option("--as-is", is_flag=True, help=f"{verb} in the order of FILE, whatever that is."),
         click.option("--sort", is_flag=True, help=f"{verb} by date: all is read first, in bounded memory."),
-        click.option("--part", metavar="NAME", help="Of a zip this file, of a workbook this sheet."),
+        click.option(
+            "--part",
+            metavar="NAME",
+            help="Of a zip this file, of a workbook this sheet, of a JSON object this array.",
+        ),
         click.option(
             *("--encoding", "encoding"),
             callback=_encoding,

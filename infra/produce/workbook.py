@@ -1,9 +1,11 @@
 """A sheet of a workbook (xlsx) as JSON lines, a row each: a line's number is the row's."""
 
+import io
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 from xml.etree.ElementTree import ParseError
 
 from infra.produce.compression import chosen_part
@@ -12,8 +14,14 @@ from infra.produce.layout import IsHeader
 from infra.produce.parquet import encoded
 
 _HEADER_ROWS = 50
-_TEXTS = "xl/sharedStrings.xml"
+_SHEETS = "xl/worksheets/"
 _MOST_TEXT = 256 << 20  # all texts of a workbook stand together, and have to be in memory
+# As XML is read, a row is in memory as a whole, up to 100 times as large where its cells are empty; and so is
+# what stands behind all rows, as what is merged and linked.
+_MOST_ROW, _MOST_AFTER = 2 << 20, 64 << 20
+_ROW_END = re.compile(rb"</(?:\w+:)?(row|sheetData)\s*>")
+_LONGEST_END = 64  # bytes
+_MOST_ROWS = 1_048_576  # of a sheet
 _ERRORS = (zipfile.BadZipFile, ParseError, OSError, KeyError, ValueError, TypeError, EOFError)
 Row = Sequence[Any]
 
@@ -21,6 +29,49 @@ Row = Sequence[Any]
 def is_workbook(archive: zipfile.ZipFile) -> bool:
     """Whether a zip is one."""
     return "xl/workbook.xml" in archive.namelist()
+
+
+class _Sheet(io.RawIOBase):
+    """The text of a sheet, up to a row that is too long."""
+
+    def __init__(self, text: IO[bytes]) -> None:
+        self._text = text
+        self._tail = b""
+        self._since, self._most = 0, _MOST_ROW
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes.
+
+        Raises:
+            ValueError: A row is too long.
+        """
+        piece = self._text.read(size)
+        text = self._tail + piece
+        self._since += len(piece)
+        for end in _ROW_END.finditer(text):
+            self._since = len(text) - end.end()
+            self._most = _MOST_ROW if end[1] == b"row" else _MOST_AFTER
+        if self._since > self._most:
+            raise ValueError(f"a row of more than {_MOST_ROW:,} bytes")
+        self._tail = text[-_LONGEST_END:]
+        return piece
+
+
+class _Archive(zipfile.ZipFile):
+    """A workbook whose parts take little memory, or are refused."""
+
+    def open(self, name: Any, *args: Any, **kwargs: Any) -> Any:
+        """A part as a stream.
+
+        Raises:
+            ValueError: It is too large.
+        """
+        part = super().open(name, *args, **kwargs)
+        if str(name).startswith(_SHEETS):
+            return _Sheet(part)
+        if self.getinfo(str(name)).file_size > _MOST_TEXT:
+            raise ValueError("more than 256 MB of text: save the sheet as CSV")
+        return part
 
 
 class SheetRows:
@@ -37,7 +88,7 @@ class SheetRows:
         try:
             self._first: list[Row] = [*islice(self._rows, _HEADER_ROWS)]
         except _ERRORS as error:
-            raise InputError(f"no workbook that can be read: {error}") from error
+            raise InputError(f"no workbook that can be read: {_why(error)}") from error
         self._header, self.before_header = _header(self._first, is_header)
 
     def fraction(self) -> float | None:
@@ -54,7 +105,7 @@ class SheetRows:
             for number, row in enumerate(chain(self._first, self._rows), start=1):
                 yield None if number <= self.before_header + 1 else _record(self._header, row)
         except _ERRORS as error:
-            raise DamagedInputError(f"cannot be read after row {number}: {error}") from error
+            raise DamagedInputError(f"cannot be read after row {number}: {_why(error)}") from error
 
     def lines(self) -> Iterator[bytes]:
         """Each row as a JSON object in a line, empty ones as empty lines."""
@@ -62,23 +113,27 @@ class SheetRows:
             yield b"\n" if row is None else encoded(row)
 
 
+def _why(error: BaseException) -> str:
+    """A line of what was the matter: openpyxl writes a paragraph around it."""
+    return str(error.__cause__ or error).partition("\n")[0]
+
+
 def _rows(raw: BinaryIO, name: str | None) -> Iterator[Row]:
     try:
-        from openpyxl import load_workbook  # noqa: PLC0415 - an extra
+        from openpyxl.reader.excel import ExcelReader  # noqa: PLC0415 - an extra
     except ImportError:
         raise InputError("a workbook: pip install 'txnwatch[xlsx]' reads it") from None
-    with zipfile.ZipFile(raw) as archive:
-        sizes = {one.filename: one.file_size for one in archive.infolist()}
-    if sizes.get(_TEXTS, 0) > _MOST_TEXT:
-        raise InputError("a workbook with more than 256 MB of text: save the sheet as CSV")
     try:
-        book = load_workbook(raw, read_only=True, data_only=True)
+        reader = ExcelReader(raw, read_only=True, data_only=True)
+        reader.archive = _Archive(raw)
+        reader.read()
     except _ERRORS as error:
-        raise InputError(f"no workbook that can be read: {error}") from error
+        raise InputError(f"no workbook that can be read: {_why(error)}") from error
+    book = reader.wb
     shown = [one.title for one in book.worksheets if one.sheet_state == "visible"]
     sheet = book[chosen_part("sheet", shown, name)]
     sheet.reset_dimensions()  # some programs write wrong ones, and rows would be cut
-    return iter(sheet.iter_rows(values_only=True))
+    return iter(sheet.iter_rows(max_row=_MOST_ROWS, values_only=True))
 
 
 def _header(rows: list[Row], is_header: IsHeader) -> tuple[list[str], int]:

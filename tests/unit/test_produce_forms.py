@@ -20,6 +20,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from infra.mapping.sample import sample_of
 from infra.produce.compression import zstd
 from infra.produce.errors import InputError
 from infra.produce.files import MAX_LINE, FileForm, checked_utf8, open_input
@@ -247,6 +248,77 @@ def test_an_endless_value_in_a_json_array_takes_little_memory(tmp_path: Path) ->
         tracemalloc.stop()
 
 
+PAGE = {
+    "object": "list",
+    "tags": ["a", {"b": 1}],
+    "data": OBJECTS,
+    "errors": [],
+    "next": {"page": 2},
+    "count": 20,
+}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_the_objects_of_an_array_are_read_from_the_object_around_it(
+    tmp_path: Path, indent: int | None
+) -> None:
+    path = tmp_path / "page.json"
+    for page in (PAGE, {"data": OBJECTS}, {"transactions": OBJECTS, "count": 20}):
+        path.write_text(json.dumps(page, indent=indent) + "\n")
+        items, notes = read(path)
+        assert values(items) == EXPECTED
+        name = "data" if "data" in page else "transactions"
+        assert notes == [f"JSON with an array {name}: its objects are counted as lines"]
+
+
+def test_of_several_arrays_one_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "page.json"
+    path.write_text(json.dumps({"refunds": [{"id": "x"}], "data": OBJECTS}))
+    with pytest.raises(InputError, match="it has 2 arrays: say which with --part, of refunds, data"):
+        read(path)
+    with pytest.raises(InputError, match="it has no array other: say which with --part, of refunds, data"):
+        read(path, Reading(part="other"))
+    assert values(read(path, Reading(part="data"))[0]) == EXPECTED
+    many = [{"id": "x" * 1000}] * 300  # more than is looked at before
+    path.write_text(json.dumps({"refunds": many, "data": OBJECTS}))
+    with pytest.raises(InputError, match="it has several arrays: say which with --part, of refunds, data"):
+        read(path)
+    with pytest.raises(InputError, match="it has no array other"):
+        read(path, Reading(part="other"))
+    assert values(read(path, Reading(part="data"))[0]) == EXPECTED
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_array_in_a_record_is_a_value_of_it(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text("".join(json.dumps({**one, "items": [{"price": "1"}]}) + "\n" for one in OBJECTS[:count]))
+    assert values(read(path)[0]) == EXPECTED[:count]
+    foreign = [{"ref": row[0], "items": [{"price": "1"}]} for row in ROWS[:2]]
+    path.write_text("".join(json.dumps(one) + "\n" for one in foreign))
+    assert sample_of(path) == foreign
+
+
+@pytest.mark.parametrize("cut", [1, 3, 200])
+def test_an_object_around_an_array_that_was_cut_off_is_an_error(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "page.json"
+    path.write_text(json.dumps({"data": OBJECTS})[:-cut])
+    with pytest.raises(InputError, match="cannot be read after object"):
+        read(path)
+
+
+def test_an_array_in_an_object_takes_as_little_memory_as_one_of_its_objects(tmp_path: Path) -> None:
+    path = tmp_path / "page.json.gz"
+    with gzip.open(path, "wt", compresslevel=1) as file:
+        file.write(f'{{"data": [{", ".join(EXPECTED * 600)}], "count": 1}}')
+    with open_input(path, FileForm()) as opened:
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in opened.lines()) == 20 * 600
+            assert tracemalloc.get_traced_memory()[1] < 2 << 20
+        finally:
+            tracemalloc.stop()
+
+
 def table(**more: Any) -> pa.Table:
     return pa.table({name: [row[at] for row in ROWS] for at, name in enumerate(HEADER)} | more)
 
@@ -317,6 +389,43 @@ def test_a_workbook_is_read_with_its_types(tmp_path: Path) -> None:
     assert {reason for _, reason in rejected(read(path)[0])} == {"txn_date", "amount", "totals"}
 
 
+def with_sheet(path: Path, change: Callable[[bytes], bytes]) -> Path:
+    """The workbook with the text of its first sheet changed."""
+    name = "xl/worksheets/sheet1.xml"
+    with zipfile.ZipFile(path) as whole:
+        parts = {one: whole.read(one) for one in whole.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for one, content in parts.items():
+            archive.writestr(one, change(content) if one == name else content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rows", "where"),
+    [(1, "no workbook that can be read"), (80, "cannot be read after row 8[01]")],
+    ids=["at once", "later"],
+)
+@pytest.mark.parametrize(
+    "filling", [b"<c t='inlineStr'><is><t>%b</t></is></c>" % (b"x" * (3 << 20)), b"<c/>" * (1 << 20)]
+)
+def test_a_row_of_a_workbook_takes_bounded_memory(
+    tmp_path: Path, rows: int, where: str, filling: bytes
+) -> None:
+    path = workbook(tmp_path / "rows", [HEADER, *[ROWS[0]] * rows])
+    last = b"<row>%b</row></sheetData>" % filling
+    said = b"<dimension ref='A1:F81'/><sheetData>"  # without it openpyxl reads all at once
+    with_sheet(path, lambda text: text.replace(b"</sheetData>", last).replace(b"<sheetData>", said))
+    with pytest.raises(InputError, match=f"{where}: a row of more than 2,097,152 bytes$"):
+        read(path)
+
+
+def test_what_is_behind_the_rows_of_a_workbook_may_be_long(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "rows", [HEADER, *ROWS])
+    after = b"</sheetData><mergeCells>%b</mergeCells>" % (b"<mergeCell ref='A1:B2'/>" * 100_000)
+    with_sheet(path, lambda text: text.replace(b"</sheetData>", after))
+    assert values(read(path)[0]) == EXPECTED
+
+
 def test_of_a_workbook_with_several_sheets_one_is_named(tmp_path: Path) -> None:
     path = workbook(tmp_path / "rows", [["notes"]], [HEADER, *ROWS])
     with pytest.raises(InputError, match="it has 2 sheets: say which with --part, of Sheet 1, Sheet 2"):
@@ -326,7 +435,7 @@ def test_of_a_workbook_with_several_sheets_one_is_named(tmp_path: Path) -> None:
 
 def test_a_library_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    monkeypatch.setitem(sys.modules, "openpyxl.reader.excel", None)
     path = workbook(tmp_path / "rows", [HEADER])
     with pytest.raises(InputError, match=r"pip install 'txnwatch\[xlsx\]'"):
         read(path)
