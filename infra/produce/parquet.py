@@ -8,7 +8,8 @@ import msgspec
 from infra.produce.errors import DamagedInputError, InputError
 
 _ROWS = 1000
-_BUFFER = 1 << 20
+# Of each column so much is read ahead: of all together 32 MB, unless there are more than 500.
+_LEAST_BUFFER, _MOST_BUFFER, _BUFFERS = 1 << 16, 1 << 20, 32 << 20
 _ENCODE = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
 
 
@@ -28,7 +29,9 @@ class ParquetRows:
         self._errors = (ArrowException, OSError)
         try:
             # Unbuffered, a whole column of a row group is read at once.
-            self._file = parquet.ParquetFile(raw, buffer_size=_BUFFER, pre_buffer=False)
+            about = parquet.read_metadata(raw)
+            size = max(_LEAST_BUFFER, min(_MOST_BUFFER, _BUFFERS // max(about.num_columns, 1)))
+            self._file = parquet.ParquetFile(raw, metadata=about, buffer_size=size, pre_buffer=False)
         except self._errors as error:
             raise InputError(f"no Parquet file that can be read: {error}") from error
         self._read = 0

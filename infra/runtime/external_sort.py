@@ -1,7 +1,7 @@
 """Sorting in bounded memory: what exceeds it waits in a temporary file."""
 
 import heapq
-import mmap
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from operator import itemgetter
@@ -13,6 +13,7 @@ import msgspec
 S = TypeVar("S", bound=msgspec.Struct)
 
 _MEMORY_BYTES = 64 << 20
+_READ_BYTES = 1 << 16  # of each run at a time
 _ITEM_BYTES = 200  # beside an item's encoded bytes
 _LENGTH = Struct("<I")
 
@@ -66,9 +67,8 @@ class ExternalSort(Generic[S]):
             yield from map(itemgetter(1), rest)
             return
         self._file.flush()
-        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as written:
-            runs = [self._read(written, *run) for run in self._runs]
-            yield from map(itemgetter(1), heapq.merge(*runs, rest, key=itemgetter(0)))
+        runs = [self._read(*run) for run in self._runs]
+        yield from map(itemgetter(1), heapq.merge(*runs, rest, key=itemgetter(0)))
 
     def _write(self) -> None:
         """Write what is in memory as a sorted run."""
@@ -79,10 +79,15 @@ class ExternalSort(Generic[S]):
         self._runs.append((start, self._file.tell()))
         self._items, self._bytes = [], 0
 
-    def _read(self, written: mmap.mmap, at: int, end: int) -> Iterator[tuple[Any, S]]:
-        while at < end:
-            (length,) = _LENGTH.unpack_from(written, at)
-            at += _LENGTH.size
-            item = self._decode(written[at : at + length])
-            at += length
+    def _read(self, at: int, end: int) -> Iterator[tuple[Any, S]]:
+        # Not mapped into memory: a large file's pages would count as this process' own.
+        rest = memoryview(b"")
+        while rest or at < end:
+            size = _LENGTH.size + (_LENGTH.unpack_from(rest)[0] if len(rest) >= _LENGTH.size else 1)
+            if len(rest) < size:
+                piece = os.pread(self._file.fileno(), min(_READ_BYTES, end - at), at)
+                rest, at = memoryview(bytes(rest) + piece), at + len(piece)
+                continue
+            item = self._decode(rest[_LENGTH.size : size])
+            rest = rest[size:]
             yield self._key(item), item
