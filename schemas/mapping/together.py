@@ -27,7 +27,7 @@ _NUL = b"\\u0000"
 _LETTERS = {"currency": re.compile("[A-Za-z]{3}"), "country": re.compile("(?:[A-Za-z]{2})?")}
 
 
-class _Made(msgspec.Struct, omit_defaults=True, gc=False):
+class _Wire(msgspec.Struct, omit_defaults=True, gc=False):
     """A transaction to be encoded."""
 
     id: str
@@ -44,7 +44,7 @@ class _Made(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
-_FIELDS = _Made.__struct_fields__
+_FIELDS = _Wire.__struct_fields__
 _REQUIRED = ("currency", "status")  # of the texts
 
 
@@ -113,7 +113,7 @@ def _readers(spec: MappingSpec) -> Iterator[tuple[str, Column]]:
 
 def _encoded(columns: dict[str, list[Any]], count: int) -> list[bytes]:
     nothing = [""] * count
-    return [_ENCODE(one) for one in map(_Made, *(columns.get(name, nothing) for name in _FIELDS))]
+    return [_ENCODE(one) for one in map(_Wire, *(columns.get(name, nothing) for name in _FIELDS))]
 
 
 def _are_taken(name: str, texts: list[str]) -> bool:
