@@ -88,15 +88,18 @@ class Follower:
     async def hearing(self, ask: Callable[[], Awaitable[object]] | None = None) -> AsyncIterator[None]:
         """The same for others, who need not `ask` Kafka whether it answers: they see it by what they send."""
         with self._following.in_use():
-            seconds = self._settings.dependency_seconds
-            try:
-                async with asyncio.timeout(seconds):
-                    await (ask or self._live.wait)()
-                async with asyncio.timeout(seconds):
-                    await self._live.wait()
-            except TimeoutError:
-                raise Unavailable("Kafka does not answer.") from None
+            if ask is not None:
+                await self._within(ask)
+            if not self._live.is_set():
+                await self._within(self._live.wait)
             yield
+
+    async def _within(self, answer: Callable[[], Awaitable[object]]) -> None:
+        try:
+            async with asyncio.timeout(self._settings.dependency_seconds):
+                await answer()
+        except TimeoutError:
+            raise Unavailable("Kafka does not answer.") from None
 
     async def moves(self) -> bool:
         """Wait until the follower has moved; False when it has not for as long as a heartbeat."""

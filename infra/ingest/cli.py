@@ -23,6 +23,7 @@ from infra.ingest.settings import Settings
 from infra.ingest.source import pin_offsets
 from infra.runtime.background import cancel
 from infra.runtime.cli_errors import StopError, ending_in_one_line
+from infra.runtime.garbage import collect_seldom
 from infra.runtime.kafka import check_topics, client_options
 from infra.runtime.logs import silenced, start_logging
 from infra.runtime.mapping_files import read_mapping
@@ -30,6 +31,9 @@ from infra.runtime.partitioners import producers_partitioner
 from infra.runtime.services import KAFKA
 from schemas.mapping import Mapper, MappingError, MappingSpec
 from schemas.transaction import Decoder
+
+_YOUNG_OBJECTS = 200_000
+"""A transaction's records are tens of thousands of objects without cycles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ async def _ingest(settings: Settings, spec: MappingSpec, name: str, options: Ing
             converter, order = replace(converter, spread=SpreadUsers()), Arrived()
         running = Ingest(settings, topics, converter, order, counts=counts, registry=registry)
         async with probes(settings, running, counts):
+            collect_seldom(_YOUNG_OBJECTS)
             await _until_stopped(running, stop, settings.stop_seconds)
 
 

@@ -1,7 +1,6 @@
 """Faust's worker process: its log, a bound on how long stopping may take, and how it ends."""
 
 import asyncio
-import gc
 import logging
 import os
 import re
@@ -15,6 +14,7 @@ import click
 import faust
 
 from infra.runtime.cli_errors import StopError, ending_in_one_line
+from infra.runtime.garbage import collect_seldom
 from infra.runtime.logs import start_logging
 from infra.runtime.services import KAFKA, POSTGRES, REDIS
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _EXIT_STUCK = 70  # EX_SOFTWARE
 # A batch in flight is tens of thousands of objects without cycles. With Python's default of 700, the cycle
 # collector walks over them again and again: a fifth of the worker's time.
-_GARBAGE_THRESHOLDS = (200_000, 20, 20)
+_YOUNG_OBJECTS = 200_000
 
 
 # Faust's and mode's messages begin with the service that they are of: `[^---PartitionRecovery]: `.
@@ -68,8 +68,7 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]
 
     async def on_startup_finished(self) -> None:
         """Keep the cycle collector off what a batch is made of, and off what stays until the end."""
-        gc.set_threshold(*_GARBAGE_THRESHOLDS)
-        gc.freeze()
+        collect_seldom(_YOUNG_OBJECTS)
         log.info("Worker ready")
 
     def _schedule_shutdown(self, signal: signal.Signals) -> None:
