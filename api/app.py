@@ -67,6 +67,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     replay, inlet = Replay(broker, readers=settings.history_readers), Inlet(settings, "api")
     anomalies, scored = _feeds(settings, broker, metrics)
     connections, group = Connections(settings, metrics), WorkerGroup(broker, settings)
+    metrics.ask(lambda: (scored.verdicts.count if scored else 0, *database.connections))
     windows = WindowReader(redis, worker, settings)
     watch, kafka_check = Watch(broker, group, settings), partial(broker.ends, settings.anomalies_topic)
     checks: Checks = {"postgres": database.check, "kafka": kafka_check, "redis": windows.check}

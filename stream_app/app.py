@@ -18,11 +18,13 @@ from yarl import URL
 
 from infra.runtime.aiokafka_changes import install
 from infra.runtime.coalesced import Coalesced
+from infra.runtime.exposition import CONTENT_TYPE as METRICS_TYPE
 from infra.runtime.kafka import check_topics
 from infra.runtime.logs import silenced
 from infra.runtime.redis import check_owner
 from infra.runtime.services import REDIS
 from infra.runtime.shared_client import ClientPool
+from stream_app.batch import Lost
 from stream_app.faust_adapter.consumer import BatchTransport
 from stream_app.faust_adapter.credentials import credentials_of
 from stream_app.faust_adapter.message import BatchSchema
@@ -32,7 +34,7 @@ from stream_app.faust_adapter.start_checks import check_port, make_folder
 from stream_app.faust_adapter.table import WindowTable
 from stream_app.faust_adapter.web_guard import check_secret, guards
 from stream_app.faust_adapter.worker import BoundedWorker
-from stream_app.metrics import RecordCounts
+from stream_app.metrics import WorkerMetrics
 from stream_app.ownership import Ownership
 from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
@@ -56,8 +58,9 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         super().__init__(**_faust_options(settings))
         self.settings = settings
         self.deciders = Deciders(settings)
-        self.counts = RecordCounts([one.NAME for one in self.deciders.by_settings.ensemble.watching])
-        self.placement = KeyPlacement(settings.partitioner, self.counts.misplaced.inc)
+        self.metrics = WorkerMetrics([one.NAME for one in self.deciders.by_settings.ensemble.watching])
+        self.metrics.partitions.read = self._figures
+        self.placement = KeyPlacement(settings.partitioner, self.metrics.misplaced.inc)
         self.transport = BatchTransport(_brokers(settings), self)
         self.windows = WindowStore(
             settings.datadir / "windows",
@@ -65,6 +68,9 @@ class ScoringApp(faust.App):  # type: ignore[misc]
             cache_bytes=settings.block_cache_bytes,
             buffer_bytes=settings.write_buffer_bytes,
         )
+        self.metrics.ask("block_cache_bytes", lambda: self.windows.cached_bytes)
+        self.metrics.ask("in_flight_records", lambda: self.consumer.in_flight.records)
+        self.metrics.ask("in_flight_bytes", lambda: self.consumer.in_flight.bytes)
         self.tables.add(WindowTable(self))
         self.ownership: Ownership
         self._resources = AsyncExitStack()
@@ -98,6 +104,33 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         finally:
             await self._resources.aclose()
 
+    async def finish(self, event: Any) -> None:
+        """Bring a batch to its end."""
+        batch, end = event.value, "cut_off"
+        partitions = self.consumer.topic_partitions(self.settings.transactions_topic) or 1
+        self.placement.look(batch, partitions)
+        try:
+            if await self.ownership.process(batch):
+                event.ack()
+                end = batch.laps.end("acknowledge", "finished")
+            else:
+                self.consumer.abandon(event.message)
+                end = "given_up"
+        finally:
+            self.metrics.batches.observe(batch, end)
+
+    def rejoin(self, reason: Lost) -> None:
+        """Have the partitions shared out and taken over again."""
+        self.metrics.give_up(reason)
+        self.consumer.rejoin()
+
+    def _figures(self) -> dict[int, dict[str, float]]:
+        figures = self.ownership.figures()
+        for lag in self.consumer.partition_lags():
+            if lag.partition in figures:
+                figures[lag.partition] |= {"lag_offsets": lag.behind, "held_back_offsets": lag.held_back}
+        return figures
+
 
 def create_app(settings: Settings) -> ScoringApp:
     """A worker made of these settings, not yet connected to anything."""
@@ -111,15 +144,7 @@ def create_app(settings: Settings) -> ScoringApp:
         """Each partition's batches one after the other, partitions side by side."""
         async with asyncio.TaskGroup() as group:
             async for event in batches.noack().events():
-                group.create_task(finish(event))
-
-    async def finish(event: Any) -> None:
-        partitions = app.consumer.topic_partitions(settings.transactions_topic) or 1
-        app.placement.look(event.value, partitions)
-        if await app.ownership.process(event.value):
-            event.ack()
-        else:
-            app.consumer.abandon(event.message)
+                group.create_task(app.finish(event))
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def release(*_args: Any, **_kwargs: Any) -> None:
@@ -131,11 +156,10 @@ def create_app(settings: Settings) -> ScoringApp:
 def _add_views(app: ScoringApp) -> None:
     """Add to Faust's web views counters, the rule, where users were seen, and where a user's flags start."""
 
+    @app.page("/metrics")  # type: ignore[untyped-decorator]
     @app.page("/metrics/prometheus")  # type: ignore[untyped-decorator]
     async def metrics(view: View, _request: Request, **_kwargs: Any) -> Response:
-        decided = [(one.partition, one.progress.seq, one.waiting) for one in app.ownership.decided()]
-        lags = [(lag.partition, lag.behind, lag.held_back) for lag in app.consumer.partition_lags()]
-        return view.bytes(app.counts.exposition(lags, decided), content_type="text/plain; version=0.0.4")
+        return view.bytes(app.metrics.text(), content_type=METRICS_TYPE)
 
     @app.page("/detector/")  # type: ignore[untyped-decorator]
     async def detector(view: View, _request: Request, **_kwargs: Any) -> Response:
@@ -168,8 +192,8 @@ async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
             windows=app.windows,
             rows=rows,
             mirror=mirror,
-            count=app.counts.count,
-            observe=app.counts.scoring.observe,
+            count=app.metrics.count,
+            observe=app.metrics.scoring.observe,
             see_to=failing.look,
             decision=deciding.rule.decision,
         )
@@ -178,7 +202,9 @@ async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:
     resources.push_async_callback(clients.close)
     positions = Coalesced(partial(committed_positions, settings)).answer
     made_of = (app.windows, rows, mirror, app.deciders, ControlFeed(settings), clients, positions)
-    take_over = TakeOver(settings, *made_of, make_pipeline, app.consumer.rejoin, app.crash)
+    take_over = TakeOver(
+        settings, *made_of, make_pipeline, app.rejoin, app.crash, app.metrics.take_overs.observe
+    )
     return Ownership(settings, partial(check_topics, settings, settings.topics), take_over)
 
 
@@ -206,7 +232,8 @@ async def _mirror(app: ScoringApp, resources: AsyncExitStack) -> RedisMirror | N
         await check_owner(redis, app.settings)
     windows = RedisWindows(redis, app.settings)
     mirror = RedisMirror(windows, app.windows.load)
-    app.counts.show_waiting(lambda: mirror.waiting)
+    app.metrics.ask("mirror_waiting_users", lambda: mirror.waiting)
+    app.metrics.ask("mirror_behind_seconds", lambda: mirror.behind)
     return await resources.enter_async_context(mirror.running())
 
 

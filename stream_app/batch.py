@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
+from infra.runtime.laps import Laps
 from stream_app.scoring import Arrival, Verdict
 
 
@@ -27,6 +29,8 @@ class Batch:
     records: Sequence[Record]
     position: int = 0
     """The consumer's after the fetch: past transaction markers, aborted and compacted records."""
+    laps: Laps = field(default_factory=Laps, compare=False, repr=False)
+    """How long its steps took, from when it was fetched."""
 
     @property
     def next_offset(self) -> int:
@@ -69,5 +73,18 @@ class Output:
     """Changed windows for the changelog: user id and encoded window."""
 
 
+class Lost(StrEnum):
+    """Why a partition has to be taken over again."""
+
+    FENCED_BY_POSTGRES = "fenced_by_postgres"
+    FENCED_BY_KAFKA = "fenced_by_kafka"
+    UNKNOWN_COMMIT = "unknown_commit"
+    DAMAGED_WINDOWS = "damaged_windows"
+
+
 class LostPartitionError(Exception):
-    """Another owner has taken the partition over: nothing more may be written for it from here."""
+    """Another owner has taken the partition over, or may have: nothing more may be written for it."""
+
+    def __init__(self, message: str, reason: Lost = Lost.FENCED_BY_KAFKA) -> None:
+        super().__init__(message)
+        self.reason = reason

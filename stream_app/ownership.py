@@ -6,6 +6,7 @@ those that we had: whether a generation was missed in between cannot be told fro
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
@@ -112,6 +113,10 @@ class Ownership:
         """What our partitions have applied of the control log."""
         return [one.decided for one in self._owned.values()]
 
+    def figures(self) -> dict[int, dict[str, float]]:
+        """How our partitions are, in the numbers of their metrics."""
+        return {partition: one.figures() for partition, one in self._owned.items()}
+
     async def _close_all(self) -> None:
         await cancel(self._acquiring)
         owned, self._owned = self._owned, {}
@@ -131,7 +136,9 @@ class Ownership:
                 group.create_task(self._open(partition, topics))
 
     async def _open(self, partition: int, topics: KnownTopics) -> None:
+        began = time.monotonic()
         self._owned[partition] = await self._retried(partial(self._take_over.open, partition, topics))
+        self._take_over.tell(time.monotonic() - began)
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
         return await retried(attempt, is_transient, what="Kafka", within=self._settings.retry_seconds)

@@ -8,7 +8,6 @@ verdicts, and Postgres drops the rows that it already has.
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Protocol
 
 from infra.runtime.cli_errors import StopError
@@ -65,7 +64,7 @@ class Pipeline:
     rows: Rows
     mirror: Mirror
     count: Callable[[Mapping[str, int]], None]
-    observe: Callable[[Scores, float], None] = lambda _scores, _seconds: None
+    observe: Callable[[Scores], None] = lambda _scores: None
     see_to: Callable[[Mapping[str, Exception], int], None] = lambda _failures, _decision: None
     """Is told of rules that raised, and by which decision they ran."""
     decision: int = 0
@@ -74,19 +73,22 @@ class Pipeline:
 
     async def process(self, batch: Batch) -> None:
         """Bring a batch through steps 1 to 7; step 8, the acknowledgement, is the caller's on return."""
-        intake = self._decode(batch)  # 1. validated; what is invalid is refused
-        windows = self._load(batch.partition, intake.arrivals)  # 2. from RocksDB
+        after, partition = batch.laps.end, batch.partition
+        after("wait")
+        intake = after("decode", self._decode(batch))  # 1. validated; what is invalid is refused
+        windows = self._load(partition, intake.arrivals)  # 2. from RocksDB
         if self.fill is not None:
             await self.fill(intake.arrivals, windows)
-        scores = self._score(
-            batch.partition, intake.arrivals, windows
-        )  # 3. no I/O; replayed ones are skipped
-        output = _output(batch, intake, scores)
-        stored = await self._store_rows(output)  # 4. Postgres, one transaction
-        changelog_offset = await self.publisher.commit(output)  # 5. Kafka, one transaction
-        self._keep_windows(output, changelog_offset)  # 6. RocksDB, one write
-        self.mirror.put(batch.partition, scores.changed)  # 7. Redis, later
-        self.count(_outcomes(intake, scores, stored))
+        after("load")
+        scores = self._score(partition, intake.arrivals, windows)  # 3. no I/O; replayed ones are skipped
+        output = after("score", _output(batch, intake, scores))
+        stored = after("rows", await self._store_rows(output))  # 4. Postgres, one transaction
+        reached = after("publish", await self.publisher.commit(output))  # 5. Kafka, one transaction
+        self._keep_windows(output, reached)  # 6. RocksDB, one write
+        after("windows")
+        self.mirror.put(partition, scores.changed)  # 7. Redis, later
+        after("mirror")
+        self.count(_outcomes(batch, intake, scores, stored))
 
     def _decode(self, batch: Batch) -> Intake:
         records, values = batch.records, [record.value for record in batch.records]
@@ -112,13 +114,12 @@ class Pipeline:
         return self.windows.load(partition, sorted({arrival.transaction.user_id for arrival in arrivals}))
 
     def _score(self, partition: int, arrivals: Sequence[Arrival], windows: Mapping[str, Window]) -> Scores:
-        start = perf_counter()
         try:
             runs = self._runs(partition, arrivals) if self.scorer.asks_merchants else None
             scores = self.scorer.score(arrivals, windows, runs)
         except DetectorError as error:
             raise StopError(f"partition {partition}: {error}") from error
-        self.observe(scores, perf_counter() - start)
+        self.observe(scores)
         if scores.rule_failures:
             self.see_to(scores.rule_failures, self.decision)
         return scores
@@ -141,11 +142,12 @@ def _output(batch: Batch, intake: Intake, scores: Scores) -> Output:
     return Output(batch.partition, batch.next_offset, scores.verdicts, intake.refusals, changes)
 
 
-def _outcomes(intake: Intake, scores: Scores, stored: int) -> Counter[str]:
+def _outcomes(batch: Batch, intake: Intake, scores: Scores, stored: int) -> Counter[str]:
     outcomes = Counter(f"refused_{refusal.reason}" for refusal in intake.refusals)
     first = scores.verdicts
     if scores.revisions:
         first = [verdict for verdict in first if not verdict.revision]
+    outcomes["consumed"] = len(batch.records)
     outcomes["scored"] = len(first)
     outcomes["flagged"] = len([verdict for verdict in first if verdict.flag])
     outcomes["revision"] = scores.revisions

@@ -10,6 +10,7 @@ from functools import partial
 from infra.runtime.background import cancel
 from infra.runtime.shared_client import ClientPool
 from schemas.rule import Rule
+from stream_app.batch import Lost
 from stream_app.pipeline import Pipeline, Publisher
 from stream_app.settings import Settings
 from stream_app.sinks.disabled import NoMirror, NoRows
@@ -47,9 +48,11 @@ class TakeOver:
     clients: ClientPool
     positions: Callable[[], Awaitable[Mapping[int, CommittedPosition]]]
     make_pipeline: Callable[[int, Publisher, Deciding], Pipeline]
-    rejoin: Callable[[], None]
+    rejoin: Callable[[Lost], None]
     fail: Callable[[Exception], Awaitable[None]]
     """Ends the worker with this error."""
+    tell: Callable[[float], None] = lambda _seconds: None
+    """Is told how long a take-over took."""
     restoring: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_RESTORED_AT_ONCE))
     _said: set[str] = field(default_factory=set, init=False)
     """The former rules that the log says of that they were others."""

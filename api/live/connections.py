@@ -56,13 +56,13 @@ class Connections:
         itself. Without Kafka, or with nothing to send for seconds, the stream ends at once.
         """
         if self._free.locked():
-            self._metrics.turned_away.inc()
+            self._metrics.turn_away("full")
             return self._farewell("full", _FULL_RETRIES)
         async with self._free:
             try:
                 return await self._send(request, frames)
             except Unavailable:
-                self._metrics.turned_away.inc()
+                self._metrics.turn_away("unavailable")
                 return self._farewell("unavailable")
 
     def _farewell(self, why: str, retries: int = 1) -> web.Response:

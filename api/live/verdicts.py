@@ -81,6 +81,11 @@ class VerdictWaiters:
         """The keys of the records that somebody waits for: the feed need not pass on any other."""
         return self._by_key.keys()
 
+    @property
+    def count(self) -> int:
+        """How many requests wait."""
+        return len(self._waiting)
+
     @contextmanager
     def told(self, waiting: Waiting) -> Iterator[None]:
         """Tell it while the block runs, which has to begin before its transactions are sent."""

@@ -120,6 +120,12 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         self._pool.terminate()  # statements that still run are only reads
 
+    @property
+    def connections(self) -> tuple[int, int]:
+        """How many are open, and how many of them are in use."""
+        size = self._pool.get_size()
+        return size, size - self._pool.get_idle_size()
+
     async def page(self, filters: Filters, after: RowKey | None, limit: int) -> RowsPage:
         """At most `limit` rows after the position, in the order that is asked for."""
         [[rows, count, *last]] = await self._fetch(*page_statement(filters, after, limit))

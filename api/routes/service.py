@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import msgspec
 from aiohttp import web
 
-from api.metrics import CONTENT_TYPE as METRICS_TYPE
 from api.metrics import Metrics
 from api.web.params import NoParameters
 from api.web.problems import Problem, Unavailable
 from api.web.route import Route, json_response
 from api.web.server import DRAINING
+from infra.runtime.exposition import CONTENT_TYPE as METRICS_TYPE
 
 Checks = Mapping[str, Callable[[], Awaitable[object]]]
 """By name of the dependency."""

@@ -163,16 +163,18 @@ class PostRoutes:
                 new.append((awaited, record))
             else:
                 waiting.put(awaited, row)
+        self.metrics.count_posted(known=len(records) - len(new))
         if new:
             places = await self._delivered([record for _, record in new])
             for (awaited, _), place in zip(new, places, strict=True):
                 awaited.place = place
-        self.metrics.count_posted(accepted=len(new), known=len(records) - len(new))
+        self.metrics.count_posted(accepted=len(new))
 
     async def _delivered(self, records: Sequence[ProducerRecord]) -> list[Place]:
         try:
             return await self.inlet.put(records)
         except (DeliveryError, StopError) as error:
+            self.metrics.count_posted(failed=len(records))
             raise Unavailable(
                 f"Kafka has not taken all of it: {error}. Post the same again: what it has counts once."
             ) from error

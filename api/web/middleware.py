@@ -74,7 +74,8 @@ def counting(metrics: Metrics) -> Any:
     @web.middleware
     async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
         began = time.monotonic()
-        response = await handler(request)
+        with metrics.in_progress.track_inprogress():
+            response = await handler(request)
         resource = request.match_info.route.resource
         route = resource.canonical if resource is not None else _UNMATCHED
         method = request.method if request.method in hdrs.METH_ALL else "other"

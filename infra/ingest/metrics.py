@@ -1,49 +1,77 @@
-"""The counters of `txnwatch ingest`, for Prometheus."""
+"""The metrics of `txnwatch ingest`, for Prometheus."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from functools import partial
 
+import prometheus_client as prometheus
 from aiokafka import TopicPartition
-from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, generate_latest
+
+from infra.runtime.exposition import exposition, new_registry
+from schemas.refusal import REASONS
+
+# What the decoder refuses, and what comes before it.
+_REFUSALS = (*REASONS, "schema", "avro", "protobuf", "envelope", "mapping")
+_OUTCOMES = ("mapped", "left_out", "tombstone", "deleted", *(f"refused_{one}" for one in _REFUSALS))
+_COMMIT_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
+_BATCH_RECORDS = (1, 10, 100, 1_000, 10_000, 30_000)
 
 
 class IngestCounts:
-    """What became of records, and how far behind it is."""
+    """What became of records, and how far behind it is. Outcomes add up to what was consumed."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._records = Counter(
+        self._registry = new_registry()
+        counter = partial(prometheus.Counter, registry=self._registry)
+        histogram = partial(prometheus.Histogram, registry=self._registry)
+        gauge = partial(prometheus.Gauge, labelnames=["topic", "partition"], registry=self._registry)
+        self._records = counter(
             "txnwatch_ingest_records",
             "Foreign records by what became of them: mapped, left_out (by the mapping), tombstone, deleted "
             "(a row of the source's), refused_<reason> (a dead letter).",
             ["outcome"],
-            registry=self.registry,
         )
-        self._records.labels("mapped")
-        self._transactions = Summary(
+        for outcome in _OUTCOMES:
+            self._records.labels(outcome)
+        self._consumed = counter(
+            "txnwatch_ingest_consumed_records",
+            "Foreign records that were committed: the sum of txnwatch_ingest_records_total.",
+        )
+        self.commit_seconds = histogram(
             "txnwatch_ingest_commit_seconds",
             "Time that a transaction took from its first batch to its commit.",
-            registry=self.registry,
+            buckets=_COMMIT_SECONDS,
         )
-        self._lag = Gauge(
-            "txnwatch_ingest_lag_offsets",
-            "What can be read of a foreign partition of ours and is not on the input topic.",
-            ["topic", "partition"],
-            registry=self.registry,
+        self._sizes = histogram(
+            "txnwatch_ingest_transaction_records", "Records of a transaction.", buckets=_BATCH_RECORDS
+        )
+        self.take_overs = counter(
+            "txnwatch_ingest_take_overs", "How often it began with the partitions that a rebalance brought."
+        )
+        self.restarts = counter(
+            "txnwatch_ingest_restarts", "How often it began again from the last commit, after an error."
+        )
+        self._lags = (
+            gauge(
+                "txnwatch_ingest_lag_offsets",
+                "What can be read of a foreign partition of ours and is not on the input topic.",
+            ),
+            gauge(
+                "txnwatch_ingest_held_back_offsets", "What an open transaction keeps from being read of it."
+            ),
         )
 
-    def count(self, outcomes: Mapping[str, int]) -> None:
-        """Add to the records by what became of them."""
+    def count(self, consumed: int, outcomes: Mapping[str, int]) -> None:
+        """Add what became of a transaction's records."""
+        self._consumed.inc(consumed)
+        self._sizes.observe(consumed)
         for outcome, number in outcomes.items():
             self._records.labels(outcome).inc(number)
 
-    def transaction(self) -> AbstractContextManager[object]:
-        """Take the time of a transaction's commit."""
-        return self._transactions.time()
-
-    def exposition(self, lags: Iterable[tuple[TopicPartition, int]] = ()) -> bytes:
+    def text(self, lags: Iterable[tuple[TopicPartition, int, int]] = ()) -> bytes:
         """All of it in Prometheus' text format."""
-        self._lag.clear()
-        for one, lag in lags:
-            self._lag.labels(one.topic, one.partition).set(lag)
-        return generate_latest(self.registry)
+        for gauge in self._lags:
+            gauge.clear()
+        for one, *each in lags:
+            for gauge, value in zip(self._lags, each, strict=True):
+                gauge.labels(one.topic, one.partition).set(value)
+        return exposition(self._registry)

@@ -10,8 +10,8 @@ from infra.ingest.metrics import IngestCounts
 from infra.ingest.running import Ingest
 from infra.ingest.settings import Settings
 from infra.runtime.cli_errors import StopError
+from infra.runtime.exposition import CONTENT_TYPE
 
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SILENT_SECONDS = 15.0
 
 
@@ -42,8 +42,8 @@ class Probes:
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """For Prometheus."""
-        body = self._counts.exposition(self._ingest.lags())
-        return web.Response(body=body, headers={"Content-Type": _METRICS_TYPE})
+        body = self._counts.text(self._ingest.lags())
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
 
 def _seconds_ago(since: float) -> str:

@@ -85,6 +85,7 @@ class Ingest:
                     raise
                 log.warning("%s: %s; beginning again", type(error).__name__, error)
                 self._patience.check()
+                self._counts.restarts.inc()
                 await backoff.wait()
 
     def waits_for(self, seconds: float) -> dict[str, float | None]:
@@ -92,8 +93,8 @@ class Ingest:
         silent = time.monotonic() - self._answered > seconds
         return {"kafka": self._answered if silent else None, "schema registry": self._registry.waiting_since}
 
-    def lags(self) -> Iterable[tuple[TopicPartition, int]]:
-        """How many offsets of each partition of ours can be read and are not committed."""
+    def lags(self) -> Iterable[tuple[TopicPartition, int, int]]:
+        """Of each partition of ours how many offsets can be read and are not committed, or are held back."""
         return () if self._source is None else self._source.lags()
 
     async def _session(self, stop: asyncio.Event, succeeded: Callable[[], None]) -> None:
@@ -121,6 +122,7 @@ class Ingest:
             self._order.clear()
             await output.take_over(partitions)
             await source.locate(partitions)
+            self._counts.take_overs.inc()
             log.info("reads %s", ", ".join(_words(partitions)) or "nothing: others have all partitions")
 
     async def _next(self, source: ForeignTopics) -> Sequence[Sourced]:
@@ -141,9 +143,9 @@ class Ingest:
             if source.is_new:
                 return  # they are read again, by us or another
             converted = self._converter.convert(records)
-            with self._counts.transaction():
+            with self._counts.commit_seconds.time():
                 await output.commit(converted, source.member)
-        self._counts.count(converted.outcomes)
+        self._counts.count(len(records), converted.outcomes)
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:

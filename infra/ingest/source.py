@@ -206,9 +206,10 @@ class ForeignTopics(ConsumerRebalanceListener):  # type: ignore[misc]
         answered, self._newest = newest > self._newest or not partitions, newest
         return answered
 
-    def lags(self) -> Iterable[tuple[TopicPartition, int]]:
-        """How many offsets each partition has that can be read, as far as is known."""
+    def lags(self) -> Iterable[tuple[TopicPartition, int, int]]:
+        """Of each partition how many offsets can be read, and how many are held back, as far as is known."""
         for one in self.partitions if not self.is_new else ():
             stable, position = self.consumer.last_stable_offset(one), position_of(self.consumer, one)
             if stable is not None and position is not None:
-                yield one, max(0, stable - position)
+                end = self.consumer.highwater(one) or 0
+                yield one, max(0, stable - position), max(0, end - stable)

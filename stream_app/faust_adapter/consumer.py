@@ -87,7 +87,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         self._pumps = Pumps(self._flowing, self._pump)
         self.lags = Lags()
         settings = self.app.settings
-        self._in_flight = InFlight(settings.in_flight_transactions, settings.in_flight_bytes)
+        self.in_flight = InFlight(settings.in_flight_transactions, settings.in_flight_bytes)
 
     # --- starting and stopping
 
@@ -172,7 +172,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 self._kafka,
                 source,
                 batch_size=settings.batch_size,
-                in_flight=self._in_flight,
+                in_flight=self.in_flight,
                 patience=settings.retry_seconds,
                 process=process,
             )

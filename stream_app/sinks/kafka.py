@@ -21,7 +21,7 @@ from infra.runtime.retry import causes
 from infra.runtime.shared_client import ClientPool, SharedProducer
 from schemas.dead_letter import Place, encode_dead_letter
 from schemas.scored import RULE_HEADER, Header, moved_headers, source_headers
-from stream_app.batch import LostPartitionError, Output, Refusal
+from stream_app.batch import Lost, LostPartitionError, Output, Refusal
 from stream_app.scoring import Verdict
 from stream_app.settings import Settings
 from stream_app.state.changelog import KafkaMismatchError
@@ -34,18 +34,17 @@ _STOP_SECONDS = 10
 # takes a millisecond or two; aiokafka's default is 100.
 _RETRY_MS = 10
 
-# The transaction's outcome is not known, or another owner's producer has ended it. Either way the partition
+# Another owner's producer has ended the transaction, or its outcome is not known. Either way the partition
 # has to be taken over again, by the worker that the group gives it to.
-_LOST = (
+_FENCED = (
     IllegalOperation,  # of a producer that was found fenced while it was being filled
-    errors.KafkaConnectionError,
-    errors.KafkaTimeoutError,
     errors.ProducerFenced,
     errors.InvalidProducerEpoch,
     errors.InvalidProducerIdMapping,
     errors.InvalidTxnState,
     errors.OutOfOrderSequenceNumber,
 )
+_UNKNOWN = (errors.KafkaConnectionError, errors.KafkaTimeoutError)
 
 _NO_HEADERS: list[Header] = []
 _METADATA = re.compile(r"(?:(-?\d+)|moved)(?: of (\d+))?", re.ASCII)
@@ -209,9 +208,9 @@ class TransactionalOutput:
         try:
             return await transaction
         except (KafkaError, IllegalOperation) as error:
-            if any(map(_is_loss, causes(error))):
+            if reason := next(filter(None, map(_lost, causes(error))), None):
                 lost = f"partition {self._partition}: the transaction failed: {error!r}"
-                raise LostPartitionError(lost) from error
+                raise LostPartitionError(lost, reason) from error
             raise
 
     async def _fill(self, output: Output) -> int | None:
@@ -300,8 +299,11 @@ async def _last_offset(submitted: Iterable[tuple[_Sent, int]]) -> int:
     return last
 
 
-def _is_loss(error: BaseException) -> bool:
-    return isinstance(error, _LOST) or (isinstance(error, KafkaError) and error.retriable)
+def _lost(error: BaseException) -> Lost | None:
+    if isinstance(error, _FENCED):
+        return Lost.FENCED_BY_KAFKA
+    is_unknown = isinstance(error, _UNKNOWN) or (isinstance(error, KafkaError) and error.retriable)
+    return Lost.UNKNOWN_COMMIT if is_unknown else None
 
 
 def _look_at(sent: _Sent) -> None:

@@ -15,7 +15,7 @@ from infra.runtime.cli_errors import StopError
 from infra.runtime.postgres import SESSION, is_transient
 from infra.runtime.retry import retried
 from schemas.transaction import Transaction
-from stream_app.batch import LostPartitionError
+from stream_app.batch import Lost, LostPartitionError
 from stream_app.scoring import Verdict
 from stream_app.scoring.filling import Filling
 from stream_app.sinks.copy_format import columns_of, copy_chunks
@@ -217,7 +217,8 @@ class PostgresRows:
         row = await connection.fetchrow(LOCK, self.app_id, self.topic, partition)
         if row is None or row["epoch"] != epoch:
             current = None if row is None else row["epoch"]
-            raise LostPartitionError(f"partition {partition}: our epoch is {epoch}, Postgres has {current}")
+            lost = f"partition {partition}: our epoch is {epoch}, Postgres has {current}"
+            raise LostPartitionError(lost, Lost.FENCED_BY_POSTGRES)
         self._check_rows(partition, row["next_offset"])
         return row
 

@@ -7,6 +7,7 @@ beyond the bound are found again in the partition's windows, by their offsets.
 
 import asyncio
 import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -37,8 +38,8 @@ class RedisMirror:
     def __init__(self, redis: RedisWindows, load: Load) -> None:
         self._redis = redis
         self._load = load
-        self._changed: dict[str, int] = {}
-        """The partition of each user whose window Redis lacks, those that have waited longest first."""
+        self._changed: dict[str, tuple[int, float]] = {}
+        """Partition and last change of each user whose window Redis lacks, who has waited longest first."""
         self._detached: dict[str, Placed] = {}
         self._arrived = asyncio.Event()
         self._written = asyncio.Event()
@@ -46,6 +47,7 @@ class RedisMirror:
         self._missed: defaultdict[int, asyncio.Future[int]] = defaultdict(asyncio.Future)
         self._behind_until = 0.0
         self._in_flight = 0
+        self._since = 0.0
 
     @property
     def waiting(self) -> int:
@@ -53,6 +55,14 @@ class RedisMirror:
         if self._written.is_set():
             return 0
         return len(self._changed) + len(self._detached) + self._in_flight
+
+    @property
+    def behind(self) -> float:
+        """For how many seconds the first of them has been waiting, at least."""
+        if self._written.is_set():
+            return 0.0
+        first = next(iter(self._changed.values()), (0, math.inf))[1]
+        return max(0.0, time.monotonic() - min(first, self._since if self._in_flight else math.inf))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -70,12 +80,12 @@ class RedisMirror:
 
     def put(self, partition: int, windows: Mapping[str, Window]) -> None:
         """Note whose windows changed; of users beyond the bound, the lowest of their offsets."""
-        room = MOST_CHANGED - len(self._changed)
+        room, place = MOST_CHANGED - len(self._changed), (partition, time.monotonic())
         if len(windows) <= room:
-            self._changed.update(dict.fromkeys(windows, partition))
+            self._changed.update(dict.fromkeys(windows, place))
         else:
             new = [user for user in windows if user not in self._changed]
-            self._changed.update(dict.fromkeys(new[:room], partition))
+            self._changed.update(dict.fromkeys(new[:room], place))
             self._miss(partition, [windows[user].last_offset for user in new[room:]])
         if len(windows) > MANY_USERS:
             self._behind_until = time.monotonic() + _BEHIND_SECONDS
@@ -88,7 +98,7 @@ class RedisMirror:
 
         What is too much to be kept is left to the partition's next owner, who mirrors all of its windows.
         """
-        users = [user for user, its in self._changed.items() if its == partition]
+        users = [user for user, (its, _) in self._changed.items() if its == partition]
         for user in users:
             del self._changed[user]
         self._detached |= self._read(partition, users[: _MOST_DETACHED - len(self._detached)])
@@ -139,9 +149,12 @@ class RedisMirror:
     def _take(self) -> dict[str, Placed]:
         """The windows to be written next."""
         windows, self._detached = self._detached, {}
+        self._since = time.monotonic()
         users: defaultdict[int, list[str]] = defaultdict(list)
         for user in [*islice(self._changed, CHUNK_USERS)]:
-            users[self._changed.pop(user)].append(user)
+            partition, at = self._changed.pop(user)
+            users[partition].append(user)
+            self._since = min(self._since, at)
         for partition, its in users.items():
             windows |= self._read(partition, its)
         self._in_flight = len(windows)

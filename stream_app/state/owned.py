@@ -10,7 +10,7 @@ from typing import Any
 
 from infra.runtime.background import cancel
 from infra.runtime.kafka import Records
-from stream_app.batch import Batch, LostPartitionError
+from stream_app.batch import Batch, Lost, LostPartitionError
 from stream_app.pipeline import Pipeline
 from stream_app.state.decided.feed import ControlFeed
 from stream_app.state.decided.partition import DecidedPartition
@@ -33,8 +33,10 @@ class OwnedPartition:
     stored_up_to: int
     """The source offset before which Postgres had all rows when the partition was taken over."""
     store: WindowStore
-    rejoin: Callable[[], None]
+    rejoin: Callable[[Lost], None]
     resources: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _commits: int = 0
+    _records: int = 0
     _in_flight: asyncio.Task[Any] | None = None
     _damaged: bool = False
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -53,6 +55,8 @@ class OwnedPartition:
                 self._cut_off = True
                 await self.pipeline.process(batch)
                 self.next_offset, self._cut_off = batch.next_offset, False
+                self._commits += 1
+                self._records += len(batch.records)
         except Exception as error:  # noqa: BLE001 - all others are raised there
             self.give_up(error)
             return False
@@ -118,11 +122,23 @@ class OwnedPartition:
                 self.give_up(error)
                 return
 
+    def figures(self) -> dict[str, float]:
+        """How it is, in the numbers of its metrics."""
+        return {
+            "next_offset": self.next_offset,
+            "commits": self._commits,
+            "partition_records": self._records,
+            "decision": self.decided.progress.seq,
+            "decisions_applied": self.decided.applied,
+            "decisions_waiting": self.decided.waiting,
+            **self.store.figures(self.partition),
+        }
+
     def give_up(self, error: Exception) -> None:
         """Have the partition taken over again where that helps; other errors are raised."""
         if isinstance(error, LostPartitionError):
             log.warning("%s; rejoining the group", error)
-            self.rejoin()
+            self.rejoin(error.reason)
         elif is_damage(error):
             self.request_restore(error)
         else:
@@ -132,7 +148,7 @@ class OwnedPartition:
         """Have the partition taken over again, with all windows restored from the changelog."""
         log.warning("partition %d: windows are damaged: %s; rejoining the group", self.partition, damage)
         self._damaged = True
-        self.rejoin()
+        self.rejoin(Lost.DAMAGED_WINDOWS)
 
     async def close(self) -> None:
         """Cancel the batch in flight, which the next owner replays; close in the reverse order of opening."""

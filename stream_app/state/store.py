@@ -31,6 +31,11 @@ _IDENTITY_KEY = b"\0changelog"
 _FORMER_IDENTITY = 2  # how many of an identity's parts there were before it had the topic's id and partition
 _USER_KEY_BYTES = 36
 _PAGE_ENTRIES = 500
+_SIZES = {
+    "state_keys": "rocksdb.estimate-num-keys",
+    "state_file_bytes": "rocksdb.total-sst-files-size",
+    "state_memory_bytes": "rocksdb.cur-size-all-mem-tables",
+}
 _ENTRY_BYTES = 260  # of a recent value beside its content: its key, and their place in a dictionary
 
 
@@ -237,6 +242,16 @@ class WindowStore:
     def partitions(self) -> list[int]:
         """The partitions that are open."""
         return sorted(self._databases)
+
+    @property
+    def cached_bytes(self) -> int:
+        """What the block cache holds."""
+        return self._cache.get_usage()
+
+    def figures(self, partition: int) -> dict[str, int]:
+        """How large a partition's database is."""
+        read = self._databases[partition].property_int_value
+        return {name: read(of) or 0 for name, of in _SIZES.items()}
 
     def _page(self, partition: int, after: bytes) -> list[tuple[bytes, bytes]]:
         """The next entries after a key."""

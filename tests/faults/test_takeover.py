@@ -107,7 +107,7 @@ async def owner(
             clients=clients,
             positions=partial(committed_positions, settings),
             make_pipeline=make_pipeline,
-            rejoin=lambda: None,
+            rejoin=lambda _: None,
             fail=failed,
         )
         ownership = Ownership(settings, partial(check_topics, settings, settings.topics), take_over)

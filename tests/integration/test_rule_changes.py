@@ -31,7 +31,7 @@ async def take_over(settings: Settings, folder: Path) -> str:
 
     clients, positions = ClientPool(settings, "output"), partial(committed_positions, settings)
     kept = (store, rows, mirror, Deciders(settings), ControlFeed(settings), clients, positions)
-    one = TakeOver(settings, *kept, pipeline, rejoin=lambda: None, fail=fail)
+    one = TakeOver(settings, *kept, pipeline, rejoin=lambda _: None, fail=fail)
     ownership = Ownership(settings, partial(check_topics, settings, settings.topics), one)
     await ownership.acquire([0, 1])
     rule = ownership.deciding().rule.rule

@@ -15,9 +15,12 @@ from api.reading.worker import WorkerView
 from api.web.problems import Unavailable
 from infra.runtime.redis import Keys
 from schemas.money import amount_text
+from schemas.refusal import REASONS
 from stream_app.sinks.owners import claim_rows
 from tests.support.detectors import rolling_mean
+from tests.support.exposed import samples
 from tests.support.installation import Installation, ended, json_of, twice_or_more, until
+from tests.support.messages import REFUSED
 from tests.support.oracle import Expected, replay
 from tests.support.services import free_port
 from tests.support.serving import changed, settings_from
@@ -94,20 +97,14 @@ async def test_each_transaction_ends_in_every_place_it_belongs_in(installation: 
 
 async def test_what_is_no_transaction_is_kept_with_its_reason(installation: Installation) -> None:
     good = traffic(20, users=1)
-    user = good[0].key
-    bad = {
-        "json": (user, b"{"),
-        "size": (user, b'"' + b"x" * 70_000 + b'"'),
-        "key": (None, good[0].value),
-        "amount": (user, good[0].value.replace(b'"amount": "', b'"amount": "-')),
-        "text": (user, good[0].value.replace(b'"paid"', b'"\\u0000"')),
-    }
+    bad = {**REFUSED, "key": (None, good[0].value)}
+    sent = [*bad.values(), (good[0].key, None), *((one.key, one.value) for one in [*good, good[-1]])]
 
     with installation.worker():
-        await installation.send([*bad.values(), (user, None), *((sent.key, sent.value) for sent in good)])
+        await installation.send(sent)
         await until(installation.finished)
         await assert_outcome(installation, good)
-        _, metrics = await installation.get("/metrics/prometheus")
+        _, metrics = await installation.get("/metrics")
 
     letters = await installation.read("TXNWATCH_DLQ_TOPIC")
     assert {dict(letter.headers)["reason"].decode(): (letter.key, letter.value) for letter in letters} == bad
@@ -125,8 +122,13 @@ async def test_what_is_no_transaction_is_kept_with_its_reason(installation: Inst
         }
         for letter in letters
     )
-    assert 'txnwatch_records_total{outcome="tombstone"} 1.0' in metrics
-    assert 'txnwatch_records_total{outcome="refused_size"} 1.0' in metrics
+    became = samples(metrics, "txnwatch_records_total")
+    of_reasons = {f"refused_{reason}": 1 for reason in REASONS}
+    others = {"scored": 20, "duplicate": 1, "revision": 0, "replayed": 0, "tombstone": 1}
+    assert became == of_reasons | others
+    assert samples(metrics, "txnwatch_consumed_records_total") == {"": len(sent)}
+    assert sum(samples(metrics, "txnwatch_partition_records_total").values()) == len(sent)
+    assert samples(metrics, "txnwatch_lag_offsets") == dict.fromkeys(map(str, range(4)), 0)
 
 
 @pytest.mark.slow  # tests/faults/test_kills.py kills one at its commits

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from infra.runtime.cli_errors import StopError
 from stream_app.detectors.odds import Odds
 from stream_app.detectors.odds.settings import Settings as OddsSettings
-from stream_app.metrics import RecordCounts
+from stream_app.metrics import WorkerMetrics
 from stream_app.scoring import Detector, Ensemble, Scorer, StateFormat
 from stream_app.window import Window, decode_window
 from tests.support.detectors import rolling_mean, rolling_scorer
@@ -243,14 +243,14 @@ async def test_a_watching_detector_that_does_what_none_may_is_counted_and_said_o
     kind: type[Largest], caplog: pytest.LogCaptureFixture
 ) -> None:
     transactions = [*traffic(60, users=2), *spending("13.00", "13.00")]
-    counts = RecordCounts([kind.NAME, "largest"])
+    counts = WorkerMetrics([kind.NAME, "largest"])
     world = World(Scorer(Ensemble([MEAN], [kind(SETTINGS), largest()]), 20))
     world.observe = counts.scoring.observe
 
     await world.run(records_of(transactions), batch_size=10)
 
     assert flagged_by(world).keys() == replay(transactions).flagged
-    shown = counts.exposition().decode()
+    shown = counts.text().decode()
     failed = f'txnwatch_shadow_total{{detector="{kind.NAME}",outcome="failed"}} '
     assert float(shown.partition(failed)[2].split()[0]) > 1
     assert 'txnwatch_shadow_total{detector="largest",outcome="failed"} 0.0' in shown
@@ -276,24 +276,24 @@ async def test_the_metrics_tell_which_detector_is_slow() -> None:
             now[0] += 0.25
             return super().learn_one(*given, **more)
 
-    counts = RecordCounts(["largest"])
+    counts = WorkerMetrics(["largest"])
     world = World(Scorer(Ensemble([MEAN], [Slow(SETTINGS)]), 20, clock=lambda: now[0]))
     world.observe = counts.scoring.observe
 
     await world.run(records_of(traffic(60, users=2)), batch_size=10)
 
-    shown = counts.exposition().decode()
+    shown = counts.text().decode()
     for name, seconds in (("rolling_mean", 0.0), ("largest", 6 * 0.75)):
         assert f'txnwatch_detector_seconds_count{{detector="{name}"}} 6.0' in shown
         assert f'txnwatch_detector_seconds_sum{{detector="{name}"}} {seconds}' in shown
 
 
 def test_what_only_watches_is_counted_from_0_on() -> None:
-    shown = RecordCounts(["largest"]).exposition().decode()
+    shown = WorkerMetrics(["largest"]).text().decode()
 
     for outcome in ("flagged", "failed"):
         assert f'txnwatch_shadow_total{{detector="largest",outcome="{outcome}"}} 0.0' in shown
-    assert 'txnwatch_records_total{outcome="state_lost"} 0.0' in shown
+    assert "txnwatch_lost_states_total 0.0" in shown
 
 
 @pytest.mark.parametrize("runs", [[ODDS], [MEAN, ODDS]])

@@ -193,7 +193,7 @@ class World:
         self.windows = FakeWindows(self.reach)
         self.mirror = FakeMirror(self.reach)
         self.counts: Counter[str] = Counter()
-        self.observe: Callable[[Scores, float], None] = lambda _scores, _seconds: None
+        self.observe: Callable[[Scores], None] = lambda _scores: None
 
     def reach(self, step: str) -> None:
         """Note a step, or crash before it."""

@@ -51,7 +51,7 @@ class LoggedPartition:
         decided = DecidedPartition(0, world.rows.epoch, *places, reached[1])
         pipeline = replace(decided.deciding.within(pipeline), fill=decided.filler.before)
         store: Any = world.windows
-        owned = OwnedPartition(0, pipeline, decided, *reached, store, lambda: None)
+        owned = OwnedPartition(0, pipeline, decided, *reached, store, lambda _reason: None)
         await self.deliver(owned)
         return owned
 

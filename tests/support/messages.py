@@ -17,3 +17,28 @@ def message(**changed: str | None) -> bytes:
     }
     shown = [f'"{name}":{value}' for name, value in {**usual, **changed}.items() if value is not None]
     return f"{{{','.join(shown)}}}".encode()
+
+
+REFUSED: dict[str, tuple[bytes | None, bytes]] = {
+    "size": (USER.encode(), b'"' + b"x" * 70_000 + b'"'),
+    "json": (USER.encode(), b"{"),
+    "key": (b"another", message()),
+    "id": (USER.encode(), message(id=None)),
+    "text": (USER.encode(), message(status=r'"\u0000"')),
+    **{
+        name: (USER.encode(), message(**{name: text}))
+        for name, text in {
+            "user_id": '"nobody"',
+            "amount": '"-1"',
+            "txn_date": '"2018-02-30T00:00:00Z"',
+            "currency": '"EURO"',
+            "status": f'"{"x" * 33}"',
+            "meta_data": "7",
+            "merchant_id": "7",
+            "card_id": f'"{"x" * 65}"',
+            "country": '"Utopia"',
+            "channel": f'"{"x" * 33}"',
+        }.items()
+    },
+}
+"""By reason, a message's key and value that is refused for it."""

@@ -20,7 +20,7 @@ from api.web.params import AMOUNT, FROM, TO, UUID
 from infra.cli import main
 from infra.ingest.metrics import IngestCounts
 from infra.runtime.settings import TopicSettings
-from stream_app.metrics import RecordCounts
+from stream_app.metrics import WorkerMetrics
 from tests.support.serving import DEAD, serving, settings_from
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -96,8 +96,8 @@ def helps_of(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tu
 def test_the_names_of_metrics_are_as_they_were(pytestconfig: pytest.Config) -> None:
     expositions = {
         "api": Metrics().text(),
-        "ingest": IngestCounts().exposition(),
-        "worker": RecordCounts().exposition(),
+        "ingest": IngestCounts().text(),
+        "worker": WorkerMetrics().text(),
     }
     names = [
         f"{program} {line}\n"

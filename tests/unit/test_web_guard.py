@@ -17,7 +17,7 @@ async def views_of(settings: WebSettings) -> TestClient[web.Request, web.Applica
         return web.Response(text="amounts")
 
     app = web.Application(middlewares=guards(settings))
-    for path in ("/table/windows/", "/metrics/prometheus"):
+    for path in ("/table/windows/", "/metrics"):
         app.router.add_get(path, answer)
     return TestClient(TestServer(app))
 
@@ -42,7 +42,7 @@ async def test_where_others_can_reach_them_they_ask_for_the_secret(
                 assert (await response.text() == "") is not open_to_all
         async with client.get("/table/windows/", headers=settings.web_headers) as response:
             assert await response.text() == "amounts"
-        async with client.get("/metrics/prometheus") as response:  # from this machine
+        async with client.get("/metrics") as response:  # from this machine
             assert response.status == 200
 
 

@@ -52,6 +52,8 @@ class DecidedPartition:
     """The source offset before which Postgres had all rows when the partition was taken over."""
     waiting: int = 0
     """How many decisions have arrived and are not applied yet."""
+    applied: int = 0
+    """How many it has applied."""
     progress: Progress = field(init=False)
     deciding: Deciding = field(init=False)
     filler: PastFiller = field(init=False)
@@ -80,6 +82,7 @@ class DecidedPartition:
             offset = await self.output.apply(notes)
             self.store.write(self.partition, [*notes.items()], offset)
             self.filler.load()
+            self.applied += len(seqs)
         self.progress = taken.progress
         if changed:
             self._use(deciding)
