@@ -38,7 +38,7 @@ _ASKED = {
     "in_flight_bytes": "Bytes of the records that are being scored and stored.",
     "block_cache_bytes": "What RocksDB's block cache holds, of all partitions together.",
 }
-_GAUGES = {
+GAUGES = {
     "lag_offsets": "What can be read of the partition and is not finished.",
     "held_back_offsets": "What open transactions keep from being read of the partition.",
     "next_offset": "The offset before which all of the partition is finished.",
@@ -48,7 +48,7 @@ _GAUGES = {
     "state_file_bytes": "The size of the partition's RocksDB files.",
     "state_memory_bytes": "What RocksDB has of the partition in memory, to be written to files.",
 }
-_COUNTERS = {
+COUNTERS = {
     "commits": "Batches of the partition that were finished since its take-over.",
     "partition_records": "Records of the partition in batches that were finished since its take-over.",
     "decisions_applied": "Decisions that the partition has applied since its take-over.",
@@ -148,8 +148,8 @@ class PartitionFigures(Collector):
     def collect(self) -> Iterator[Metric]:
         """Each of the numbers, of all partitions."""
         figures = self.read()
-        for name, text in {**_GAUGES, **_COUNTERS}.items():
-            family = CounterMetricFamily if name in _COUNTERS else GaugeMetricFamily
+        for name, text in {**GAUGES, **COUNTERS}.items():
+            family = CounterMetricFamily if name in COUNTERS else GaugeMetricFamily
             metric = family(f"txnwatch_{name}", text, labels=["partition"])
             for partition, its in figures.items():
                 if name in its:
