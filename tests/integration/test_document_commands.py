@@ -73,6 +73,7 @@ GROUPS = {
     "deciding": r"txnwatch rules (?:apply|show|history|suppress|diff).*",
     # tests/integration/test_ingest.py and tests/unit/test_ingest_schemas.py.
     "ingest": r"txnwatch (?:ingest|dlq redrive .*--mapping).*",
+    "monitoring": r"txnwatch metrics \w+ > \S+",  # tests/unit/test_monitoring.py
     "replay": r"txnwatch replay.*",  # tests/integration/test_replay_command.py
     "backtest": r"txnwatch backtest.*",  # tests/unit/test_backtest_command.py
     "demo": r"txnwatch demo(?: --data FILE)?",  # tests/integration/test_demo.py

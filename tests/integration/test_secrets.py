@@ -65,7 +65,7 @@ ARGUMENTS = {
 }
 # These find or make their addresses themselves, and start what the test would have to stop.
 OF_ONE_MACHINE = {"demo", "services up", "services down", "services status"}
-OF_FILES = {"mapping list", "rules check"}
+OF_FILES = {"mapping list", "metrics alerts", "metrics dashboard", "rules check"}
 SERVING = {"worker", "api"}
 """Begin to serve where every URL can be read."""
 

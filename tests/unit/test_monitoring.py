@@ -34,8 +34,8 @@ What the rules of `txnwatch metrics alerts` alert of, what it means, and what to
 `infra/monitoring/alerts.yml` by `pytest --update-goldens tests/unit/test_monitoring.py`.
 """
 RULES: list[dict[str, Any]] = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
-# For each alert, series by which it fires within half an hour, and series that are well. 0+30x40 is 0 and then
-# 40 values, one a minute, each 30 larger than before.
+# For each alert, series by which it fires in half an hour, and series that are well. 0+30x40 is 0 and then 40
+# values, one a minute, each 30 larger than before.
 LAG, COMMITS = 'txnwatch_lag_offsets{partition="1"}', 'txnwatch_commits_total{partition="1"}'
 FOREIGN, COMMITTED = 'txnwatch_ingest_lag_offsets{topic="a"}', "txnwatch_ingest_commit_seconds_count"
 ANSWERS = "txnwatch_api_answers_total"
