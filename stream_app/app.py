@@ -24,7 +24,8 @@ from infra.runtime.logs import silenced
 from infra.runtime.redis import check_owner
 from infra.runtime.services import REDIS
 from infra.runtime.shared_client import ClientPool
-from stream_app.batch import Lost
+from infra.runtime.tracing import Traces, tracing
+from stream_app.batch import Batch, Lost
 from stream_app.faust_adapter.consumer import BatchTransport
 from stream_app.faust_adapter.credentials import credentials_of
 from stream_app.faust_adapter.message import BatchSchema
@@ -74,6 +75,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         self.tables.add(WindowTable(self))
         self.ownership: Ownership
         self._resources = AsyncExitStack()
+        self._traces: Traces | None = None
 
     async def on_first_start(self) -> None:
         """Look for what is wrong with this machine and with the topics: whatever runs the app, it says so."""
@@ -91,7 +93,10 @@ class ScoringApp(faust.App):  # type: ignore[misc]
             DatabaseError: The database is not one to write to.
             SharedRowsError: Its rows are another app's.
             ForeignMirrorError: The windows in Redis are.
+            StopError: There are to be traces, and nothing that makes them.
         """
+        if url := self.settings.traces_url:
+            self._traces = await self._resources.enter_async_context(tracing(url, "txnwatch-worker"))
         self.ownership = await _ownership(self, self._resources)
         self._resources.push_async_callback(self.ownership.release)
         self.add_future(self.ownership.watch_topics())
@@ -117,7 +122,13 @@ class ScoringApp(faust.App):  # type: ignore[misc]
                 self.consumer.abandon(event.message)
                 end = "given_up"
         finally:
-            self.metrics.batches.observe(batch, end)
+            self._observe(batch, end)
+
+    def _observe(self, batch: Batch, end: str) -> None:
+        self.metrics.batches.observe(batch, end)
+        if self._traces is not None:
+            topic, error = self.settings.transactions_topic, "" if end == "finished" else end
+            self._traces.add(f"process {topic}", batch.laps, _attributes(topic, batch), error)
 
     def rejoin(self, reason: Lost) -> None:
         """Have the partitions shared out and taken over again."""
@@ -176,6 +187,18 @@ def _add_views(app: ScoringApp) -> None:
             raise view.NotFound("user not found")
         starts = app.ownership.deciding().scorer.flags_from(window, request.query.get("currency", ""))
         return view.bytes(msgspec.json.encode(starts), content_type="application/json")
+
+
+def _attributes(topic: str, batch: Batch) -> dict[str, str | int]:
+    """What is said of a batch, by OpenTelemetry's names."""
+    return {
+        "messaging.system": "kafka",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": topic,
+        "messaging.destination.partition.id": str(batch.partition),
+        "messaging.batch.message_count": len(batch.records),
+        "messaging.kafka.offset": batch.next_offset - 1,
+    }
 
 
 async def _ownership(app: ScoringApp, resources: AsyncExitStack) -> Ownership:

@@ -105,5 +105,8 @@ class Settings(
     """The memory that the windows written last are kept in, in bytes for the whole process."""
     block_cache_bytes: PositiveInt = 32 << 20
     """The memory that RocksDB caches blocks in, in bytes for the whole process."""
+    traces_url: str = Field("", pattern=r"^(https?://[^\s@]+)?$")
+    """Where a trace of each batch is sent, by OTLP over HTTP, as to http://localhost:4318/v1/traces; empty:
+    none is made. It needs the extra otel, whose own variables hold, as OTEL_EXPORTER_OTLP_HEADERS."""
     write_buffer_bytes: PositiveInt = 64 << 20
     """The memory that RocksDB collects writes in, in bytes for the whole process."""
