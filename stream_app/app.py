@@ -170,7 +170,7 @@ def _add_views(app: ScoringApp) -> None:
     @app.page("/metrics")  # type: ignore[untyped-decorator]
     @app.page("/metrics/prometheus")  # type: ignore[untyped-decorator]
     async def metrics(view: View, _request: Request, **_kwargs: Any) -> Response:
-        return view.bytes(app.metrics.text(), content_type=METRICS_TYPE)
+        return view.bytes(app.metrics.text(), headers={"Content-Type": METRICS_TYPE})
 
     @app.page("/detector/")  # type: ignore[untyped-decorator]
     async def detector(view: View, _request: Request, **_kwargs: Any) -> Response:

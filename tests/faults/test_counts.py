@@ -2,11 +2,12 @@
 
 import signal
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
 from tests.support.exposed import samples
-from tests.support.faults.bad import mixed
+from tests.support.faults.bad import SPOILERS, Message, good
 from tests.support.faults.plan import Plan
 from tests.support.faults.rig import Rig
 from tests.support.installation import until
@@ -16,11 +17,19 @@ from tests.support.traffic import revised, traffic
 SMALL = {"TXNWATCH_BATCH_SIZE": "40"}
 
 
+def messages() -> Iterator[Message]:
+    """Transactions, some of them sent twice or revised, and after every fifth what is none, of every kind."""
+    bad = traffic(600, users=60, seed=2)
+    for number, sent in enumerate(revised(traffic(2000, users=60))):
+        yield good(sent)
+        if number % 5 == 0:
+            yield SPOILERS[number // 5 % len(SPOILERS)](bad[number // 5])
+
+
 @pytest.mark.slow
 async def test_after_kills_each_record_is_counted_once_as_what_became_of_it(ground: Rig) -> None:
-    sent = revised(traffic(2000, users=60))
     port = str(free_port())
-    await ground.send_messages(mixed(sent, share=0.2, seed=3))
+    await ground.send_messages(messages())
     for point in ("rows committed", "output committed", "windows written", "acknowledged"):
         with ground.run(Plan(point, 5), **SMALL) as worker:
             assert await worker.ended() == -signal.SIGKILL, worker.tail()

@@ -75,7 +75,7 @@ async def test_each_record_becomes_one_transaction_and_what_does_not_map_a_lette
             assert await ended(process) == 0
 
         assert await arrived(installation) == by_user(sent)
-        assert counted == {"mapped": 400, "refused_currency": 1, "tombstone": 1}
+        assert +counted == {"mapped": 400, "refused_currency": 1, "tombstone": 1}
         [letter] = await installation.read("TXNWATCH_DLQ_TOPIC")
         headers = {name: value.decode() for name, value in letter.headers}
         assert (letter.value, headers["source-topic"], headers["source-partition"]) == (bad, topic, "1")
