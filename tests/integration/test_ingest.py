@@ -141,11 +141,12 @@ async def test_one_that_slept_through_its_session_writes_nothing_more(
     sent = traffic(6000, users=100)
     async with foreign_topic(installation, 4) as topic:
         with ingesting(installation, topic, mapping) as one:
-            pouring = asyncio.create_task(send(installation, topic, sent))
+            pouring = asyncio.create_task(send(installation, topic, sent[:4000]))
             await until(lambda: taken_over(installation, 500))
             one.send_signal(signal.SIGSTOP)
             await pouring
             with ingesting(installation, topic, mapping) as other:
+                await send(installation, topic, sent[4000:])  # which the other reads, and so has begun
                 await until(lambda: taken_over(installation, 6000))
                 one.send_signal(signal.SIGCONT)
                 await send(installation, topic, again := traffic(500, users=20, seed=2))
