@@ -1,6 +1,8 @@
-"""Rows as Parquet, as DuckDB and Polars read them."""
+"""Rows as Parquet, from the API and by `txnwatch export`, as DuckDB and Polars read them."""
 
+import asyncio
 import json
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -11,8 +13,10 @@ import duckdb
 import polars as pl
 import pyarrow.parquet
 import pytest
+from click.testing import CliRunner, Result
 
 from infra.embedded.cluster import Addresses
+from infra.export.cli import export
 from tests.support.rows import FLAG, Made, made, store, user
 from tests.support.serving import serving, settings_from
 
@@ -50,6 +54,50 @@ def expected(one: Made) -> dict[str, Any]:
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "meta_data": json.loads(row["meta_data"])}
+
+
+def run(database: str, *arguments: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(export, [str(one) for one in arguments], env={"POSTGRES_URL": database})
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.mark.parametrize("reader", [by_duckdb, by_polars])
+def test_the_file_has_every_row_exactly_and_oldest_first(
+    database: str, tmp_path: Path, reader: Reader
+) -> None:
+    asyncio.run(store(database, reversed(MANY)))
+    file = tmp_path / "rows.parquet"
+    file.write_text("from before")
+    assert run(database, "--to-parquet", file).output == f"{file}: {len(MANY)} rows\n"
+    assert [plain(row) for row in reader(file)] == [expected(one) for one in MANY]
+    assert [*tmp_path.iterdir()] == [file]
+
+
+def test_a_range_is_from_one_time_on_and_before_another(database: str, tmp_path: Path) -> None:
+    asyncio.run(store(database, MANY))
+    file = tmp_path / "rows.parquet"
+    run(database, "--from", "2018-04-03", "--to", "2018-04-05T00:00:00.000004Z", "--to-parquet", file)
+    assert [row["amount"] for row in by_polars(file)] == [Decimal("0.02"), Decimal("0.03")]
+    run(database, "--from", "2030-01-01", "--to-parquet", file)
+    assert by_duckdb(file) == by_polars(file) == []
+    assert "not before" in run(
+        database, "--from", "2018-04-03", "--to", "2018-04-03", "--to-parquet", file, code=2
+    ).output  # fmt: skip
+
+
+def test_what_cannot_be_done_is_said_in_a_line_and_leaves_the_file_as_it_was(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "rows.parquet"
+    file.write_text("from before")
+    nowhere = run("postgresql://127.0.0.1:9/x", "--to-parquet", file, code=1).output
+    assert "POSTGRES_URL" in nowhere
+    assert "No such file" in run(database, "--to-parquet", tmp_path / "no" / "rows", code=1).output
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "pip install 'txnwatch[parquet]'" in run(database, "--to-parquet", file, code=1).output
+    assert [*tmp_path.iterdir()] == [file]
+    assert file.read_text() == "from before"
 
 
 async def test_the_api_sends_the_same_in_row_groups(

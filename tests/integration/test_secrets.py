@@ -46,6 +46,7 @@ ARGUMENTS = {
     "accounts password": "ann",
     "accounts remove": "ann",
     "ingest": "--mapping paysim --topic payments",
+    "export": "--to-parquet rows.parquet",
     "labels": "labels.csv",
     "lists add": "blocked kiosk",
     "lists history": "blocked",

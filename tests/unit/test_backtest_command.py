@@ -196,6 +196,7 @@ def test_labels_that_say_nothing_are_named() -> None:
         (("history.csv", "--against", "unknown"), "--against: unknown: no decisions file, and no detector"),
         (("history.csv", "--warm-up", "7"), "'7' is not a number with m, h, d or w, as 7d"),
         (("history.csv", "--from", "2024-01-01T00:00:00"), "has no offset from UTC"),
+        (("history.csv", "--from", "0001-01-01T00:00+01:00"), "is no date"),
         (("history.csv", "--from", "2024-01-02", "--to", "2024-01-01"), "--from is not before --to"),
         (("history.csv", "--sort", "--as-is"), "--sort and --as-is exclude each other"),
     ],

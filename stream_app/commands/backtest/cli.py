@@ -15,6 +15,7 @@ from infra.produce.errors import InputError
 from infra.produce.labels import LABEL, SCENARIO
 from infra.produce.options import reading_options
 from infra.runtime.cli_errors import ServiceErrors, StopError, ending_in_one_line
+from infra.runtime.moments import Moment
 from infra.runtime.services import POSTGRES
 from stream_app.commands.backtest.contender import Contender
 from stream_app.commands.backtest.decided import DecidedHistory, Judge
@@ -27,7 +28,6 @@ from stream_app.commands.backtest.options import (
     MOST_ALERTS,
     BacktestOptions,
     Lateness,
-    Moment,
     Span,
 )
 from stream_app.commands.backtest.outcome import Found, Outcome
