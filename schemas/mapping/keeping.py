@@ -1,11 +1,12 @@
 """What is kept of a record in `meta_data`, under the names that it has there."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
-from schemas.mapping.paths import Getter, Record, getter, parts_of
+from schemas.mapping.columns import Column, column_of
+from schemas.mapping.paths import Getter, Record, getter, parts_of, values_of
 from schemas.mapping.spec import Condition, MappingSpec, MetaDataSpec
 from schemas.strict_json import exact_number
 
@@ -25,6 +26,27 @@ def keeper(spec: MappingSpec) -> Keeper:
     if meta.remove:
         keep = _cleaned(keep, meta)
     return _with_object(keep, getter(meta.source)) if meta.source else keep
+
+
+def kept_column(spec: MappingSpec) -> Column:
+    """What gathers what many records keep, as `keeper` does of each."""
+    meta, keep = spec.meta_data, keeper(spec)
+    if meta.keep == "rest" or meta.remove or meta.source:
+        return column_of(keep)
+    names = [*dict.fromkeys([*_originals(spec), *meta.keep])]
+    columns = [values_of(name) for name in names]
+
+    def quick(records: Sequence[Record]) -> list[dict[str, Any]]:
+        found = [values(records) for values in columns]
+        if not all(map(all, found)):  # some are empty, or 0
+            raise ValueError
+        kept: list[dict[str, Any]] = [{names[0]: value} for value in found[0]]
+        for name, values in zip(names[1:], found[1:], strict=True):
+            for one, value in zip(kept, values, strict=True):
+                one[name] = value
+        return kept
+
+    return column_of(keep, quick if names else lambda records: [{}] * len(records))
 
 
 def _originals(spec: MappingSpec) -> Iterator[str]:

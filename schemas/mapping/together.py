@@ -14,7 +14,7 @@ from schemas.mapping.columns import UNUSUAL, Column, column_of
 from schemas.mapping.conditions import holds
 from schemas.mapping.dates import date_column
 from schemas.mapping.ids import id_column
-from schemas.mapping.keeping import keeper
+from schemas.mapping.keeping import kept_column
 from schemas.mapping.outcome import Mapped
 from schemas.mapping.paths import Record
 from schemas.mapping.spec import MappingSpec
@@ -108,7 +108,7 @@ def _readers(spec: MappingSpec) -> Iterator[tuple[str, Column]]:
     for name, most in LONGEST.items():
         if (text := getattr(spec, name)) is not None:
             yield name, text_column(text, most, change_of(name))
-    yield "meta_data", column_of(keeper(spec))
+    yield "meta_data", kept_column(spec)
 
 
 def _encoded(columns: dict[str, list[Any]], count: int) -> list[bytes]:

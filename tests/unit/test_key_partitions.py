@@ -1,6 +1,9 @@
 """The partitions of keys, by the clients that producers use."""
 
 import pytest
+from aiokafka.partitioner import murmur2 as of_aiokafka
+from hypothesis import given
+from hypothesis import strategies as st
 
 from infra.runtime.partitioners import Name, Partitioner, best_fit, partition_of
 
@@ -54,3 +57,8 @@ def test_a_record_without_a_key_may_go_anywhere() -> None:
     partitioner = Partitioner("crc32", 4)
 
     assert {partitioner.of(None) for _ in range(200)} == {0, 1, 2, 3}
+
+
+@given(st.binary(max_size=80))
+def test_murmur2_is_that_of_aiokafka(key: bytes) -> None:
+    assert partition_of("murmur2", key, 1 << 31) == of_aiokafka(key) & 0x7FFFFFFF
