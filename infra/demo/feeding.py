@@ -32,12 +32,12 @@ def arguments_for(file: Path, folder: Path, console: Console) -> list[str]:
     """
     with suppress(InputError):
         if _are_good(items := _first(file, Reading())):
-            console.print(f"{file}: columns known by their names")
+            console.print(f"{file}: columns known by their names", soft_wrap=True)
             return [str(file), *_order(items, console)]
     records = sample_of(file)
     found = proposed(records, currency=_CURRENCY, zone=_ZONE)
     what = f"the layout of {found.ready}" if found.ready else "a mapping is made for it"
-    console.print(f"{file}: {what}\n")
+    console.print(f"{file}: {what}\n", soft_wrap=True)
     show(console, found.spec, records, tried(found.spec, records))
     if found.decide:
         raise InputError(
@@ -77,6 +77,7 @@ def _kept(found: ProposedMapping, folder: Path, console: Console) -> str:
     path = folder / "mapping.toml"
     path.write_text(found.text, "utf-8")
     for note in found.notes:
-        console.print(f"to check: {note}")
-    console.print(f"the mapping is {path}; zone {_ZONE} and currency {_CURRENCY} where the file says none")
+        console.print(f"to check: {note}", soft_wrap=True)
+    what = f"zone {_ZONE} and currency {_CURRENCY} where the file says none"
+    console.print(f"the mapping is {path}; {what}", soft_wrap=True)
     return str(path)

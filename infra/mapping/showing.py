@@ -12,6 +12,7 @@ from infra.produce.records import Record
 from schemas.mapping import MappingSpec
 
 _WIDE = 36
+_IDS = frozenset(["id", "user_id"])  # the rest of one that is made tells nothing, and 80 columns are few
 
 
 def show(
@@ -32,12 +33,13 @@ def show(
         table.add_row(line.field, line.source, line.how, "\n".join(_examples(line)))
     console.print(table)
     for text in _rest(spec, records, outcome):
-        console.print(printable(text))
+        console.print(printable(text), soft_wrap=True)
 
 
 def _examples(line: FieldLine) -> Iterator[str]:
     for before, after in line.examples:
-        yield f"{_short(before)} → {_short(after)}" if line.source not in {"", "*"} else _short(after)
+        made = f"{after[:8]}…" if line.field in _IDS and before != after else _short(after)
+        yield f"{_short(before)} → {made}" if line.source not in {"", "*"} else made
 
 
 def _short(text: str) -> str:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
+from typing import Any
 
 import asyncpg
 import psutil
@@ -26,6 +27,7 @@ from infra.demo.children import ChildError, Children
 from infra.demo.group import guarded
 from infra.demo.watch import until_answers
 from infra.embedded.state import STATE_FILE, State
+from tests.support.layouts import ROWS, layout
 from tests.support.services import embedded_datadir
 from tests.support.serving import DEAD
 from tests.support.source import ROOT
@@ -160,6 +162,45 @@ def test_the_numbers_add_up_after_a_kill_services_come_back_and_ctrl_c_ends_it_w
         finally:
             process.kill()
         assert started_in(datadir) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["paysim", "sparkov"])
+def test_a_file_of_a_foreign_layout_is_recognised_shown_and_scored(tmp_path: Path, name: str) -> None:
+    sample, file = layout(name), tmp_path / "somebodys.csv"
+    file.write_bytes(sample.csv())
+    wanted = [one for one in sample.expected if one is not None]
+    with embedded_datadir() as datadir, demo(datadir, "--data", str(file)) as process:
+        try:
+            screen = Screen(process)
+            screen.until(f"{file}: the layout of {name}")
+            screen.until(rf"{len(wanted):,} of {ROWS:,} records become transactions of [\d,]+ users")
+            api = screen.until(r"API +(http://\S+)").group(1)
+            postgres = screen.until(r"Postgres +(\S+)").group(1)
+            screen.until(rf"produce {file} --mapping {name}.* ended, exit code 0")
+            while numbers(screen) != (len(wanted), 0):
+                pass  # a screen that has come to a standstill fails
+            assert asyncio.run(rows(postgres)) == len(wanted)
+            one = max(wanted, key=lambda found: found.txn_date)
+            assert one.txn_date.year < 2024
+            [newest] = asyncio.run(
+                answer(f"{api}/transactions?user_id={one.user_id}&from_date=2000-01-01T00:00:00Z&limit=1")
+            )["transactions"]
+            assert (newest["txn_date"], newest["status"]) == (
+                one.txn_date.isoformat().replace("+00:00", "Z"),
+                one.status,
+            )
+            stop(process, screen)
+        finally:
+            process.kill()
+        everything_ends(datadir)
+
+
+async def answer(url: str) -> Any:
+    """What the API answers."""
+    async with ClientSession() as session, session.get(url) as response:
+        assert response.status == 200
+        return await response.json()
 
 
 async def send_refused(kafka: str, count: int) -> None:
