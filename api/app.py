@@ -1,6 +1,6 @@
 """The composition root: from settings to an application. The only place that wires."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -30,6 +30,7 @@ from api.routes.dashboard import DashboardRoutes
 from api.routes.labels import LabelRoutes
 from api.routes.lists import ListRoutes
 from api.routes.live import LiveRoutes
+from api.routes.provider import ProviderRoutes
 from api.routes.rows import RowRoutes
 from api.routes.rules import RuleRoutes
 from api.routes.service import Checks, ServiceRoutes
@@ -39,10 +40,14 @@ from api.routes.users import UserRoutes
 from api.settings import Settings
 from api.web.docs import Docs
 from api.web.gate import Gate
+from api.web.limits import RateLimits, tell_left
 from api.web.middleware import Called, Cors, counting, harden, problems
-from api.web.route import GATE, routes_of, serve
+from api.web.open_answers import OpenAnswers
+from api.web.route import GATE, OPEN, routes_of, serve
+from api.web.seals import Seals
 from api.web.server import DRAINING, Draining
-from infra.access.store import caller_of
+from infra.access.provider import Provider
+from infra.access.store import callers_of
 from infra.produce.inlet import Inlet
 from infra.runtime.background import background
 from schemas.access import Caller
@@ -74,7 +79,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     app = _serving(
         settings,
         metrics,
-        Gate(partial(_caller, database), key, required=settings.needs_login),
+        _gate(settings, database, key),
         docs,
         ServiceRoutes(metrics, checks, settings.dependency_seconds),
         UserRoutes(database, windows, cursors),
@@ -83,6 +88,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
         *(RuleRoutes(database, settings), LabelRoutes(settings), ListRoutes(database, settings)),
         LiveRoutes(connections, replay, settings, anomalies, scored),
         DashboardRoutes(dashboard_page(), watch, group, database, worker, settings),
+        *_provider(settings, key),
     )
     app.cleanup_ctx.append(
         _while_running(
@@ -90,6 +96,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
             lambda: background(keep_publishing(settings, database), name="decisions"),
             lambda: background(look_after_months(settings), name="months of transactions"),
             *(partial(aclosing, part) for part in (redis, broker, replay, inlet)),
+            app[OPEN].running,
             watch.running,
             *(feed.follower.running for feed in (anomalies, scored) if feed),
         )
@@ -98,8 +105,19 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     return app
 
 
-async def _caller(database: Database, secret: str) -> Caller | None:
-    return await database.asked(lambda one: caller_of(one, secret))
+def _gate(settings: Settings, database: Database, key: bytes) -> Gate:
+    limits = RateLimits(settings.most_a_second, settings.burst) if settings.most_a_second else None
+    ask, required = partial(_callers, database), settings.needs_login
+    return Gate(ask, key, required=required, limits=limits, proxies=settings.proxies)
+
+
+def _provider(settings: Settings, key: bytes) -> Iterator[ProviderRoutes]:
+    if settings.provider and settings.needs_login:
+        yield ProviderRoutes(Provider(settings.provider), settings, Seals(key, "logins"))
+
+
+async def _callers(database: Database, digests: Collection[bytes]) -> Mapping[bytes, Caller]:
+    return await database.asked(lambda one: callers_of(one, digests))
 
 
 def _decoder(settings: Settings) -> Decoder:
@@ -125,8 +143,8 @@ def _serving(
     layers = [draining.middleware, counting(metrics), lost, to_login, problems, called.guard]
     layers += [cors.preflight, cors.guard]
     app = web.Application(middlewares=layers)
-    app[DRAINING], app[GATE] = draining, gate
-    app.on_response_prepare.extend([cors.on_prepare, harden])
+    app[DRAINING], app[GATE], app[OPEN] = draining, gate, OpenAnswers(gate)
+    app.on_response_prepare.extend([cors.on_prepare, harden, tell_left])
     serve(app.router, routes)
     return app
 

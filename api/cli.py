@@ -15,7 +15,7 @@ from api.app import create_app, redis_client
 from api.settings import Settings
 from api.web.server import DRAINING, Runner
 from api.web.sockets import KEEP_ALIVE_SECONDS, Site, Sockets
-from infra.runtime.cli_errors import ending_in_one_line
+from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.garbage import collect_seldom
 from infra.runtime.logs import start_logging
 from infra.runtime.open_files import most_open_files
@@ -48,7 +48,10 @@ def api(host: str | None, port: int | None) -> None:
     """Serve pages of the past, streams of the present, and their documentation."""
     settings = Settings.load(host=host, port=port)
     start_logging(_without_callers_tracebacks)
-    with ending_in_one_line(ForeignMirrorError), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        ending_in_one_line(ForeignMirrorError, StopError),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         runner.run(_check_mirror(settings))
         runner.run(_serve(settings))
 

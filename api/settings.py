@@ -1,10 +1,12 @@
 """The API's settings, from the environment or `.env`."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, SecretStr
+import msgspec
+from pydantic import Field, PositiveFloat, SecretStr, model_validator
 
-from infra.runtime.addresses import is_loopback
+from infra.runtime.addresses import ProviderAccess, is_loopback, is_safe
 from infra.runtime.settings import (
     DataSettings,
     KeySettings,
@@ -15,6 +17,9 @@ from infra.runtime.settings import (
     TopicSettings,
     WebSecretSettings,
 )
+from schemas.access import Scope
+
+_RATE = 100.0
 
 
 class HttpSettings(SettingsGroup):
@@ -31,6 +36,16 @@ class HttpSettings(SettingsGroup):
     hosts: str = Field("", alias="TXNWATCH_API_HOSTS")
     """The names that it is called by (the header Host), separated by commas; * for any. Empty: this machine's
     own where it listens on it alone, else any."""
+    rate: Annotated[float, Field(ge=0, le=1_000_000)] | Literal["auto"] = Field(
+        "auto", alias="TXNWATCH_API_RATE"
+    )
+    """How many requests a second each caller may send in the long run, by account, token or else address;
+    0: any number; auto: 100 where callers have to say who they are."""
+    burst: int = Field(500, alias="TXNWATCH_API_BURST", ge=1, le=1_000_000)
+    """How many requests a caller who has been quiet may send at once."""
+    proxies: int = Field(0, alias="TXNWATCH_API_PROXIES", ge=0, le=10)
+    """How many proxies stand before it, each of which adds to X-Forwarded-For who asked it: limits by address
+    are then the callers', not the proxy's. 0: the header is not believed."""
     root_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     """The path that a proxy serves the API under and leaves out of what it passes on, such as /txn; pages and
     links work without it, it is for what names whole addresses: the OpenAPI document and `event: gap`."""
@@ -63,6 +78,11 @@ class HttpSettings(SettingsGroup):
         return self.login == "required" or (self.login == "auto" and not is_loopback(self.host))
 
     @property
+    def most_a_second(self) -> float:
+        """TXNWATCH_API_RATE in numbers; 0: any."""
+        return self.rate if self.rate != "auto" else _RATE * self.needs_login
+
+    @property
     def host_names(self) -> frozenset[str]:
         """The names of TXNWATCH_API_HOSTS in small letters, without ports; empty: any."""
         if self.hosts:
@@ -78,6 +98,66 @@ class HttpSettings(SettingsGroup):
     def origins(self) -> frozenset[str]:
         """The origins of TXNWATCH_CORS_ORIGINS, a comma list; `*` stands for every one."""
         return frozenset(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
+
+
+class ProviderSettings(SettingsGroup):
+    """Logging in by an OpenID Connect provider, beside passwords."""
+
+    oidc_issuer: str = ""
+    """The provider's issuer, such as https://login.example/realms/ours; empty: none."""
+    oidc_client_id: str = ""
+    """The client that the API is there."""
+    oidc_client_secret: SecretStr = SecretStr("")
+    """Its secret; empty for a public client."""
+    oidc_url: str = ""
+    """Where browsers find the API, such as https://txn.example: the provider sends people back to
+    /session/provider/callback below it, which has to be registered there."""
+    oidc_label: str = Field("single sign-on", min_length=1, max_length=100)
+    """What the page to log in at calls the provider."""
+    oidc_scope: str = "openid email"
+    """What the provider is asked for; it has to give the claims of name and rights in its identity token."""
+    oidc_name_claim: str = "email"
+    """The claim that has people's names here."""
+    oidc_rights_claim: str = "groups"
+    """The claim that has the groups or roles by which they have rights; dots lead into objects, such as
+    realm_access.roles."""
+    oidc_rights: str = ""
+    """The scopes of each group as JSON, of * for everybody: {"*": ["read"], "fraud": ["label", "decide"]}."""
+
+    @property
+    def rights(self) -> Mapping[str, frozenset[Scope]]:
+        """TXNWATCH_OIDC_RIGHTS.
+
+        Raises:
+            ValueError: It is no such JSON.
+        """
+        try:
+            return msgspec.json.decode(self.oidc_rights or "{}", type=dict[str, frozenset[Scope]])
+        except msgspec.DecodeError as error:
+            raise ValueError(f"TXNWATCH_OIDC_RIGHTS: {error}") from None
+
+    @model_validator(mode="after")
+    def _provider_is_whole(self) -> Self:
+        if not self.oidc_issuer:
+            return self
+        if not (self.oidc_client_id and self.oidc_url and self.rights):
+            raise ValueError(
+                "TXNWATCH_OIDC_CLIENT_ID, TXNWATCH_OIDC_URL, TXNWATCH_OIDC_RIGHTS: needed with "
+                "TXNWATCH_OIDC_ISSUER"
+            )
+        for name, url in (("ISSUER", self.oidc_issuer), ("URL", self.oidc_url)):
+            if not is_safe(url) or set("?#\\ ") & {*url}:
+                raise ValueError(f"TXNWATCH_OIDC_{name}: must be https://…, or http://… of this machine")
+        return self
+
+    @property
+    def provider(self) -> ProviderAccess | None:
+        """The provider; None where there is none."""
+        if not self.oidc_issuer:
+            return None
+        back = f"{self.oidc_url.rstrip('/')}/session/provider/callback"
+        who = self.oidc_client_id, self.oidc_client_secret
+        return ProviderAccess(self.oidc_issuer, *who, back, self.oidc_scope)
 
 
 class StreamSettings(SettingsGroup):
@@ -111,6 +191,7 @@ class Settings(
     DataSettings,
     MessageSettings,
     HttpSettings,
+    ProviderSettings,
     WebSecretSettings,
     MonthSettings,
     StreamSettings,

@@ -1,7 +1,7 @@
 """Clients that ask for one page again and again, each as soon as it has the answer; prints what they saw.
 
-`python -m benchmarks.http_load PORT CLIENTS SECONDS PATH`: a closed loop that looks at no more of an answer
-than it must, so that the server is what is measured.
+`python -m benchmarks.http_load PORT CLIENTS SECONDS PATH [TOKEN]`: a closed loop that looks at no more of an
+answer than it must, so that the server is what is measured.
 """
 
 import asyncio
@@ -95,8 +95,9 @@ class Client(asyncio.Protocol):
             self._transport.close()
 
 
-async def _measure(port: int, clients: int, seconds: float, path: str) -> Seen:
-    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n".encode()
+async def _measure(port: int, clients: int, seconds: float, path: str, token: str = "") -> Seen:
+    shown = f"Authorization: Bearer {token}\r\n" if token else ""
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n{shown}\r\n".encode()
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     run = Run(request, began + seconds)
@@ -109,8 +110,8 @@ async def _measure(port: int, clients: int, seconds: float, path: str) -> Seen:
 
 def main() -> None:
     """Measure, and print it as JSON."""
-    port, clients, seconds, path = sys.argv[1:]
-    seen = uvloop.run(_measure(int(port), int(clients), float(seconds), path))
+    port, clients, seconds, *asked = sys.argv[1:]
+    seen = uvloop.run(_measure(int(port), int(clients), float(seconds), *asked))
     sys.stdout.buffer.write(msgspec.json.encode(seen) + b"\n")
 
 

@@ -10,7 +10,7 @@ from benchmarks.load import Loads
 from benchmarks.options import Options
 from benchmarks.query_json import WRITTEN_HOW, figures_of_json, written
 from benchmarks.query_plans import EXPLAINED_HOW, executed
-from benchmarks.query_ways import BARE, OLD, OURS, last_against_first, ways
+from benchmarks.query_ways import BARE, GUARDED, OLD, OURS, last_against_first, ways
 from benchmarks.range_rows import LIMIT, ROWS, USERS, fill
 from benchmarks.result import Cell, Column, Figure, Result, ratio
 
@@ -90,6 +90,13 @@ def _figures(rows: list[dict[str, Cell]], by_statement: dict[str, float], last_p
         Figure(
             "the server's processor time of a request, the old way's over ours",
             ratio(cell(OLD, CLIENTS, "cpu"), cell(OURS, CLIENTS, "cpu")),
+        ),
+        Figure(
+            "the server's processor time of a request with a token and a limit over one without",
+            ratio(cell(GUARDED, CLIENTS, "cpu"), cell(OURS, CLIENTS, "cpu")),
+            1.05,
+            1.05,
+            better="less",
         ),
         *(
             Figure(

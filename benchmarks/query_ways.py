@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+import asyncpg
 import msgspec
 
 from benchmarks.bed import Bed, free_port
@@ -20,8 +21,12 @@ from benchmarks.environments import ROOT, UnavailableError, peer_python
 from benchmarks.http_load import Seen
 from benchmarks.process import Command, Running, running, tail
 from benchmarks.range_rows import FROM, LIMIT, ROWS, TO, USER, USERS
+from infra.access import store
+from infra.access.secrets import new_token
+from infra.access.store import NewToken
+from schemas.access import Scope
 
-OURS, OLD, BARE = "txnwatch", "FastAPI + SQLModel", "bare SQL"
+OURS, OLD, BARE, GUARDED = "txnwatch", "FastAPI + SQLModel", "bare SQL", "txnwatch, with a token"
 TIMES_ASKED = 50
 READY_SECONDS = 60
 PATH = "/transactions?" + urlencode(
@@ -43,6 +48,7 @@ async def ways(bed: Bed, run: str, url: str, notes: list[str]) -> AsyncIterator[
     async with contextlib.AsyncExitStack() as stack:
         ways = [
             Way(OURS, await stack.enter_async_context(_served(bed, run, "ours", _ours(bed, url)))),
+            Way(GUARDED, await stack.enter_async_context(_guarded(bed, run, url))),
             Way(BARE, lambda clients, seconds: _load(bed, run, "sql_load", url, clients, seconds)),
         ]
         try:
@@ -57,12 +63,25 @@ async def ways(bed: Bed, run: str, url: str, notes: list[str]) -> AsyncIterator[
 Start = Callable[[int], tuple[list[Any], dict[str, str]]]
 
 
-def _ours(bed: Bed, url: str) -> Start:
+def _ours(bed: Bed, url: str, **more: str) -> Start:
     def start(port: int) -> tuple[list[Any], dict[str, str]]:
         settings = {"POSTGRES_URL": url, "TXNWATCH_QUERY_CACHE_SECONDS": "0", "TXNWATCH_API_PORT": str(port)}
-        return [TXNWATCH, "api"], {**bed.addresses.as_env(), **settings}
+        return [TXNWATCH, "api"], {**bed.addresses.as_env(), **settings, **more}
 
     return start
+
+
+@contextlib.asynccontextmanager
+async def _guarded(bed: Bed, run: str, url: str) -> AsyncIterator[Callable[[int, float], Awaitable[Seen]]]:
+    """Ours, which asks who asks and counts how often."""
+    token = new_token("txn")
+    connection = await asyncpg.connect(url)
+    await store.add_token(connection, NewToken(run, token, [Scope.READ], None, None), "benchmark")
+    await connection.close()
+    limits = {"TXNWATCH_API_RATE": "1000000", "TXNWATCH_API_BURST": "1000000"}
+    start = _ours(bed, url, TXNWATCH_API_LOGIN="required", **limits)
+    async with _served(bed, run, "guarded", start, token) as measure:
+        yield measure
 
 
 def _old(url: str) -> Start:
@@ -79,7 +98,7 @@ def _old(url: str) -> Start:
 
 @contextlib.asynccontextmanager
 async def _served(
-    bed: Bed, run: str, name: str, start: Start
+    bed: Bed, run: str, name: str, start: Start, *token: str
 ) -> AsyncIterator[Callable[[int, float], Awaitable[Seen]]]:
     """A server that answers the page, and what measures it."""
     port = free_port()
@@ -89,11 +108,11 @@ async def _served(
 
         async def measure(clients: int, seconds: float) -> Seen:
             before = server.cpu_seconds()
-            seen = await _load(bed, run, "http_load", port, clients, seconds, PATH)
+            seen = await _load(bed, run, "http_load", port, clients, seconds, PATH, *token)
             spent = 1e6 * (server.cpu_seconds() - before)
             return msgspec.structs.replace(seen, cpu=spent / (seen.rate * seconds))
 
-        await _when_it_answers(port, server)
+        await _when_it_answers(port, server, *token)
         await measure(4, 1.0)  # its plans and connections are made
         yield measure
 
@@ -107,12 +126,13 @@ async def _load(bed: Bed, run: str, module: str, *arguments: object) -> Seen:
     return msgspec.json.decode(tail(log, lines=1), type=Seen)
 
 
-async def _when_it_answers(port: int, server: Running) -> None:
+async def _when_it_answers(port: int, server: Running, token: str = "") -> None:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
         while True:
             server.check()
             with contextlib.suppress(aiohttp.ClientConnectionError):
-                async with client.get(PATH) as response:
+                async with client.get(PATH, headers=headers) as response:
                     rows = (await response.json())["transactions"]
                     assert len(rows) == LIMIT  # noqa: S101
                     return

@@ -32,6 +32,7 @@ _POLICY = (
 _BAD_REQUEST, _UNAUTHORIZED = 400, 401
 
 
+_FOR_PEOPLE = ("/dashboard", "/session/provider")
 _PAGES = ("/", "/docs", "/dashboard")
 
 
@@ -68,7 +69,7 @@ async def lost(
         raw = request.rel_url.raw_query_string
         query = f"?{raw}" if raw else ""
         return web.Response(status=308, headers={hdrs.LOCATION: f"../dashboard{query}"})
-    is_page = request.path.startswith("/dashboard") and not request.path.startswith("/dashboard/data/")
+    is_page = request.path.startswith(_FOR_PEOPLE) and not request.path.startswith("/dashboard/data/")
     if not (is_page and isinstance(response, web.Response) and response.status >= _BAD_REQUEST):
         return response
     if "text/html" not in request.headers.get(hdrs.ACCEPT, ""):

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from api.routes.rules import answered
 from api.settings import Settings
-from api.web.body import JSON, read_body
+from api.web.body import JSON, NO_JSON, read_body
 from api.web.params import UUID, path, query, text
 from api.web.problems import ParameterError, Problem
 from api.web.route import Route, json_response
@@ -74,7 +74,7 @@ class LabelRoutes:
             given = msgspec.json.decode(await read_body(request, JSON), type=GivenLabel)
             user = UUID.parse(given.user_id) if given.user_id else ""
             date = given.txn_date and given.txn_date.astimezone(UTC)
-        except (msgspec.DecodeError, ValueError, OverflowError) as error:
+        except (*NO_JSON, ValueError, OverflowError) as error:
             raise _refused("body", str(error)) from None
         settings = self.settings
         asked = Asked(query.id, user, date, given.label == "fraud")

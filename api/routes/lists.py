@@ -11,7 +11,7 @@ from aiohttp import web
 from api.reading.database import Database
 from api.routes.rules import answered
 from api.settings import Settings
-from api.web.body import JSON, read_body
+from api.web.body import JSON, NO_JSON, read_body
 from api.web.params import NoParameters, integer, path, query, text
 from api.web.problems import ParameterError, Problem
 from api.web.route import Route, json_response
@@ -153,6 +153,6 @@ async def _suppression(table: Any) -> Suppression:
 def _decoded(data: bytes, kind: Any) -> Any:
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except NO_JSON as error:
         errors = [ParameterError("body", str(error))]
         raise Problem(422, "It is not accepted, and nothing has changed.", errors=errors) from None

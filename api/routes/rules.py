@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 
 from api.reading.database import Database
 from api.settings import Settings
-from api.web.body import JSON, TOML, read_body
+from api.web.body import JSON, NO_JSON, TOML, read_body
 from api.web.params import CURSOR, NoParameters, header, integer, query, text
 from api.web.params import Kind as ParameterKind
 from api.web.problems import ParameterError, Problem, Unavailable
@@ -165,7 +165,7 @@ class RuleRoutes:
         """Have the rule set of a former decision hold again, as a decision of its own."""
         try:
             seq = msgspec.json.decode(await read_body(request, JSON), type=RollBack).seq
-        except msgspec.DecodeError as error:
+        except NO_JSON as error:
             raise _refused([ParameterError("body", str(error))]) from None
         former = await self.database.asked(lambda one: find(one, RULES, min(max(seq, 0), _LARGEST_SEQ - 1)))
         if former is None:
@@ -247,7 +247,7 @@ def _checked(data: bytes, media: str) -> RuleSet:
 def _json(data: bytes) -> Any:
     try:
         return msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
+    except NO_JSON as error:
         raise _refused([ParameterError("body", str(error))]) from None
 
 

@@ -8,22 +8,23 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import hdrs, web
+from msgspec import Meta
 
 from api.settings import Settings
-from api.web.body import JSON, read_body
+from api.web.body import JSON, NO_JSON, read_body
 from api.web.gate import COOKIE, TICKET_SECONDS, Gate, secret_of
 from api.web.params import NoParameters, file_named, path, query, text
 from api.web.problems import ParameterError, Problem
 from api.web.route import Route, json_response
 from api.web.static_files import StaticPage
 from infra.access import store
-from infra.access.secrets import fits, hashed, new_token
+from infra.access.secrets import LONGEST, digest_of, fits, hashed, new_token
 from infra.decisions.deciding import session
-from schemas.access import Caller
+from schemas.access import NAME, Caller
 
 _STATIC = Path(str(files("api.dashboard"))) / "static"
 _POLICY = (
@@ -32,7 +33,7 @@ _POLICY = (
 )
 _ATTEMPTS, _PER_SECONDS = 10, 60.0
 _MOST_WATCHED = 10_000
-_MOST_USERS = 100
+_AT_ONCE = 2  # passwords, of which each takes 128 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +53,20 @@ class LoginFile:
 class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who logs in."""
 
-    name: str
-    password: str
+    name: Annotated[str, Meta(pattern=NAME)]
+    password: Annotated[str, Meta(max_length=LONGEST)]
 
 
 class Session(msgspec.Struct, frozen=True):
-    """The caller's name and scopes, empty for who is not logged in; `required`: whether one has to be."""
+    """The caller's name and scopes, empty for who is not logged in; `required`: whether one has to be.
+
+    `provider` is what one can log in by beside a password, at `GET /session/provider`; empty: nothing.
+    """
 
     required: bool
     name: str = ""
     scopes: Sequence[str] = ()
+    provider: str = ""
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -72,29 +77,37 @@ class Ticket(msgspec.Struct, frozen=True):
 
 
 class Attempts:
-    """How often each name, and each address, has failed lately."""
+    """How often each name, and each address, has tried lately; those that log in are taken back."""
 
     def __init__(self) -> None:
-        self.failed: OrderedDict[str, deque[float]] = OrderedDict()
+        self._tried: OrderedDict[str, deque[float]] = OrderedDict()
+        self.room = asyncio.Semaphore(_AT_ONCE)
 
-    def check(self, *names: str) -> None:
-        """Raises Problem (429) for who has failed too often."""
+    def begin(self, *names: str) -> None:
+        """One more, counted before its password is looked at, as many may come at once.
+
+        Raises:
+            Problem: 429, one of them has tried too often.
+        """
         now = time.monotonic()
         for name in names:
-            times = self.failed.get(name, deque())
+            times = self._tried.get(name, deque())
             while times and times[0] < now - _PER_SECONDS:
                 times.popleft()
             if len(times) >= _ATTEMPTS:
                 wait = str(int(times[0] + _PER_SECONDS - now) + 1)
                 raise Problem(429, "Too many attempts: wait a moment.", headers={hdrs.RETRY_AFTER: wait})
-
-    def fail(self, *names: str) -> None:
-        """One more."""
         for name in names:
-            self.failed.setdefault(name, deque()).append(time.monotonic())
-            self.failed.move_to_end(name)
-        while len(self.failed) > _MOST_WATCHED:
-            self.failed.popitem(last=False)
+            self._tried.setdefault(name, deque()).append(now)
+            self._tried.move_to_end(name)
+        while len(self._tried) > _MOST_WATCHED:
+            self._tried.popitem(last=False)
+
+    def take_back(self, *names: str) -> None:
+        """The last of each: the password was right."""
+        for name in names:
+            if self._tried.get(name):
+                self._tried[name].pop()
 
 
 @dataclass(frozen=True)
@@ -139,14 +152,14 @@ class SessionRoutes:
     async def begin(self, request: web.Request, _: NoParameters) -> web.Response:
         """Log in: the answer sets a cookie."""
         given = _decoded(await read_body(request, JSON))
-        where = f"from {request.remote}"
-        self.attempts.check(f"as {given.name}", where)
-        secret = new_token("ses")
-        if not await self._begun(given, secret):
-            self.attempts.fail(f"as {given.name}", where)
-            raise Problem(401, "No such name, or another password.")
-        response = json_response(self._session(await self.gate.known(secret)))
-        response.set_cookie(COOKIE, secret, max_age=self._seconds, **self._cookie(request))
+        names, secret = (f"as {given.name}", f"from {self.gate.address(request)}"), new_token("ses")
+        self.attempts.begin(*names)
+        async with self.attempts.room:
+            if not await self._begun(given, secret):
+                raise Problem(401, "No such name, or another password.")
+        self.attempts.take_back(*names)
+        response = json_response(self._session(await self.gate.known(digest_of(secret))))
+        begin_cookie(response, secret, self.settings, request)
         return response
 
     @Route("/session", "session_end", method="DELETE", body=Session, depends=True, needs=None)
@@ -160,7 +173,8 @@ class SessionRoutes:
     @Route("/sessions", "session_end_all", method="DELETE", body=Session, depends=True, needs=None)
     async def end_all(self, request: web.Request, _: NoParameters) -> web.Response:
         """Log out everywhere."""
-        if caller := await self.gate.known(request.cookies.get(COOKIE, "")):
+        secret = request.cookies.get(COOKIE, "")
+        if secret and (caller := await self.gate.known(digest_of(secret))):
             async with session(self._url, store.WRITE) as connection:
                 await store.end_sessions(connection, caller.name)
                 await store.note(connection, caller.name, "logged out everywhere", caller.name)
@@ -172,20 +186,14 @@ class SessionRoutes:
         """A ticket for an address that a browser opens without headers, such as a stream's; for a minute."""
         if not self.gate.required:
             raise Problem(422, "Nobody has to log in here: no ticket is needed.")
-        caller = await self.gate.known(secret_of(request))  # a ticket gives no other
-        if caller is None:
+        # A ticket gives no other.
+        if not secret_of(request) or await self.gate.caller(request) is None:
             raise Problem(401, "A ticket is for who is logged in, or has a token.")
-        if caller.users and len(caller.users) > _MOST_USERS:
-            raise Problem(422, f"A ticket is for a token of at most {_MOST_USERS} users.")
-        return json_response(Ticket(self.gate.ticket(caller)))
+        return json_response(Ticket(self.gate.ticket(self.gate.shown(request))))
 
     @property
     def _url(self) -> str:
         return self.settings.postgres.get_secret_value()
-
-    @property
-    def _seconds(self) -> int:
-        return int(self.settings.session_hours * 3600)
 
     async def _begun(self, given: Credentials, secret: str) -> bool:
         """Whether the password fits, and a session has begun."""
@@ -196,25 +204,32 @@ class SessionRoutes:
             if kept is None or not is_right:
                 await store.note(connection, given.name, "not logged in", given.name)
                 return False
-            await store.begin_session(connection, given.name, secret, self._seconds)
+            await store.begin_session(connection, given.name, secret, self.settings.session_hours * 3600)
             return True
 
     def _session(self, caller: Caller | None) -> Session:
+        provider = self.settings.oidc_label if self.settings.oidc_issuer and self.gate.required else ""
         if caller is None:
-            return Session(self.gate.required)
-        return Session(self.gate.required, caller.name, sorted(caller.scopes))
+            return Session(self.gate.required, provider=provider)
+        return Session(self.gate.required, caller.name, sorted(caller.scopes), provider)
 
     def _ended(self, request: web.Request) -> web.Response:
-        self.gate.forget(secret_of(request))
+        self.gate.forget(digest_of(secret_of(request)))
         response = json_response(self._session(None))
-        response.del_cookie(COOKIE, **self._cookie(request))
+        response.del_cookie(COOKIE, **cookie_options(self.settings, request))
         return response
 
-    def _cookie(self, request: web.Request) -> dict[str, Any]:
-        """How the cookie is kept: by this service alone, and over TLS alone where the page came so."""
-        is_secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
-        root = self.settings.root_path or "/"
-        return {"path": root, "httponly": True, "samesite": "Lax", "secure": is_secure}
+
+def begin_cookie(response: web.Response, secret: str, settings: Settings, request: web.Request) -> None:
+    """Have a browser keep a session."""
+    seconds = int(settings.session_hours * 3600)
+    response.set_cookie(COOKIE, secret, max_age=seconds, **cookie_options(settings, request))
+
+
+def cookie_options(settings: Settings, request: web.Request) -> dict[str, Any]:
+    """How a cookie is kept: for this service alone, and over TLS alone where the page came so."""
+    is_secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
+    return {"path": settings.root_path or "/", "httponly": True, "samesite": "Lax", "secure": is_secure}
 
 
 @cache
@@ -226,5 +241,5 @@ def _nobodys() -> str:
 def _decoded(data: bytes) -> Credentials:
     try:
         return msgspec.json.decode(data, type=Credentials)
-    except msgspec.DecodeError as error:
+    except NO_JSON as error:
         raise Problem(422, "Not accepted: body.", errors=[ParameterError("body", str(error))]) from None

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import msgspec
 from aiohttp import hdrs, web
 
 from api.web.problems import Problem
 
+NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises: also for bytes that are no UTF-8, and for what is nested too deep."""
 JSON, TOML, NDJSON = "application/json", "application/toml", "application/x-ndjson"
 
 

@@ -1,17 +1,15 @@
 """Who is let in: every route asks here before it reads a parameter."""
 
-import hmac
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from hashlib import sha256
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Final, Protocol, TypeAlias
 
-import msgspec
 from aiohttp import hdrs, web
 
+from api.web.limits import LEFT, RateLimits, address_of
 from api.web.problems import Problem
+from api.web.seals import Seals
 from infra.access.secrets import digest_of
 from infra.runtime.addresses import is_loopback
 from schemas.access import Caller, Scope
@@ -22,9 +20,11 @@ TICKET: Final = "ticket"
 TICKET_SECONDS: Final = 60
 _KEPT_SECONDS = 5.0
 """A token that was taken away, and a session that was ended, are refused after so long."""
+_NEVER: tuple[float, Caller | None] = 0, None
 _MOST_KEPT = 10_000
 _LONGEST = 300  # characters of a secret
-_SEAL = 32
+
+Ask: TypeAlias = Callable[[Collection[bytes]], Awaitable[Mapping[bytes, Caller]]]
 
 
 class GuardedRoute(Protocol):
@@ -46,94 +46,111 @@ class GuardedRoute(Protocol):
 class Gate:
     """Lets callers in whose token, session or ticket has the scope; everybody where it is off.
 
-    `ask` says whose a secret is, `key` signs tickets.
+    A secret is known here by its digest. `ask` says whose digests are, `key` signs tickets; `proxies` stand
+    before us.
     """
 
     def __init__(
         self,
-        ask: Callable[[str], Awaitable[Caller | None]],
+        ask: Ask,
         key: bytes,
         *,
         required: bool,
-        clock: Callable[[], float] = time.monotonic,
+        limits: RateLimits | None = None,
+        proxies: int = 0,
     ) -> None:
         self.required = required
-        self._ask, self._clock = ask, clock
-        self._key = sha256(b"tickets " + key).digest()
+        self._ask, self._limits, self._proxies = ask, limits, proxies
+        self._tickets = Seals(key, "tickets")
         self._kept: OrderedDict[bytes, tuple[float, Caller | None]] = OrderedDict()
 
     async def admit(self, request: web.Request, route: GuardedRoute) -> Caller | None:
         """Who asks, where they may have what the route gives; None where nobody has to say.
 
         Raises:
-            Problem: 401 without a token, a session or a ticket that holds; 403 without the scope.
+            Problem: 401 without a token, a session or a ticket that holds; 403 without the scope; 429 for who
+                asks too often.
         """
+        digest = self.shown(request) if self.required else b""
+        if self._limits is not None and not route.probes:
+            request[LEFT] = self._limits.take(self._payer(request, digest))
         if not self.required or route.needs is None or (route.probes and _is_near(request)):
             return None
-        caller = await self.caller(request)
+        caller = await self.known(digest) if digest else None
         if caller is None:
             challenge = {str(hdrs.WWW_AUTHENTICATE): 'Bearer realm="txnwatch"'}
             raise Problem(401, "Log in, or send a token as `Authorization: Bearer …`.", headers=challenge)
-        if not caller.may(route.needs):
-            raise Problem(403, f"{caller.name} may not do this: it needs the scope `{route.needs}`.")
-        if caller.users is not None:
-            _check_users(request, route, caller.users)
+        check_right(caller, request, route)
         return caller
+
+    def address(self, request: web.Request) -> str:
+        """Where a request comes from, as far as is known."""
+        return address_of(request, self._proxies)
+
+    def _payer(self, request: web.Request, digest: bytes) -> str:
+        """Whose bucket a request is taken from: an address', until somebody is known."""
+        _, caller = self._kept.get(digest, _NEVER)
+        return f"as {caller.name}" if caller else f"from {self.address(request)}"
 
     async def caller(self, request: web.Request) -> Caller | None:
         """Who asks; None where nobody can tell."""
+        digest = self.shown(request)
+        return await self.known(digest) if digest else None
+
+    def shown(self, request: web.Request) -> bytes:
+        """The digest of what a request comes with: a token, a session, or a ticket for one; empty: none."""
         if secret := secret_of(request):
-            return await self.known(secret)
-        return self._redeemed(request.query.get(TICKET, ""))
+            return digest_of(secret) if len(secret) <= _LONGEST else b""
+        return self._tickets.opened(request.query.get(TICKET, ""))
 
-    def ticket(self, caller: Caller) -> str:
-        """What stands for a caller for a minute, in an address, where a client can send no header."""
-        until = int(time.time()) + TICKET_SECONDS
-        said = msgspec.json.encode(_Ticket(caller.name, caller.scopes, caller.users, until))
-        return urlsafe_b64encode(self._seal(said) + said).decode()
+    def ticket(self, digest: bytes) -> str:
+        """What stands for a token or a session for a minute, where a client can send no header."""
+        return self._tickets.closed(digest, TICKET_SECONDS)
 
-    def forget(self, secret: str) -> None:
-        """Ask again whose a secret is, from now on."""
-        self._kept.pop(digest_of(secret), None)
+    def forget(self, digest: bytes) -> None:
+        """Ask again whose it is, from now on."""
+        self._kept.pop(digest, None)
 
     def forget_all_of(self, name: str) -> None:
         """The same of all that somebody has."""
         for key in [key for key, (_, caller) in self._kept.items() if caller and caller.name == name]:
             del self._kept[key]
 
-    async def known(self, secret: str) -> Caller | None:
+    async def known(self, digest: bytes) -> Caller | None:
         """Whose a token or a session is; looked up at most every five seconds."""
-        if not 0 < len(secret) <= _LONGEST:
-            return None
-        key, now = digest_of(secret), self._clock()
-        kept = self._kept.get(key)
-        if kept is None or kept[0] < now:
-            kept = self._kept[key] = now + _KEPT_SECONDS, await self._ask(secret)
-            while len(self._kept) > _MOST_KEPT:
-                self._kept.popitem(last=False)
-        return kept[1]
+        return (await self.all_known([digest]))[digest]
 
-    def _redeemed(self, ticket: str) -> Caller | None:
-        """Whom a ticket stands for; None where it is not ours, or too old."""
-        try:
-            data = urlsafe_b64decode(ticket)
-        except ValueError:
-            return None
-        seal, said = data[:_SEAL], data[_SEAL:]
-        if not said or not hmac.compare_digest(seal, self._seal(said)):
-            return None
-        its = msgspec.json.decode(said, type=_Ticket)
-        return Caller(its.name, its.scopes, its.users) if its.until > time.time() else None
+    async def all_known(self, digests: Collection[bytes]) -> Mapping[bytes, Caller | None]:
+        """The same of many, by one question."""
+        now, found, old = time.monotonic(), dict[bytes, Caller | None](), list[bytes]()
+        for digest in digests:
+            until, caller = self._kept.get(digest, _NEVER)
+            found[digest] = caller
+            if until < now:
+                old.append(digest)
+        if old:
+            found |= await self._looked_up(old)
+        return found
 
-    def _seal(self, said: bytes) -> bytes:
-        return hmac.digest(self._key, said, "sha256")
+    async def _looked_up(self, digests: Collection[bytes]) -> Mapping[bytes, Caller | None]:
+        callers, until = await self._ask(digests), time.monotonic() + _KEPT_SECONDS
+        found = {digest: callers.get(digest) for digest in digests}
+        self._kept.update({digest: (until, caller) for digest, caller in found.items()})
+        while len(self._kept) > _MOST_KEPT:
+            self._kept.popitem(last=False)
+        return found
 
 
-class _Ticket(msgspec.Struct, array_like=True):
-    name: str
-    scopes: frozenset[Scope]
-    users: frozenset[str] | None
-    until: int
+def check_right(caller: Caller, request: web.Request, route: GuardedRoute) -> None:
+    """See that somebody may have what is asked for.
+
+    Raises:
+        Problem: 403, they may not.
+    """
+    if route.needs and not caller.may(route.needs):
+        raise Problem(403, f"{caller.name} may not do this: it needs the scope `{route.needs}`.")
+    if caller.users is not None:
+        _check_users(request, route, caller.users)
 
 
 def secret_of(request: web.Request) -> str:

@@ -14,7 +14,10 @@ from api.web.problems import Problem
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_EXPOSED = f"{hdrs.CONTENT_DISPOSITION}, {hdrs.ETAG}, {hdrs.LINK}, {hdrs.RETRY_AFTER}"
+_EXPOSED = ", ".join([
+    *(hdrs.CONTENT_DISPOSITION, hdrs.ETAG, hdrs.LINK, hdrs.RETRY_AFTER),
+    *("RateLimit-Limit", "RateLimit-Policy", "RateLimit-Remaining", "RateLimit-Reset"),
+])  # fmt: skip
 _ONLY_READ = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _HARDENED = {
     "X-Content-Type-Options": "nosniff",
@@ -40,7 +43,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception as error:
         if isinstance(error, ConnectionResetError) and request.transport is None:
             return web.Response()  # the client has left
-        log.exception("%s %s failed", request.method, request.raw_path[:_LOGGED_PATH])
+        log.exception("%s %s failed", request.method, _shown_path(request))
         return Problem(500, "Something went wrong here; it has been logged.").response()
 
 
@@ -55,9 +58,17 @@ def _from_http(raised: web.HTTPException) -> Problem:
 def _log(request: web.Request, problem: Problem) -> None:
     level = logging.WARNING if problem.status >= 500 else logging.INFO  # noqa: PLR2004 - servers' errors
     reasons = "; ".join(f"{error.parameter} {error.detail}" for error in problem.errors)
-    path = request.raw_path[:_LOGGED_PATH]
+    path = _shown_path(request)
     line = in_one_line(reasons or problem.detail)
     log.log(level, "%s %s: %d %s", request.method, path, problem.status, line)
+
+
+def _shown_path(request: web.Request) -> str:
+    """The route and which parameters were given: their values are users' ids, tickets and codes of logins."""
+    resource = request.match_info.route.resource
+    path = request.raw_path.partition("?")[0] if resource is None else resource.canonical
+    names = "&".join(dict.fromkeys(request.query))
+    return in_one_line(f"{path}?{names}" if names else path)[:_LOGGED_PATH]
 
 
 def in_one_line(text: str) -> str:

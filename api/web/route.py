@@ -15,12 +15,14 @@ import msgspec
 from aiohttp import hdrs, web
 
 from api.web.gate import Gate
+from api.web.open_answers import OpenAnswers
 from api.web.params import NoParameters, declared, read
 from api.web.problems import ParameterError
 from schemas.access import Scope
 
 EVENT_STREAM = "text/event-stream"
 GATE: Final = web.AppKey("gate", Gate)
+OPEN: Final = web.AppKey("open", OpenAnswers)
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[web.StreamResponse]])
 
@@ -60,6 +62,8 @@ class Route:
     """How much of it is done at the same time: then 429 is among the answers."""
     finds: bool = False
     """Something that may not be there: then 404 is among the answers."""
+    others_ignored: bool = False
+    """Whether parameters that are not described are passed over."""
     needs: Scope | None = Scope.READ
     """The scope it asks for, where callers have to say who they are; None: it is open to everybody."""
     probes: bool = False
@@ -99,10 +103,13 @@ def routes_of(*owners: object) -> list[tuple[Route, Answer]]:
 async def _answer(route: Route, owner: object, handler: Handler, request: web.Request) -> web.StreamResponse:
     caller = await request.app[GATE].admit(request, route)
     check = route.check and partial(route.check, owner)
-    query = read(route.parameters, request, check, strict=not route.streams)
+    query = read(route.parameters, request, check, strict=not (route.streams or route.others_ignored))
     if caller and hasattr(query, "who"):  # nobody decides in another's name
         query = replace(query, who=caller.name)
-    return await handler(owner, request, query)
+    if caller is None:
+        return await handler(owner, request, query)
+    with request.app[OPEN].listed(request, route, caller):
+        return await handler(owner, request, query)
 
 
 def serve(router: web.UrlDispatcher, routes: Iterable[tuple[Route, Answer]]) -> None:

@@ -62,6 +62,15 @@ def change_password(name: str) -> None:
     _change(lambda one: store.change_password(one, name, kept, this_user()))
 
 
+@accounts.command("rights")
+@click.argument("name")
+@_RIGHTS
+def change_rights(name: str, scopes: Sequence[str]) -> None:
+    """Give an account these scopes in place of those it has, where it is logged in, too."""
+    _change(lambda one: store.change_rights(one, name, _chosen(scopes), this_user()))
+    click.echo(f"account {name}: {_listed(_chosen(scopes))}")
+
+
 @accounts.command("remove")
 @click.argument("name")
 def remove_account(name: str) -> None:
@@ -73,8 +82,12 @@ def remove_account(name: str) -> None:
 def list_accounts() -> None:
     """List the accounts with their scopes."""
     found = _change(store.accounts)
-    lines = [f"{one.name}: {_listed(one.scopes)}, since {one.made_at:%Y-%m-%d}" for one in found]
+    lines = [f"{one.name}: {_listed(one.scopes)}, since {one.made_at:%Y-%m-%d}{_by(one)}" for one in found]
     click.echo("\n".join(lines) or "there are no accounts")
+
+
+def _by(account: store.Account) -> str:
+    return f", by {account.issuer}" if account.issuer else ""
 
 
 @tokens.command("add")

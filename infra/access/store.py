@@ -17,17 +17,20 @@ WRITE = [*rights(TABLES, ("SELECT", "INSERT", "UPDATE", "DELETE")), *rights(("ac
 
 Connection: TypeAlias = "asyncpg.Connection | asyncpg.Pool"
 
-_BY_DIGEST = """
-SELECT name, scopes, users::text[] FROM access_tokens
-WHERE digest = $1 AND (expires_at IS NULL OR expires_at > now())
-"""
-_BY_SESSION = """
-SELECT name, scopes, NULL::text[] FROM access_sessions JOIN access_accounts ON name = account
-WHERE digest = $1 AND expires_at > now()
+_CALLERS = """
+SELECT digest, name, scopes, users::text[] FROM access_tokens
+WHERE digest = ANY($1) AND (expires_at IS NULL OR expires_at > now())
+UNION ALL
+SELECT digest, name, scopes, NULL FROM access_sessions JOIN access_accounts ON name = account
+WHERE digest = ANY($1) AND expires_at > now()
 """
 _NOTE = "INSERT INTO access_log (who, what, whom) VALUES ($1, $2, $3)"
 _ADD_ACCOUNT = """
 INSERT INTO access_accounts (name, password, scopes) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+"""
+_PROVIDED = "SELECT name, scopes FROM access_accounts WHERE issuer = $1 AND subject = $2 FOR UPDATE"
+_PROVIDE = """
+INSERT INTO access_accounts (name, scopes, issuer, subject) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
 """
 _ADD = """
 INSERT INTO access_tokens (name, digest, scopes, users, expires_at)
@@ -48,6 +51,16 @@ class Account(NamedTuple):
     name: str
     scopes: frozenset[Scope]
     made_at: datetime
+    issuer: str | None
+    """Of the provider by which they log in; None: by a password."""
+
+
+class Identity(NamedTuple):
+    """Who somebody is at a provider, and how they are called here."""
+
+    issuer: str
+    subject: str
+    name: str
 
 
 class AccessToken(NamedTuple):
@@ -70,14 +83,12 @@ class NewToken(NamedTuple):
     expires_at: datetime | None
 
 
-async def caller_of(connection: Connection, secret: str) -> Caller | None:
-    """Whose token or session this is; None where it is nobody's, ended or expired."""
-    digest = digest_of(secret)
-    for statement in (_BY_DIGEST, _BY_SESSION):
-        if row := await connection.fetchrow(statement, digest):
-            name, texts, users = row
-            return Caller(name, scopes_of(texts), None if users is None else frozenset(users))
-    return None
+async def callers_of(connection: Connection, digests: Collection[bytes]) -> dict[bytes, Caller]:
+    """Whose tokens and sessions these are, by digest, without those of nobody, ended or expired."""
+    return {
+        digest: Caller(name, scopes_of(texts), None if users is None else frozenset(users))
+        for digest, name, texts, users in await connection.fetch(_CALLERS, digests)
+    }
 
 
 async def password_of(connection: Connection, name: str) -> str | None:
@@ -99,6 +110,26 @@ async def add_account(
     await note(connection, who, "account made", f"{name}: {', '.join(sorted(allowed))}")
 
 
+async def provide_account(connection: Connection, identity: Identity, allowed: Collection[Scope]) -> str:
+    """Give who logs in by a provider an account, or theirs these rights; its name, which stays.
+
+    Raises:
+        AccountError: Somebody else has the name.
+    """
+    issuer, subject, name = identity
+    scopes = sorted(allowed)
+    found = await connection.fetchrow(_PROVIDED, issuer, subject)
+    if found is None:
+        if await connection.execute(_PROVIDE, name, scopes, issuer, subject) == "INSERT 0 0":
+            raise AccountError(f"there is another account {name}")
+        await note(connection, issuer, "account made", f"{name}: {', '.join(scopes)}")
+        return name
+    own_name: str = found["name"]
+    if scopes_of(found["scopes"]) != frozenset(allowed):
+        await change_rights(connection, own_name, allowed, issuer)
+    return own_name
+
+
 async def change_password(connection: Connection, name: str, password: str, who: str) -> None:
     """Give an account another password, and end its sessions.
 
@@ -110,6 +141,18 @@ async def change_password(connection: Connection, name: str, password: str, who:
         raise AccountError(f"there is no account {name}")
     await end_sessions(connection, name)
     await note(connection, who, "password changed", name)
+
+
+async def change_rights(connection: Connection, name: str, allowed: Collection[Scope], who: str) -> None:
+    """Give an account other rights, also in the sessions that it has.
+
+    Raises:
+        AccountError: There is no such account.
+    """
+    changed = "UPDATE access_accounts SET scopes = $2 WHERE name = $1"
+    if await connection.execute(changed, name, sorted(allowed)) == "UPDATE 0":
+        raise AccountError(f"there is no account {name}")
+    await note(connection, who, "rights changed", f"{name}: {', '.join(sorted(allowed))}")
 
 
 async def remove(connection: Connection, table: str, name: str, who: str) -> None:
@@ -141,8 +184,8 @@ async def add_token(connection: Connection, new: NewToken, who: str) -> None:
 
 async def accounts(connection: Connection) -> Sequence[Account]:
     """All, in order."""
-    rows = await connection.fetch("SELECT name, scopes, made_at FROM access_accounts ORDER BY name")
-    return [Account(name, scopes_of(texts), made_at) for name, texts, made_at in rows]
+    rows = await connection.fetch("SELECT name, scopes, made_at, issuer FROM access_accounts ORDER BY name")
+    return [Account(name, scopes_of(texts), *more) for name, texts, *more in rows]
 
 
 async def tokens(connection: Connection) -> Sequence[AccessToken]:
@@ -164,7 +207,9 @@ async def begin_session(connection: Connection, account: str, secret: str, secon
 
 async def end_session(connection: Connection, secret: str) -> None:
     """Log out; without an effect where it has ended."""
-    await connection.execute("DELETE FROM access_sessions WHERE digest = $1", digest_of(secret))
+    ended = "DELETE FROM access_sessions WHERE digest = $1 RETURNING account"
+    if account := await connection.fetchval(ended, digest_of(secret)):
+        await note(connection, account, "logged out", account)
 
 
 async def end_sessions(connection: Connection, account: str) -> None:

@@ -39,6 +39,17 @@ class KafkaAccess(NamedTuple):
         return self.security.startswith("SASL_")
 
 
+class ProviderAccess(NamedTuple):
+    """A provider of logins by OpenID Connect, and as whom we are registered there."""
+
+    issuer: str
+    client_id: str
+    client_secret: SecretStr
+    """Empty for a public client."""
+    redirect_uri: str
+    scope: str
+
+
 def check_servers(value: str) -> str:
     """The same text.
 
@@ -81,6 +92,12 @@ def _parsed(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return None if 0 in ports or not all(map(isfinite, numbers)) else parts
+
+
+def is_safe(address: str) -> bool:
+    """Whether what is sent there is seen by nobody else."""
+    parts = urlsplit(address)
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
 
 
 def is_loopback(host: str) -> bool:

@@ -15,12 +15,14 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
 
+from infra.access.audit import note_here
+from infra.decisions.commands import this_user
 from infra.ingest.remapping import Remapping
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.external_sort import ExternalSort
 from infra.runtime.kafka import client_options, read_committed
 from infra.runtime.partitioners import Partitioner, producers_partitioner
-from infra.runtime.services import KAFKA
+from infra.runtime.services import KAFKA, POSTGRES
 from schemas.dead_letter import DeadLetter, Place, utc
 from schemas.mapping import MappingError, Unmapped
 from schemas.refusal import Refused
@@ -103,7 +105,7 @@ def redrive(
         raise click.UsageError("--value is for one message: name its PARTITION:OFFSET")
     settings = Settings.load()
     decoder = Decoder(settings.max_message_bytes, timedelta(hours=settings.max_ahead_hours))
-    with ending_in_one_line(KAFKA, StopError, MappingError):
+    with ending_in_one_line(KAFKA, StopError, MappingError, POSTGRES):
         mending = Mending(
             None if value is None else value.read_bytes().rstrip(b"\r\n"),
             rekey=rekey or value is not None,
@@ -271,9 +273,12 @@ async def _redrive(
                 except NotSentError as error:
                     click.echo(f"{letter.place}  not sent, {error}", err=True)
                     outcomes[False] += 1
+            by = "" if dry_run else this_user()
             for message in () if dry_run else messages:
-                await _send(producer, topic, message)
+                await _send(producer, topic, message, by)
     click.echo(f"{outcomes[True]} {'would be sent' if dry_run else 'sent'} to {topic}, {outcomes[False]} not")
+    if outcomes[True] and not dry_run and settings.has_sink("postgres"):
+        await note_here(settings, "dead letters sent again", f"{outcomes[True]} of {settings.dlq_topic}")
     return not outcomes[False] and outcomes[True] >= len(places)
 
 
@@ -287,6 +292,6 @@ async def _started(producer: AIOKafkaProducer) -> AsyncIterator[None]:
         await producer.stop()
 
 
-async def _send(producer: AIOKafkaProducer, topic: str, message: Redriven) -> None:
-    headers = [("redriven-from", str(message.place).encode())]
+async def _send(producer: AIOKafkaProducer, topic: str, message: Redriven, by: str) -> None:
+    headers = [("redriven-from", str(message.place).encode()), ("redriven-by", by.encode())]
     await producer.send_and_wait(topic, message.value, message.key, message.partition, headers=headers)

@@ -1,6 +1,6 @@
 """Who is let in: every route for every kind of caller, sessions, tickets, and names of hosts."""
 
-import functools
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -17,6 +17,7 @@ from infra.access import store
 from infra.access.secrets import hashed, new_token
 from infra.access.store import NewToken
 from schemas.access import Scope
+from tests.support.callers import address, bearer, routes
 from tests.support.rows import made, user
 from tests.support.rows import store as store_rows
 from tests.support.serving import Client, serving
@@ -65,23 +66,6 @@ async def guarded(pages_settings: Settings, secrets: Secrets) -> AsyncIterator[C
     assert secrets
     async with serving(pages_settings, login="required", dependency_seconds=1) as one:
         yield one
-
-
-def bearer(secret: str) -> dict[str, str]:
-    return {hdrs.AUTHORIZATION: f"Bearer {secret}"}
-
-
-def routes(client: Client) -> list[Route]:
-    assert client.app is not None
-    handlers = (route.handler for route in client.app.router.routes())
-    found = {id(one.args[0]): one.args[0] for one in handlers if isinstance(one, functools.partial)}
-    assert len(found) > 30
-    return list(found.values())
-
-
-def address(route: Route) -> str:
-    parts = {"user_id": ALICE, "id": user(9), "file": "style.css", "name": "blocked"}
-    return re.sub(r"{(\w+)}", lambda found: parts[found[1]], route.path)
 
 
 async def status_of(client: Client, route: Route, headers: dict[str, str], query: str = "") -> int:
@@ -153,7 +137,7 @@ async def test_the_description_says_how_to_log_in_where_one_has_to(guarded: Clie
 
 async def test_without_a_login_everything_is_open(client: Client) -> None:
     async with client.get("/session") as response:
-        assert await response.json() == {"required": False, "name": "", "scopes": []}
+        assert await response.json() == {"required": False, "name": "", "scopes": [], "provider": ""}
     async with client.get("/transactions") as response:
         assert response.status not in REFUSED
 
@@ -177,7 +161,8 @@ async def log_in(client: Client, name: str = "ann", password: str = PASSWORD) ->
 async def test_a_session_lasts_until_it_is_ended(guarded: Client, pages_settings: Settings) -> None:
     assert await log_in(guarded) == 200
     async with guarded.get("/session") as response:
-        assert await response.json() == {"required": True, "name": "ann", "scopes": ["decide", "read"]}
+        said = await response.json()
+        assert said == {"required": True, "name": "ann", "scopes": ["decide", "read"], "provider": ""}
     async with guarded.get("/users", headers=FAR) as response:
         assert response.status == 200
 
@@ -185,7 +170,7 @@ async def test_a_session_lasts_until_it_is_ended(guarded: Client, pages_settings
         assert (await response.json())["name"] == ""
     async with guarded.get("/users", headers=FAR) as response:
         assert response.status == 401
-    assert await logged(pages_settings) == ["account made", "logged in"]
+    assert await logged(pages_settings) == ["account made", "logged in", "logged out"]
 
 
 async def logged(settings: Settings) -> list[str]:
@@ -243,6 +228,39 @@ async def test_who_guesses_too_often_has_to_wait(guarded: Client, monkeypatch: p
     assert await log_in(guarded, "bob") == 429  # from the same address
 
 
+async def test_many_guesses_at_once_are_no_more_than_one_after_another(
+    guarded: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.routes.session.fits", lambda *_: False)
+    statuses = await asyncio.gather(*(log_in(guarded, password=f"guess {number}") for number in range(30)))
+
+    assert sorted(statuses) == [401] * 10 + [429] * 20
+
+
+async def test_who_asks_too_often_has_to_wait_and_nobody_else(
+    pages_settings: Settings, secrets: Secrets
+) -> None:
+    one, other = (bearer(secrets.by_scope[right]) for right in (Scope.READ, Scope.ADMIN))
+
+    async def status(headers: dict[str, str], path: str = "/decisions", left: str | None = "") -> int:
+        async with client.get(path, headers=headers) as response:
+            assert left == "" or response.headers.get("RateLimit-Remaining") == left
+            assert (response.status == 429) == ("Retry-After" in response.headers)
+            return response.status
+
+    async with serving(pages_settings, login="required", rate=0.01, burst=4) as client:
+        assert await status({}) == await status(bearer("txn_made-up")) == 401
+        assert [await status(one, left=str(left)) for left in (1, 3, 2, 1, 0, 0)] == [200] * 5 + [429]
+        assert [await status(other) for _ in range(2)] == [200] * 2
+        assert [await status({}) for _ in range(2)] == [429] * 2  # with those whom nobody knew yet
+        assert await status({}, "/login") == 429
+        assert [await status({}, "/health", left=None) for _ in range(9)] == [200] * 9
+    async with serving(pages_settings, login="required", rate=0.01, burst=2, proxies=1) as client:
+        for number in range(9):
+            assert await status({"X-Forwarded-For": f"192.0.2.{number}"}) == 401
+        assert [await status(FAR) for _ in range(2)] == [401, 429]
+
+
 async def test_a_ticket_stands_for_its_caller_for_a_minute(
     guarded: Client, secrets: Secrets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,7 +278,7 @@ async def test_a_ticket_stands_for_its_caller_for_a_minute(
     assert await status(f"/sse/transactions/{BOB}") == 403
     assert await status(f"/users/{ALICE}/stats", ticket[:-6] + "AAAAAA") == 401
     later = datetime.now(UTC) + timedelta(seconds=61)
-    monkeypatch.setattr("api.web.gate.time.time", later.timestamp)
+    monkeypatch.setattr("api.web.seals.time.time", later.timestamp)
     assert await status(f"/users/{ALICE}/stats") == 401
 
 

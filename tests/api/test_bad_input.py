@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from yarl import URL
 
 from api.settings import Settings
+from tests.support.callers import address, routes
 from tests.support.rows import FLAG, made, store, user
 from tests.support.serving import Client, serving
 
@@ -146,3 +147,23 @@ async def test_what_is_wrong_with_a_header_is_told_by_its_name(client: Client) -
         async with client.get("/sse/anomalies", headers={"Last-Event-ID": last_id}) as response:
             assert response.status == 422
             assert [error["parameter"] for error in (await response.json())["errors"]] == ["Last-Event-ID"]
+
+
+async def test_no_body_makes_a_route_fail(client: Client) -> None:
+    bodies = (
+        b"",
+        b"\xff",
+        b'{"name": "\xff"}',
+        b"null",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'"\\ud800"',
+        b"7",
+    )
+    tried = [route for route in routes(client) if "application/json" in route.takes]
+    assert len(tried) > 7
+    for route in tried:
+        for body in bodies:
+            headers = {"Content-Type": "application/json", "If-Match": '"0"'}
+            async with client.request(route.method, address(route), data=body, headers=headers) as response:
+                assert 400 <= response.status < 500, (route.operation_id, body[:20])

@@ -120,10 +120,14 @@ async def test_no_password_is_logged_or_told(settings: Settings, caplog: pytest.
 
 async def test_a_failed_request_is_one_line(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    async with client.get("/users?limit=0"):
-        pass
+    for path in ("/users?limit=0", f"/users/{ALICE}/stats?ticket=hidden"):
+        async with client.get(path):
+            pass
     lines = [record.getMessage() for record in caplog.records if record.name == "api.web.middleware"]
-    assert lines == ["GET /users?limit=0: 422 limit must be a whole number from 1 to 10000"]
+    assert lines == [
+        "GET /users?limit: 422 limit must be a whole number from 1 to 10000",
+        "GET /users/{user_id}/stats?ticket: 404 There is no window of this user.",
+    ]
 
 
 # --- Problems --------------------------------------------------------------------------------

@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 from playwright.async_api import Page, expect
+from pydantic import SecretStr
 
 from infra.access import store
 from infra.access.secrets import hashed
 from schemas.access import Scope
 from tests.support.browser.chromium import Visit
 from tests.support.browser.site import Site, serving
+from tests.support.identity_provider import CLIENT, SECRET, identity_provider
+from tests.support.serving import changed
 
 PASSWORD = "a password of hers"  # noqa: S105 - of this test's alone
 SHOTS = ("401", "Failed to load resource")
@@ -55,6 +58,28 @@ async def test_no_other_site_is_gone_to(guarded: Site, visit: Visit) -> None:
 
     await expect(page).to_have_url(f"{guarded.url}/dashboard")
     await expect(page.locator("#account-name")).to_have_text("ann")
+
+
+async def test_who_logs_in_at_the_provider_comes_to_the_page_that_was_asked_for(
+    guarded: Site, visit: Visit
+) -> None:
+    async with identity_provider() as provider, serving(guarded.settings) as site:
+        await site.stop()
+        own = {"oidc_issuer": provider.url, "oidc_url": site.url, "oidc_rights": '{"fraud": ["read"]}'}
+        secret = {"oidc_client_id": CLIENT, "oidc_client_secret": SecretStr(SECRET)}
+        site.settings, visit.elsewhere = changed(site.settings, **own, **secret), provider.url
+        await site.start()
+        page = await visit.open(site.view("/health"))
+        await page.get_by_role("link", name="Log in with single sign-on").click()
+
+        await expect(page.locator("#account-name")).to_have_text("ann@example.org")
+        await expect(page).to_have_url(site.view("/health"))
+        await page.locator("#account-name").click()
+        await page.get_by_role("button", name="Log out", exact=True).click()
+        await expect(page).to_have_url(f"{site.url}/login?next=dashboard%23%2Fhealth")
+        provider.claims["groups"] = []
+        await page.get_by_role("link", name="Log in with single sign-on").click()
+        await expect(page.get_by_role("main")).to_contain_text("ann@example.org has no rights here")
 
 
 async def test_a_session_that_has_expired_leads_to_the_login_and_back(guarded: Site, visit: Visit) -> None:

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infra.access.secrets import digest_of, fits
-from infra.access.store import caller_of
+from infra.access.store import callers_of
 from infra.cli import main
 from schemas.access import Caller, Scope
 from tests.support.rows import user
@@ -79,9 +79,9 @@ async def test_nothing_secret_is_kept_and_everything_is_noted(database: str) -> 
     assert not fits("another password", account["password"])
     assert token["digest"] == digest_of(secret)
     connection = await asyncpg.connect(database)
-    found = await caller_of(connection, secret)
+    found = await callers_of(connection, [digest_of(secret)])
     await connection.close()
-    assert found == Caller("shop", frozenset([Scope.READ]), frozenset([ALICE]))
+    assert found[digest_of(secret)] == Caller("shop", frozenset([Scope.READ]), frozenset([ALICE]))
     noted = await asked(database, "SELECT what, whom FROM access_log ORDER BY at")
     assert [tuple(row) for row in noted] == [
         ("account made", "ann: read"), ("token made", "shop: read, 1 users"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from infra.decisions.commands import this_user
 from tests.support.installation import Installation, until
 from tests.support.traffic import Sent, traffic
 
@@ -83,6 +84,10 @@ async def test_refused_messages_are_counted_shown_mended_and_stored_once(
     again = [record for record in await sent(installation) if dict(record["headers"]).get("redriven-from")]
     assert len(again) == 4
     assert {record["headers"]["redriven-from"] for record in again} == {letters["key"], letters["amount"]}
+    assert {record["headers"]["redriven-by"] for record in again} == {this_user()}
+    with installation.command("txnwatch", "audit", "--limit", "1") as process:
+        audit, _ = await asyncio.to_thread(process.communicate, timeout=60)
+    assert f"{this_user()}  dead letters sent again  1 of " in audit.decode()
 
 
 async def sent(installation: Installation) -> list[dict[str, dict[str, str]]]:

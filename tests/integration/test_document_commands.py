@@ -57,7 +57,7 @@ GROUPS = {
     # tests/integration/test_topic_identity.py and test_repartition.py: no worker may run meanwhile.
     "stopped": r"txnwatch (?:state|repartition).*",
     # tests/integration/test_access_commands.py.
-    "access": r"txnwatch (?:accounts|tokens)(?: .*)?",
+    "access": r"txnwatch (?:accounts|tokens|audit)(?: .*)?",  # and tests/api/test_audit.py
     # tests/integration/test_lists.py.
     "lists": r"txnwatch lists(?: .*)?",
     # tests/integration/test_labels.py and tests/api/test_labels.py.

@@ -45,6 +45,7 @@ ARGUMENTS = {
     "accounts add": "ann",
     "accounts password": "ann",
     "accounts remove": "ann",
+    "accounts rights": "ann",
     "ingest": "--mapping paysim --topic payments",
     "export": "--to-parquet rows.parquet",
     "labels": "labels.csv",

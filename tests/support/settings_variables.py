@@ -29,6 +29,7 @@ SECTIONS: dict[str, tuple[type[SettingsGroup], ...]] = {
     "Ingest": (of_ingest.IngestSettings,),
     "API": (
         of_api.HttpSettings,
+        of_api.ProviderSettings,
         shared.MonthSettings,
         of_api.StreamSettings,
     ),

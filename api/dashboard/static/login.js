@@ -32,4 +32,17 @@ async function submit(event) {
   password.focus();
 }
 
+/** Shows the way to a provider of logins, where there is one. */
+async function offer() {
+  const session = await fetch("session")
+    .then((answer) => answer.json())
+    .catch(() => ({}));
+  if (!session.provider) return;
+  const link = /** @type {HTMLAnchorElement} */ (document.getElementById("provider"));
+  link.href = `session/provider?next=${encodeURIComponent(wanted())}`;
+  link.append(session.provider);
+  link.hidden = false;
+}
+
 form.addEventListener("submit", submit);
+offer();

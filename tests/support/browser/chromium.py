@@ -46,6 +46,8 @@ class Visit:
     wrongs: list[str] = field(default_factory=list)
     expected: tuple[str, ...] = ()
     """Parts of console errors that a test brings about, such as those of a server that is away."""
+    elsewhere: str = ""
+    """Where else a test has it go."""
 
     async def open(self, url: str) -> Page:
         """A new page that has loaded this address."""
@@ -64,7 +66,10 @@ class Visit:
 
     def _watch(self, home: str, url: str) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in ("blob", "data") and parts.netloc != home:
+        if parts.scheme not in ("blob", "data") and parts.netloc not in (
+            home,
+            urlsplit(self.elsewhere).netloc,
+        ):
             self.wrongs.append(f"asked {url}")
 
 
