@@ -82,13 +82,12 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
         _gate(settings, database, key),
         docs,
         ServiceRoutes(metrics, checks, settings.dependency_seconds),
-        UserRoutes(database, windows, cursors),
+        *(UserRoutes(database, windows, cursors), *_provider(settings, key)),
         RowRoutes(database, cache, cursors, Exports(settings), now),
         PostRoutes(inlet, KnownRows(database), scored, _decoder(settings), metrics, settings),
         *(RuleRoutes(database, settings), LabelRoutes(settings), ListRoutes(database, settings)),
         LiveRoutes(connections, replay, settings, anomalies, scored),
         DashboardRoutes(dashboard_page(), watch, group, database, worker, settings),
-        *_provider(settings, key),
     )
     app.cleanup_ctx.append(
         _while_running(

@@ -52,10 +52,6 @@ checks.positive_data_acceptance.expected-statuses = ["401", "429"]
 checks.negative_data_rejection.expected-statuses = ["4xx"]
 
 [[operations]]
-include-operation-id = "session_ticket"
-checks.positive_data_acceptance.expected-statuses = ["401"]
-
-[[operations]]
 include-operation-id = "session_provider_callback"
 checks.positive_data_acceptance.expected-statuses = ["401"]
 checks.negative_data_rejection.expected-statuses = ["4xx"]
