@@ -39,6 +39,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
 NONE = {"transactions_post": "rows, which say what came", "session_ticket": "changes nothing"}
 
 
+@pytest.mark.slow
 async def test_whatever_changes_something_is_noted_with_who_did_it(pages_settings: Settings) -> None:
     row = made(user(1), 1)
     url = pages_settings.postgres.get_secret_value()

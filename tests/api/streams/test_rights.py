@@ -88,6 +88,7 @@ async def cut_off(response: aiohttp.ClientResponse) -> None:
         await response.read()
 
 
+@pytest.mark.slow
 async def test_every_answer_that_goes_on_ends_with_the_right_to_it(
     guarded: Client,
     connection: asyncpg.Connection,
