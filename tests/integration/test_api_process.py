@@ -313,7 +313,7 @@ async def test_no_header_of_a_live_client_carries_anything_else(
         async with aiohttp.ClientSession(running.url) as session, session.get("/users?limit=0") as response:
             assert response.status == 422
         lines = [await _line(running)]
-        while "GET /users?limit=0: 422" not in lines[-1]:
+        while "GET /users?limit: 422" not in lines[-1]:
             lines.append(await _line(running))
     assert len(lines) <= 2, lines
 
