@@ -59,7 +59,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         super().__init__(**_faust_options(settings))
         self.settings = settings
         self.deciders = Deciders(settings)
-        self.metrics = WorkerMetrics([one.NAME for one in self.deciders.by_settings.ensemble.watching])
+        self.metrics = WorkerMetrics()
         self.metrics.partitions.read = self._figures
         self.placement = KeyPlacement(settings.partitioner, self.metrics.misplaced.inc)
         self.transport = BatchTransport(_brokers(settings), self)
@@ -136,6 +136,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         self.consumer.rejoin()
 
     def _figures(self) -> dict[int, dict[str, float]]:
+        self.metrics.scoring.begin(self.ownership.deciding().ensemble)
         figures = self.ownership.figures()
         for lag in self.consumer.partition_lags():
             if lag.partition in figures:

@@ -5,7 +5,7 @@ is not counted: it comes again, here or to the next owner.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, Summary
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from infra.runtime.exposition import exposition, new_registry
 from schemas.refusal import REASONS
 from stream_app.batch import Batch, Lost
-from stream_app.scoring import DetectorError, Scores
+from stream_app.scoring import DetectorError, Ensemble, Scores
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ COUNTERS = {
     "decisions_applied": "Decisions that the partition has applied since its take-over.",
 }
 _FIGURES = Mapping[int, Mapping[str, float]]
+_DONE = ("flagged", "watched", "allowed", "shadow", "failed")
 _STEP_SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 _BATCH_RECORDS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
 _TAKE_OVER_SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1_000)
@@ -62,7 +63,7 @@ _TAKE_OVER_SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1_000)
 class ScoringCounts:
     """What comes of rules, and of detectors that only watch."""
 
-    def __init__(self, registry: CollectorRegistry, watching: Iterable[str]) -> None:
+    def __init__(self, registry: CollectorRegistry) -> None:
         self._shadow = Counter(
             "txnwatch_shadow",
             "Transactions that a detector that only watches would have flagged, or failed on.",
@@ -82,9 +83,15 @@ class ScoringCounts:
             registry=registry,
         )
         self._failed: set[str] = set()
-        for detector in watching:
-            self._count(detector, "flagged", 0)
-            self._count(detector, "failed", 0)
+
+    def begin(self, ensemble: Ensemble) -> None:
+        """Have what may be counted of these detectors and rules be there, at 0 until it is."""
+        for detector in ensemble.watching:
+            for outcome in ("flagged", "failed"):
+                self._shadow.labels(detector.NAME, outcome)
+        for rule in ensemble.rules.specs if ensemble.rules else ():
+            for outcome in _DONE:
+                self._rules.labels(rule.name, outcome)
 
     def observe(self, scores: Scores) -> None:
         """Count what came of a batch; the first failure of a detector is logged."""
@@ -160,12 +167,12 @@ class PartitionFigures(Collector):
 class WorkerMetrics:
     """All of them. Combinations of labels are there from the start, at 0: a rate needs what was before."""
 
-    def __init__(self, watching: Iterable[str] = ()) -> None:
+    def __init__(self) -> None:
         self._registry = registry = new_registry()
-        self._outcomes = _outcomes(registry)
-        self.scoring = ScoringCounts(registry, watching)
-        self.batches = BatchCounts(registry)
         self.partitions = PartitionFigures(registry)
+        self._outcomes = _outcomes(registry)
+        self.scoring = ScoringCounts(registry)
+        self.batches = BatchCounts(registry)
         self.misplaced = Counter(
             "txnwatch_misplaced_users",
             "Users seen on a partition where TXNWATCH_PARTITIONER does not put them.",

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.runtime.cli_errors import StopError
+from schemas.rules.rule_set import RuleSpec
 from stream_app.detectors.odds import Odds
 from stream_app.detectors.odds.settings import Settings as OddsSettings
 from stream_app.metrics import WorkerMetrics
 from stream_app.scoring import Detector, Ensemble, Scorer, StateFormat
+from stream_app.scoring.rules.applied import Rules
 from stream_app.window import Window, decode_window
 from tests.support.detectors import rolling_mean, rolling_scorer
 from tests.support.fakes import FakeRecord, World
@@ -243,8 +245,9 @@ async def test_a_watching_detector_that_does_what_none_may_is_counted_and_said_o
     kind: type[Largest], caplog: pytest.LogCaptureFixture
 ) -> None:
     transactions = [*traffic(60, users=2), *spending("13.00", "13.00")]
-    counts = WorkerMetrics([kind.NAME, "largest"])
-    world = World(Scorer(Ensemble([MEAN], [kind(SETTINGS), largest()]), 20))
+    counts, ensemble = WorkerMetrics(), Ensemble([MEAN], [kind(SETTINGS), largest()])
+    world = World(Scorer(ensemble, 20))
+    counts.scoring.begin(ensemble)
     world.observe = counts.scoring.observe
 
     await world.run(records_of(transactions), batch_size=10)
@@ -276,7 +279,7 @@ async def test_the_metrics_tell_which_detector_is_slow() -> None:
             now[0] += 0.25
             return super().learn_one(*given, **more)
 
-    counts = WorkerMetrics(["largest"])
+    counts = WorkerMetrics()
     world = World(Scorer(Ensemble([MEAN], [Slow(SETTINGS)]), 20, clock=lambda: now[0]))
     world.observe = counts.scoring.observe
 
@@ -288,11 +291,14 @@ async def test_the_metrics_tell_which_detector_is_slow() -> None:
         assert f'txnwatch_detector_seconds_sum{{detector="{name}"}} {seconds}' in shown
 
 
-def test_what_only_watches_is_counted_from_0_on() -> None:
-    shown = WorkerMetrics(["largest"]).text().decode()
+def test_what_only_watches_and_what_rules_do_is_counted_from_0_on() -> None:
+    counts, rule = WorkerMetrics(), RuleSpec("rent", "amount > 0")
+    counts.scoring.begin(Ensemble([MEAN], [largest()], rules=Rules([rule], ["rolling_mean", "largest"])))
 
+    shown = counts.text().decode()
     for outcome in ("flagged", "failed"):
         assert f'txnwatch_shadow_total{{detector="largest",outcome="{outcome}"}} 0.0' in shown
+        assert f'txnwatch_rules_total{{outcome="{outcome}",rule="rent"}} 0.0' in shown
     assert "txnwatch_lost_states_total 0.0" in shown
 
 

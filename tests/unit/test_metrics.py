@@ -12,7 +12,7 @@ from tests.support.promtool import promtool
 
 
 def worker() -> bytes:
-    metrics = WorkerMetrics(["odds"])
+    metrics = WorkerMetrics()
     metrics.partitions.read = lambda: {3: {"commits": 1, "lag_offsets": 7}}
     return metrics.text()
 

@@ -112,7 +112,7 @@ CASES: dict[str, tuple[Series, Series]] = {
 @cache
 def exposed() -> dict[str, set[str]]:
     """Every sample's name that a program exposes, with its labels."""
-    worker = WorkerMetrics(["odds"])
+    worker = WorkerMetrics()
     worker.partitions.read = lambda: {1: dict.fromkeys({**GAUGES, **COUNTERS}, 1.0)}
     texts = worker.text(), Metrics().text(), IngestCounts().text()
     families = [one for text in texts for one in text_string_to_metric_families(text.decode())]
@@ -126,6 +126,7 @@ def _names(family: Metric) -> Iterator[tuple[str, set[str]]]:
 
 # These have none before something happened.
 _WITHOUT_SAMPLES = {
+    "txnwatch_shadow_total": {"detector", "outcome"} | OF_A_SCRAPE,
     "txnwatch_rules_total": {"rule", "outcome"} | OF_A_SCRAPE,
     "txnwatch_api_requests_total": {"route", "method", "status"} | OF_A_SCRAPE,
     "txnwatch_api_request_seconds_bucket": {"route"} | OF_A_SCRAPE,
