@@ -138,8 +138,8 @@ def _serving(
     routes = routes_of(docs, SessionRoutes(gate, settings), *resources)
     docs.describe([route for route, _ in routes], login=gate.required)
     cors, draining = Cors(settings.origins), Draining()
-    called = Called(settings.host_names)
-    layers = [draining.middleware, counting(metrics), lost, to_login, problems, called.guard]
+    called, count = Called(settings.host_names), counting(metrics, logged=settings.log_requests)
+    layers = [draining.middleware, count, lost, to_login, problems, called.guard]
     layers += [cors.preflight, cors.guard]
     app = web.Application(middlewares=layers)
     app[DRAINING], app[GATE], app[OPEN] = draining, gate, OpenAnswers(gate)

@@ -17,10 +17,11 @@ from api.web.server import DRAINING, Runner
 from api.web.sockets import KEEP_ALIVE_SECONDS, Site, Sockets
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.garbage import collect_seldom
-from infra.runtime.logs import start_logging
+from infra.runtime.logs import log_start, start_logging
 from infra.runtime.open_files import most_open_files
-from infra.runtime.redis import ForeignMirrorError, check_owner
-from infra.runtime.services import REDIS
+from infra.runtime.postgres import check_if_up
+from infra.runtime.redis import check_server
+from infra.runtime.services import POSTGRES, REDIS
 
 log = logging.getLogger(__name__)
 
@@ -47,20 +48,28 @@ second, and held all of them up for 140 ms at times."""
 def api(host: str | None, port: int | None) -> None:
     """Serve pages of the past, streams of the present, and their documentation."""
     settings = Settings.load(host=host, port=port)
-    start_logging(_without_callers_tracebacks)
+    start_logging(settings, _without_callers_tracebacks)
+    log_start("api", settings)
     with (
-        ending_in_one_line(ForeignMirrorError, StopError),
+        ending_in_one_line(StopError, POSTGRES),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(_check_mirror(settings))
+        runner.run(_check_services(settings))
         runner.run(_serve(settings))
 
 
-async def _check_mirror(settings: Settings) -> None:
-    """Refuse to show another app's windows; a Redis that does not answer is no reason not to start."""
+async def _check_services(settings: Settings) -> None:
+    """Refuse what cannot become right by itself; a service that does not answer is no reason not to start.
+
+    Raises:
+        DatabaseError: A pooler is before Postgres, or its text is not UTF-8.
+        RedisKindError: Redis is a cluster or a Sentinel.
+        ForeignMirrorError: The windows in Redis are another app's.
+    """
+    await check_if_up(settings.postgres.get_secret_value(), settings.dependency_seconds)
     async with redis_client(settings) as redis:
         with suppress(*REDIS.errors):
-            await check_owner(redis, settings)
+            await check_server(redis, settings)
 
 
 async def _serve(settings: Settings) -> None:

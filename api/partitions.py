@@ -11,6 +11,7 @@ import asyncpg
 
 from api.settings import Settings
 from infra.partitions import months
+from infra.runtime.retry import Outage
 from infra.runtime.services import POSTGRES
 
 log = logging.getLogger(__name__)
@@ -26,12 +27,13 @@ _REASONS = {
 
 async def look_after_months(settings: Settings) -> None:
     """Make months, and drop those older than `retention_months`, where that is not 0, until cancelled."""
+    outage = Outage("looking after months of transactions")
     while True:
-        done = await months_looked_after(settings)
+        done = await months_looked_after(settings, outage)
         await asyncio.sleep(_EVERY_SECONDS if done else _AGAIN_SECONDS)
 
 
-async def months_looked_after(settings: Settings) -> bool:
+async def months_looked_after(settings: Settings, outage: Outage) -> bool:
     """Do what there is to do now; False when that was not possible, which is logged in a line."""
     url, seconds = settings.postgres.get_secret_value(), settings.dependency_seconds
     try:
@@ -41,9 +43,9 @@ async def months_looked_after(settings: Settings) -> bool:
         ):
             await _look_after(connection, settings)
     except POSTGRES.errors as error:
-        reason = _REASONS.get(type(error), type(error).__name__)
-        log.warning("months of transactions not looked after: %s", reason)
+        outage.failed(_REASONS.get(type(error), type(error).__name__))
         return False
+    outage.over()
     return True
 
 

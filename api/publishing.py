@@ -1,15 +1,13 @@
 """Decisions that were made and not published, as by a command that was killed, are published here."""
 
 import asyncio
-import logging
 
 from api.reading.database import Database
 from api.settings import Settings
 from api.web.problems import Unavailable
 from infra.decisions.deciding import unpublished
 from infra.decisions.history import newest_seq
-
-log = logging.getLogger(__name__)
+from infra.runtime.retry import Outage
 
 _EVERY_SECONDS = 1.0
 _WITHIN_SECONDS = 10.0
@@ -21,10 +19,10 @@ async def keep_publishing(settings: Settings, database: Database) -> None:
 
     Every process does so; the one that comes second finds nothing to do.
     """
-    known = 0
+    known, outage = 0, Outage("publishing decisions")
     while True:
         newest = await _newest(database, known)
-        done = newest == known or await _published(settings)
+        done = newest == known or await _published(settings, outage)
         known = newest if done else known
         await asyncio.sleep(_EVERY_SECONDS if done else _AGAIN_SECONDS)
 
@@ -37,8 +35,10 @@ async def _newest(database: Database, known: int) -> int:
         return known
 
 
-async def _published(settings: Settings) -> bool:
+async def _published(settings: Settings, outage: Outage) -> bool:
     url = settings.postgres.get_secret_value()
     if why := await unpublished(settings, url, within=_WITHIN_SECONDS):
-        log.warning("decisions are not published yet: %s", why)
+        outage.failed(why)
+    else:
+        outage.over()
     return not why

@@ -7,6 +7,7 @@ import msgspec
 from pydantic import Field, PositiveFloat, SecretStr, model_validator
 
 from infra.runtime.addresses import ProviderAccess, is_loopback, is_safe
+from infra.runtime.logs import LogSettings
 from infra.runtime.settings import (
     DataSettings,
     KeySettings,
@@ -69,6 +70,8 @@ class HttpSettings(SettingsGroup):
     """How long a service may take to answer before it counts as down, in seconds."""
     query_seconds: PositiveFloat = Field(10, alias="TXNWATCH_API_QUERY_SECONDS")
     """How long a query may take, in seconds."""
+    log_requests: bool = Field(default=False, alias="TXNWATCH_API_LOG_REQUESTS")
+    """Whether every answer is logged: its route, its status and how long it took."""
     posted_bytes: int = Field(32 << 20, alias="TXNWATCH_API_POSTED_BYTES", ge=1 << 20)
     """How much of what is posted may be in work at the same time, in bytes; others are told to come back."""
 
@@ -185,6 +188,7 @@ class StreamSettings(SettingsGroup):
 
 
 class Settings(
+    LogSettings,
     ServiceSettings,
     TopicSettings,
     KeySettings,

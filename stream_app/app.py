@@ -20,8 +20,8 @@ from infra.runtime.aiokafka_changes import install
 from infra.runtime.coalesced import Coalesced
 from infra.runtime.exposition import CONTENT_TYPE as METRICS_TYPE
 from infra.runtime.kafka import check_topics
-from infra.runtime.logs import silenced
-from infra.runtime.redis import check_owner
+from infra.runtime.logs import log_start, silenced
+from infra.runtime.redis import check_server
 from infra.runtime.services import REDIS
 from infra.runtime.shared_client import ClientPool
 from infra.runtime.tracing import Traces, tracing
@@ -79,6 +79,8 @@ class ScoringApp(faust.App):  # type: ignore[misc]
 
     async def on_first_start(self) -> None:
         """Look for what is wrong with this machine and with the topics: whatever runs the app, it says so."""
+        rule = self.deciders.by_settings.rule
+        log_start("worker", self.settings, rule=f"{rule.rule}: {rule.sentence}")
         make_folder(self.settings.datadir)
         check_port(self.conf.web_bind, self.conf.web_port)
         check_secret(self.settings)
@@ -94,6 +96,7 @@ class ScoringApp(faust.App):  # type: ignore[misc]
             SharedRowsError: Its rows are another app's.
             ForeignMirrorError: The windows in Redis are.
             StopError: There are to be traces, and nothing that makes them.
+            RedisKindError: Redis is a cluster or a Sentinel.
         """
         if url := self.settings.traces_url:
             self._traces = await self._resources.enter_async_context(tracing(url, "txnwatch-worker"))
@@ -253,7 +256,7 @@ async def _mirror(app: ScoringApp, resources: AsyncExitStack) -> RedisMirror | N
     redis = Redis.from_url(app.settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
     await resources.enter_async_context(redis)
     with suppress(*REDIS.errors):  # one that does not answer is waited for later, and asked again then
-        await check_owner(redis, app.settings)
+        await check_server(redis, app.settings)
     windows = RedisWindows(redis, app.settings)
     mirror = RedisMirror(windows, app.windows.load)
     app.metrics.ask("mirror_waiting_users", lambda: mirror.waiting)

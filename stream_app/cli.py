@@ -12,10 +12,10 @@ from stream_app.settings import Settings
 
 
 @click.command()
-@click.option("--loglevel", default="INFO", show_default=True, help="DEBUG, INFO, WARNING or ERROR.")
+@click.option("--loglevel", "log_level", help="DEBUG, INFO, WARNING or ERROR, over TXNWATCH_LOG_LEVEL.")
 @click.option("--web-port", type=int, help="Port of the web views, over TXNWATCH_WEB_PORT.")
 @click.option("--datadir", help="Folder of the windows, over TXNWATCH_DATADIR; one a worker.")
-def worker(loglevel: str, **overrides: Any) -> None:
+def worker(**overrides: Any) -> None:
     """Score transactions until stopped.
 
     Several workers share the partitions; each needs a data folder and a web port of its own.
@@ -23,4 +23,4 @@ def worker(loglevel: str, **overrides: Any) -> None:
     settings = Settings.load(**overrides)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    BoundedWorker(create_app(settings), loop=loop, loglevel=loglevel, quiet=True).execute_from_commandline()
+    BoundedWorker(create_app(settings), loop=loop, loglevel=None, quiet=True).execute_from_commandline()

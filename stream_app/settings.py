@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
 from infra.runtime.addresses import is_loopback
+from infra.runtime.logs import LogSettings
 from infra.runtime.settings import (
     DataSettings,
     KeySettings,
@@ -80,6 +81,7 @@ class RuleSettings(WindowSettings):
 
 
 class Settings(
+    LogSettings,
     ServiceSettings,
     TopicSettings,
     KeySettings,

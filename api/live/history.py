@@ -6,7 +6,6 @@ of them a look-up a block.
 """
 
 import asyncio
-import logging
 import time
 from bisect import bisect_right
 from collections import defaultdict
@@ -22,8 +21,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from api.live.broker import Broker, Topic
 from api.live.shelf import Shelf
 from infra.runtime.kafka import AWAY
-
-log = logging.getLogger(__name__)
+from infra.runtime.retry import Outage
 
 _BLOCK_RECORDS = 2000
 _BLOCK_BYTES = 1 << 20
@@ -80,6 +78,7 @@ class History:
     def __init__(self, broker: Broker, *, readers: int) -> None:
         self._broker = broker
         self._free = asyncio.Semaphore(readers)
+        self._outage = Outage("history")
         self._idle: defaultdict[Topic, list[AIOKafkaConsumer]] = defaultdict(list)
         self._blocks: defaultdict[tuple[Topic, TopicPartition], list[Block]] = defaultdict(list)
         self._shelf = Shelf(seconds=_KEPT_SECONDS, size=_KEPT_BYTES)
@@ -150,9 +149,10 @@ class History:
         except OffsetOutOfRangeError as error:
             raise Expired from error
         except AWAY as error:
-            log.warning("history of %s not read: %s", topic.name, type(error).__name__)
+            self._outage.failed(f"{topic.name}: {type(error).__name__}")
             await asyncio.sleep(_PAUSE_SECONDS)
             return False
+        self._outage.over()
         if block.until > start:
             self._keep(blocks, block)
         return block.until > start

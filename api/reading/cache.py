@@ -7,10 +7,10 @@ alone for a few seconds: otherwise every request would wait for it.
 import asyncio
 import hashlib
 import hmac
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -18,9 +18,8 @@ from redis.asyncio import Redis
 
 from api.settings import Settings
 from infra.runtime.redis import Keys
+from infra.runtime.retry import Outage
 from infra.runtime.services import REDIS
-
-log = logging.getLogger(__name__)
 
 Outcome = Literal["hit", "miss", "down"]
 _ANSWER_SECONDS = 0.25
@@ -44,6 +43,7 @@ class QueryCache:
     key: bytes = field(repr=False)
     count: Callable[[Outcome], None]
     _rests_until: float = field(init=False, default=0.0)
+    _outage: Outage = field(init=False, default_factory=partial(Outage, "query cache"))
 
     async def answer(
         self, question: Any, compute: Callable[[], Awaitable[bytes]], *, closed: bool = False
@@ -81,8 +81,10 @@ class QueryCache:
             return None
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                return await command()
+                answer = await command()
         except REDIS.errors as error:
             self._rests_until = time.monotonic() + _REST_SECONDS
-            log.warning("query cache passed over for %.0f s: %s", _REST_SECONDS, type(error).__name__)
+            self._outage.failed(type(error).__name__)
             return None
+        self._outage.over()
+        return answer

@@ -1,17 +1,15 @@
 """Rows of transactions that are posted again, looked for before they are sent."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Sequence
 
 from api.reading.database import Database
 from api.reading.statements import ROWS_BY_KEY
 from api.web.problems import Unavailable
+from infra.runtime.retry import Outage, in_a_line
 from schemas.content import tells_of
 from schemas.transaction import Transaction
-
-log = logging.getLogger(__name__)
 
 _INTERVAL_SECONDS = 0.005
 """Looks begin at most so often: one costs the processor time of a whole request, of however many."""
@@ -32,6 +30,7 @@ class KnownRows:
         self._asked: list[Transaction] = []
         self._look: asyncio.Task[dict[int, bytes]] | None = None
         self._next_at = self._away_until = 0.0
+        self._outage = Outage("looking for rows of what is posted again")
 
     async def of(self, wanted: Sequence[Transaction]) -> list[bytes | None]:
         """The row of each that is known with the same content."""
@@ -51,11 +50,13 @@ class KnownRows:
         self._next_at = time.monotonic() + _INTERVAL_SECONDS
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
-                return await self._fetched(asked)
+                found = await self._fetched(asked)
         except (Unavailable, TimeoutError) as error:
             self._away_until = time.monotonic() + _AWAY_SECONDS
-            log.warning("rows of what is posted again are not looked for: %r", error)
+            self._outage.failed(in_a_line(error))
             return {}
+        self._outage.over()
+        return found
 
     async def _fetched(self, asked: Sequence[Transaction]) -> dict[int, bytes]:
         keys = zip(*((one.id, one.txn_date, one.user_id) for one in asked), strict=True)

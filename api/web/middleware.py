@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 
 from api.metrics import Metrics
 from api.web.problems import Problem
+from schemas.masking import without_data
 
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -27,7 +28,6 @@ _HARDENED = {
 }
 _UNMATCHED = "unmatched"
 _PORT = re.compile(r":\d+$")
-_LOGGED_PATH = 200
 _LOGGED_TEXT = 500
 
 
@@ -43,7 +43,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception as error:
         if isinstance(error, ConnectionResetError) and request.transport is None:
             return web.Response()  # the client has left
-        log.exception("%s %s failed", request.method, _shown_path(request))
+        log.exception("%s %s failed", *_shown(request))
         return Problem(500, "Something went wrong here; it has been logged.").response()
 
 
@@ -56,19 +56,26 @@ def _from_http(raised: web.HTTPException) -> Problem:
 
 
 def _log(request: web.Request, problem: Problem) -> None:
-    level = logging.WARNING if problem.status >= 500 else logging.INFO  # noqa: PLR2004 - servers' errors
+    """What was wrong: a server's failure whole, of a caller's what does not repeat what was sent."""
     reasons = "; ".join(f"{error.parameter} {error.detail}" for error in problem.errors)
-    path = _shown_path(request)
-    line = in_one_line(reasons or problem.detail)
-    log.log(level, "%s %s: %d %s", request.method, path, problem.status, line)
+    level, said = logging.INFO, without_data(in_one_line(reasons or problem.detail))
+    if problem.status >= 500:  # noqa: PLR2004 - servers' errors
+        level, said = logging.WARNING, in_one_line(problem.detail)
+    log.log(level, "%s %s: %d %s", *_shown(request), problem.status, said)
 
 
-def _shown_path(request: web.Request) -> str:
-    """The route and which parameters were given: their values are users' ids, tickets and codes of logins."""
+def asked(request: web.Request) -> tuple[str, str]:
+    """The method, and the route's pattern: a path has users' ids, and each would be a series of its own."""
     resource = request.match_info.route.resource
-    path = request.raw_path.partition("?")[0] if resource is None else resource.canonical
-    names = "&".join(dict.fromkeys(request.query))
-    return in_one_line(f"{path}?{names}" if names else path)[:_LOGGED_PATH]
+    method = request.method if request.method in hdrs.METH_ALL else "other"
+    return method, resource.canonical if resource is not None else _UNMATCHED
+
+
+def _shown(request: web.Request) -> tuple[str, str]:
+    """The same with the names of parameters: their values are users' ids, tickets and codes of logins."""
+    method, route = asked(request)
+    names = without_data(in_one_line("&".join(dict.fromkeys(request.query))))
+    return method, f"{route}?{names}" if names else route
 
 
 def in_one_line(text: str) -> str:
@@ -79,19 +86,20 @@ def in_one_line(text: str) -> str:
     return "".join(shown)
 
 
-def counting(metrics: Metrics) -> Any:
-    """Count every answer by status and by route: its pattern, as each path would be a series of its own."""
+def counting(metrics: Metrics, *, logged: bool = False) -> Any:
+    """Count every answer by status and route, and where that is wanted log it."""
 
     @web.middleware
     async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
         began = time.monotonic()
         with metrics.in_progress.track_inprogress():
             response = await handler(request)
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else _UNMATCHED
-        method = request.method if request.method in hdrs.METH_ALL else "other"
-        seconds = time.monotonic() - began if isinstance(response, web.Response) else None
+        method, route = asked(request)
+        took = time.monotonic() - began
+        seconds = took if isinstance(response, web.Response) else None
         metrics.count_request(route, method, response.status, seconds)
+        if logged:
+            log.info("%s %s: %d after %.0f ms", method, route, response.status, 1000 * took)
         return response
 
     return count

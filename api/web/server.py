@@ -5,7 +5,7 @@ import logging
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from api.web.middleware import Handler, in_one_line
+from api.web.middleware import Handler
 from api.web.problems import Problem
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class _HttpConnection(web.RequestHandler):
         if not isinstance(exc, HttpProcessingError) or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
         problem = self._problem(exc)
-        log.info("refused from %s: %d %s", request.remote, problem.status, in_one_line(problem.detail))
+        log.info("refused from %s: %d %s", request.remote, problem.status, type(exc).__name__)
         response = problem.response()
         response.force_close()
         return response

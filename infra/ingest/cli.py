@@ -25,7 +25,7 @@ from infra.runtime.background import cancel
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.garbage import collect_seldom
 from infra.runtime.kafka import check_topics, client_options
-from infra.runtime.logs import silenced, start_logging
+from infra.runtime.logs import log_start, silenced, start_logging
 from infra.runtime.mapping_files import read_mapping
 from infra.runtime.partitioners import producers_partitioner
 from infra.runtime.services import KAFKA
@@ -72,15 +72,16 @@ class IngestOptions:
     show_default=True,
     help="Of --order timestamps: how long after its timestamp a record may arrive, in seconds.",
 )
-@click.option("--loglevel", default="INFO", show_default=True, help="DEBUG, INFO, WARNING or ERROR.")
-def ingest(mapping: str, loglevel: str, **given: Any) -> None:
+@click.option("--loglevel", "log_level", help="DEBUG, INFO, WARNING or ERROR, over TXNWATCH_LOG_LEVEL.")
+def ingest(mapping: str, log_level: str | None, **given: Any) -> None:
     """Put the records of foreign topics on the input topic until stopped, each exactly once.
 
     Several share the partitions, but for --order timestamps, of which one works and the others stand by. What
     the mapping does not fit goes to the dead letters (txnwatch dlq).
     """
-    settings, options = Settings.load(), IngestOptions(**given)
-    start_logging(level=loglevel)
+    settings, options = Settings.load(log_level=log_level), IngestOptions(**given)
+    start_logging(settings)
+    log_start("ingest", settings, mapping=mapping, topics=", ".join(options.topics))
     with ending_in_one_line(KAFKA, StopError, MappingError):
         uvloop.run(_ingest(settings, read_mapping(mapping), Path(mapping).name, options))
 

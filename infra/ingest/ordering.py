@@ -178,7 +178,7 @@ class SpreadUsers:
             if not self._said and self._seen.get(user, source) != source:
                 self._said = True
                 log.warning(
-                    "messages of user %s are on %s %d and %s %d: their order is not known to this. With "
+                    "messages of one user are on %s %d and %s %d: their order is not known to this. With "
                     "--order timestamps all partitions are merged by their records' timestamps",
-                    user.decode(errors="replace"), *self._seen[user], *source,
+                    *self._seen[user], *source,
                 )  # fmt: skip

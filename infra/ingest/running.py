@@ -25,7 +25,7 @@ from infra.runtime.background import cancel
 from infra.runtime.group_transactions import LostMemberError
 from infra.runtime.kafka import is_transient
 from infra.runtime.patience import KafkaSilentError, Patience
-from infra.runtime.retry import Backoff, causes
+from infra.runtime.retry import Backoff, Outage, causes, in_a_line
 from infra.runtime.shared_client import ClientPool
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ class Ingest:
         self._registry = registry
         self._order = order
         self._patience = Patience("nothing was read from Kafka", settings.retry_seconds)
+        self._outage = Outage("Kafka")
         self._source: ForeignTopics | None = None
         self._answered = time.monotonic()
 
@@ -77,13 +78,18 @@ class Ingest:
             KafkaError: Kafka refuses for good.
         """
         backoff = Backoff(0.1)
+
+        def succeeded() -> None:
+            backoff.reset()
+            self._outage.over()
+
         while not stop.is_set():
             try:
-                await self._session(stop, backoff.reset)
+                await self._session(stop, succeeded)
             except (KafkaError, OSError) as error:
                 if isinstance(error, KafkaSilentError) or not _may_pass(error):
                     raise
-                log.warning("%s: %s; beginning again", type(error).__name__, error)
+                self._outage.failed(in_a_line(error), type(error).__name__)
                 self._patience.check()
                 self._counts.restarts.inc()
                 await backoff.wait()

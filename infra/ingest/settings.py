@@ -2,6 +2,7 @@
 
 from pydantic import Field, SecretStr
 
+from infra.runtime.logs import LogSettings
 from infra.runtime.settings import (
     KeySettings,
     MessageSettings,
@@ -28,7 +29,13 @@ class IngestSettings(SettingsGroup):
 
 
 class Settings(
-    ServiceSettings, TopicSettings, KeySettings, MessageSettings, PatienceSettings, IngestSettings
+    LogSettings,
+    ServiceSettings,
+    TopicSettings,
+    KeySettings,
+    MessageSettings,
+    PatienceSettings,
+    IngestSettings,
 ):
     """One ingest process's settings."""
 

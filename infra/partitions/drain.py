@@ -8,7 +8,6 @@ twice. As with TRUNCATE, a REPEATABLE READ transaction that began before the rep
 table after it misses rows.
 """
 
-import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
@@ -18,9 +17,8 @@ from typing import NamedTuple, TypeVar
 import asyncpg
 
 from infra.partitions.months import LOCK_SECONDS
-from infra.runtime.retry import Backoff
+from infra.runtime.retry import Backoff, Outage
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
@@ -96,7 +94,7 @@ async def _locked(
     mode: str = "ACCESS EXCLUSIVE",
 ) -> T:
     """Run one step in a transaction that holds the table's lock; retried for as long as others hold it."""
-    backoff = Backoff(_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+    backoff, outage = Backoff(_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS), Outage(f"lock of {table}")
     while True:
         try:
             async with connection.transaction():
@@ -104,7 +102,7 @@ async def _locked(
                 await connection.execute(f"LOCK TABLE {table} IN {mode} MODE")
                 return await step()
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-            log.warning("others hold %s: trying again in %.1f s", table, backoff.next)
+            outage.failed("others hold it")
         await backoff.wait()
 
 

@@ -100,6 +100,17 @@ def is_safe(address: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
 
 
+def servers_of(url: str) -> str:
+    """A URL's scheme and servers; empty where what follows them could be a part of a password.
+
+    >>> servers_of("redis://user:secret@localhost:6379/0"), servers_of("http://user:se/cret@localhost")
+    ('redis://localhost:6379', '')
+    """
+    scheme, _, rest = url.partition("://")
+    servers = re.split("[/?#]", rest, maxsplit=1)[0]
+    return f"{scheme}://{servers.rpartition('@')[2]}" if rest and "@" not in rest[len(servers) :] else ""
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address or a name is of this machine alone."""
     try:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from infra.runtime.retry import Backoff
+from infra.runtime.retry import Backoff, Outage, in_a_line
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class OnDemand:
         self._linger_seconds = linger_seconds
         self._at_rest = at_rest
         self._backoff = Backoff(_FIRST_WAIT, longest_wait)
-        self._failing = False
+        self._outage = Outage(name)
         self._wake = asyncio.Event()
         self._used_at = 0.0
         self.users = 0
@@ -90,7 +90,7 @@ class OnDemand:
 
     def succeeded(self) -> None:
         """Take note that the work goes well: its next error is the first of another outage."""
-        self._failing = False
+        self._outage.over()
         self._backoff.reset()
 
     async def run(self) -> None:
@@ -98,7 +98,6 @@ class OnDemand:
         while True:
             await self._wake.wait()
             if not await self._worked():
-                self._failing = True
                 await self._backoff.wait()
             if not self.wanted:
                 self._wake.clear()
@@ -109,9 +108,7 @@ class OnDemand:
         try:
             await self._work()
         except self._transient as error:
-            if not self._failing:
-                what = f"{type(error).__name__}: {error}"
-                log.warning("%s: %s; trying again until it works", self._name, what)
+            self._outage.failed(in_a_line(error), "away")
         except Exception:
             log.exception("%s failed, and starts again", self._name)
         else:

@@ -1,36 +1,127 @@
-"""The log of every long-running program: one format, and no more of a library than is worth reading."""
+"""The log of every long-running program: one line for each thing worth knowing, and no data of anybody's."""
 
 import logging
 import math
+import platform
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from traceback import format_tb
+from types import TracebackType
+from typing import Annotated, Literal
+
+import msgspec
+from pydantic import BeforeValidator, SecretStr
+
+from infra.runtime.addresses import servers_of
+from infra.runtime.settings import SettingsGroup
+from schemas.masking import without_data, without_ids
+
+log = logging.getLogger(__name__)
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _OURS = ("api.", "infra.", "schemas.", "stream_app.")
-_RETRIES = "infra.runtime.retry"  # many partitions wait for the same service
 _REPEAT_SECONDS = 30.0
+
+_CREDENTIALS = re.compile(r"//[^/@\s]*@")
+
+_Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+class LogSettings(SettingsGroup):
+    """How programs log."""
+
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = "INFO"
+    """What is logged: DEBUG, INFO, WARNING or ERROR, and what is worse."""
+    log_format: Literal["text", "json"] = "text"
+    """Whether a line of the log is text or an object of JSON."""
 
 
 def start_logging(
-    *filters: Callable[[logging.LogRecord], bool], level: int | str = logging.INFO, path: Path | None = None
+    settings: LogSettings, *filters: Callable[[logging.LogRecord], bool], path: Path | None = None
 ) -> None:
     """Log to the standard error output, or to a file, what passes these filters.
 
-    Libraries log what is a warning or worse, and each wording of it once in a while.
+    Libraries log what is a warning or worse, and each wording of it once in a while; at DEBUG also what they
+    say of their course, but not their own DEBUG: aiokafka's has whole records.
     """
     handler = logging.StreamHandler() if path is None else logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter(_FORMAT))
-    for one in (*filters, _of_a_library_only_warnings):
+    handler.setFormatter(_JsonLines() if settings.log_format == "json" else _Lines(_FORMAT))
+    for one in (*filters, _worth_reading):
         handler.addFilter(one)
-    handler.addFilter(RepeatFilter(lambda name: name == _RETRIES or not name.startswith(_OURS)))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    handler.addFilter(RepeatFilter(lambda name: not name.startswith(_OURS)))
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
 
 
-def _of_a_library_only_warnings(record: logging.LogRecord) -> bool:
-    debugging = logging.getLogger().isEnabledFor(logging.DEBUG)
-    return record.levelno >= logging.WARNING or record.name.startswith(_OURS) or debugging
+def log_start(program: str, settings: SettingsGroup, **more: object) -> None:
+    """Log what runs: its version, what else is known of it, and the settings that were made."""
+    log.info("txnwatch %s %s on Python %s", program, version("txnwatch"), platform.python_version())
+    for name, value in more.items():
+        log.info("%s: %s", name, value)
+    names = settings.variables()
+    made = [f"{names[one]}={_shown(getattr(settings, one))}" for one in sorted(settings.model_fields_set)]
+    log.info("settings: %s", ", ".join(made) or "none")
+
+
+def _shown(value: object) -> str:
+    """A setting without secrets: of an address that may have one the servers."""
+    if isinstance(value, SecretStr):
+        return servers_of(value.get_secret_value()) or "***"
+    return _CREDENTIALS.sub("//", str(value).partition("?")[0])
+
+
+class _Lines(logging.Formatter):
+    """Lines to be read by people."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        record.message = _message(record)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: _Raised) -> str:  # noqa: N802
+        return _stack(ei[1])
+
+
+class _JsonLines(logging.Formatter):
+    """A JSON object a line: `time` in UTC, `level`, `logger`, `message`, and an error with its stack."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": _message(record),
+        }
+        if record.exc_info:
+            line["error"] = _stack(record.exc_info[1])
+        return msgspec.json.encode(line).decode()
+
+
+def _message(record: logging.LogRecord) -> str:
+    """In one line; where a library tells of an error, without what that may quote."""
+    text = record.getMessage()
+    if record.exc_info and not record.name.startswith(_OURS):
+        return without_data(text)
+    return without_ids(" ".join(text.split("\n")))
+
+
+def _stack(error: BaseException | None) -> str:
+    """Where an error came from and what it says in its first line, and the same of what it came of."""
+    if error is None:
+        return ""
+    said = without_data(str(error))
+    of = [*getattr(error, "exceptions", ()), error.__cause__ or error.__context__]
+    stack = ["Traceback (most recent call last):\n", *format_tb(error.__traceback__)]
+    stacks = ["".join(stack) + f"{type(error).__name__}: {said}"]
+    return "\nwhich came of\n".join(filter(None, stacks + [_stack(one) for one in of]))
+
+
+def _worth_reading(record: logging.LogRecord) -> bool:
+    least = logging.INFO if logging.getLogger().isEnabledFor(logging.DEBUG) else logging.WARNING
+    return record.name.startswith(_OURS) or record.levelno >= least
 
 
 class RepeatFilter(logging.Filter):

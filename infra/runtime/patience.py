@@ -26,6 +26,8 @@ class Patience:
 
     def renew(self) -> None:
         """Begin again: it has happened."""
+        if self._said:
+            log.info("%s for %.0f s: over", self._what, time.monotonic() - self._since)
         self._said, self._since = False, time.monotonic()
 
     def check(self, why: str = "") -> None:

@@ -1,6 +1,8 @@
 """Postgres as all parts of txnwatch use it: what its errors mean, and what every session needs."""
 
+import asyncio
 import ssl
+from contextlib import suppress
 
 import asyncpg
 
@@ -64,6 +66,28 @@ _REASONS: dict[type[Exception], str] = {  # the first that fits counts
 
 class DatabaseError(Exception):
     """The database is not one that this program can work with; the message says what to do."""
+
+
+async def check_if_up(url: str, seconds: float) -> None:
+    """Return where a session is as `check_session` wants it, or nothing answers within so many seconds.
+
+    Raises:
+        DatabaseError: It is not.
+    """
+    with suppress(asyncpg.PostgresError, *_OF_CONNECTION):
+        async with asyncio.timeout(seconds):
+            connection = await _connected(url)
+            try:
+                await check_session(connection)
+            finally:
+                connection.terminate()
+
+
+async def _connected(url: str) -> asyncpg.Connection:
+    try:
+        return await asyncpg.connect(url, server_settings=SESSION)
+    except asyncpg.ProtocolViolationError as error:
+        raise DatabaseError(_POOLER) from error
 
 
 async def check_session(connection: asyncpg.Connection | asyncpg.Pool) -> None:

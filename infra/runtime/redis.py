@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pydantic import SecretStr
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import AuthenticationError, AuthorizationError, DataError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -36,7 +36,17 @@ _ANOTHERS = (
     "TXNWATCH_REDIS_PREFIX; or, if {owner} is gone for good, delete the key {key} and run "
     "`txnwatch mirror rebuild`"
 )
+_KINDS = {
+    "cluster": "REDIS_URL leads to a Redis Cluster, and windows of many users are written together: give the "
+    "URL of a single server",
+    "sentinel": "REDIS_URL leads to a Redis Sentinel, which has no data: give the URL of the server that it "
+    "watches, best by a name that follows a failover",
+}
 _NEWER = "the windows in this Redis are of format {found}, of a newer txnwatch; this one knows {known}"
+
+
+class RedisKindError(StopError):
+    """What answers is no single server; the message says what to do."""
 
 
 class ForeignMirrorError(StopError):
@@ -69,6 +79,30 @@ class Keys:
     def query(self, digest: str) -> str:
         """A kept answer."""
         return f"{self.prefix}query:{digest}"
+
+
+async def check_server(redis: Redis, settings: RedisSettings) -> None:
+    """Return where it is a single server, and the mirror is this app's or nobody's yet.
+
+    Raises:
+        RedisKindError: It is a cluster or a Sentinel.
+        ForeignMirrorError, RedisError: As `check_owner` says.
+    """
+    if problem := _KINDS.get(await _kind(redis)):
+        raise RedisKindError(problem)
+    await check_owner(redis, settings)
+
+
+async def _kind(redis: Redis) -> str:
+    """Its mode; empty where its user may not ask. Of database 0: neither kind has the others."""
+    pool = redis.connection_pool
+    options = {**pool.connection_kwargs, "db": 0}
+    async with Redis.from_pool(ConnectionPool(pool.connection_class, **options)) as client:
+        try:
+            server = await client.info("server")
+        except AuthorizationError:
+            return ""
+    return str(server.get("redis_mode") or server.get("server_mode", ""))  # the second is Valkey's word
 
 
 async def check_owner(redis: Redis, settings: RedisSettings) -> None:

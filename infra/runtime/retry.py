@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
@@ -43,6 +44,68 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
+class Outage:
+    """Says the first error of each kind while something fails, and its end: after how long, and how often."""
+
+    def __init__(self, what: str, limit: str = "") -> None:
+        self._what, self._limit = what, limit
+        self._began = math.nan
+        self._often = 0
+        self._said: set[str] = set()
+
+    def failed(self, words: str, kind: str = "") -> None:
+        """An attempt failed; said, unless one of this kind has since the first."""
+        self._began = self._began if self._often else time.monotonic()
+        self._often += 1
+        if (kind or words) not in self._said:
+            self._said.add(kind or words)
+            log.warning("%s: %s; trying again%s", self._what, words, self._limit)
+
+    def over(self) -> None:
+        """An attempt succeeded; said where one had failed."""
+        if self._often:
+            took = time.monotonic() - self._began
+            log.info("%s: works again, after %.1f s and %d failed attempts", self._what, took, self._often)
+        self._often = 0
+        self._said.clear()
+
+
+class _Waiting:
+    """Who waits for the same thing: its outage is one, however many they are."""
+
+    def __init__(self) -> None:
+        self._outages: dict[str, tuple[Outage, set[object]]] = {}
+
+    def failed(self, what: str, who: object, error: Exception, limit: str) -> None:
+        outage, waiting = self._outages.setdefault(what, (Outage(what, limit), set()))
+        waiting.add(who)
+        outage.failed(in_a_line(error), type(error).__name__)
+
+    def over(self, what: str, who: object) -> None:
+        """The first who succeeds ends it for all."""
+        if who in self._outages.get(what, (None, set()))[1]:
+            self._outages.pop(what)[0].over()
+
+    def left(self, what: str, who: object) -> None:
+        """Nobody knows of an outage that nobody waits for."""
+        _, waiting = self._outages.get(what, (None, {who}))
+        waiting.discard(who)
+        if not waiting:
+            self._outages.pop(what, None)
+
+
+_WAITING = _Waiting()
+
+
+def in_a_line(error: Exception) -> str:
+    """Its kind and its first line: Postgres' further ones may quote a row.
+
+    >>> in_a_line(OSError("away"))
+    'OSError: away'
+    """
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
 async def retried(
     attempt: Callable[[], Awaitable[T]],
     is_transient: Callable[[Exception], bool],
@@ -52,22 +115,21 @@ async def retried(
 ) -> T:
     """The attempt's result; transient errors are retried with backoff, for `within` seconds.
 
-    The first error is logged, each other one that follows, and when it is over.
+    The first error of each kind is logged, and the end; once where several wait for the same.
     """
-    clock, backoff, logged = asyncio.get_running_loop().time, Backoff(), ""
+    clock, backoff, who = asyncio.get_running_loop().time, Backoff(), object()
     began, limit = clock(), "" if within == math.inf else f" for {within:.0f} s"
-    while True:
-        try:
-            result = await attempt()
-        except Exception as error:
-            if not is_transient(error) or clock() + backoff.next > began + within:
-                raise
-            words = f"{type(error).__name__}: {error}"
-        else:
-            if logged:
-                log.info("%s: answers again, after %.1f s", what, clock() - began)
-            return result
-        if words != logged:
-            log.warning("%s: %s; trying again%s", what, words, limit)
-            logged = words
-        await backoff.wait()
+    try:
+        while True:
+            try:
+                result = await attempt()
+            except Exception as error:
+                if not is_transient(error) or clock() + backoff.next > began + within:
+                    raise
+                _WAITING.failed(what, who, error, limit)
+            else:
+                _WAITING.over(what, who)
+                return result
+            await backoff.wait()
+    finally:
+        _WAITING.left(what, who)

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import click
 from redis.asyncio import Redis
 
-from infra.runtime.cli_errors import ending_in_one_line
+from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.kafka import Records, admin_client, describe_cluster, read_committed
-from infra.runtime.redis import ForeignMirrorError, check_owner, passes
+from infra.runtime.redis import check_server, passes
 from infra.runtime.retry import retried
 from infra.runtime.services import KAFKA, REDIS
 from stream_app.settings import Settings
@@ -45,7 +45,7 @@ def mirror() -> None:
 def rebuild_command() -> None:
     """Write every window to Redis again, from the changelog; workers may run meanwhile."""
     settings = Settings.load()
-    with ending_in_one_line(ForeignMirrorError, ValueError, REDIS, KAFKA):
+    with ending_in_one_line(StopError, ValueError, REDIS, KAFKA):
         found = asyncio.run(rebuild(settings))
     click.echo(f"{found.users} windows are in Redis as {settings.changelog_topic} has them, or newer")
     if wrong := found.overwritten + found.removed:
@@ -59,11 +59,12 @@ async def rebuild(settings: Settings) -> Rebuilt:
         KafkaError: The changelog cannot be read.
         RedisError: Redis does not answer at the start; if it fails later, it is waited for in a bounded time.
         ForeignMirrorError: The mirror is another app's.
+        RedisKindError: Redis is a cluster or a Sentinel.
         ValueError: A window is of a later version than this program reads.
     """
     redis = Redis.from_url(settings.redis.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
     async with redis:
-        await check_owner(redis, settings)
+        await check_server(redis, settings)
         target = RedisWindows(redis, settings, attempt=partial(_TRY_AGAIN, within=settings.retry_seconds))
         target.topic_id = await _topic_id(settings)
         users = await _write_changelog(settings, target)

@@ -17,6 +17,7 @@ from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.garbage import collect_seldom
 from infra.runtime.logs import start_logging
 from infra.runtime.services import KAFKA, POSTGRES, REDIS
+from schemas.masking import without_data
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,10 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]
 
     def _setup_logging(self) -> None:
         path = Path(self.logfile) if self.logfile else None
-        start_logging(_in_a_line, level=str(self.loglevel or "INFO").upper(), path=path)
+        settings = self.app.settings
+        if self.loglevel:
+            settings = settings.model_copy(update={"log_level": str(self.loglevel).upper()})
+        start_logging(settings, _in_a_line, path=path)
 
     async def on_startup_finished(self) -> None:
         """Keep the cycle collector off what a batch is made of, and off what stays until the end."""
@@ -90,7 +94,8 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]
 def _in_a_line(record: logging.LogRecord) -> bool:
     """Take what a service says of itself as Faust's, and without a traceback, which comes once at the end."""
     if service := _SERVICE.match(text := record.getMessage()):
-        record.name, record.msg, record.args = "faust", text[service.end() :].strip(), None
+        said = text[service.end() :].strip()
+        record.name, record.msg, record.args = "faust", without_data(said) if record.exc_info else said, None
         record.exc_info = None
     return True
 

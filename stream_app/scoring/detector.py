@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
+from schemas.masking import without_data
 from schemas.rule import Line, Words
 from schemas.transaction import Transaction
 from stream_app.scoring.merchants import MerchantRuns, no_runs
@@ -43,7 +44,7 @@ class DetectorError(Exception):
 
     def __init__(self, detector: str, error: Exception, transaction_id: str = "") -> None:
         self.detector, self.transaction_id, self.offset = detector, transaction_id, -1
-        self._said = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
+        self._said = f"{type(error).__name__}: {without_data(str(error))}"[:_LONGEST_REASON]
         super().__init__(detector, error)
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ from redis.exceptions import ReadOnlyError, ResponseError
 
 from infra.runtime.redis import MIRROR_FORMAT, Keys, RedisSettings, concerns_all, foreign
 from infra.runtime.retry import retried
+from schemas.masking import without_data
 from schemas.money import amount_text
 from stream_app.window import Window
 
@@ -73,6 +74,8 @@ for _, hash in ipairs(KEYS) do
 end
 return removed
 """
+
+_REFUSED = "Redis mirror: a window of partition %d, as of offset %d, is refused (said once): %s"
 
 Placed = tuple[int, Window]
 """A window, and the source partition that it is of."""
@@ -160,7 +163,8 @@ class RedisWindows:
                 await self.write({user: window})
             return
         if not self.refused:
-            log.warning("Redis mirror: refused of %s: %s", *windows, error)
+            [(partition, its)] = windows.values()
+            log.warning(_REFUSED, partition, its.last_offset, without_data(str(error)))
         self.refused += 1
 
 

@@ -57,7 +57,7 @@ class KeyPlacement:
         self._count(len(misplaced))
         if misplaced and self._clock() >= self._say_after:
             self._say_after = self._clock() + _SAID_EVERY_SECONDS
-            log.warning("%s", self._remedy(*misplaced[0], partitions))
+            log.warning("%s", self._remedy(batch, *misplaced[0], partitions))
 
     def seen(self) -> Placement:
         """What was seen until now."""
@@ -88,10 +88,12 @@ class KeyPlacement:
         log.info("TXNWATCH_PARTITIONER=auto: %s fits %d of the first %d users", *fit)
         return list(self._newest)
 
-    def _remedy(self, key: bytes, partition: int, partitions: int) -> str:
+    def _remedy(self, batch: Batch, key: bytes, partition: int, partitions: int) -> str:
         assert self.name is not None  # noqa: S101 - nothing is misplaced before it is known
+        found = [one.offset for one in batch.records if (one.key, batch.partition) == (key, partition)]
+        of = f"of offset {found[0]} " if found else ""
         return (
-            f"user {key.decode(errors='replace')} is on partition {partition}, but {self.name} "
+            f"a user {of}is on partition {partition}, but {self.name} "
             f"(TXNWATCH_PARTITIONER) puts it on {partition_of(self.name, key, partitions)}; {self.misplaced} "
             "users are elsewhere so far. A user on two partitions has two windows, each of a part. "
             f"{self._advice(best_fit(self._newest, partitions))} (docs/producers.md)"

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from api.partitions import months_looked_after
 from api.settings import Settings
+from infra.runtime.retry import Outage
 from tests.support.serving import PATIENCE, changed, serving, settings_from
 
 THIS_AND_TWO_MORE = """
@@ -110,8 +111,8 @@ async def test_a_database_that_freezes_holds_nothing_up(
     async with freezing(pages_settings.postgres.get_secret_value(), statement.encode()) as url:
         settings = changed(pages_settings, postgres=SecretStr(url), dependency_seconds=0.2)
         async with asyncio.timeout(PATIENCE):
-            assert not await months_looked_after(settings)
-    assert caplog.messages == ["months of transactions not looked after: TimeoutError"]
+            assert not await months_looked_after(settings, Outage("months"))
+    assert caplog.messages == ["months: TimeoutError; trying again"]
 
 
 async def test_a_database_that_accepts_and_never_answers_is_given_up_in_time() -> None:
@@ -123,4 +124,4 @@ async def test_a_database_that_accepts_and_never_answers_is_given_up_in_time() -
         address = "{}:{}".format(*server.sockets[0].getsockname())
         settings = settings_from({"POSTGRES_URL": f"postgresql://{address}/t"}, dependency_seconds=0.5)
         async with asyncio.timeout(settings.dependency_seconds * 5):
-            assert not await months_looked_after(settings)
+            assert not await months_looked_after(settings, Outage("months"))

@@ -22,6 +22,7 @@ from api.reading.statements import Filters, page_statement
 from api.settings import Settings as ApiSettings
 from infra.partitions import months
 from infra.partitions.drain import BusyError, drain
+from infra.runtime.retry import Outage
 
 USER = "00000000-0000-0000-0000-000000000007"
 
@@ -95,11 +96,11 @@ async def test_the_api_makes_months_and_drops_none_unless_told(
 ) -> None:
     await fill(connection, "2018-04-01Z", 3)
     assert await drained(connection) == 3
-    assert await months_looked_after(api_settings(database))
+    assert await months_looked_after(api_settings(database), Outage("months"))
     assert len(await names(connection)) == 3
-    assert await months_looked_after(api_settings(database, retention_months=1))
+    assert await months_looked_after(api_settings(database, retention_months=1), Outage("months"))
     assert len(await names(connection)) == 2
-    assert not await months_looked_after(api_settings("postgresql://127.0.0.1:1/x"))
+    assert not await months_looked_after(api_settings("postgresql://127.0.0.1:1/x"), Outage("months"))
 
 
 async def test_draining_moves_every_row_to_its_month_a_few_pages_at_a_time(
@@ -338,7 +339,7 @@ async def test_no_month_is_made_while_the_default_partition_is_large(
     )  # fmt: skip
     with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match=r"default partition holds \d+ MB"):
         await months.ensure(connection, 1)
-    assert await months_looked_after(api_settings(database))
+    assert await months_looked_after(api_settings(database), Outage("months"))
     assert "as the default partition holds 6" in caplog.text
     await connection.execute("CREATE TABLE kept AS SELECT * FROM transactions")
     await connection.execute("DELETE FROM transactions")

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-import click
 import pytest
 from click.testing import CliRunner
 
 from infra.cli import main
+from tests.support.commands import commands
 from tests.support.settings_variables import known_variables
 
 # What a password that was not encoded is cut at, by whoever reads the URL: the parts are secret, too.
@@ -38,50 +38,8 @@ REDIS = [
     "http://:Hush1Hush2@127.0.0.1:1/0",
 ]
 KAFKA = [f"user:{password}@127.0.0.1:1" for password in PASSWORDS]
-ARGUMENTS = {
-    "backtest": "--from-db",
-    "dlq redrive": "0:1",
-    "dlq show": "0:1",
-    "accounts add": "ann",
-    "accounts password": "ann",
-    "accounts remove": "ann",
-    "accounts rights": "ann",
-    "ingest": "--mapping paysim --topic payments",
-    "export": "--to-parquet rows.parquet",
-    "labels": "labels.csv",
-    "lists add": "blocked kiosk",
-    "lists history": "blocked",
-    "lists put": "blocked labels.csv",
-    "lists remove": "blocked kiosk",
-    "lists show": "blocked",
-    "mapping check": "handbook payments",
-    "mapping guess": "payments",
-    "produce": "--generate 1",
-    "repartition": "8",
-    "rules apply": "--seq 1",
-    "rules diff": "rules.toml",
-    "rules suppress": "--rule rent --end",
-    "state start-over": "--yes",
-    "tokens add": "feed",
-    "tokens remove": "feed",
-}
-# These find or make their addresses themselves, and start what the test would have to stop.
-OF_ONE_MACHINE = {"demo", "services up", "services down", "services status"}
-OF_FILES = {"mapping list", "metrics alerts", "metrics dashboard", "rules check"}
 SERVING = {"worker", "api"}
 """Begin to serve where every URL can be read."""
-
-
-def commands(command: click.Command, path: str = "") -> Iterator[str]:
-    """Every command of txnwatch that reads a URL, as it is typed."""
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            child = command.get_command(context, name)
-            assert child is not None
-            yield from commands(child, f"{path} {name}".strip())
-    elif path not in OF_ONE_MACHINE | OF_FILES:
-        yield f"{path} {ARGUMENTS.get(path, '')}".strip()
 
 
 def cases() -> Iterator[tuple[str, str, str]]:

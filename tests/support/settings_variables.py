@@ -8,11 +8,13 @@ import api.settings as of_api
 import infra.ingest.settings as of_ingest
 import infra.runtime.settings as shared
 import stream_app.settings as of_worker
+from infra.runtime.logs import LogSettings
 from infra.runtime.settings import SettingsGroup, all_settings
 from stream_app.detectors import all_settings as of_detectors
 
 SECTIONS: dict[str, tuple[type[SettingsGroup], ...]] = {
     "Services": (shared.KafkaSettings, shared.ServiceSettings),
+    "Logs": (LogSettings,),
     "Topics": (shared.TopicSettings, shared.KeySettings, shared.Settings),
     "Worker": (
         of_worker.SinkSettings,
@@ -44,7 +46,7 @@ PAGE_HEAD = """\
 
 From the environment or from `.env` in the working folder; the environment wins. `.env.example` is ready to
 copy. A value that cannot be used ends every command that reads it with a line that names the variable, and so
-does a variable that begins with `TXNWATCH_` and is not listed here. No line shows a value: it may be secret.
+does a variable that begins with `TXNWATCH_` and is not listed here. Such a line shows no value.
 
 This page is written from the settings' classes: `pytest tests/unit/test_settings_files.py --update-goldens`.
 """

@@ -84,6 +84,7 @@ async def test_it_lingers_for_the_next_user() -> None:
 async def test_an_outage_is_logged_once_and_what_is_not_expected_with_its_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)
     work = Work(OSError("away"), OSError("away"), KeyError("a fault"))
     async with asyncio.timeout(30), background(work.demand.run(), name="work"):
         with work.demand.in_use():
@@ -92,6 +93,7 @@ async def test_an_outage_is_logged_once_and_what_is_not_expected_with_its_traceb
     assert [(record.levelno, record.exc_info is not None) for record in caplog.records] == [
         (logging.WARNING, False),
         (logging.ERROR, True),
+        (logging.INFO, False),
     ]
 
 

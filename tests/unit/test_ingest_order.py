@@ -130,4 +130,4 @@ def test_a_user_on_two_partitions_is_said_once(caplog: pytest.LogCaptureFixture)
     assert caplog.text == ""
     spread.look([(b"a", TopicPartition("orders", 3)), (b"b", TWO)])
     assert caplog.text.count("--order timestamps") == 1
-    assert "user a are on payments 0 and orders 3" in caplog.text
+    assert "one user are on payments 0 and orders 3" in caplog.text

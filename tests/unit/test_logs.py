@@ -1,13 +1,19 @@
 """How a log looks, and what is logged of what libraries say and repeat."""
 
+import json
 import logging
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from infra.runtime.logs import RepeatFilter, start_logging
+from api.settings import Settings
+from infra.runtime.logs import LogSettings, RepeatFilter, log_start, start_logging
+
+USER, AMOUNT = "1e145f1e-f2e1-512a-aebb-35bb6597e178", "4321.07"
 
 
 def record(name: str, message: str, *arguments: object) -> logging.LogRecord:
@@ -64,7 +70,7 @@ def _root() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_root")
 def test_a_log_has_our_lines_and_of_libraries_what_is_wrong(tmp_path: Path) -> None:
-    start_logging(path=tmp_path / "log")
+    start_logging(LogSettings(), path=tmp_path / "log")
     logging.getLogger("stream_app.takeover").info("partition %d: taken over", 3)
     logging.getLogger("faust.web").info("chatter")
     logging.getLogger("of_a_library.conn").warning("no broker")
@@ -77,8 +83,83 @@ def test_a_log_has_our_lines_and_of_libraries_what_is_wrong(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("_root")
-def test_at_debug_a_log_has_all(tmp_path: Path) -> None:
-    start_logging(level="DEBUG", path=tmp_path / "log")
+def test_at_debug_a_log_has_what_libraries_do_and_not_what_they_read(tmp_path: Path) -> None:
+    start_logging(LogSettings(log_level="DEBUG"), path=tmp_path / "log")
+    logging.getLogger("stream_app.takeover").debug("ours")
     logging.getLogger("faust.web").info("chatter")
+    logging.getLogger("aiokafka.conn").debug("a whole record")
 
-    assert "INFO faust.web: chatter" in (tmp_path / "log").read_text()
+    lines = (tmp_path / "log").read_text()
+    assert "DEBUG stream_app.takeover: ours" in lines
+    assert "INFO faust.web: chatter" in lines
+    assert "a whole record" not in lines
+
+
+def fail_over_data() -> None:
+    """As asyncpg's errors are: the row is in the further lines, and quoted in the first."""
+    try:
+        int(f"{AMOUNT} of {USER}")
+    except ValueError as error:
+        several = [LookupError(f"{AMOUNT} is wrong\nDETAIL: ({USER}, {AMOUNT})")]
+        raise ExceptionGroup("several", several) from error
+
+
+@pytest.mark.usefixtures("_root")
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_line_has_an_id_and_no_error_what_it_quotes(tmp_path: Path, form: Literal["text", "json"]) -> None:
+    start_logging(LogSettings(log_format=form), path=tmp_path / "log")
+    log = logging.getLogger("stream_app.pipeline")
+    log.warning("user %s has\ntwo windows", USER)
+    try:
+        fail_over_data()
+    except ExceptionGroup:
+        log.exception("it failed")
+        logging.getLogger("asyncio").exception("a task failed: LookupError('%s')", AMOUNT)
+
+    said = (tmp_path / "log").read_text()
+    assert not re.search(f"{USER}|{AMOUNT}", said)
+    assert "user … has two windows" in said
+    assert "in fail_over_data" in said
+    assert "ValueError: invalid literal for int() with base …: …" in said
+    assert "LookupError: … is wrong" in said
+
+
+@pytest.mark.usefixtures("_root")
+def test_json_is_an_object_a_line(tmp_path: Path) -> None:
+    start_logging(LogSettings(log_format="json"), path=tmp_path / "log")
+    log = logging.getLogger("stream_app.takeover")
+    log.info('partition %d: "taken over"', 3)
+    try:
+        fail_over_data()
+    except ExceptionGroup:
+        log.exception("it failed")
+
+    first, second = map(json.loads, (tmp_path / "log").read_text().splitlines())
+    assert datetime.fromisoformat(first.pop("time")).tzinfo == UTC
+    assert first == {"level": "INFO", "logger": "stream_app.takeover", "message": 'partition 3: "taken over"'}
+    assert (second["level"], second["message"]) == ("ERROR", "it failed")
+    assert "in fail_over_data" in second["error"]
+
+
+@pytest.mark.usefixtures("_root")
+def test_a_program_says_what_it_is_and_its_settings_without_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("POSTGRES_URL", "postgresql://ann:hush@db:5432/rows?password=hush")
+    monkeypatch.setenv("TXNWATCH_WORKER_URL", "http://ann:hush@worker:6066")
+    monkeypatch.setenv("TXNWATCH_CURSOR_KEY", "hush")
+    settings = Settings.load(port=8001)
+    start_logging(settings, path=tmp_path / "log")
+    log_start("api", settings, rule="a rule")
+
+    said = (tmp_path / "log").read_text().splitlines()
+    lines = [line.partition(" infra.runtime.logs: ")[2] for line in said]
+    assert re.fullmatch(r"txnwatch api \d\S+ on Python 3\S+", lines[0])
+    assert lines[1] == "rule: a rule"
+    assert lines[2].startswith("settings: ")
+    assert {"POSTGRES_URL=postgresql://db:5432", "TXNWATCH_API_PORT=8001", "TXNWATCH_CURSOR_KEY=***"} < set(
+        lines[2].removeprefix("settings: ").split(", ")
+    )
+    assert "TXNWATCH_WORKER_URL=http://worker:6066" in lines[2]
+    assert "hush" not in lines[2]

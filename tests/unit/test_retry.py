@@ -1,6 +1,8 @@
 """Errors that are tried again, and those that are not."""
 
+import asyncio
 import logging
+import re
 
 import pytest
 
@@ -25,14 +27,46 @@ def is_transient(error: Exception) -> bool:
     return isinstance(error, OSError)
 
 
+def said(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    """Each line, seconds as tenths of one."""
+    lines = [(record.levelno, record.getMessage()) for record in caplog.records]
+    return [(level, re.sub(r"after \d+\.\d s", "after 0.1 s", line)) for level, line in lines]
+
+
+@pytest.fixture(autouse=True)
+def _all_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+
+async def test_what_several_wait_for_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    attempts = [Attempt(OSError("away"), OSError("away")) for _ in range(4)]
+
+    await asyncio.gather(*(retried(one, is_transient, what="Postgres") for one in attempts))
+
+    first, last = said(caplog)
+    assert first == (logging.WARNING, "Postgres: OSError: away; trying again")
+    assert last[1].startswith("Postgres: works again, after ")
+
+
+async def test_an_outage_that_nobody_waited_for_to_its_end_is_forgotten(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match="wrong"):
+            await retried(Attempt(OSError("away"), ValueError("wrong")), is_transient, what="Redis")
+
+    assert [line for _, line in said(caplog)] == ["Redis: OSError: away; trying again"] * 2
+
+
 async def test_transient_errors_are_tried_again_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    attempt = Attempt(OSError("away"), TimeoutError("slow"))
+    attempt = Attempt(OSError("away"), TimeoutError("slow"), OSError("away still"))
 
-    assert await retried(attempt, is_transient, what="Kafka", within=30) == 3
+    assert await retried(attempt, is_transient, what="Kafka", within=30) == 4
 
-    assert [(record.levelno, record.getMessage().split(";")[0]) for record in caplog.records] == [
-        (logging.WARNING, "Kafka: OSError: away"),
-        (logging.WARNING, "Kafka: TimeoutError: slow"),
+    assert said(caplog) == [
+        (logging.WARNING, "Kafka: OSError: away; trying again for 30 s"),
+        (logging.WARNING, "Kafka: TimeoutError: slow; trying again for 30 s"),
+        (logging.INFO, "Kafka: works again, after 0.1 s and 3 failed attempts"),
     ]
 
 
