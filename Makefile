@@ -5,7 +5,7 @@ BIN := .venv/bin
 NPM := $(shell command -v npm)
 JS := tests/browser/lint
 
-.PHONY: install moved demo test test-all test-clients lint lint-js no-node format format-js bench clean
+.PHONY: install moved demo test test-all test-clients lint lint-js no-node format format-js bench sbom audit clean
 
 install: .venv/.installed
 
@@ -54,6 +54,26 @@ format: install $(if $(NPM),format-js,no-node)
 
 bench: install
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# What the image has, and nothing else: docs/security.md.
+sbom: build/image/.installed build/supply-chain/.installed
+	build/supply-chain/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file build/sbom.cdx.json build/image
+
+# Needs the network: it asks a service for what is known of each version.
+audit: build/supply-chain/.installed
+	build/supply-chain/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+
+build/image/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear --without-pip build/image
+	$(PYTHON) -m pip --python build/image/bin/python install --quiet --constraint constraints.txt .
+	@touch $@
+
+build/supply-chain/.installed: infra/docker/supply-chain.txt
+	$(PYTHON) -m venv --clear build/supply-chain
+	build/supply-chain/bin/pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --requirement infra/docker/supply-chain.txt
+	@touch $@
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(JS)/node_modules

@@ -4,6 +4,7 @@ import logging
 import math
 import platform
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ def start_logging(
         handler.addFilter(one)
     handler.addFilter(RepeatFilter(lambda name: not name.startswith(_OURS)))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    sys.excepthook = _log_uncaught
 
 
 def log_start(program: str, settings: SettingsGroup, **more: object) -> None:
@@ -63,8 +65,8 @@ def log_start(program: str, settings: SettingsGroup, **more: object) -> None:
     for name, value in more.items():
         log.info("%s: %s", name, value)
     names = settings.variables()
-    made = [f"{names[one]}={_shown(getattr(settings, one))}" for one in sorted(settings.model_fields_set)]
-    log.info("settings: %s", ", ".join(made) or "none")
+    made = [f"{names[one]}={_shown(getattr(settings, one))}" for one in settings.model_fields_set]
+    log.info("settings: %s", ", ".join(sorted(made)) or "none")
 
 
 def _shown(value: object) -> str:
@@ -109,14 +111,27 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _stack(error: BaseException | None) -> str:
-    """Where an error came from and what it says in its first line, and the same of what it came of."""
-    if error is None:
-        return ""
-    said = without_data(str(error))
-    of = [*getattr(error, "exceptions", ()), error.__cause__ or error.__context__]
+    """Where an error came from and what it says, and the same of what it came of."""
+    return "\nwhich came of\n".join(map(_raised, _chain(error, set())))
+
+
+def _raised(error: BaseException) -> str:
     stack = ["Traceback (most recent call last):\n", *format_tb(error.__traceback__)]
-    stacks = ["".join(stack) + f"{type(error).__name__}: {said}"]
-    return "\nwhich came of\n".join(filter(None, stacks + [_stack(one) for one in of]))
+    return "".join(stack) + f"{type(error).__name__}: {without_data(str(error))}"
+
+
+def _chain(error: BaseException | None, seen: set[int]) -> Iterator[BaseException]:
+    """The error, those of a group, and causes, each once: mode raises what ends a worker from itself."""
+    if error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        for one in (*getattr(error, "exceptions", ()), error.__cause__ or error.__context__):
+            yield from _chain(one, seen)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Have also the error that ends a program in the log's form, and without data."""
+    log.critical("ended by an error that nobody foresaw", exc_info=(kind, error, traceback))
 
 
 def _worth_reading(record: logging.LogRecord) -> bool:

@@ -50,7 +50,7 @@ def test_every_command_refuses_pgbouncer(
     said = {}
     for command in commands(main):
         if command.split()[0] not in {*WITHOUT_POSTGRES, *SERVING}:
-            said[command] = CliRunner().invoke(main, command.split(), input="a password\n" * 2).output
+            said[command] = CliRunner().invoke(main, command.split(), input="a long password\n" * 2).output
 
     assert {one: line for one, line in said.items() if REFUSAL not in line} == {}
 

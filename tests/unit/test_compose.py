@@ -171,7 +171,7 @@ def test_data_is_in_volumes_that_are_declared() -> None:
 
 
 def test_images_are_pinned_by_a_version() -> None:
-    bases = [line.split()[0] for line in instructions("FROM")]
+    bases = [line.removeprefix("BASE=") for line in instructions("ARG")]
     images = [service["image"] for service in SERVICES.values()]
 
     assert [image for image in bases + images if not re.search(r":\d+(\.\d+)+", image)] == []
@@ -187,7 +187,8 @@ def test_our_image_does_not_run_as_root() -> None:
     [user] = instructions("USER")
 
     assert user not in {"root", "0"}
-    assert re.search(rf"^RUN useradd .*\b{user}$", DOCKERFILE, re.MULTILINE)
+    assert re.search(rf"^ *useradd .*\b{user}$", DOCKERFILE, re.MULTILINE)
+    assert [line.split()[0] for line in instructions("FROM")] == ["${BASE}"] * 2
     assert DOCKERFILE.index(f"USER {user}") < DOCKERFILE.index("ENTRYPOINT")
 
 
@@ -208,3 +209,22 @@ def test_what_is_private_to_a_checkout_stays_out_of_the_image(secret: str) -> No
     lines = (ROOT / ".dockerignore").read_text().splitlines()
 
     assert not any(fnmatch(secret, line.removeprefix("!")) for line in lines if line.startswith("!"))
+
+
+def test_the_image_has_nothing_that_builds_or_installs_and_a_bill_of_its_materials() -> None:
+    build, image = DOCKERFILE.split("\nFROM ${BASE}\n")
+
+    assert "venv --without-pip /opt/txnwatch" in build
+    assert "--output-file /opt/txnwatch/sbom.cdx.json /opt/txnwatch" in build.replace("\\\n", "")
+    assert "pip uninstall --yes --root-user-action=ignore setuptools wheel pip" in image
+    assert re.findall(r"^(?:USER|COPY) .*", image, re.MULTILINE) == [
+        "COPY --from=build /opt/txnwatch /opt/txnwatch",
+        "USER txnwatch",
+    ]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_write_to_their_volume_alone(name: str) -> None:
+    service = SERVICES[name]
+
+    assert (service["read_only"], service["tmpfs"], service["cap_drop"]) == (True, ["/tmp"], ["ALL"])  # noqa: S108
