@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from pydantic import SecretStr
 
 from api.settings import Settings
 from infra.runtime.logs import LogSettings, RepeatFilter, log_start, start_logging
+from infra.runtime.settings import SettingsGroup, all_settings
 
 USER, AMOUNT = "1e145f1e-f2e1-512a-aebb-35bb6597e178", "4321.07"
 
@@ -118,7 +120,7 @@ def test_no_line_has_an_id_and_no_error_what_it_quotes(tmp_path: Path, form: Lit
     except ExceptionGroup:
         log.exception("it failed")
         logging.getLogger("asyncio").exception("a task failed: LookupError('%s')", AMOUNT)
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # there is one
+        sys.excepthook(*sys.exc_info())
 
     said = (tmp_path / "log").read_text()
     assert not re.search(f"{USER}|{AMOUNT}", said)
@@ -143,6 +145,19 @@ def test_json_is_an_object_a_line(tmp_path: Path) -> None:
     assert first == {"level": "INFO", "logger": "stream_app.takeover", "message": 'partition 3: "taken over"'}
     assert (second["level"], second["message"]) == ("ERROR", "it failed")
     assert "in fail_over_data" in second["error"]
+
+
+@pytest.mark.parametrize("settings", list(all_settings()), ids=lambda settings: settings.__module__)
+def test_no_secret_of_any_settings_is_said(
+    settings: type[SettingsGroup], caplog: pytest.LogCaptureFixture
+) -> None:
+    secrets = [name for name, field in settings.model_fields.items() if field.annotation is SecretStr]
+    values = {name: SecretStr(f"http://ann:hush@{name}?password=hush#hush") for name in secrets}
+    caplog.set_level(logging.INFO)
+    log_start("any", settings.model_construct(_fields_set={*secrets}, **values))
+
+    assert "hush" not in caplog.text
+    assert all(f"{settings.variables()[name]}=http://{name}" in caplog.text for name in secrets)
 
 
 @pytest.mark.usefixtures("_root")
