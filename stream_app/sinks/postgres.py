@@ -12,7 +12,7 @@ import asyncpg
 
 from infra.database import check_database, rights
 from infra.runtime.cli_errors import StopError
-from infra.runtime.postgres import SESSION, is_transient
+from infra.runtime.postgres import SESSION, check_session, is_transient
 from infra.runtime.retry import retried
 from schemas.transaction import Transaction
 from stream_app.batch import Lost, LostPartitionError
@@ -248,10 +248,13 @@ def _transaction(row: Sequence[Any]) -> Transaction:
 
 
 def connect(url: str) -> asyncpg.Pool:
-    """The worker's pool, one connection a partition at work; it connects when entered."""
-    return asyncpg.create_pool(
-        url, min_size=0, max_size=16, command_timeout=60, reset=_keep, server_settings=LIMITS
-    )
+    """The worker's pool, one connection a partition at work; it connects when it is used.
+
+    A session that a pooler took settings from is none of its connections: without its limits, one that is
+    frozen would hold its row for ever.
+    """
+    options = {"init": check_session, "reset": _keep, "server_settings": LIMITS}
+    return asyncpg.create_pool(url, min_size=0, max_size=16, command_timeout=60, **options)
 
 
 async def _keep(connection: asyncpg.Connection) -> None:

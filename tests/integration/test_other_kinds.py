@@ -11,6 +11,7 @@ from tests.support.commands import commands
 from tests.support.installation import Installation
 from tests.support.other_kinds import PGBOUNCER, pgbouncer, redis_of_kind
 
+pytestmark = pytest.mark.slow
 SESSION_SETTINGS = (
     "txnwatch.session, application_name, statement_timeout, idle_in_transaction_session_timeout, "
     "idle_session_timeout, lock_timeout, timezone, jit, default_transaction_read_only, tcp_keepalives_idle, "

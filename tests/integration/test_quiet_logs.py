@@ -102,10 +102,10 @@ async def test_no_program_logs_whose_transactions_it_sees_nor_of_how_much(
 
             async with installation.postgres() as connection:
                 await connection.execute("ALTER TABLE transactions ADD CHECK (amount < 1) NOT VALID")
+                await installation.send_transactions([replace(last, amount="712345.67")])
+                assert await asyncio.to_thread(programs[0].wait, 60) == 1
                 await connection.execute("ALTER TABLE transactions RENAME status TO state")
             assert 500 in await ask(environment["TXNWATCH_API_PORT"], last)
-            await installation.send_transactions([replace(last, amount="712345.67")])
-            assert await asyncio.to_thread(programs[0].wait, 60) == 1
             for program in programs[1:]:
                 await ended(program)
 
@@ -119,7 +119,7 @@ async def test_no_program_logs_whose_transactions_it_sees_nor_of_how_much(
     assert "(TXNWATCH_PARTITIONER)" in logs["worker"]
     assert "CheckViolation" in logs["worker"]
     assert "--order timestamps" in logs["ingest"]
-    assert "GET /transactions failed" in logs["api"]
+    assert "POST /transactions failed" in logs["api"]
     assert "GET /users/{user_id}/stats: 200 after" in logs["api"]
     assert all("settings: KAFKA_BOOTSTRAP_SERVERS=" in log for log in logs.values())
 
