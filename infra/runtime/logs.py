@@ -28,6 +28,14 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _OURS = ("api.", "infra.", "schemas.", "stream_app.")
 _REPEAT_SECONDS = 30.0
 
+# What aiokafka says of any rebalance, and of a group that a broker hears of for the first time. It
+# tries again by itself, and what lasts is said by whoever waits for it.
+_CHATTER = (
+    "Got error produce response",
+    "Group Coordinator Request failed",
+    "Heartbeat failed",
+    "Marking the coordinator dead",
+)
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 
 _Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -47,8 +55,8 @@ def start_logging(
 ) -> None:
     """Log to the standard error output, or to a file, what passes these filters.
 
-    Libraries log what is a warning or worse, and each wording of it once in a while; at DEBUG also what they
-    say of their course, but not their own DEBUG: aiokafka's has whole records.
+    Libraries log what is wrong, and each wording of it once in a while; at DEBUG also what they say of their
+    course, but not their own DEBUG: aiokafka's has whole records.
     """
     handler = logging.StreamHandler() if path is None else logging.FileHandler(path)
     handler.setFormatter(_JsonLines() if settings.log_format == "json" else _Lines(_FORMAT))
@@ -135,8 +143,12 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: Tr
 
 
 def _worth_reading(record: logging.LogRecord) -> bool:
-    least = logging.INFO if logging.getLogger().isEnabledFor(logging.DEBUG) else logging.WARNING
-    return record.name.startswith(_OURS) or record.levelno >= least
+    """Ours, and of libraries what is wrong; at DEBUG their course as well."""
+    if record.name.startswith(_OURS):
+        return True
+    if logging.getLogger().isEnabledFor(logging.DEBUG):
+        return record.levelno >= logging.INFO
+    return record.levelno >= logging.WARNING and not str(record.msg).startswith(_CHATTER)
 
 
 class RepeatFilter(logging.Filter):

@@ -77,6 +77,7 @@ def test_a_log_has_our_lines_and_of_libraries_what_is_wrong(tmp_path: Path) -> N
     start_logging(LogSettings(), path=tmp_path / "log")
     logging.getLogger("stream_app.takeover").info("partition %d: taken over", 3)
     logging.getLogger("faust.web").info("chatter")
+    logging.getLogger("aiokafka.consumer.group_coordinator").warning("Heartbeat failed: %s", "rebalancing")
     logging.getLogger("of_a_library.conn").warning("no broker")
 
     lines = (tmp_path / "log").read_text().splitlines()
