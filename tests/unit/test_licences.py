@@ -8,7 +8,7 @@ from tests.support.licences import brought_by, licence_of
 from tests.support.source import ROOT
 
 PAGE = ROOT / "docs" / "licences.md"
-EXTRAS = ("avro", "embedded", "parquet", "protobuf", "xlsx")
+EXTRAS = ("avro", "embedded", "otel", "parquet", "protobuf", "xlsx")
 PARTS = {
     "In the image and in every installation": brought_by(),
     f"With the extras {', '.join(EXTRAS)}": brought_by(*EXTRAS) - brought_by(),
