@@ -44,7 +44,7 @@ class DetectorError(Exception):
 
     def __init__(self, detector: str, error: Exception, transaction_id: str = "") -> None:
         self.detector, self.transaction_id, self.offset = detector, transaction_id, -1
-        self._said = f"{type(error).__name__}: {without_data(str(error))}"[:_LONGEST_REASON]
+        self._said = without_data(" ".join(f"{type(error).__name__}: {error}".split()))[:_LONGEST_REASON]
         super().__init__(detector, error)
 
     def __str__(self) -> str:
