@@ -31,7 +31,7 @@ INTRODUCTION = """\
 # Alerts
 
 What the rules of `txnwatch metrics alerts` alert of, what it means, and what to do. The page is made of
-`infra/monitoring/alerts.yml` by `pytest --update-goldens tests/unit/test_monitoring.py`.
+`infra/monitoring/alerts.yml` by `pytest tests/unit/test_monitoring.py --update-goldens`.
 """
 RULES: list[dict[str, Any]] = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
 # For each alert, series by which it fires in half an hour, and series that are well. 0+30x40 is 0 and then 40
