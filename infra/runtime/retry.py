@@ -74,27 +74,32 @@ class _Waiting:
     """Who waits for the same thing: its outage is one, however many they are."""
 
     def __init__(self) -> None:
-        self._outages: dict[str, tuple[Outage, set[object]]] = {}
+        self.outages: dict[str, tuple[Outage, set[object]]] = {}
 
     def failed(self, what: str, who: object, error: Exception, limit: str) -> None:
-        outage, waiting = self._outages.setdefault(what, (Outage(what, limit), set()))
+        outage, waiting = self.outages.setdefault(what, (Outage(what, limit), set()))
         waiting.add(who)
         outage.failed(in_a_line(error), type(error).__name__)
 
     def over(self, what: str, who: object) -> None:
         """The first who succeeds ends it for all."""
-        if who in self._outages.get(what, (None, set()))[1]:
-            self._outages.pop(what)[0].over()
+        if who in self.outages.get(what, (None, set()))[1]:
+            self.outages.pop(what)[0].over()
 
     def left(self, what: str, who: object) -> None:
         """Nobody knows of an outage that nobody waits for."""
-        _, waiting = self._outages.get(what, (None, {who}))
+        _, waiting = self.outages.get(what, (None, {who}))
         waiting.discard(who)
         if not waiting:
-            self._outages.pop(what, None)
+            self.outages.pop(what, None)
 
 
 _WAITING = _Waiting()
+
+
+def is_trying_again() -> bool:
+    """Whether something in this process has failed and is tried again now."""
+    return bool(_WAITING.outages)
 
 
 def in_a_line(error: Exception) -> str:
@@ -133,3 +138,8 @@ async def retried(
             await backoff.wait()
     finally:
         _WAITING.left(what, who)
+
+
+def retries_in_progress() -> dict[str, int]:
+    """How many calls of `retried` in this process try again now, by what they need."""
+    return {what: len(waiting) for what, (_, waiting) in _WAITING.outages.items()}
