@@ -67,9 +67,6 @@ def is_damage(error: Exception) -> bool:
     return text.startswith("Corruption") or (text.startswith("IO error") and "No such file" in text)
 
 
-_DAMAGED = "partition %d: windows were closed without their last writes, as they are damaged: %s"
-
-
 def _close(database: Rdict, partition: int) -> None:
     """Close a database; its lock is free afterwards, also where its last writes fail."""
     try:
@@ -77,7 +74,7 @@ def _close(database: Rdict, partition: int) -> None:
     except Exception as error:
         if not is_damage(error):
             raise
-        log.warning(_DAMAGED, partition, error)
+        log.warning("partition %d: windows were closed without their last writes: %s", partition, error)
 
 
 class WrongWindowsError(StopError):
