@@ -156,9 +156,7 @@ class WindowStore:
             if identity is not None:
                 self._identify(partition, database, identity)
         except BaseException:
-            _close(
-                database, partition
-            )  # the exception's traceback would keep it, and with it the database locked
+            _close(database, partition)  # the exception's traceback would keep it, and with it the lock
             raise
         self._databases[partition] = database
         self._recent[partition] = RecentValues()
