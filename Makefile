@@ -24,8 +24,9 @@ moved:
 demo: install
 	$(BIN)/txnwatch demo $(ARGS)
 
+# Each of the two has services of its own: more would take 2 GB each, and gain little, as a test waits for the most part.
 test: install
-	$(BIN)/pytest -m 'not slow' $(ARGS)
+	$(BIN)/pytest -m 'not slow' --numprocesses 2 --dist loadfile $(ARGS)
 
 test-all: install
 	$(BIN)/pytest $(ARGS)

@@ -221,6 +221,7 @@ async def test_a_duplicate_early_in_a_long_copy_costs_no_other_row(
 async def test_partitions_with_the_same_ids_at_the_same_time_store_each_once(
     pool: asyncpg.Pool, sink: PostgresRows
 ) -> None:
+    sink = replace(sink, retry_seconds=60)  # each deadlock is noticed after a second
     rows = [row(offset) for offset in range(500)]
     epochs = [(await sink.take_over(partition))[0] for partition in range(4)]
     orders = [rows, rows[::-1], rows, rows[::-1]]
