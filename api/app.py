@@ -33,7 +33,7 @@ from api.routes.live import LiveRoutes
 from api.routes.provider import ProviderRoutes
 from api.routes.rows import RowRoutes
 from api.routes.rules import RuleRoutes
-from api.routes.service import Checks, ServiceRoutes
+from api.routes.service import ServiceRoutes
 from api.routes.session import SessionRoutes
 from api.routes.transactions import PostRoutes
 from api.routes.users import UserRoutes
@@ -50,11 +50,13 @@ from infra.access.provider import Provider
 from infra.access.store import callers_of
 from infra.produce.inlet import Inlet
 from infra.runtime.background import background
+from infra.runtime.health import LOOK_SECONDS, Checks, Dependencies, Headway, Vitals
 from schemas.access import Caller
 from schemas.content import SAID_NAMES
 from schemas.transaction import Decoder
 
 _REDIS_CONNECTIONS = 20
+_Part = Callable[[], AbstractAsyncContextManager[object]]
 _Lifetime = Callable[[web.Application], AsyncIterator[None]]
 
 
@@ -73,15 +75,14 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     anomalies, scored = _feeds(settings, broker, metrics)
     connections, group = Connections(settings, metrics), WorkerGroup(broker, settings)
     metrics.ask(lambda: (scored.verdicts.count if scored else 0, *database.connections))
-    windows = WindowReader(redis, worker, settings)
-    watch, kafka_check = Watch(broker, group, settings), partial(broker.ends, settings.anomalies_topic)
-    checks: Checks = {"postgres": database.check, "kafka": kafka_check, "redis": windows.check}
+    windows, watch = WindowReader(redis, worker, settings), Watch(broker, group, settings)
+    dependencies = _dependencies(database, broker, windows, metrics, settings)
     app = _serving(
         settings,
         metrics,
         _gate(settings, database, key),
         docs,
-        ServiceRoutes(metrics, checks, settings.dependency_seconds),
+        ServiceRoutes(metrics, dependencies),
         *(UserRoutes(database, windows, cursors), *_provider(settings, key)),
         RowRoutes(database, cache, cursors, Exports(settings), now),
         PostRoutes(inlet, KnownRows(database), scored, _decoder(settings), metrics, settings),
@@ -91,6 +92,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     )
     app.cleanup_ctx.append(
         _while_running(
+            _seen(app, dependencies, metrics, settings),
             lambda: database,
             lambda: background(keep_publishing(settings, database), name="decisions"),
             lambda: background(look_after_months(settings), name="months of transactions"),
@@ -117,6 +119,20 @@ def _provider(settings: Settings, key: bytes) -> Iterator[ProviderRoutes]:
 
 async def _callers(database: Database, digests: Collection[bytes]) -> Mapping[bytes, Caller]:
     return await database.asked(lambda one: callers_of(one, digests))
+
+
+def _dependencies(
+    database: Database, broker: Broker, windows: WindowReader, metrics: Metrics, settings: Settings
+) -> Dependencies:
+    kafka = partial(broker.ends, settings.anomalies_topic)
+    checks: Checks = {"postgres": database.check, "kafka": kafka, "redis": windows.check}
+    return Dependencies(checks, {"postgres", "kafka"}, settings.dependency_seconds, metrics.dependency_up)
+
+
+def _seen(app: web.Application, dependencies: Dependencies, metrics: Metrics, settings: Settings) -> _Part:
+    hindered = lambda: "Stopping." if app[DRAINING].begun else ""  # noqa: E731
+    vitals = Vitals(dependencies, Headway(settings.progress_seconds), metrics.text, dict, hindered)
+    return partial(vitals.watched, settings, first=LOOK_SECONDS)
 
 
 def _decoder(settings: Settings) -> Decoder:
@@ -148,7 +164,7 @@ def _serving(
     return app
 
 
-def _while_running(*parts: Callable[[], AbstractAsyncContextManager[object]]) -> _Lifetime:
+def _while_running(*parts: _Part) -> _Lifetime:
     """Start the parts in this order when the application starts, and end them in the reverse."""
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:

@@ -6,6 +6,7 @@ from functools import partial
 import prometheus_client as prometheus
 
 from infra.runtime.exposition import exposition, new_registry
+from infra.runtime.health import dependency_gauge
 
 _CLASSES = ("2xx", "3xx", "4xx", "5xx")
 _ASKED = {
@@ -30,6 +31,7 @@ class Metrics:
             "txnwatch_api_request_seconds", "Time to answer, streams left out.", ["route"]
         )
         self._cache = counter("txnwatch_api_query_cache", "Queries by what the cache had.", ["outcome"])
+        self.dependency_up = dependency_gauge(self._registry)
         self.clients = gauge("txnwatch_api_sse_clients", "Open event streams.", ["topic"])
         self.events = counter("txnwatch_api_sse_events", "Live events sent to clients.", ["topic"])
         self.cut_off = counter("txnwatch_api_sse_cut_off", "Clients cut off because they did not read.")

@@ -7,6 +7,7 @@ import msgspec
 from pydantic import Field, PositiveFloat, SecretStr, model_validator
 
 from infra.runtime.addresses import ProviderAccess, is_loopback, is_safe
+from infra.runtime.health_settings import HealthSettings
 from infra.runtime.logs import LogSettings
 from infra.runtime.settings import (
     DataSettings,
@@ -198,6 +199,7 @@ class Settings(
     ProviderSettings,
     WebSecretSettings,
     MonthSettings,
+    HealthSettings,
     StreamSettings,
 ):
     """One API process's settings."""

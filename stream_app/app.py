@@ -5,6 +5,7 @@ Run it with `txnwatch worker` or `faust -A stream_app.app worker`. Nothing conne
 
 import asyncio
 import socket
+import time
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any
@@ -18,7 +19,6 @@ from yarl import URL
 
 from infra.runtime.aiokafka_changes import install
 from infra.runtime.coalesced import Coalesced
-from infra.runtime.exposition import CONTENT_TYPE as METRICS_TYPE
 from infra.runtime.kafka import check_topics
 from infra.runtime.logs import log_start, silenced
 from infra.runtime.redis import check_server
@@ -33,6 +33,7 @@ from stream_app.faust_adapter.recovery import PartitionTableManager
 from stream_app.faust_adapter.router import WindowRouter
 from stream_app.faust_adapter.start_checks import check_port, make_folder
 from stream_app.faust_adapter.table import WindowTable
+from stream_app.faust_adapter.vital_signs import add_probes, vitals_of
 from stream_app.faust_adapter.web_guard import check_secret, guards
 from stream_app.faust_adapter.worker import BoundedWorker
 from stream_app.metrics import WorkerMetrics
@@ -60,7 +61,6 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         self.settings = settings
         self.deciders = Deciders(settings)
         self.metrics = WorkerMetrics()
-        self.metrics.partitions.read = self._figures
         self.placement = KeyPlacement(settings.partitioner, self.metrics.misplaced.inc)
         self.transport = BatchTransport(_brokers(settings), self)
         self.windows = WindowStore(
@@ -73,6 +73,8 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         self.metrics.ask("in_flight_records", lambda: self.consumer.in_flight.records)
         self.metrics.ask("in_flight_bytes", lambda: self.consumer.in_flight.bytes)
         self.tables.add(WindowTable(self))
+        self.is_starting, self.is_stopping = True, False
+        self.vitals = vitals_of(self)
         self.ownership: Ownership
         self._resources = AsyncExitStack()
         self._traces: Traces | None = None
@@ -100,7 +102,9 @@ class ScoringApp(faust.App):  # type: ignore[misc]
         """
         if url := self.settings.traces_url:
             self._traces = await self._resources.enter_async_context(tracing(url, "txnwatch-worker"))
+        await self._resources.enter_async_context(self.vitals.watched(self.settings))
         self.ownership = await _ownership(self, self._resources)
+        self.is_starting, self.metrics.partitions.read = False, self._figures
         self._resources.push_async_callback(self.ownership.release)
         self.add_future(self.ownership.watch_topics())
         await super().on_start()
@@ -141,9 +145,11 @@ class ScoringApp(faust.App):  # type: ignore[misc]
     def _figures(self) -> dict[int, dict[str, float]]:
         self.metrics.scoring.begin(self.ownership.deciding().ensemble)
         figures = self.ownership.figures()
+        moved_at = self.vitals.headway.moved_at
         for lag in self.consumer.partition_lags():
-            if lag.partition in figures:
-                figures[lag.partition] |= {"lag_offsets": lag.behind, "held_back_offsets": lag.held_back}
+            if its := figures.get(lag.partition):
+                its |= {"lag_offsets": lag.behind, "held_back_offsets": lag.held_back}
+                its["progress_timestamp_seconds"] = moved_at.get(lag.partition, time.time())
         return figures
 
 
@@ -169,12 +175,8 @@ def create_app(settings: Settings) -> ScoringApp:
 
 
 def _add_views(app: ScoringApp) -> None:
-    """Add to Faust's web views counters, the rule, where users were seen, and where a user's flags start."""
-
-    @app.page("/metrics")  # type: ignore[untyped-decorator]
-    @app.page("/metrics/prometheus")  # type: ignore[untyped-decorator]
-    async def metrics(view: View, _request: Request, **_kwargs: Any) -> Response:
-        return view.bytes(app.metrics.text(), headers={"Content-Type": METRICS_TYPE})
+    """Add to Faust's web views probes, the rule, where users were seen, and where a user's flags start."""
+    add_probes(app)
 
     @app.page("/detector/")  # type: ignore[untyped-decorator]
     async def detector(view: View, _request: Request, **_kwargs: Any) -> Response:

@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from infra.runtime.exposition import exposition, new_registry
+from infra.runtime.health import dependency_gauge
 from schemas.refusal import REASONS
 from stream_app.batch import Batch, Lost
 from stream_app.scoring import DetectorError, Ensemble, Scores
@@ -41,6 +42,7 @@ _ASKED = {
 GAUGES = {
     "lag_offsets": "What can be read of the partition and is not finished.",
     "held_back_offsets": "What open transactions keep from being read of the partition.",
+    "progress_timestamp_seconds": "When it last got on, had nothing to do, or waited for a service.",
     "next_offset": "The offset before which all of the partition is finished.",
     "decision": "The newest decision that the partition has applied.",
     "decisions_waiting": "Decisions that are here for the partition and do not hold yet.",
@@ -173,6 +175,7 @@ class WorkerMetrics:
         self._outcomes = _outcomes(registry)
         self.scoring = ScoringCounts(registry)
         self.batches = BatchCounts(registry)
+        self.dependency_up = dependency_gauge(registry)
         self.misplaced = Counter(
             "txnwatch_misplaced_users",
             "Users seen on a partition where TXNWATCH_PARTITIONER does not put them.",

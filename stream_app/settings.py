@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
 from infra.runtime.addresses import is_loopback
+from infra.runtime.health_settings import HealthSettings
 from infra.runtime.logs import LogSettings
 from infra.runtime.settings import (
     DataSettings,
@@ -46,6 +47,8 @@ class WebSettings(WebSecretSettings):
     """On which port they listen."""
     web_login: Literal["auto", "required", "off"] = "auto"
     """Whether they ask for TXNWATCH_WEB_SECRET; auto: unless they listen on this machine alone."""
+    drain_seconds: float = Field(0, alias="TXNWATCH_WORKER_DRAIN_SECONDS", ge=0, le=3600)
+    """How long after SIGTERM the worker goes on while /ready says 503, in seconds; another signal ends it."""
 
     @property
     def needs_secret(self) -> bool:
@@ -91,6 +94,7 @@ class Settings(
     RuleSettings,
     MessageSettings,
     PatienceSettings,
+    HealthSettings,
 ):
     """One worker's settings."""
 

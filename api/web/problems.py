@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from infra.runtime.health import DownError
+
 CONTENT_TYPE = "application/problem+json"
 
 
@@ -67,7 +69,7 @@ class BadParameters(Problem):
         super().__init__(422, f"Not accepted: {names}.", errors=errors)
 
 
-class Unavailable(Problem):
+class Unavailable(Problem, DownError):  # noqa: N818 - as others are called
     """503: a dependency is down, or not set up; `Retry-After` says when to come back."""
 
     def __init__(self, detail: str, *, retry_after: int = 5) -> None:

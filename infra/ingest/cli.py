@@ -16,7 +16,7 @@ from infra.ingest.converting import Converter
 from infra.ingest.decoding import Decoding
 from infra.ingest.metrics import IngestCounts
 from infra.ingest.ordering import Arrived, Merged, Order, SpreadUsers
-from infra.ingest.probes import probes
+from infra.ingest.probes import seen
 from infra.ingest.registry import Registry
 from infra.ingest.running import Ingest
 from infra.ingest.settings import Settings
@@ -96,8 +96,9 @@ async def _ingest(settings: Settings, spec: MappingSpec, name: str, options: Ing
         order: Order = Merged(options.wait)
         if options.order == "partition":
             converter, order = replace(converter, spread=SpreadUsers()), Arrived()
-        running = Ingest(settings, topics, converter, order, counts=counts, registry=registry)
-        async with probes(settings, running, counts):
+        running = Ingest(settings, topics, converter, order, counts=counts)
+        wait = options.wait if options.order == "timestamps" else 0
+        async with seen(settings, running, counts, registry, wait):
             collect_seldom(_YOUNG_OBJECTS)
             await _until_stopped(running, stop, settings.stop_seconds)
 

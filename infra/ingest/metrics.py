@@ -7,6 +7,7 @@ import prometheus_client as prometheus
 from aiokafka import TopicPartition
 
 from infra.runtime.exposition import exposition, new_registry
+from infra.runtime.health import dependency_gauge
 from schemas.refusal import REASONS
 
 # What the decoder refuses, and what comes before it.
@@ -14,6 +15,10 @@ _REFUSALS = (*REASONS, "schema", "avro", "protobuf", "envelope", "mapping")
 _OUTCOMES = ("mapped", "left_out", "tombstone", "deleted", *(f"refused_{one}" for one in _REFUSALS))
 _COMMIT_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 _BATCH_RECORDS = (1, 10, 100, 1_000, 10_000, 30_000)
+_LAGS = {
+    "lag": "What can be read of a foreign partition of ours and is not on the input topic.",
+    "held_back": "What an open transaction keeps from being read of it.",
+}
 
 
 class IngestCounts:
@@ -50,15 +55,13 @@ class IngestCounts:
         self.restarts = counter(
             "txnwatch_ingest_restarts", "How often it began again from the last commit, after an error."
         )
-        self._lags = (
-            gauge(
-                "txnwatch_ingest_lag_offsets",
-                "What can be read of a foreign partition of ours and is not on the input topic.",
-            ),
-            gauge(
-                "txnwatch_ingest_held_back_offsets", "What an open transaction keeps from being read of it."
-            ),
+        self.dependency_up = dependency_gauge(self._registry)
+        self.progress = prometheus.Gauge(
+            "txnwatch_ingest_progress_timestamp_seconds",
+            "When it last read or committed something, had nothing to do, or waited for a service.",
+            registry=self._registry,
         )
+        self._lags = [gauge(f"txnwatch_ingest_{name}_offsets", text) for name, text in _LAGS.items()]
 
     def count(self, consumed: int, outcomes: Mapping[str, int]) -> None:
         """Add what became of a transaction's records."""

@@ -6,7 +6,6 @@ the offsets of the last transaction, by a new member with new producers.
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -18,11 +17,11 @@ from infra.ingest.converting import Converter
 from infra.ingest.metrics import IngestCounts
 from infra.ingest.ordering import Merged, Order, Sourced
 from infra.ingest.output import IngestOutput
-from infra.ingest.registry import Registry
 from infra.ingest.settings import Settings
 from infra.ingest.source import ForeignTopics
 from infra.runtime.background import cancel
 from infra.runtime.group_transactions import LostMemberError
+from infra.runtime.health import Works
 from infra.runtime.kafka import is_transient
 from infra.runtime.patience import KafkaSilentError, Patience
 from infra.runtime.retry import Backoff, Outage, causes, in_a_line
@@ -56,18 +55,16 @@ class Ingest:
         order: Order,
         *,
         counts: IngestCounts,
-        registry: Registry,
     ) -> None:
         self._settings = settings
         self._topics = topics
         self._converter = converter
         self._counts = counts
-        self._registry = registry
         self._order = order
         self._patience = Patience("nothing was read from Kafka", settings.retry_seconds)
         self._outage = Outage("Kafka")
         self._source: ForeignTopics | None = None
-        self._answered = time.monotonic()
+        self._steps = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until told to stop; what is in flight then is finished.
@@ -94,10 +91,15 @@ class Ingest:
                 self._counts.restarts.inc()
                 await backoff.wait()
 
-    def waits_for(self, seconds: float) -> dict[str, float | None]:
-        """Each service, and since when (`time.monotonic`) it is waited for, once that is longer than this."""
-        silent = time.monotonic() - self._answered > seconds
-        return {"kafka": self._answered if silent else None, "schema registry": self._registry.waiting_since}
+    def hindered(self) -> str:
+        """What keeps it from its work, if anything."""
+        return "" if self._source is not None else "Starting."
+
+    def work(self) -> Works:
+        """How far it is, and what there is to do."""
+        source = self._source
+        left = sum(lag for _, lag, _ in self.lags()) or int(source is not None and source.busy.locked())
+        return {"records": (self._steps, left)}
 
     def lags(self) -> Iterable[tuple[TopicPartition, int, int]]:
         """Of each partition of ours how many offsets can be read and are not committed, or are held back."""
@@ -134,8 +136,8 @@ class Ingest:
     async def _next(self, source: ForeignTopics) -> Sequence[Sourced]:
         fetched = await source.fetch(_MOST)
         if fetched or source.has_answered():
-            self._answered = time.monotonic()
             self._patience.renew()
+        self._steps += bool(fetched)
         self._patience.check()
         if source.is_new:
             return ()
@@ -151,6 +153,7 @@ class Ingest:
             converted = self._converter.convert(records)
             with self._counts.commit_seconds.time():
                 await output.commit(converted, source.member)
+        self._steps += 1
         self._counts.count(len(records), converted.outcomes)
 
 

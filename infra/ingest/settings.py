@@ -2,6 +2,7 @@
 
 from pydantic import Field, SecretStr
 
+from infra.runtime.health_settings import HealthSettings
 from infra.runtime.logs import LogSettings
 from infra.runtime.settings import (
     KeySettings,
@@ -35,6 +36,7 @@ class Settings(
     KeySettings,
     MessageSettings,
     PatienceSettings,
+    HealthSettings,
     IngestSettings,
 ):
     """One ingest process's settings."""

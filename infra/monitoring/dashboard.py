@@ -150,16 +150,6 @@ ROWS: dict[str, Sequence[Panel]] = {
             [(f"rate(process_cpu_seconds_total{_OF}[$__rate_interval])", "{{instance}}")],
         ),
         Panel("Memory", "bytes", [(f"process_resident_memory_bytes{_OF}", "{{instance}}")]),
-        Panel(
-            "Tried again",
-            "short",
-            [
-                (
-                    "sum by (dependency, instance) (txnwatch_retries_in_progress)",
-                    "{{dependency}}, {{instance}}",
-                )
-            ],
-        ),
         Panel("Open files", "short", [(f"process_open_fds{_OF}", "{{instance}}")]),
     ),
 }

@@ -10,7 +10,7 @@ from infra.runtime.addresses import is_loopback
 from stream_app.faust_adapter.start_checks import StartError
 from stream_app.settings import WebSettings
 
-_PROBES = frozenset({"/metrics", "/metrics/prometheus"})
+_PROBES = frozenset({"/health", "/ready", "/metrics", "/metrics/prometheus"})
 """Open on this machine."""
 
 

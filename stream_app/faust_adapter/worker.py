@@ -75,10 +75,16 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]
         collect_seldom(_YOUNG_OBJECTS)
         log.info("Worker ready")
 
-    def _schedule_shutdown(self, signal: signal.Signals) -> None:
-        log.info("stopping: %s", signal.name)
+    def _schedule_shutdown(self, number: signal.Signals) -> None:
+        """At the first SIGTERM, go on for a moment without being ready."""
+        is_first = number == signal.SIGTERM and not self.app.is_stopping
+        seconds, self.app.is_stopping = self.app.settings.drain_seconds if is_first else 0, True
+        log.info("%s: not ready any more, stopping in %g s", number.name, seconds)
+        self.loop.call_later(seconds, self._end, number)
+
+    def _end(self, number: signal.Signals) -> None:
         self._bound_stopping()
-        super()._schedule_shutdown(signal)
+        super()._schedule_shutdown(number)
 
     async def on_stop(self) -> None:
         """Stop, in a bounded time also after an error."""

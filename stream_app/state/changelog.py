@@ -66,6 +66,7 @@ async def _apply(store: WindowStore, partition: int, fetches: AsyncIterator[Reco
         changes = readable(partition, records)
         store.write(partition, changes, records[-1].offset)
         count += len(records)
+        store.restored += len(records)
     return count
 
 

@@ -67,14 +67,14 @@ def is_damage(error: Exception) -> bool:
     return text.startswith("Corruption") or (text.startswith("IO error") and "No such file" in text)
 
 
-def _close(database: Rdict, partition: int) -> None:
+def _close(database: Rdict) -> None:
     """Close a database; its lock is free afterwards, also where its last writes fail."""
     try:
         database.close()
     except Exception as error:
         if not is_damage(error):
             raise
-        log.warning("partition %d: windows were closed without their last writes: %s", partition, error)
+        log.warning("windows were closed without their last writes, as they are damaged: %s", error)
 
 
 class WrongWindowsError(StopError):
@@ -137,7 +137,7 @@ class WindowStore:
         self.folder = folder
         self._databases: dict[int, Rdict] = {}
         self._recent: dict[int, RecentValues] = {}
-        self._most_recent = recent_bytes
+        self._most_recent, self.restored = recent_bytes, 0  # the other is how many changes take-overs read
         self._cache = rocksdict.Cache(cache_bytes)
         self._buffers = rocksdict.WriteBufferManager(buffer_bytes, allow_stall=False)
 
@@ -156,7 +156,7 @@ class WindowStore:
             if identity is not None:
                 self._identify(partition, database, identity)
         except BaseException:
-            _close(database, partition)  # the exception's traceback would keep it, and with it the lock
+            _close(database)  # the exception's traceback would keep it, and with it the database locked
             raise
         self._databases[partition] = database
         self._recent[partition] = RecentValues()
@@ -169,7 +169,7 @@ class WindowStore:
         self._recent.pop(partition, None)
         database = self._databases.pop(partition, None)
         if database is not None:
-            _close(database, partition)
+            _close(database)
 
     def discard(self, partition: int) -> None:
         """Close the partition's database and remove its files, whatever state they are in."""

@@ -84,10 +84,18 @@ async def test_it_is_told_in_time_that_nothing_answers(settings: Settings) -> No
 
 @pytest.mark.parametrize(("down", "status"), [("kafka", 503), ("postgres", 503), ("redis", 200)])
 async def test_redis_alone_is_not_needed_to_be_ready(settings: Settings, down: str, status: int) -> None:
-    async with serving(without(settings, down)) as client, client.get("/ready") as response:
-        assert response.status == status
-        states = {name: one["state"] for name, one in (await response.json())["dependencies"].items()}
-        assert states == {name: "down" if name == down else "up" for name in states}
+    async with serving(without(settings, down)) as client:
+        async with client.get("/ready") as response:
+            assert response.status == status
+            found = (await response.json())["dependencies"]
+        assert {name: one["state"] for name, one in found.items()} == {
+            name: "down" if name == down else "up" for name in found
+        }
+        assert [name for name, one in found.items() if "since" in one] == [down]
+        async with client.get("/metrics") as response:
+            metrics = await response.text()
+    for name in found:
+        assert f'txnwatch_dependency_up{{dependency="{name}"}} {float(name != down)}' in metrics
 
 
 async def test_topics_and_tables_that_are_not_there_are_named(settings: Settings, services: Any) -> None:

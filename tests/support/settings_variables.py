@@ -8,6 +8,7 @@ import api.settings as of_api
 import infra.ingest.settings as of_ingest
 import infra.runtime.settings as shared
 import stream_app.settings as of_worker
+from infra.runtime.health_settings import HealthSettings
 from infra.runtime.logs import LogSettings
 from infra.runtime.settings import SettingsGroup, all_settings
 from stream_app.detectors import all_settings as of_detectors
@@ -29,6 +30,7 @@ SECTIONS: dict[str, tuple[type[SettingsGroup], ...]] = {
         of_worker.Settings,
     ),
     "Ingest": (of_ingest.IngestSettings,),
+    "Health": (HealthSettings,),
     "API": (
         of_api.HttpSettings,
         of_api.ProviderSettings,

@@ -9,6 +9,7 @@ from stream_app.faust_adapter.start_checks import StartError
 from stream_app.faust_adapter.web_guard import check_secret, guards
 from stream_app.settings import WebSettings
 
+PROBES = ("/health", "/ready", "/metrics", "/metrics/prometheus")
 SECRET = SecretStr("shared by all of them")
 
 
@@ -17,7 +18,7 @@ async def views_of(settings: WebSettings) -> TestClient[web.Request, web.Applica
         return web.Response(text="amounts")
 
     app = web.Application(middlewares=guards(settings))
-    for path in ("/table/windows/", "/metrics"):
+    for path in ("/table/windows/", *PROBES):
         app.router.add_get(path, answer)
     return TestClient(TestServer(app))
 
@@ -42,8 +43,9 @@ async def test_where_others_can_reach_them_they_ask_for_the_secret(
                 assert (await response.text() == "") is not open_to_all
         async with client.get("/table/windows/", headers=settings.web_headers) as response:
             assert await response.text() == "amounts"
-        async with client.get("/metrics") as response:  # from this machine
-            assert response.status == 200
+        for path in PROBES:
+            async with client.get(path) as response:  # from this machine
+                assert response.status == 200
 
 
 def test_without_a_secret_they_do_not_start_where_others_can_reach_them() -> None:
