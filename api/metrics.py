@@ -5,7 +5,7 @@ from functools import partial
 
 import prometheus_client as prometheus
 
-from infra.runtime.exposition import exposition, new_registry
+from infra.runtime.exposition import new_registry
 from infra.runtime.health import dependency_gauge
 
 _CLASSES = ("2xx", "3xx", "4xx", "5xx")
@@ -72,7 +72,7 @@ class Metrics:
         """All metrics in Prometheus's text format."""
         for gauge, number in zip(self._asked, self._ask(), strict=True):
             gauge.set(number)
-        return exposition(self._registry)
+        return prometheus.generate_latest(self._registry)
 
     def count_request(self, route: str, method: str, status: int, seconds: float | None) -> None:
         """Count one answered request; `seconds` is None for streams, which last as long as their clients."""

@@ -7,11 +7,11 @@ is not counted: it comes again, here or to the next owner.
 import logging
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, Summary
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, Summary, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from infra.runtime.exposition import exposition, new_registry
+from infra.runtime.exposition import new_registry
 from infra.runtime.health import dependency_gauge
 from schemas.refusal import REASONS
 from stream_app.batch import Batch, Lost
@@ -216,7 +216,7 @@ class WorkerMetrics:
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""
-        return exposition(self._registry)
+        return generate_latest(self._registry)
 
 
 def _outcomes(registry: CollectorRegistry) -> dict[str, Counter]:

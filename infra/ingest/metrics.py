@@ -6,7 +6,7 @@ from functools import partial
 import prometheus_client as prometheus
 from aiokafka import TopicPartition
 
-from infra.runtime.exposition import exposition, new_registry
+from infra.runtime.exposition import new_registry
 from infra.runtime.health import dependency_gauge
 from schemas.refusal import REASONS
 
@@ -77,4 +77,4 @@ class IngestCounts:
         for one, *each in lags:
             for gauge, value in zip(self._lags, each, strict=True):
                 gauge.labels(one.topic, one.partition).set(value)
-        return exposition(self._registry)
+        return prometheus.generate_latest(self._registry)

@@ -25,6 +25,10 @@ def _rate(name: str, by: str = "", matching: str = "") -> str:
     return f"{grouped}(rate({name}{{{matching}}}[$__rate_interval]))"
 
 
+def _rates(title: str, unit: str, name: str, by: str, *, stacked: bool = False) -> Panel:
+    return Panel(title, unit, [(_rate(name, by), f"{{{{{by}}}}}")], stacked=stacked)
+
+
 def _quantile(quantile: float, name: str, by: str = "le") -> str:
     return f"histogram_quantile({quantile}, sum by ({by}) (rate({name}_bucket[$__rate_interval])))"
 
@@ -35,12 +39,7 @@ def _spread(title: str, unit: str, name: str) -> Panel:
 
 ROWS: dict[str, Sequence[Panel]] = {
     "Transactions": (
-        Panel(
-            "What becomes of records",
-            "ops",
-            [(_rate("txnwatch_records_total", "outcome"), "{{outcome}}")],
-            stacked=True,
-        ),
+        _rates("What becomes of records", "ops", "txnwatch_records_total", "outcome", stacked=True),
         Panel(
             "Flagged, and refused",
             "ops",
@@ -59,27 +58,20 @@ ROWS: dict[str, Sequence[Panel]] = {
         ),
     ),
     "Batches": (
-        Panel("Time by step", "s", [(_rate("txnwatch_step_seconds_sum", "step"), "{{step}}")], stacked=True),
+        _rates("Time by step", "s", "txnwatch_step_seconds_sum", "step", stacked=True),
         Panel("Step, 99%", "s", [(_quantile(0.99, "txnwatch_step_seconds", "le, step"), "{{step}}")]),
         _spread("Records of a batch", "short", "txnwatch_batch_records"),
-        Panel("Batches", "ops", [(_rate("txnwatch_batches_total", "outcome"), "{{outcome}}")]),
-        Panel(
-            "Records by partition",
-            "ops",
-            [(_rate("txnwatch_partition_records_total", "partition"), "{{partition}}")],
-        ),
+        _rates("Batches", "ops", "txnwatch_batches_total", "outcome"),
+        _rates("Records by partition", "ops", "txnwatch_partition_records_total", "partition"),
         Panel("In flight", "short", [("sum by (instance) (txnwatch_in_flight_records)", "{{instance}}")]),
     ),
     "Partitions and state": (
         Panel(
-            "Taken over, given up",
-            "short",
+            "Partitions taken over, given up",
+            "ops",
             [
-                ("sum (increase(txnwatch_take_over_seconds_count[$__rate_interval]))", "taken over"),
-                (
-                    "sum by (reason) (increase(txnwatch_given_up_partitions_total[$__rate_interval]))",
-                    "{{reason}}",
-                ),
+                (_rate("txnwatch_take_over_seconds_count"), "taken over"),
+                (_rate("txnwatch_given_up_partitions_total", "reason"), "{{reason}}"),
             ],
         ),
         Panel("Users", "short", [("sum (txnwatch_state_keys)", "entries of RocksDB")]),
@@ -102,18 +94,12 @@ ROWS: dict[str, Sequence[Panel]] = {
             ],
         ),
         Panel("Rules", "ops", [(_rate("txnwatch_rules_total", "rule, outcome"), "{{rule}} {{outcome}}")]),
-        Panel(
-            "Redis behind",
-            "s",
-            [("max by (instance) (txnwatch_mirror_behind_seconds)", "{{instance}}")],
-        ),
+        Panel("Redis behind", "s", [("max by (instance) (txnwatch_mirror_behind_seconds)", "{{instance}}")]),
     ),
     "API": (
-        Panel(
-            "Answers", "reqps", [(_rate("txnwatch_api_answers_total", "class"), "{{class}}")], stacked=True
-        ),
+        _rates("Answers", "reqps", "txnwatch_api_answers_total", "class", stacked=True),
         _spread("Time to answer", "s", "txnwatch_api_request_seconds"),
-        Panel("By route", "reqps", [(_rate("txnwatch_api_requests_total", "route"), "{{route}}")]),
+        _rates("By route", "reqps", "txnwatch_api_requests_total", "route"),
         Panel(
             "Waiting and listening",
             "short",
@@ -131,25 +117,22 @@ ROWS: dict[str, Sequence[Panel]] = {
                 ("sum (txnwatch_api_database_connections)", "open"),
             ],
         ),
-        Panel("Posted", "ops", [(_rate("txnwatch_api_posted_transactions_total", "outcome"), "{{outcome}}")]),
+        _rates("Posted", "ops", "txnwatch_api_posted_transactions_total", "outcome"),
     ),
     "Ingest": (
-        Panel(
-            "Foreign records",
-            "ops",
-            [(_rate("txnwatch_ingest_records_total", "outcome"), "{{outcome}}")],
-            stacked=True,
-        ),
+        _rates("Foreign records", "ops", "txnwatch_ingest_records_total", "outcome", stacked=True),
         Panel("Lag", "short", [("sum by (topic) (txnwatch_ingest_lag_offsets)", "{{topic}}")]),
         _spread("Time to commit", "s", "txnwatch_ingest_commit_seconds"),
     ),
     "Processes": (
         Panel(
-            "Processor time",
+            "CPU",
             "percentunit",
             [(f"rate(process_cpu_seconds_total{_OF}[$__rate_interval])", "{{instance}}")],
         ),
         Panel("Memory", "bytes", [(f"process_resident_memory_bytes{_OF}", "{{instance}}")]),
+        Panel("Services", "short", [("min by (dependency) (txnwatch_dependency_up)", "{{dependency}}")]),
+        Panel("Tried again", "short", [("txnwatch_retries_in_progress", "{{dependency}}, {{instance}}")]),
         Panel("Open files", "short", [(f"process_open_fds{_OF}", "{{instance}}")]),
     ),
 }

@@ -138,3 +138,8 @@ async def retried(
             await backoff.wait()
     finally:
         _WAITING.left(what, who)
+
+
+def retries_in_progress() -> dict[str, int]:
+    """How many calls of `retried` in this process try again now, by what they need."""
+    return {what: len(waiting) for what, (_, waiting) in _WAITING.outages.items()}

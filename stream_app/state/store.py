@@ -67,14 +67,14 @@ def is_damage(error: Exception) -> bool:
     return text.startswith("Corruption") or (text.startswith("IO error") and "No such file" in text)
 
 
-def _close(database: Rdict) -> None:
+def _close(database: Rdict, partition: int) -> None:
     """Close a database; its lock is free afterwards, also where its last writes fail."""
     try:
         database.close()
     except Exception as error:
         if not is_damage(error):
             raise
-        log.warning("windows were closed without their last writes, as they are damaged: %s", error)
+        log.warning("partition %d: windows were closed without their last writes: %s", partition, error)
 
 
 class WrongWindowsError(StopError):
@@ -156,7 +156,7 @@ class WindowStore:
             if identity is not None:
                 self._identify(partition, database, identity)
         except BaseException:
-            _close(database)  # the exception's traceback would keep it, and with it the database locked
+            _close(database, partition)  # the exception's traceback would keep it, and with it the lock
             raise
         self._databases[partition] = database
         self._recent[partition] = RecentValues()
@@ -169,7 +169,7 @@ class WindowStore:
         self._recent.pop(partition, None)
         database = self._databases.pop(partition, None)
         if database is not None:
-            _close(database)
+            _close(database, partition)
 
     def discard(self, partition: int) -> None:
         """Close the partition's database and remove its files, whatever state they are in."""

@@ -73,7 +73,8 @@ GROUPS = {
     "deciding": r"txnwatch rules (?:apply|show|history|suppress|diff).*",
     # tests/integration/test_ingest.py and tests/unit/test_ingest_schemas.py.
     "ingest": r"txnwatch (?:ingest|dlq redrive .*--mapping).*",
-    "monitoring": r"txnwatch metrics \w+ > \S+",  # tests/unit/test_monitoring.py
+    "monitoring": r"txnwatch metrics \w+(?: > \S+)?",  # tests/unit/test_monitoring.py
+    "export": r"txnwatch export --to-parquet FILE",  # tests/integration/test_export.py
     "replay": r"txnwatch replay.*",  # tests/integration/test_replay_command.py
     "backtest": r"txnwatch backtest.*",  # tests/unit/test_backtest_command.py
     "demo": r"txnwatch demo(?: --data FILE)?",  # tests/integration/test_demo.py
@@ -265,6 +266,8 @@ def collecting(command: str) -> tuple[list[str], str]:
 SPOILT = {
     "tests/unit/test_goldens.py": "tests/goldens/help.txt",
     "tests/unit/test_settings_files.py": "docs/settings.md",
+    "tests/unit/test_monitoring.py": "docs/alerts.md",
+    "tests/unit/test_licences.py": "docs/licences.md",
 }
 """A file that the tests of a module write again."""
 

