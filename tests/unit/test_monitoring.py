@@ -48,6 +48,8 @@ SHARED = {
 }  # fmt: skip
 ALONE = {
     "TxnwatchDown": ('up{job="txnwatch-api"}', "0x40", "1x40"),
+    "TxnwatchDependencyDown": ('txnwatch_dependency_up{dependency="kafka"}', "1x10 0x30", "1x40"),
+    "TxnwatchStalled": ('txnwatch_progress_timestamp_seconds{partition="1"}', "600x40", "0+60x40"),
     "TxnwatchRetrying": ('txnwatch_retries_in_progress{dependency="Postgres"}', "0x10 3x30", "1 0x40"),
     "TxnwatchHeldBack": ('txnwatch_held_back_offsets{partition="1"}', "12x40", "12 0x40"),
     "TxnwatchGivingPartitionsUp": (
@@ -117,6 +119,8 @@ def exposed() -> dict[str, set[str]]:
     worker.partitions.read = lambda: {1: dict.fromkeys({**GAUGES, **COUNTERS}, 1.0)}
     texts = worker.text(), Metrics().text(), IngestCounts().text()
     families = [one for text in texts for one in text_string_to_metric_families(text.decode())]
+    names = {family.name for family in families}
+    assert {re.sub("_(total|bucket)$", "", name) for name in _WITHOUT_SAMPLES} <= names | {*OF_PROMETHEUS}
     return {name: labels for family in families for name, labels in _names(family)} | _WITHOUT_SAMPLES
 
 
