@@ -2,10 +2,7 @@
 
 import asyncio
 import os
-import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,59 +15,18 @@ from infra.runtime.settings import Settings as TopicSettings
 from infra.topics import ensure_topics
 from tests.support.api_process import listening
 from tests.support.feed_clients import FeedClient, Network, feed_client, network
+from tests.support.foreign_clients import Installed
 from tests.support.rows import Made, Worker, made, user
 from tests.support.services import embedded_datadir
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(600)]
 
-PROGRAMS = Path(__file__).parent / "programs"
 ALICE, BOB = user(1), user(2)
 OPENING = b"data: {}\n\n"
-NPM = ("eventsource", "eventsource-client", "fetch-event-source", "launchdarkly-eventsource")
-PYPI = ("httpx-sse", "sseclient-py")
-GO = ("r3labs", "tmaxmax")
-
-
-class Installed:
-    """The programs with what they need, each kind installed when it is first asked for."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        shutil.copytree(PROGRAMS, folder, dirs_exist_ok=True)
-
-    def command(self, name: str) -> list[str]:
-        """How to run a client's program, but for the address."""
-        if name in NPM:
-            self._once(
-                "node_modules", "npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"
-            )
-            return ["node", f"{name}.mjs"]
-        if name in PYPI:
-            if self._once("python", sys.executable, "-m", "venv", "python"):
-                self._run("python/bin/pip", "install", "--quiet", "--requirement", "requirements.txt")
-            return ["python/bin/python", f"over_{name.replace('-', '_')}.py"]
-        if name in GO:
-            if not (self.folder / "go/go.sum").exists():
-                self._run("go", "-C", "go", "mod", "tidy")
-            self._once(name, "go", "-C", "go", "build", "-o", f"../{name}", f"./{name}")
-            return [f"./{name}"]
-        classes = "dependency:build-classpath", "-Dmdep.outputFile=classpath"
-        self._once("classpath", "mvn", "--quiet", "--batch-mode", *classes)
-        return ["java", "-cp", (self.folder / "classpath").read_text(), "OkHttpEventSource.java"]
-
-    def _once(self, made: str, *command: str) -> bool:
-        if (self.folder / made).exists():
-            return False
-        self._run(*command)
-        return True
-
-    def _run(self, *command: str) -> None:
-        subprocess.run(command, cwd=self.folder, check=True, stdin=subprocess.DEVNULL)
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    return Installed(tmp_path_factory.mktemp("clients"))
+CLIENTS = (
+    "OkHttpEventSource", "eventsource", "eventsource-client", "fetch-event-source", "httpx-sse",
+    "launchdarkly-eventsource", "r3labs", "sseclient-py", "tmaxmax",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +52,7 @@ async def published(datadir: Path, many: list[Made]) -> None:
         await worker.publish(*many, *(made(BOB, n) for n in range(len(many))), each=3)
 
 
-@pytest.mark.parametrize("name", [*NPM, *PYPI, "okhttp-eventsource", *GO])
+@pytest.mark.parametrize("name", CLIENTS)
 async def test_a_client_that_is_cut_off_misses_nothing(
     name: str, installed: Installed, datadir: Path, tmp_path: Path
 ) -> None:

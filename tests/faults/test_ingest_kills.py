@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from operator import attrgetter
@@ -12,25 +11,15 @@ from random import Random
 from uuid import uuid5
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
 from schemas.mapping.ids import NAMESPACE
 from tests.support.faults.ledger import Ledger
-from tests.support.foreign_topics import MAPPING, arrived, foreign, foreign_topic, ingesting, taken_over
+from tests.support.foreign_topics import MAPPING, arrived, foreign_topic, ingesting, pour, taken_over
 from tests.support.installation import Installation, ended, until
-from tests.support.traffic import Sent, traffic
+from tests.support.traffic import traffic
 
 KILLS = 20
 COUNT = 30_000
-
-
-async def pour(installation: Installation, topic: str, sent: Sequence[Sent], enough: asyncio.Event) -> None:
-    """Send some all the time until it is enough, and then the rest."""
-    async with AIOKafkaProducer(bootstrap_servers=installation.kafka, linger_ms=5) as producer:
-        for number, one in enumerate(sent):
-            await producer.send(topic, foreign(one), key=one.key)
-            if number % 20 == 0 and not enough.is_set():
-                await asyncio.sleep(0.1)
 
 
 async def of_source(installation: Installation, topic: str) -> dict[bytes, list[str]]:

@@ -8,17 +8,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
+from uuid import uuid5
 
 import asyncpg
 import pytest
+from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 
 from infra.runtime.kafka import admin_client
 from infra.runtime.kafka_access import AccessError, UnreachableError
 from infra.runtime.settings import Settings
+from schemas.mapping.ids import NAMESPACE
 from tests.support.certificates import Authority
-from tests.support.installation import Installation, until
+from tests.support.foreign_topics import (
+    MAPPING,
+    arrived,
+    foreign,
+    foreign_topic,
+    ingesting,
+    taken_over,
+)
+from tests.support.installation import Installation, ended, until
+from tests.support.posting import given, post
+from tests.support.rows import made, user
 from tests.support.secure_kafka import PASSWORD, USER, RunningKafka, secure_kafka
+from tests.support.serving import serving, settings_from
+from tests.support.traffic import traffic
 
 SECONDS = 10
 Options = dict[str, Any]
@@ -119,6 +134,15 @@ def test_nobody_there(folder: Path) -> None:
 
 
 BEFORE = ("topics", "produce --generate 100", "dlq list", "rules history", "rules apply rules.toml")
+FOREIGN = (
+    "mapping guess {topic} --output found.toml",
+    "mapping check mended.toml {topic}",
+    "produce shop.jsonl --mapping shop.toml",
+    "dlq list",
+    "dlq show 0:0",
+    "dlq redrive --all --mapping mended.toml",
+    "lists add blocked kiosk",
+)
 AFTERWARDS = ("replay", "mirror rebuild", "rows restore", "repartition 8 --dry-run", "state accept")
 
 
@@ -153,6 +177,39 @@ async def test_every_program_runs_on_a_broker_that_takes_a_login_over_tls(
         for command in AFTERWARDS:
             assert await installation.completed("txnwatch", *command.split()) == (0, ANY)
         assert await stored(environment) == 100
+
+
+@pytest.mark.slow
+async def test_a_foreign_topic_comes_in_and_a_transaction_is_posted_by_a_login_over_tls(
+    kafka: RunningKafka, folder: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    installation, sent = installed(kafka, environment, folder), traffic(60)
+    for name, text in (("shop", MAPPING), ("mended", MAPPING.replace('"ccy"', '"ccy"\ndefault = "INR"'))):
+        (folder / f"{name}.toml").write_text(text)
+    (folder / "shop.jsonl").write_bytes(b"\n".join(map(foreign, sent[51:])))
+    label = str(uuid5(NAMESPACE, sent[0].id)), sent[0].user_id, sent[0].txn_date, "fraud"
+    (folder / "labels.csv").write_text("id,user_id,txn_date,label\n" + ",".join(label))
+    assert (await installation.completed("txnwatch", "topics"))[0] == 0
+    async with foreign_topic(installation, 1) as topic:
+        bad = foreign(sent[50]).replace(b'"INR"', b"null")
+        async with AIOKafkaProducer(bootstrap_servers=installation.kafka) as producer:
+            for value in (*map(foreign, sent[:50]), bad):
+                await producer.send(topic, value)
+        with ingesting(installation, topic, folder / "shop.toml") as process:
+            await until(partial(taken_over, installation, 50))
+            assert await ended(process) == 0
+        for command in FOREIGN:
+            done = await installation.completed("txnwatch", *command.format(topic=topic).split())
+            assert done == (0, ANY), command
+    assert sum(map(len, (await arrived(installation)).values())) == 60
+    with installation.worker() as worker:
+        async with serving(settings_from(installation.environment)) as api:
+            assert (await post(api, given(made(user(1), 1)), wait="30s"))[0] == 200
+        await until(installation.finished)
+        assert await installation.completed("txnwatch", "labels", "labels.csv") == (0, ANY)
+        assert await ended(worker) == 0
+    assert await stored(environment) == 61
 
 
 @pytest.mark.slow

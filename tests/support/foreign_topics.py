@@ -1,5 +1,6 @@
 """Records of topics whose messages are not ours, and the mapping that fits them."""
 
+import asyncio
 import json
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -7,10 +8,10 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid5
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
 
 from infra.ingest.decoding import Decoding
@@ -18,7 +19,8 @@ from infra.ingest.registry import Registry
 from infra.ingest.settings import Settings
 from schemas.mapping import load_mapping
 from schemas.mapping.ids import NAMESPACE
-from tests.support.installation import Installation
+from tests.support.installation import Installation, json_of, until
+from tests.support.oracle import replay
 from tests.support.traffic import Sent
 
 MAPPING = """
@@ -89,6 +91,16 @@ async def foreign_topic(installation: Installation, partitions: int = 3) -> Asyn
             await admin.delete_topics([name])
 
 
+async def pour(installation: Installation, topic: str, sent: Sequence[Sent], enough: asyncio.Event) -> None:
+    """Send some all the time until it is enough, and then the rest, each once."""
+    its = {"bootstrap_servers": installation.kafka, "linger_ms": 5, "enable_idempotence": True}
+    async with AIOKafkaProducer(**its) as producer:
+        for number, one in enumerate(sent):
+            await producer.send(topic, foreign(one), key=one.key)
+            if number % 10 == 0 and not enough.is_set():
+                await asyncio.sleep(0.1)
+
+
 @contextmanager
 def ingesting(
     installation: Installation, topic: str, mapping: Path, *options: str, **overrides: str
@@ -125,4 +137,34 @@ def by_user(sent: Iterable[Sent]) -> dict[bytes, list[str]]:
     found: dict[bytes, list[str]] = {}
     for one in sent:
         found.setdefault(one.key, []).append(str(uuid5(NAMESPACE, one.id)))
+    return found
+
+
+async def by_timestamps(installation: Installation, topic: str, sent: Iterable[Sent]) -> list[Sent]:
+    """What was sent, in the order of the timestamps on the topic; those of one in that of their places."""
+    records, its = await installation.read_topic(topic), {one.id: one for one in sent}
+    records.sort(key=attrgetter("timestamp", "partition", "offset"))
+    return [its[json.loads(record.value or b"")["ref"]] for record in records]
+
+
+Verdicts: TypeAlias = dict[str, list[tuple[str, bool]]]
+"""By user, the ids of the transactions in their order, each with whether it is flagged."""
+
+
+def replayed(sent: Iterable[Sent]) -> Verdicts:
+    """What `verdicts` has to be: a plain loop over the transactions in this order."""
+    found: Verdicts = {}
+    for one, _, is_flag in replay(sent).scored:
+        found.setdefault(one.user_id, []).append((str(uuid5(NAMESPACE, one.id)), is_flag))
+    return found
+
+
+async def verdicts(installation: Installation) -> Verdicts:
+    """What a worker makes of the input topic."""
+    with installation.worker(TXNWATCH_SINKS=""):
+        await until(installation.finished)
+        records = await installation.read("TXNWATCH_SCORED_TOPIC")
+    found: Verdicts = {}
+    for row in json_of(sorted(records, key=attrgetter("partition", "offset"))):
+        found.setdefault(row["user_id"], []).append((row["id"], row["meta_data"]["is_anomaly"]))
     return found

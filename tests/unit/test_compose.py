@@ -51,8 +51,8 @@ def environment(service: str) -> dict[str, Any]:
 
 
 def test_the_services_are_all_there() -> None:
-    assert set(SERVICES) == {"kafka", "postgres", "valkey", "topics", "migrate", "worker", "api"}
-    assert set(OURS) == {"topics", "migrate", "worker", "api"}
+    assert set(SERVICES) == {"kafka", "postgres", "valkey", "topics", "migrate", "worker", "api", "ingest"}
+    assert set(OURS) == {"topics", "migrate", "worker", "api", "ingest"}
     assert {"topics", "migrate"} == ONE_SHOT
 
 
@@ -100,7 +100,8 @@ def test_a_command_is_one_of_txnwatch_and_takes_its_arguments(name: str) -> None
 
     assert command is not None
     assert not command.hidden
-    command.make_context(command_name, arguments, parent=context)  # raises where an argument is not known
+    given = [filled(argument, {}) for argument in arguments]
+    command.make_context(command_name, given, parent=context)  # raises where an argument is not known
 
 
 def test_every_variable_that_is_filled_in_has_a_default() -> None:
@@ -147,17 +148,29 @@ def test_the_api_asks_a_worker_where_its_views_are() -> None:
     assert SERVICES["worker"]["environment"]["TXNWATCH_WEB_HOST"] == "0.0.0.0"  # noqa: S104 - in the container
 
 
-def test_workers_can_be_scaled() -> None:
+def test_ingest_runs_where_it_is_asked_for_by_the_mapping_that_the_machines_variable_names() -> None:
+    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["ingest"]
+    told = {"INGEST_MAPPING": "./shop.toml", "INGEST_TOPIC": "shop", "INGEST_ORDER": "timestamps"}
+    arguments = [filled(argument, told) for argument in SERVICES["ingest"]["command"]]
+
+    [mounted] = SERVICES["ingest"]["configs"]
+    assert filled(COMPOSE["configs"][mounted["source"]]["file"], told) == "./shop.toml"
+    assert arguments[1:7] == ["--mapping", mounted["target"], "--topic", "shop", "--order", "timestamps"]
+
+
+@pytest.mark.parametrize("name", ["worker", "ingest"])
+def test_workers_can_be_scaled(name: str) -> None:
     """Two containers of one service can share no name, port or data folder."""
-    assert {"ports", "container_name", "hostname", "volumes"} & set(SERVICES["worker"]) == set()
+    assert {"ports", "container_name", "hostname", "volumes"} & set(SERVICES[name]) == set()
     [datadir] = instructions("VOLUME")
     assert f"TXNWATCH_DATADIR={datadir}" in DOCKERFILE
 
 
-def test_a_worker_has_the_time_to_stop_by_itself() -> None:
+@pytest.mark.parametrize("name", ["worker", "ingest"])
+def test_a_worker_has_the_time_to_stop_by_itself(name: str) -> None:
     from stream_app.settings import Settings  # noqa: PLC0415 - of this test alone
 
-    grace = int(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
+    grace = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
 
     assert grace > Settings.model_fields["stop_seconds"].default
 
