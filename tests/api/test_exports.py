@@ -429,8 +429,10 @@ async def test_a_million_rows_or_long_ones_take_less_than_100_mb(
 ) -> None:
     await fill(database, rows, note=note)
     async with listening(environment, tmp_path) as running, aiohttp.ClientSession(running.url) as session:
-        async with session.get("/users") as response:  # a connection is open, and everything loaded
-            assert response.status == 200
+        of_nobody = {"user_id": BOB, "format": "parquet"}
+        async with session.get("/transactions", params=of_nobody) as response:
+            assert response.status == 200  # a connection is open, and everything loaded, the library too
+            await response.read()
         process = psutil.Process(running.process.pid)
         for media, end in ((LINES, b"\n"), (CSV, b"\r\n"), (PARQUET, b"")):
             query, headers = {"user_id": ALICE, **EVER}, {"Accept": media}
