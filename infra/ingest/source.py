@@ -115,7 +115,7 @@ class ForeignTopics(ConsumerRebalanceListener):  # type: ignore[misc]
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        await self.consumer.stop()
+        await asyncio.wait([asyncio.create_task(self.consumer.stop())])  # a failed fetch of its cancels it
 
     async def on_partitions_revoked(self, _revoked: Collection[TopicPartition]) -> None:
         """Let the transaction in flight end."""
