@@ -1,8 +1,10 @@
 """From a flag to its transaction; and what of an address means nothing."""
 
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import parse_qs
 
+from msgspec.structs import replace as copied
 from playwright.async_api import Page, expect
 
 from tests.support.browser.chromium import Visit
@@ -67,12 +69,39 @@ async def test_a_flag_of_2018_leads_to_its_transaction_which_is_marked(site: Sit
     await expect(page.get_by_role("button", name=f"Copy {user()}")).to_have_text("Copied")
 
 
+async def test_a_transaction_is_found_by_its_id_alone(site: Site, visit: Visit) -> None:
+    visit.expected = ("404", "422")
+    first, second = made(user(1), 1), made(user(2), 2, after=timedelta(hours=1))
+    twin = made(user(3), 3, after=timedelta(hours=2))
+    twin = replace(twin, txn=copied(first.txn, user_id=user(3)))
+    await site.store(first, second, twin)
+    page = await visit.open(site.view(f"/transactions/{second.txn.id.upper()}"))
+    marked = page.locator('#rows [aria-current="true"]')
+    await expect(marked).to_have_attribute("data-id", second.txn.id)
+    await expect(page.get_by_role("heading", level=1)).to_have_text(f"User {user(2)}")
+    await marked.get_by_role("button").click()
+    link = page.get_by_role("dialog", name="Transaction").get_by_role("link", name=second.txn.id)
+    assert await link.get_attribute("href") == f"#/transactions/{second.txn.id}"
+
+    await page.goto(site.view("/users"))
+    search = page.get_by_role("combobox", name="Find a user by id")
+    await search.fill(first.txn.id)
+    await expect(page.locator("#suggestions")).to_contain_text("Enter looks for a transaction")
+    await search.press("Enter")
+    await expect(marked).to_have_attribute("data-id", first.txn.id)
+    await expect(page.locator("#notices")).to_contain_text("Several transactions have this id")
+
+    await page.goto(site.view(f"/transactions/{user(9)}"))
+    await expect(page.locator("#notices")).to_contain_text("There is no such transaction.")
+
+
 async def test_what_of_an_address_means_nothing_is_said(pages: Site, visit: Visit) -> None:
     visit.expected = ("503", "404")
     page = await visit.open(pages.view("/health"))
     for address, said in {
         "/user/1": "There is no page “user/1” here.",
         "/users/12": "“12” is no user's id.",
+        "/transactions/12": "“12” is no transaction's id.",
         f"/users/{user()}?form_date=2018-01-01": "The address says “form_date”, which means nothing here.",
         "/live?limit=3": "The address says “limit”, which means nothing here.",
     }.items():

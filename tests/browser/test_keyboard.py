@@ -54,7 +54,7 @@ async def walked(page: Page) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("view", "usable"), [("live", 9), ("users", 9), ("user", 52), ("health", 9)])
+@pytest.mark.parametrize(("view", "usable"), [("live", 9), ("users", 9), ("user", 54), ("health", 9)])
 async def test_the_tab_key_leads_to_all_that_can_be_used_and_shows_where_it_is(
     site: Site, visit: Visit, view: str, usable: int
 ) -> None:

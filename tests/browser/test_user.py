@@ -335,6 +335,26 @@ async def test_merchant_card_country_and_channel_are_shown_where_they_are_and_ca
     await expect(shared.get_by_label("Country", exact=True)).to_have_value("in")
 
 
+async def test_status_and_currency_can_be_asked_for(site: Site, visit: Visit) -> None:
+    await site.store(made(ALICE, 0), made(ALICE, 1, after=MINUTE, status="declined"))
+    await site.mirror(ALICE, [1230, 1230])
+    page = await visit.open(site.view(f"/users/{ALICE}?{EVER}&status=declined"))
+    await expect(page.locator("#connection")).to_have_text("Live")
+    rows = page.locator("#rows .row")
+    await expect(rows).to_have_count(1)
+    await expect(page.get_by_label("Status", exact=True)).to_have_value("declined")
+    await page.get_by_label("Currency", exact=True).fill("EUR")
+    await expect(rows).to_have_count(0)
+    async with Worker(site.settings.kafka, site.settings.scored_topic) as worker:
+        await worker.publish(
+            made(ALICE, 2, after=2 * MINUTE, status="declined"),
+            made(ALICE, 3, after=3 * MINUTE, currency="EUR"),
+            made(ALICE, 4, after=4 * MINUTE, currency="EUR", status="declined"),
+        )
+        await expect(rows).to_have_count(1)
+    await expect(rows.first).to_contain_text("declined")
+
+
 async def test_the_counts_follow_what_arrives(site: Site, visit: Visit) -> None:
     await site.store(made(ALICE, 0))
     await site.mirror(ALICE, [1230])

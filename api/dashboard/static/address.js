@@ -1,11 +1,13 @@
 // @ts-check
 // The view and its filters, in the address after the "#", so that a view can be shared:
 // #/live  #/users  #/users/<id>?from_date=2024-01-01&is_anomaly=true  #/users/<id>?txn=<id>&at=<time>  #/health
+// #/transactions/<id> leads to that transaction among its user's.
 
 /** @import { Row } from "./answers.js" */
 
 /** @typedef {"merchant_id" | "card_id" | "country" | "channel"} OptionalName */
-/** @typedef {"from_date" | "to_date" | "min_amount" | "max_amount" | "is_anomaly" | OptionalName} FilterName */
+/** @typedef {"status" | "currency" | OptionalName} TextName */
+/** @typedef {"from_date" | "to_date" | "min_amount" | "max_amount" | "is_anomaly" | TextName} FilterName */
 /** @typedef {Partial<Record<FilterName, string>>} Filters */
 /** @typedef {"live" | "users" | "health"} ViewName */
 
@@ -21,6 +23,7 @@
  * @property {Filters} filters
  * @property {boolean} log
  * @property {Mark | null} mark
+ * @property {string} sought - the id of a transaction whose user is not known yet
  * @property {string} wrong - what of the address means nothing here, in a sentence
  */
 
@@ -29,8 +32,10 @@
  * @type {OptionalName[]}
  */
 export const OPTIONAL = ["merchant_id", "card_id", "country", "channel"];
+/** @type {TextName[]} */
+export const TEXTS = ["status", "currency", ...OPTIONAL];
 /** @type {FilterName[]} */
-export const FILTERS = ["from_date", "to_date", "min_amount", "max_amount", ...OPTIONAL, "is_anomaly"];
+export const FILTERS = ["from_date", "to_date", "min_amount", "max_amount", ...TEXTS, "is_anomaly"];
 /** @type {ViewName[]} */
 const VIEWS = ["live", "users", "health"];
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -42,8 +47,9 @@ export const isUser = (text) => UUID.test(text);
 export function read(hash = location.hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
   const [name = "", given = "", ...rest] = path.split("/");
-  const view = VIEWS.find((one) => one === name);
-  const user = view === "users" && isUser(given) ? given.toLowerCase() : "";
+  const view = name === "transactions" ? "users" : VIEWS.find((one) => one === name);
+  const user = name === "users" && isUser(given) ? given.toLowerCase() : "";
+  const sought = name === "transactions" && isUser(given) ? given.toLowerCase() : "";
   const parameters = new URLSearchParams(query);
   const filters = Object.fromEntries(
     FILTERS.filter((one) => parameters.get(one)).map((one) => [one, parameters.get(one)]),
@@ -54,7 +60,7 @@ export function read(hash = location.hash) {
   const unknown = [...parameters.keys()].filter((one) => !known.has(one));
   const sentences = [
     (name && !view) || rest.length || (given && view !== "users") ? `There is no page “${path}” here.` : "",
-    given && view === "users" && !user ? `“${given}” is no user's id.` : "",
+    given && view === "users" && !user && !sought ? `“${given}” is no ${name.slice(0, -1)}'s id.` : "",
     unknown.length ? `The address says “${[...new Set(unknown)].join("”, “")}”, which means nothing here.` : "",
   ];
   return {
@@ -63,6 +69,7 @@ export function read(hash = location.hash) {
     filters,
     log: parameters.get("scale") === "log",
     mark,
+    sought,
     wrong: sentences.filter(Boolean).join(" ").slice(0, 300),
   };
 }
@@ -91,6 +98,12 @@ export function ofUser(user, filters = {}, log = false, mark = null) {
  * @param {Row} row
  */
 export const ofRow = ({ id, txn_date, user_id }) => ofUser(user_id, {}, false, { id, at: txn_date });
+
+/**
+ * The address that leads to a transaction by its id alone.
+ * @param {string} id
+ */
+export const ofTransaction = (id) => `#/transactions/${id}`;
 
 /**
  * Changes the address without a step in the history: filters change at every letter.

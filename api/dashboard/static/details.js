@@ -3,7 +3,7 @@
 
 /** @import { Row } from "./answers.js" */
 
-import { OPTIONAL, ofRow, ofUser } from "./address.js";
+import { OPTIONAL, ofRow, ofTransaction, ofUser } from "./address.js";
 import { $, copyable, el, foreign } from "./dom.js";
 import { revisionOf } from "./rows.js";
 import { asides, isFlagged, money, NAMES, sentence, shadows, stamp, visible } from "./words.js";
@@ -20,7 +20,7 @@ export function details(row) {
       const text = row[name];
       return text ? [/** @type {[string, Node]} */ ([NAMES[name], foreign(text)])] : [];
     }),
-    ["Id", copyable(row.id)],
+    ["Id", copyable(row.id, el("a", { href: ofTransaction(row.id) }, row.id))],
     ["User", copyable(row.user_id, el("a", { href: ofUser(row.user_id) }, row.user_id))],
     ["Address", [el("a", { href: ofRow(row) }, "this transaction among the user's")]],
   ];

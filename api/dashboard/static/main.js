@@ -4,14 +4,14 @@
 /** @import { State } from "./stream.js" */
 
 import { prepare as prepareAccount } from "./account.js";
-import { read } from "./address.js";
+import { read, replace } from "./address.js";
 import { notice } from "./announce.js";
 import { prepare as prepareDetails } from "./details.js";
 import { $, setText, show } from "./dom.js";
 import { Health } from "./health.js";
 import { Live } from "./live.js";
 import { followRule } from "./rule.js";
-import { prepare as prepareSearch } from "./search.js";
+import { prepare as prepareSearch, seek } from "./search.js";
 import { User } from "./user.js";
 import { typeable, ZONE } from "./words.js";
 
@@ -53,6 +53,15 @@ function route() {
   [current, shownUser] = [place.view, place.user];
   if (place.wrong) notice(place.wrong, 60_000);
   if (changed || place.view === "users") views[place.view].open(place);
+  if (place.sought) lead(place.sought);
+}
+
+/** @param {string} sought */
+async function lead(sought) {
+  const hash = await seek(sought);
+  if (!hash || read().sought !== sought) return;
+  replace(hash);
+  route();
 }
 
 // --- The theme: the system's, unless one is chosen

@@ -4,7 +4,7 @@
 /** @import { Filters } from "./address.js" */
 /** @import { Line, Row } from "./answers.js" */
 
-import { OPTIONAL } from "./address.js";
+import { TEXTS } from "./address.js";
 import { isFlagged } from "./words.js";
 
 /**
@@ -106,7 +106,7 @@ export function matches(row, { from_date, to_date, min_amount = "0", max_amount 
   const [low, high] = [hundredths(min_amount), hundredths(max_amount)];
   if (amount === null || earliest === null || latest === null || low === null || high === null) return false;
   const inside = earliest <= time && time <= latest && low <= amount && amount <= high;
-  const said = OPTIONAL.every((name) => {
+  const said = TEXTS.every((name) => {
     const wanted = others[name];
     return !wanted || row[name] === (name === "country" ? wanted.toUpperCase() : wanted);
   });

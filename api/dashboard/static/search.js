@@ -1,11 +1,28 @@
 // @ts-check
-// Finds a user by how the id begins: a combobox as the ARIA practices describe it.
+// Finds a user by how the id begins: a combobox as the ARIA practices describe it. And a transaction by its id.
 
-import { isUser, ofUser } from "./address.js";
+import { isUser, ofRow, ofTransaction, ofUser } from "./address.js";
+import { notice } from "./announce.js";
 import { $, el, show } from "./dom.js";
 import { ask, problemOf, wasAborted } from "./http.js";
 
 const PAUSE = 120;
+
+/**
+ * The address of a transaction among its user's, the newest where several have the id; "" where it is not found.
+ * @param {string} id
+ */
+export async function seek(id) {
+  try {
+    const answer = await ask(`transactions/${id}`, {}, { accept: [200, 422] });
+    if (!answer.choices) return ofRow(answer);
+    notice("Several transactions have this id: the newest of them is shown.");
+    return ofRow({ id, ...answer.choices[0] });
+  } catch (error) {
+    notice(problemOf(error).message);
+    return "";
+  }
+}
 
 export function prepare() {
   const [input, list] = [$("user", HTMLInputElement), $("suggestions")];
@@ -13,12 +30,13 @@ export function prepare() {
   /** @type {AbortController | null} */
   let asked = null;
   let active = -1;
+  let unknown = ""; // what no user's id begins with
 
-  /** @param {string} user */
-  function go(user) {
+  /** @param {string} hash */
+  function go(hash) {
     close();
     input.value = "";
-    location.hash = ofUser(user);
+    location.hash = hash;
   }
 
   function close() {
@@ -47,7 +65,8 @@ export function prepare() {
     if (!/^[0-9a-f-]*$/i.test(text)) return offer([], "Ids are made of 0–9, a–f and hyphens.");
     try {
       const { users } = await ask("dashboard/data/users", { prefix: text }, { signal: asked.signal });
-      offer(users, "No user's id begins so.");
+      unknown = users.length ? "" : text;
+      offer(users, isUser(text) ? "No user has this id. Enter looks for a transaction." : "No user's id begins so.");
     } catch (error) {
       if (!wasAborted(error)) offer([], problemOf(error).message);
     }
@@ -63,7 +82,7 @@ export function prepare() {
       const option = el("li", { role: "option", id: `suggestion-${index}`, "aria-selected": "false" }, user);
       option.addEventListener("pointerdown", (event) => {
         event.preventDefault(); // the field would lose the focus, and the list close, before the click
-        go(user);
+        go(ofUser(user));
       });
       return option;
     });
@@ -92,8 +111,9 @@ export function prepare() {
     event.preventDefault();
     const options = [...list.querySelectorAll("[role=option]:not(.none)")];
     const picked = options[active] ?? (options.length === 1 ? options[0] : null);
-    if (picked) go(picked.textContent ?? "");
-    else if (isUser(input.value.trim())) go(input.value.trim().toLowerCase());
+    const id = input.value.trim();
+    if (picked) go(ofUser(picked.textContent ?? ""));
+    else if (isUser(id)) go((id === unknown ? ofTransaction : ofUser)(id.toLowerCase()));
     else activate(0);
   });
 }

@@ -132,7 +132,14 @@ export const visible = (text) =>
 const apart = (text) => (/^[ -~]*$/.test(text) ? text : `\u2068${visible(text)}\u2069`);
 
 /** What the optional fields are called. */
-export const NAMES = { merchant_id: "Merchant", card_id: "Card", country: "Country", channel: "Channel" };
+export const NAMES = {
+  status: "Status",
+  currency: "Currency",
+  merchant_id: "Merchant",
+  card_id: "Card",
+  country: "Country",
+  channel: "Channel",
+};
 
 /** @param {Row} row */
 export function isFlagged(row) {
