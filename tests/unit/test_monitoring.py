@@ -148,7 +148,7 @@ def queries() -> list[str]:
     return [target["expr"] for panel in panels for target in panel.get("targets", [])]
 
 
-@pytest.mark.parametrize("query", {*queries(), *(one["expr"] for one in RULES)})
+@pytest.mark.parametrize("query", sorted({*queries(), *(one["expr"] for one in RULES)}))
 def test_a_query_asks_for_metrics_and_labels_that_there_are(query: str) -> None:
     known = exposed()
     named = re.findall(r"\b(up|(?:txnwatch|process)_\w+)(?:\{([^}]*)\})?", query)
