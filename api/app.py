@@ -26,6 +26,8 @@ from api.reading.database import Database
 from api.reading.export import Exports
 from api.reading.known import KnownRows
 from api.reading.worker import WindowReader, WorkerView
+from api.routes.buckets import BucketRoutes
+from api.routes.changes import ChangeRoutes
 from api.routes.dashboard import DashboardRoutes
 from api.routes.labels import LabelRoutes
 from api.routes.lists import ListRoutes
@@ -82,8 +84,8 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
         metrics,
         _gate(settings, database, key),
         docs,
-        ServiceRoutes(metrics, dependencies),
-        *(UserRoutes(database, windows, cursors), *_provider(settings, key)),
+        *(ServiceRoutes(metrics, dependencies), BucketRoutes(database, now)),
+        *(UserRoutes(database, windows, cursors), ChangeRoutes(database, cursors), *_provider(settings, key)),
         RowRoutes(database, cache, cursors, Exports(settings), now),
         PostRoutes(inlet, KnownRows(database), scored, _decoder(settings), metrics, settings),
         *(RuleRoutes(database, settings), LabelRoutes(settings), ListRoutes(database, settings)),

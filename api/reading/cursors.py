@@ -49,6 +49,21 @@ class RowKey:
     user_id: str
 
 
+_BEFORE_ALL = RowKey(datetime.min.replace(tzinfo=UTC), _LOWEST_USER, _LOWEST_USER)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePlace:
+    """The place after a row among those that one transaction wrote, in the order of the keys.
+
+    `walking`: after which key in a walk over all rows, and from which transaction on it goes on afterwards.
+    """
+
+    transaction: int
+    key: RowKey = _BEFORE_ALL
+    walking: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Cursors:
     """Cursors written and read with one key."""
@@ -57,8 +72,7 @@ class Cursors:
 
     def of_row(self, user_id: str | None, position: RowKey) -> str:
         """The cursor after this row, for the pages of this user (None: of all users)."""
-        micros = (position.txn_date - _EPOCH) // _MICROSECOND
-        packed = micros.to_bytes(8, "big", signed=True) + uuid.UUID(position.id).bytes
+        packed = _packed(position)
         if user_id is None:  # two zero bytes make the whole a multiple of three
             packed += uuid.UUID(position.user_id).bytes + b"\0\0"
         return self._seal(_rows_of(user_id), packed)
@@ -74,9 +88,22 @@ class Cursors:
         """
         short = user_id is not None or len(cursor) == _SHORT_CURSOR
         packed = self._open(_rows_of(user_id), cursor, _SHORT_BYTES if short else 42)
-        micros = int.from_bytes(packed[:8], "big", signed=True)
-        row_id, owner = str(uuid.UUID(bytes=packed[8:24])), user_id or _owner(packed)
-        return RowKey(_EPOCH + micros * _MICROSECOND, row_id, owner)
+        return _unpacked(packed, user_id or _owner(packed))
+
+    def of_change(self, place: ChangePlace) -> str:
+        """The cursor after this change."""
+        owner = uuid.UUID(place.key.user_id).bytes
+        head = place.transaction.to_bytes(8) + bytes([place.walking])
+        return self._seal(b"changes", _packed(place.key) + owner + head + b"\0\0")
+
+    def to_change(self, cursor: str) -> ChangePlace:
+        """The place that this cursor stands for.
+
+        Raises:
+            ValueError: It is not a cursor of ours for changes.
+        """
+        packed = self._open(b"changes", cursor, 51)
+        return ChangePlace(int.from_bytes(packed[40:48]), _unpacked(packed, _owner(packed)), packed[48] == 1)
 
     def of_user(self, user_id: str) -> str:
         """The cursor after this user in the list of users."""
@@ -116,6 +143,16 @@ class Cursors:
 
 def _rows_of(user_id: str | None) -> bytes:
     return b"rows" + (uuid.UUID(user_id).bytes if user_id else b"")
+
+
+def _packed(position: RowKey) -> bytes:
+    micros = (position.txn_date - _EPOCH) // _MICROSECOND
+    return micros.to_bytes(8, "big", signed=True) + uuid.UUID(position.id).bytes
+
+
+def _unpacked(packed: bytes, owner: str) -> RowKey:
+    micros = int.from_bytes(packed[:8], "big", signed=True)
+    return RowKey(_EPOCH + micros * _MICROSECOND, str(uuid.UUID(bytes=packed[8:24])), owner)
 
 
 def _owner(packed: bytes) -> str:

@@ -10,7 +10,9 @@ from typing import Any, Self, TypeVar
 
 import asyncpg
 
-from api.reading.cursors import RowKey
+from api.reading.buckets import Buckets, buckets_statement
+from api.reading.changes import SINCE, ChangedRows, changed_rows, changes_statement
+from api.reading.cursors import ChangePlace, RowKey
 from api.reading.statements import (
     Filters,
     Shape,
@@ -26,7 +28,8 @@ from infra.runtime.postgres import SESSION, DatabaseError, is_transient, reason
 
 T = TypeVar("T")
 
-_NEEDED = rights(("transactions", "users", "labels"), ("SELECT",))
+_READ = ("transactions", "users", "labels", "transactions_gone", "change_times", "transaction_hours")
+_NEEDED = rights(_READ, ("SELECT",))
 _FIRST_ROWS, _MOST_ROWS = 1000, 16_000
 _CHUNK_BYTES = 1 << 20
 _LONG_SECONDS = 1.0
@@ -137,6 +140,25 @@ class Database:
         """At most `limit` rows of this id, newest first: each as JSON, with its label, and its place."""
         rows = await self._fetch(*known_as_statement(row_id, user_id, txn_date, limit))
         return [(row, RowKey(*place)) for row, *place in rows]
+
+    async def buckets(self, asked: Buckets) -> tuple[str, int]:
+        """Buckets as JSON texts with commas between, and how many they are."""
+        [[buckets, count]] = await self._fetch(*buckets_statement(asked))
+        return buckets, count
+
+    async def changed_since(self, moment: datetime) -> ChangePlace:
+        """The place before all that was not yet seen at a time."""
+        [[transaction, walking]] = await self._fetch(SINCE, [moment])
+        return ChangePlace(transaction, walking=walking)
+
+    async def changes(self, place: ChangePlace, limit: int) -> ChangedRows:
+        """At most `limit` rows that changed after the place.
+
+        Raises:
+            AheadError: The database has been set back since the place was given out.
+        """
+        [record] = await self._fetch(*changes_statement(place, limit))
+        return changed_rows(record, place, limit)
 
     async def export(
         self, shape: Shape, filters: Filters, after: RowKey | None, limit: int | None

@@ -15,7 +15,7 @@ from api.reading.cursors import RowKey
 from schemas.checks import OPTIONAL
 
 # As the worker writes it: the fraction of a second is there in full or, when it is none, not at all.
-_TIME = """CASE WHEN t.txn_date::timestamptz(0) = t.txn_date
+TIME = """CASE WHEN t.txn_date::timestamptz(0) = t.txn_date
     THEN to_char(t.txn_date, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
     ELSE to_char(t.txn_date, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END"""
 
@@ -26,7 +26,7 @@ _OPTIONAL_JSON = ", ".join(f"""',"{column[2:]}":' || to_json({column})""" for co
 # Postgres writes the rows' JSON: a page arrives as one text, which costs this process a quarter of the time
 # of 100 records of seven columns (docs/decisions.md).
 _FIELDS = f"""'{{"id":"' || t.id || '","user_id":"' || t.user_id || '","amount":"' || t.amount
-    || '","currency":' || to_json(t.currency) || ',"txn_date":"' || {_TIME}
+    || '","currency":' || to_json(t.currency) || ',"txn_date":"' || {TIME}
     || '","status":' || to_json(t.status) || ',"meta_data":' || t.meta_data
     || concat({_OPTIONAL_JSON})"""
 _JSON = f"{_FIELDS} || '}}'"
@@ -34,7 +34,7 @@ _NEWEST_LABEL = """(
     SELECT l.label FROM labels AS l WHERE (l.id, l.txn_date, l.user_id) = (t.id, t.txn_date, t.user_id)
     ORDER BY l.seq DESC LIMIT 1
 )"""
-_LABELLED = f"""{_FIELDS} || concat(',"label":"' || {_NEWEST_LABEL} || '"') || '}}'"""
+LABELLED = f"""{_FIELDS} || concat(',"label":"' || {_NEWEST_LABEL} || '"') || '}}'"""
 
 
 def _csv(text: Callable[[str], str]) -> str:
@@ -43,7 +43,7 @@ def _csv(text: Callable[[str], str]) -> str:
         f"""'"' || replace({cell}, '"', '""') || '"'"""
         for cell in ("t.currency", text("t.status"), "t.meta_data::text", *map(text, _OPTIONAL))
     )
-    return f"""t.id || ',' || t.user_id || ',' || t.amount || ',' || {currency} || ',' || {_TIME}
+    return f"""t.id || ',' || t.user_id || ',' || t.amount || ',' || {currency} || ',' || {TIME}
     || ',' || {status} || ',' || {meta_data} || concat({", ".join(f"',', {cell}" for cell in more)})"""
 
 
@@ -96,7 +96,7 @@ ORDER BY u.user_id
 LIMIT {limit}"""
 
 # Spelled as in the partial indexes, so that the planner sees that they serve.
-_FLAGGED = "(t.meta_data ->> 'is_anomaly') = 'true'"
+FLAGGED = "(t.meta_data ->> 'is_anomaly') = 'true'"
 _UNFLAGGED = "(t.meta_data ->> 'is_anomaly') IS DISTINCT FROM 'true'"
 
 Shape = Literal["ndjson", "csv", "raw_csv"]
@@ -165,7 +165,7 @@ def known_as_statement(
     values = _Values()
     given = {"id": row_id, "user_id": user_id, "txn_date": txn_date}
     wanted = [f"t.{name} = {values.bind(value)}" for name, value in given.items() if value is not None]
-    columns = f"{_LABELLED}, t.txn_date, t.id::text, t.user_id::text"
+    columns = f"{LABELLED}, t.txn_date, t.id::text, t.user_id::text"
     return _rows(columns, wanted, Filters(), limit, values), values
 
 
@@ -199,7 +199,7 @@ def _range(filters: Filters, after: RowKey | None, values: _Values) -> Iterator[
     if filters.user_id is not None:
         yield f"t.user_id = {values.bind(filters.user_id)}"
     if filters.is_anomaly:
-        yield _FLAGGED
+        yield FLAGGED
     if filters.from_date is not None:
         yield f"t.txn_date >= {values.bind(filters.from_date)}"
     if filters.to_date is not None:

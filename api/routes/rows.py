@@ -135,6 +135,18 @@ def ranges_in_order(values: Mapping[str, Any]) -> Iterator[ParameterError]:
             yield ParameterError(low, f"must not be above {high}")
 
 
+def last_days(start: datetime | None, end: datetime | None, now: Callable[[], datetime]) -> datetime:
+    """The start, by default 30 days before the end or now.
+
+    They are counted from the whole minute: equal requests within a minute have equal filters, and so share
+    one place in the cache.
+    """
+    if start is not None:
+        return start
+    newest = end or now().replace(second=0, microsecond=0)
+    return newest - min(_DEFAULT_RANGE, newest - datetime.min.replace(tzinfo=UTC))
+
+
 class LabelledRow(Scored):
     """One transaction, with what became known of it. Describes the text that Postgres makes of it."""
 
@@ -200,21 +212,9 @@ class RowRoutes:
         return json_response(rows[0][0].encode())
 
     def _filters(self, query: Anomalies) -> Filters:
-        start, end = self._range(query.from_date, query.to_date)
         given = {name: getattr(query, name) for name in _SELECTING if hasattr(query, name)}
-        return Filters(**given | {"from_date": start, "to_date": end, "ascending": query.order == "asc"})
-
-    def _range(self, start: datetime | None, end: datetime | None) -> tuple[datetime | None, datetime | None]:
-        """The last 30 days by default.
-
-        They are counted from the whole minute: equal requests within a minute have equal filters, and so
-        share one place in the cache.
-        """
-        if start is None:
-            newest = end or self.now().replace(second=0, microsecond=0)
-            earliest = datetime.min.replace(tzinfo=UTC)
-            start = newest - min(_DEFAULT_RANGE, newest - earliest)
-        return start, end
+        start = last_days(query.from_date, query.to_date, self.now)
+        return Filters(**given | {"from_date": start, "ascending": query.order == "asc"})
 
     async def _rows(self, request: web.Request, filters: Filters, query: Anomalies) -> web.StreamResponse:
         """A page, or an export of all: as the client accepts them."""

@@ -35,7 +35,8 @@ async def connected(url: str, *, seconds: float = 60.0, **options: str) -> Async
 
 
 async def ensure(connection: asyncpg.Connection, ahead: int) -> list[str]:
-    """Make this month and `ahead` after it, unless they exist; the names made."""
+    """Make this month and `ahead` after it, unless they exist; the names made. Folds counts by hour, too."""
+    await connection.execute("SELECT fold_transaction_hours()")
     return await _names(connection, "SELECT make_transactions_months($1)", ahead)
 
 

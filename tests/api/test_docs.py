@@ -8,7 +8,19 @@ import jsonschema
 import pytest
 from yarl import URL
 
-from api.routes import dashboard, labels, lists, live, rows, rules, session, transactions, users
+from api.routes import (
+    buckets,
+    changes,
+    dashboard,
+    labels,
+    lists,
+    live,
+    rows,
+    rules,
+    session,
+    transactions,
+    users,
+)
 from api.routes.rows import Transactions
 from api.settings import Settings
 from api.web import docs
@@ -33,7 +45,7 @@ ROUTES = {
     "/lists/{name}", "/lists/{name}/add", "/lists/{name}/remove", "/suppressions",
     "/", "/docs", "/docs/{file}", "/openapi.json", "/asyncapi.json", "/health", "/ready", "/metrics",
     "/users", "/users/{user_id}/stats", "/transactions", "/transactions/{id}", "/anomalies",
-    "/sse/transactions/{user_id}", "/sse/anomalies",
+    "/transactions/buckets", "/transactions/changes",     "/sse/transactions/{user_id}", "/sse/anomalies",
 }  # fmt: skip
 
 WITHOUT_SERVICES = {
@@ -126,7 +138,20 @@ async def test_every_parameter_has_an_example_that_is_accepted(
 ) -> None:
     kinds = {
         parameter.name: parameter.kind
-        for module in (dashboard, docs, labels, lists, live, rows, rules, session, transactions, users)
+        for module in (
+            buckets,
+            changes,
+            dashboard,
+            docs,
+            labels,
+            lists,
+            live,
+            rows,
+            rules,
+            session,
+            transactions,
+            users,
+        )
         for one in vars(module).values()
         if isinstance(one, type) and is_dataclass(one) and one.__module__ == module.__name__
         if not one.__name__.endswith("Routes")

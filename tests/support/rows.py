@@ -13,8 +13,10 @@ from aiokafka import AIOKafkaProducer
 from schemas.checks import OPTIONAL
 from schemas.scored import Flag, encode_scored
 from schemas.transaction import Transaction
+from stream_app.sinks.postgres import REVISE, TAKE_OVER
 from tests.support.detectors import mean_flag
 
+_PARTITION = ("txnwatch", "transactions", 0)
 START = datetime(2018, 4, 1, tzinfo=UTC)
 FLAG = mean_flag("2.00", 20, 6.15, "10.00")
 
@@ -85,6 +87,26 @@ async def store(database: str, many: Iterable[Made]) -> None:
         )
     finally:
         await connection.close()
+
+
+async def insert(connection: asyncpg.Connection, one: Made) -> None:
+    """Puts a row without optional fields into Postgres."""
+    await connection.execute(
+        "INSERT INTO transactions VALUES ($1, $2, $3::text::numeric, $4, $5, $6, $7::text::jsonb)",
+        one.txn.id, one.txn.user_id, one.shown["amount"], one.txn.currency, one.txn.txn_date, one.txn.status,
+        one.meta_data.decode(),
+    )  # fmt: skip
+
+
+async def own_partition(connection: asyncpg.Connection) -> None:
+    """Makes the partition known that rows are revised for."""
+    await connection.execute(TAKE_OVER, *_PARTITION)
+
+
+async def revise(connection: asyncpg.Connection, one: Made, before: Made | None = None) -> None:
+    """Does with a row what the worker does; `before` is what it was where it had another date."""
+    left = [{name: before.shown[name] for name in ("id", "user_id", "txn_date")}] if before else []
+    await connection.execute(REVISE, *_PARTITION, f"[{one.row.decode()}]", json.dumps(left), "[]")
 
 
 class Worker:
