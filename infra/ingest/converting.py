@@ -10,7 +10,6 @@ from aiokafka import TopicPartition
 
 from infra.ingest.decoding import Decoding, ForeignRecord
 from infra.ingest.ordering import Sourced, SpreadUsers
-from infra.runtime.group_transactions import Offsets
 from infra.runtime.partitioners import Partitioner
 from infra.runtime.record_batches import Message
 from schemas.dead_letter import Place, encode_dead_letter
@@ -23,12 +22,10 @@ _LOOKED_AT = 50  # records of each fetch, for spread users
 
 
 class Converted(NamedTuple):
-    """What records became, by partition of the topic it goes to, and how far that is in the source."""
+    """What records became, by partition of the topic it goes to."""
 
     transactions: Mapping[int, list[Message]]
     letters: Mapping[int, list[Message]]
-    offsets: Offsets
-    """By partition of the source, the first offset that is not in here."""
     outcomes: Mapping[str, int]
     """How many records became what: mapped, left_out, refused_<reason>, or a word of the decoder's."""
 
@@ -72,8 +69,7 @@ class Converter:
             else:
                 outcomes[one or _LEFT_OUT] += 1
         outcomes["mapped"] = sum(map(len, transactions.values()))
-        offsets = {source: record.offset + 1 for source, record in records}
-        return Converted(transactions, letters, offsets, outcomes)
+        return Converted(transactions, letters, outcomes)
 
     def _found(self, records: Sequence[Any]) -> list[Mapped | Unmapped | str | None]:
         """What each became: a word, or None, where it is left out."""

@@ -16,8 +16,9 @@ _OUTCOMES = ("mapped", "left_out", "tombstone", "deleted", *(f"refused_{one}" fo
 _COMMIT_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 _BATCH_RECORDS = (1, 10, 100, 1_000, 10_000, 30_000)
 _LAGS = {
-    "lag": "What can be read of a foreign partition of ours and is not on the input topic.",
-    "held_back": "What an open transaction keeps from being read of it.",
+    "lag_offsets": "What can be read of a foreign partition of ours and is not fetched yet.",
+    "held_back_offsets": "What an open transaction keeps from being read of it.",
+    "held_records": "What is fetched of it and waits for what may come with timestamps before its own.",
 }
 
 
@@ -61,7 +62,7 @@ class IngestCounts:
             "When it last read or committed something, had nothing to do, or waited for a service.",
             registry=self._registry,
         )
-        self._lags = [gauge(f"txnwatch_ingest_{name}_offsets", text) for name, text in _LAGS.items()]
+        self._lags = [gauge(f"txnwatch_ingest_{name}", text) for name, text in _LAGS.items()]
 
     def count(self, consumed: int, outcomes: Mapping[str, int]) -> None:
         """Add what became of a transaction's records."""
@@ -70,7 +71,7 @@ class IngestCounts:
         for outcome, number in outcomes.items():
             self._records.labels(outcome).inc(number)
 
-    def text(self, lags: Iterable[tuple[TopicPartition, int, int]] = ()) -> bytes:
+    def text(self, lags: Iterable[tuple[TopicPartition, int, int, int]] = ()) -> bytes:
         """All of it in Prometheus' text format."""
         for gauge in self._lags:
             gauge.clear()

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from infra.ingest.converting import Converted
 from infra.ingest.settings import Settings
 from infra.runtime.background import cancel
-from infra.runtime.group_transactions import GroupMember, send_offsets
+from infra.runtime.group_transactions import GroupMember, Offsets, send_offsets
 from infra.runtime.patience import KafkaSilentError
 from infra.runtime.record_batches import LARGEST_BATCH, LZ4, Message, batches
 from infra.runtime.shared_client import ClientPool, SharedProducer
@@ -65,7 +65,7 @@ class IngestOutput:
         await producer.start()
         return producer
 
-    async def commit(self, converted: Converted, member: GroupMember) -> None:
+    async def commit(self, converted: Converted, offsets: Offsets, member: GroupMember) -> None:
         """Write it, and move the group on, all or nothing.
 
         Raises:
@@ -74,7 +74,8 @@ class IngestOutput:
             KafkaError: It is not written, or it is not known whether it is.
         """
         assert self._producer is not None  # noqa: S101 - there is something of a partition
-        await self._bounded(self._producer, _commit(self._producer, self._settings, converted, member))
+        transaction = _commit(self._producer, self._settings, converted, offsets, member)
+        await self._bounded(self._producer, transaction)
 
     async def _bounded(self, producer: SharedProducer, transaction: Coroutine[Any, Any, None]) -> None:
         # A task of its own: aiokafka never gives a transaction up, and waits for its end when cancelled, too.
@@ -93,14 +94,14 @@ class IngestOutput:
 
 
 async def _commit(
-    producer: SharedProducer, settings: Settings, converted: Converted, member: GroupMember
+    producer: SharedProducer, settings: Settings, converted: Converted, offsets: Offsets, member: GroupMember
 ) -> None:
     async with producer.transaction():
         sent = [
             *await _submit(producer, settings.transactions_topic, converted.transactions.items()),
             *await _submit(producer, settings.dlq_topic, converted.letters.items()),
         ]
-        await send_offsets(producer, converted.offsets, member)
+        await send_offsets(producer, offsets, member)
         for one in sent:  # aiokafka commits a transaction also where one of its batches has failed
             await one
 

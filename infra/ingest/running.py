@@ -29,7 +29,7 @@ from infra.runtime.shared_client import ClientPool
 
 log = logging.getLogger(__name__)
 
-_MOST = 20_000  # records in a transaction
+_MOST = 20_000  # records in a transaction, but for those that came too late
 # The transaction's outcome is not known, or the partitions are another's: the group's offsets tell.
 _LOST = (
     LostMemberError,
@@ -98,12 +98,13 @@ class Ingest:
     def work(self) -> Works:
         """How far it is, and what there is to do."""
         source = self._source
-        left = sum(lag for _, lag, _ in self.lags()) or int(source is not None and source.busy.locked())
+        left = sum(lag for _, lag, *_ in self.lags()) or int(source is not None and source.busy.locked())
         return {"records": (self._steps, left)}
 
-    def lags(self) -> Iterable[tuple[TopicPartition, int, int]]:
-        """Of each partition of ours how many offsets can be read and are not committed, or are held back."""
-        return () if self._source is None else self._source.lags()
+    def lags(self) -> Iterable[tuple[TopicPartition, int, int, int]]:
+        """Of each partition of ours how much is not fetched, is held back, or is fetched and waits."""
+        lags = () if self._source is None else self._source.lags()
+        return ((one, lag, held_back, self._order.held(one)) for one, lag, held_back in lags)
 
     async def _session(self, stop: asyncio.Event, succeeded: Callable[[], None]) -> None:
         async with AsyncExitStack() as stack:
@@ -115,34 +116,35 @@ class Ingest:
                 ForeignTopics(self._settings, self._topics, merges=merges)
             )
             self._source = source
+            self._order.begin({})
             while not stop.is_set():
                 await self._take_on(source, output)
-                records = await self._next(source)
-                if records and await _unless(stop, self._converter.prepare(one for _, one in records)):
-                    for start in range(0, len(records), _MOST):  # of a merge these may be many
-                        await self._commit(source, output, records[start : start + _MOST])
+                await self._fetch(source)
+                while not stop.is_set() and (records := self._next(source)):
+                    if not await _unless(stop, self._converter.prepare(one for _, one in records)):
+                        return
+                    await self._commit(source, output, records)
                     succeeded()
 
     async def _take_on(self, source: ForeignTopics, output: IngestOutput) -> None:
         """Begin with the partitions that a rebalance has brought, if one has."""
         if source.is_new:
             partitions = source.claim()
-            self._order.clear()
             await output.take_over(partitions)
-            await source.locate(partitions)
+            self._order.begin(await source.locate(partitions))
             self._counts.take_overs.inc()
             log.info("reads %s", ", ".join(_words(partitions)) or "nothing: others have all partitions")
 
-    async def _next(self, source: ForeignTopics) -> Sequence[Sourced]:
+    async def _fetch(self, source: ForeignTopics) -> None:
         fetched = await source.fetch(_MOST)
         if fetched or source.has_answered():
             self._patience.renew()
         self._steps += bool(fetched)
         self._patience.check()
-        if source.is_new:
-            return ()
         self._order.put(fetched)
-        records = self._order.take(source.reached())
+
+    def _next(self, source: ForeignTopics) -> Sequence[Sourced]:
+        records = () if source.is_new else self._order.take(source.reached(), _MOST)
         source.hold(self._order.full())
         return records
 
@@ -152,7 +154,7 @@ class Ingest:
                 return  # they are read again, by us or another
             converted = self._converter.convert(records)
             with self._counts.commit_seconds.time():
-                await output.commit(converted, source.member)
+                await output.commit(converted, self._order.offsets(), source.member)
         self._steps += 1
         self._counts.count(len(records), converted.outcomes)
 

@@ -9,8 +9,10 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata
 
-from infra.ingest.ordering import Fetched, OneForAll, Reached
+from infra.ingest.assigning import OneForAll
+from infra.ingest.ordering import Fetched, Reached, TakenBeyond
 from infra.ingest.settings import Settings
 from infra.runtime.aiokafka_changes import (
     as_fetched,
@@ -21,7 +23,7 @@ from infra.runtime.aiokafka_changes import (
     position_of,
 )
 from infra.runtime.cli_errors import StopError
-from infra.runtime.group_transactions import GroupMember, stable_offsets
+from infra.runtime.group_transactions import GroupMember, Offsets, stable_offsets
 from infra.runtime.kafka import (
     TopicsError,
     admin_client,
@@ -34,6 +36,7 @@ from infra.runtime.kafka import (
 from infra.runtime.retry import retried
 
 _WAIT_MS = 200
+_ANSWER_MS = 100  # of a merge, which goes on once a partition's end is seen again; else 500
 
 
 class DeletedError(StopError):
@@ -94,6 +97,7 @@ class ForeignTopics(ConsumerRebalanceListener):  # type: ignore[misc]
         self.is_new = False
         self.busy = asyncio.Lock()
         self._newest = 0
+        self._answers: dict[TopicPartition, tuple[int, int]] = {}
         self.member = GroupMember(settings.group, -1, "")
         self.consumer = AIOKafkaConsumer(
             **client_options(settings, "ingest"),
@@ -105,6 +109,7 @@ class ForeignTopics(ConsumerRebalanceListener):  # type: ignore[misc]
             partition_assignment_strategy=(OneForAll if merges else RoundRobinPartitionAssignor,),
             session_timeout_ms=int(settings.session_seconds * 1000),
             heartbeat_interval_ms=int(settings.session_seconds * 200),
+            fetch_max_wait_ms=_ANSWER_MS if merges else 500,
             max_poll_interval_ms=86_400_000,  # a registry or a broker that is away is waited for
         )
 
@@ -115,7 +120,7 @@ class ForeignTopics(ConsumerRebalanceListener):  # type: ignore[misc]
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        await asyncio.wait([asyncio.create_task(self.consumer.stop())])  # a failed fetch of its cancels it
+        await self.consumer.stop()
 
     async def on_partitions_revoked(self, _revoked: Collection[TopicPartition]) -> None:
         """Let the transaction in flight end."""
@@ -138,8 +143,8 @@ class ForeignTopics(ConsumerRebalanceListener):  # type: ignore[misc]
         self.member = GroupMember(self._settings.group, generation, member)
         return self.partitions
 
-    async def locate(self, partitions: Collection[TopicPartition]) -> None:
-        """Go to the group's offsets.
+    async def locate(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, TakenBeyond]:
+        """Go to the group's offsets; what is taken beyond them.
 
         Raises:
             DeletedError: Records from there on are deleted.
@@ -147,21 +152,23 @@ class ForeignTopics(ConsumerRebalanceListener):  # type: ignore[misc]
             KafkaError: Kafka does not answer.
         """
         if not partitions:
-            return
+            return {}
         async with admin_client(self._settings, "ingest-offsets") as admin:
             offsets = await stable_offsets(
                 admin, self._settings.group, partitions, within=self._settings.retry_seconds
             )
         beginnings = await self.consumer.beginning_offsets(partitions)
         self._check(offsets, beginnings)
+        found = {one: offsets.get(one, OffsetAndMetadata(beginnings[one], "")) for one in partitions}
         for one in partitions if not self.is_new else ():
-            self.consumer.seek(one, offsets.get(one, beginnings[one]))
+            self.consumer.seek(one, found[one].offset)
         end_on_deleted(self.consumer)
+        return {one: TakenBeyond.noted(its.metadata) for one, its in found.items()}
 
-    def _check(self, offsets: Mapping[TopicPartition, int], beginnings: Mapping[TopicPartition, int]) -> None:
-        if gone := [one for one, offset in offsets.items() if offset < beginnings[one]]:
+    def _check(self, offsets: Offsets, beginnings: Mapping[TopicPartition, int]) -> None:
+        if gone := [one for one, its in offsets.items() if its.offset < beginnings[one]]:
             each = ", ".join(
-                f"{one.topic} {one.partition}:{offsets[one]}-{beginnings[one] - 1}" for one in gone
+                f"{one.topic} {one.partition}:{offsets[one].offset}-{beginnings[one] - 1}" for one in gone
             )
             raise DeletedError(
                 f"deleted by the topic's retention before they were read: {each}. To go on with what is "
@@ -191,7 +198,15 @@ class ForeignTopics(ConsumerRebalanceListener):  # type: ignore[misc]
     def _reached(self, partition: TopicPartition) -> Reached:
         end, position = self.consumer.last_stable_offset(partition), position_of(self.consumer, partition)
         at_end = end is not None and position is not None and position >= end
-        return Reached(at_end, self.consumer.last_poll_timestamp(partition) or 0)
+        return Reached(at_end, self._asked(partition), position or 0)
+
+    def _asked(self, partition: TopicPartition) -> int:
+        """When the last answer but one was seen: the last may have lain here while records were converted."""
+        answered = self.consumer.last_poll_timestamp(partition) or 0
+        former, last = self._answers.get(partition, (0, 0))
+        if answered != last:
+            self._answers[partition] = former, last = last, answered
+        return former
 
     def hold(self, full: set[TopicPartition]) -> None:
         """Fetch nothing of these partitions for now, and of the others again."""

@@ -31,6 +31,10 @@ changes nothing. As of aiokafka 0.14.0 none of them has an option or a release o
   end of TLS too, for which uvloop waits 30 s, and a partition's take-over with it. It is cut here: nobody
   closes one who still waits for an answer. Upstream: no option. It may go when
   `test_an_encrypted_connection_waits_for_the_other_side` fails.
+- **Who stops a consumer** whose last fetch has just failed is cancelled as that one is: aiokafka awaits what
+  it has cancelled, and a fetch that failed pauses first. A broker that restarted ended ingest so.
+  Upstream: none known. It may go when
+  `test_who_stops_a_consumer_whose_fetch_has_failed_is_cancelled_with_it` fails.
 
 The functions below `install` reach into objects of aiokafka and change no class.
 """
@@ -72,6 +76,7 @@ _close = AIOKafkaConnection.close
 _update = AIOKafkaClient._metadata_update
 _consumer_record = fetcher.PartitionRecords._consumer_record
 _getall = fetcher.FetchResult.getall
+_end_fetches = fetcher.Fetcher.close
 
 
 def install() -> None:
@@ -85,6 +90,7 @@ def install() -> None:
     fetcher.PartitionRecords.__next__ = next_record
     fetcher.MemoryRecords = KeptRecords
     fetcher.FetchResult.getall = _part
+    fetcher.Fetcher.close = _close_fetcher
 
 
 def as_fetched(key: bytes | None) -> bytes | None:
@@ -184,6 +190,16 @@ async def _metadata(client: AIOKafkaClient, host: str, port: int, request: Metad
         finally:
             connection.close()
     return None
+
+
+@functools.wraps(_end_fetches)
+async def _close_fetcher(self: fetcher.Fetcher) -> None:
+    ended = {self._fetch_task, *self._pending_tasks}
+    for task in ended:
+        task.cancel()
+    await asyncio.wait(ended)
+    self._pending_tasks.clear()
+    await _end_fetches(self)
 
 
 @functools.wraps(_consumer_record)

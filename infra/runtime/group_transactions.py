@@ -13,7 +13,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -48,7 +48,8 @@ _UNKNOWN_EPOCH = -1
 _UNSTABLE = 88  # UNSTABLE_OFFSET_COMMIT, which aiokafka has no name for
 _LOST = {IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError}
 
-Offsets = Mapping[TopicPartition, int]
+Offsets: TypeAlias = Mapping[TopicPartition, OffsetAndMetadata]
+"""A group's next offsets, each with what its reader noted beside it."""
 
 
 class GroupMember(NamedTuple):
@@ -186,7 +187,7 @@ class _FetchRequest(Request[_FetchStruct]):  # type: ignore[misc]
 
 async def stable_offsets(
     admin: AIOKafkaAdminClient, group: str, partitions: Collection[TopicPartition], *, within: float
-) -> dict[TopicPartition, int]:
+) -> dict[TopicPartition, OffsetAndMetadata]:
     """The group's offsets, without partitions that it has none for; what is open is waited for.
 
     Raises:
@@ -202,7 +203,7 @@ async def stable_offsets(
 
 async def _offsets(
     admin: AIOKafkaAdminClient, group: str, partitions: Collection[TopicPartition]
-) -> dict[TopicPartition, int] | None:
+) -> dict[TopicPartition, OffsetAndMetadata] | None:
     """None while a transaction is open that has some of them."""
     topics = sorted({one.topic for one in partitions})
     asked = [(topic, sorted(p for t, p in partitions if t == topic), _NO_TAGS) for topic in topics]
@@ -211,7 +212,9 @@ async def _offsets(
     errors = {answer.error_code, *(one[4] for _, one in each)} - {0}
     if errors - {_UNSTABLE}:
         raise for_code(min(errors - {_UNSTABLE}))(f"the offsets of group {group}")
-    return None if errors else {partition: one[1] for partition, one in each if one[1] >= 0}
+    if errors:
+        return None
+    return {partition: OffsetAndMetadata(one[1], one[3] or "") for partition, one in each if one[1] >= 0}
 
 
 async def send_offsets(producer: AIOKafkaProducer, offsets: Offsets, member: GroupMember) -> None:
@@ -228,8 +231,7 @@ async def send_offsets(producer: AIOKafkaProducer, offsets: Offsets, member: Gro
             await _CommitHandler(sender, offsets, member).do(node)
 
     sender._do_txn_offset_commit = commit
-    committed = {one: OffsetAndMetadata(offset, "") for one, offset in offsets.items()}
-    await producer.send_offsets_to_transaction(committed, member.group)
+    await producer.send_offsets_to_transaction(dict(offsets), member.group)
 
 
 class _CommitHandler(TxnOffsetCommitHandler):  # type: ignore[misc]

@@ -1,6 +1,7 @@
 """Producers of others, as they are by default, in front of `txnwatch ingest`."""
 
 import asyncio
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,14 +45,15 @@ def mapping(tmp_path: Path) -> Path:
     return path
 
 
-async def send(command: Sequence[str], folder: Path, sent: Sequence[Sent]) -> None:
-    """Give them to the program, and wait until it has sent all."""
+async def send(command: Sequence[str], folder: Path, sent: Sequence[Sent], pace: float = 0) -> None:
+    """Give them to the program, fifty at a time with a pause, and wait until it has sent all."""
     process = await asyncio.create_subprocess_exec(*command, cwd=folder, stdin=subprocess.PIPE)
     assert process.stdin is not None
     for start in range(0, len(sent), 50):
         lines = (b"%s\t%s\n" % (one.key, foreign(one)) for one in sent[start : start + 50])
         process.stdin.write(b"".join(lines))
         await process.stdin.drain()
+        await asyncio.sleep(pace)
     process.stdin.close()
     assert await process.wait() == 0
 
@@ -68,4 +70,31 @@ async def test_what_a_client_sends_is_scored_in_the_order_of_its_timestamps(
             await send([*command, installation.kafka, topic, keys], installed.folder, sent)
             await until(lambda: taken_over(installation, 2000))
             assert await ended(process) == 0
+        assert await verdicts(installation) == replayed(await by_timestamps(installation, topic, sent))
+
+
+@pytest.mark.parametrize("keys", ["users", "null"])
+async def test_all_clients_at_once_are_scored_in_the_order_of_their_timestamps(
+    keys: str, installed: Installed, installation: Installation, mapping: Path
+) -> None:
+    """Of the same users. Each keeps records back in its own way before it sends them: timestamps fall."""
+    sent = traffic(8000, users=40)
+    commands = [await asyncio.to_thread(installed.command, name) for name in CLIENTS]
+    async with foreign_topic(installation, 4) as topic:
+        options = *MERGED, "--wait", "4"
+        with (
+            ingesting(installation, topic, mapping, *options) as one,
+            ingesting(installation, topic, mapping, *options) as other,
+        ):
+            sending = [
+                asyncio.create_task(
+                    send([*command, installation.kafka, topic, keys], installed.folder, sent[n::4], 0.2)
+                )
+                for n, command in enumerate(commands)
+            ]
+            await until(lambda: taken_over(installation, 2000))
+            one.send_signal(signal.SIGKILL)
+            await asyncio.gather(*sending)
+            await until(lambda: taken_over(installation, 8000))
+            assert await ended(other) == 0
         assert await verdicts(installation) == replayed(await by_timestamps(installation, topic, sent))

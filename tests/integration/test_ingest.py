@@ -2,20 +2,25 @@
 
 import asyncio
 import signal
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewPartitions
 
+from infra.runtime.partitioners import Name, partition_of
 from tests.support.foreign_topics import (
     MAPPING,
     arrived,
+    by_timestamps,
     by_user,
     foreign,
     foreign_topic,
@@ -93,6 +98,43 @@ async def test_each_record_becomes_one_transaction_and_what_does_not_map_a_lette
         code, said = await installation.completed("txnwatch", "dlq", *again)
         assert (code, said) == (0, f"1 sent to {installation.transactions}, 0 not\n")
         assert sum(map(len, (await arrived(installation)).values())) == 401
+
+
+async def test_whoever_sends_and_by_whatever_partitioner_the_order_is_that_of_the_timestamps(
+    installation: Installation, mapping: Path
+) -> None:
+    """As tests/clients/test_foreign_producers.py has it of the clients themselves."""
+    sent = traffic(600, users=15)
+    async with foreign_topic(installation, 4) as topic:
+        async with AIOKafkaProducer(bootstrap_servers=installation.kafka) as producer:
+            for stamp, (partition, key), one in as_clients_send(sent):
+                place = {"partition": partition, "key": key, "timestamp_ms": stamp}
+                await producer.send(topic, foreign(one), **place)
+        with ingesting(installation, topic, mapping, "--order", "timestamps") as process:
+            await until(lambda: taken_over(installation, 600))
+            assert await ended(process) == 0
+
+        assert by_user(await by_timestamps(installation, topic, sent)) == by_user(sent)
+        assert await arrived(installation) == by_user(sent)
+
+
+def as_clients_send(sent: Sequence[Sent]) -> list[tuple[int, tuple[int, bytes | None], Sent]]:
+    """Each transaction's time, partition, and key, in turn by clients that send some of theirs at a time."""
+    names: Sequence[Name] = "murmur2", "crc32", "fnv1a"  # Java and kafkajs, librdkafka, sarama
+    began, stamped = round(time.time() * 1000) - 60_000, list[Any]()
+    for number, one in enumerate(sent):
+        its = number // 7
+        ways = [
+            *((partition_of(name, one.key, 4), one.key) for name in names),
+            (its % 4, one.key),  # kafka-go by default
+            (its // 20 % 4, None),  # Java without keys: as many as are sent together
+            (its % 4, None),  # kafkajs without keys
+            (its * 7919 % 4, None),  # librdkafka without keys
+        ]
+        way = number % 7
+        sent_at = (number // (20 * (way + 1)) + 1) * 20 * (way + 1)
+        stamped.append((sent_at, (began + number, ways[way], one)))
+    return [one for _, one in sorted(stamped, key=itemgetter(0))]
 
 
 async def until_counted(session: aiohttp.ClientSession, count: int) -> Counter[str]:

@@ -23,9 +23,11 @@ from tests.support.certificates import Authority
 from tests.support.foreign_topics import (
     MAPPING,
     arrived,
+    by_user,
     foreign,
     foreign_topic,
     ingesting,
+    pour,
     taken_over,
 )
 from tests.support.installation import Installation, ended, until
@@ -238,20 +240,33 @@ async def change_certificates(
     assert (await installation.completed("txnwatch", "topics"))[0] == 0
     second, third = Authority.new("the second"), Authority.new("the third")
     sending = ("txnwatch", "produce", "--generate", "8000", "--rate", "400")
-    with installation.worker() as worker, installation.command(*sending) as producer:
-        for former, new in ((authority, second), (second, third)):
-            await until(partial(has_more, environment, await stored(environment) + 500))
-            (folder / "ca.pem").write_bytes(former.pem + new.pem)
-            (folder / "client.pem").write_bytes(new.give("client"))
-            kafka.trust(former, new)
-            await asyncio.to_thread(kafka.stop)
-            await asyncio.to_thread(kafka.start)
-        output, _ = await asyncio.to_thread(producer.communicate, timeout=120)
-        assert b"8,000 sent" in output
-        await until(installation.finished)
-        assert worker.poll() is None
-    assert await stored(environment) == 8000
-    assert len(await installation.read("TXNWATCH_SCORED_TOPIC")) == 8000
+    mapping, foreign_ones, enough = folder / "shop.toml", traffic(4000, seed=2), asyncio.Event()
+    mapping.write_text(MAPPING)
+    async with foreign_topic(installation) as topic:
+        with (
+            installation.worker() as worker,
+            installation.command(*sending) as producer,
+            ingesting(installation, topic, mapping) as ingest,
+        ):
+            pouring = asyncio.create_task(pour(installation, topic, foreign_ones, enough))
+            for former, new in ((authority, second), (second, third)):
+                await until(partial(has_more, environment, await stored(environment) + 500))
+                (folder / "ca.pem").write_bytes(former.pem + new.pem)
+                (folder / "client.pem").write_bytes(new.give("client"))
+                kafka.trust(former, new)
+                await asyncio.to_thread(kafka.stop)
+                await asyncio.to_thread(kafka.start)
+            output, _ = await asyncio.to_thread(producer.communicate, timeout=120)
+            assert b"8,000 sent" in output
+            enough.set()
+            await pouring
+            await until(partial(has_more, environment, 11_999))
+            await until(installation.finished)
+            assert (worker.poll(), await ended(ingest)) == (None, 0)
+    assert await stored(environment) == 12_000
+    assert len(await installation.read("TXNWATCH_SCORED_TOPIC")) == 12_000
+    theirs = by_user(foreign_ones)
+    assert {user: ids for user, ids in (await arrived(installation)).items() if user in theirs} == theirs
 
 
 async def stored(environment: dict[str, str]) -> int:

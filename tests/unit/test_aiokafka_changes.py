@@ -74,6 +74,7 @@ def _as_aiokafka_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
         (AIOKafkaConnection, "close"),
         (fetcher.PartitionRecords, "_consumer_record"),
         (fetcher.FetchResult, "getall"),
+        (fetcher.Fetcher, "close"),
     ):
         function = getattr(owner, name)
         monkeypatch.setattr(owner, name, getattr(function, "__wrapped__", function))
@@ -104,6 +105,28 @@ def test_once_installed_the_connection_is_broken_and_closed() -> None:
         assert not connection.connected()
 
     run(uvloop.new_event_loop, check)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+async def test_who_stops_a_consumer_whose_fetch_has_failed_is_cancelled_with_it(*, changed: bool) -> None:
+    if changed:
+        install()
+    one = object.__new__(fetcher.Fetcher)
+    one._fetch_waiters, (one._fetch_task, pausing) = (
+        set(),
+        map(asyncio.create_task, map(asyncio.sleep, [60, 60])),
+    )
+    one._pending_tasks = {pausing}
+    await asyncio.sleep(0)
+
+    closing = asyncio.create_task(one.close())
+    await asyncio.wait([closing])
+
+    assert (closing.cancelled(), pausing.cancelled(), one._fetch_task.cancelled()) == (
+        not changed,
+        True,
+        True,
+    )
 
 
 @asynccontextmanager
