@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -35,6 +35,8 @@ payments = st.lists(
     min_size=1,
     max_size=30,
 )
+
+SEVERAL = [(2 * DAY, 100, "abc"[number % 4 : number % 4 + 1] or None) for number in range(14)]
 
 
 def transactions(given_payments: Sequence[tuple[int, int, str | None]]) -> list[Transaction]:
@@ -69,6 +71,8 @@ def all_teach(_: Transaction) -> bool:
 
 
 @settings(max_examples=60)
+@example([Feature("mean", 30 * DAY)], [Feature("count", 7 * DAY)], [(2 * DAY, 100, None)] * 14)
+@example([Feature("distinct", 30 * DAY, "country")], [Feature("distinct", 7 * DAY, "country")], SEVERAL)
 @given(features, features.filter(bool), payments)
 def test_they_are_as_if_they_had_been_kept_and_those_that_were_stay(
     had: list[Feature], new: list[Feature], given_payments: list[tuple[int, int, str | None]]

@@ -84,9 +84,9 @@ class Features:
             ValueError: The first is no state of features.
         """
         parts = in_order([*parts_in(had), *self._parts])
-        if parts == self._parts and newest_in(had) <= newest_in(filled):
-            return filled  # as for all where nothing else is kept: taking both apart takes 100 µs
-        return pack(filled_past(unpack(had), unpack(filled), self._parts), parts)
+        if parts == self._parts and not newest_in(had):
+            return filled  # as for all where nothing is kept: taking both apart takes 100 µs
+        return pack(filled_past(unpack(had), unpack(filled), self._parts, self._tiers), parts)
 
     def _slowly(self, state: State, transaction: Transaction) -> tuple[Sequence[Value], State]:
         """The same from a state that is taken apart: for what is late, large, or of other features."""
