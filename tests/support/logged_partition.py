@@ -34,7 +34,8 @@ class LoggedPartition:
 
     world: World = field(default_factory=World)
     log: list[Logged] = field(default_factory=list)
-    deciders: Deciders = DECIDERS
+    deciders: Deciders = field(default_factory=lambda: Deciders(Settings(_env_file=None)))
+    """Of its own: they know lists by the numbers of decisions, which other logs give to other lists."""
 
     def decide(self, body: dict[str, Any], kind: str = RULES) -> None:
         """Add a decision to the log."""
