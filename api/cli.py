@@ -59,7 +59,7 @@ def api(host: str | None, port: int | None) -> None:
 
 
 async def _check_services(settings: Settings) -> None:
-    """Refuse what cannot become right by itself; a service that does not answer is no reason not to start.
+    """End the start where a setting leads to the wrong service; one that does not answer yet ends nothing.
 
     Raises:
         DatabaseError: A pooler is before Postgres, or its text is not UTF-8.

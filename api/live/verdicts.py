@@ -63,7 +63,7 @@ class Waiting:
         self._complete.set()
 
     async def wait(self, seconds: float) -> None:
-        """Return once all verdicts are there, or after so many seconds with those that are."""
+        """Return once every verdict is there, or after `seconds`; then some may be missing."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._complete.wait()

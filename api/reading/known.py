@@ -15,7 +15,7 @@ _INTERVAL_SECONDS = 0.005
 """Looks begin at most so often: one costs the processor time of a whole request, of however many."""
 _LOOK_SECONDS = 0.5
 _AWAY_SECONDS = 5.0
-"""After Postgres did not answer in time, rows are not looked for again for so many seconds."""
+"""So long posts go out unseen once a look took longer than 0.5 s: each of them would wait as long."""
 
 
 class KnownRows:

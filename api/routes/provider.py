@@ -142,7 +142,7 @@ class ProviderRoutes:
         return begun
 
     async def _begin(self, claims: Mapping[str, Any], secret: str) -> None:
-        """Begin the session of whom these claims are about.
+        """Begin a session for the user that these claims name; `secret` is its cookie's.
 
         Raises:
             Problem: 403, they have no rights here, or no name.

@@ -1,4 +1,4 @@
-"""How often each caller may ask: so many requests at once, and so many a second in the long run."""
+"""How often each caller may ask: TXNWATCH_API_BURST at once, then TXNWATCH_API_RATE a second; else 429."""
 
 import ipaddress
 import math
@@ -68,9 +68,9 @@ async def tell_left(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def address_of(request: web.Request, proxies: int) -> str:
-    """Whose request it is, where so many proxies have each added to X-Forwarded-For who asked them.
+    """The caller's address: the one that the outermost of our `proxies` has added to X-Forwarded-For.
 
-    What stands before that in the header is whatever the caller wrote.
+    Those further left in the header may be invented by the caller, who would get a new limit with each.
     """
     passed = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, [])).split(",")
     named = passed[-proxies].strip() if 0 < proxies <= len(passed) else ""

@@ -30,6 +30,7 @@ from tests.support.rows import made, store, user
 from tests.support.serving import Client
 
 ALICE = user(1)
+MODULES = (buckets, changes, dashboard, docs, labels, lists, live, rows, rules, session, transactions, users)
 ROUTES = {
     "/dashboard",
     "/dashboard/{file}",
@@ -138,20 +139,7 @@ async def test_every_parameter_has_an_example_that_is_accepted(
 ) -> None:
     kinds = {
         parameter.name: parameter.kind
-        for module in (
-            buckets,
-            changes,
-            dashboard,
-            docs,
-            labels,
-            lists,
-            live,
-            rows,
-            rules,
-            session,
-            transactions,
-            users,
-        )
+        for module in MODULES
         for one in vars(module).values()
         if isinstance(one, type) and is_dataclass(one) and one.__module__ == module.__name__
         if not one.__name__.endswith("Routes")

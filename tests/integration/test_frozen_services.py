@@ -13,21 +13,18 @@ from typing import Any, NoReturn
 
 import aiohttp
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from infra.runtime.background import background
 from infra.runtime.settings import Settings as TopicSettings
-from stream_app.batch import Record
-from stream_app.faust_adapter.in_flight import InFlight
-from stream_app.faust_adapter.lag import Lags
-from stream_app.faust_adapter.pump import pump
 from stream_app.faust_adapter.vital_signs import vitals_of
 from stream_app.metrics import WorkerMetrics
 from stream_app.settings import Settings
 from tests.support.faults.outages import Services
 from tests.support.faults.rig import Rig, rig
 from tests.support.foreign_topics import MAPPING, foreign, foreign_topic, ingesting
+from tests.support.hanging import hanging
 from tests.support.installation import until
 from tests.support.services import embedded_datadir, free_port
 from tests.support.traffic import traffic
@@ -42,39 +39,25 @@ FROZEN_SECONDS = 20.0  # longer than the shortest TXNWATCH_PROGRESS_SECONDS
 
 
 async def test_a_partition_whose_batch_never_ends_is_named_by_health(topics: TopicSettings) -> None:
-    source, settings = TopicPartition(topics.transactions_topic, 2), Settings(kafka=topics.kafka, sinks="")
-    taken = asyncio.Event()
-
-    async def process(_records: Sequence[Record], _position: int) -> NoReturn:
-        taken.set()
-        await asyncio.get_running_loop().create_future()
-        raise AssertionError
-
-    async with (
-        AIOKafkaProducer(bootstrap_servers=topics.kafka) as producer,
-        AIOKafkaConsumer(
-            bootstrap_servers=topics.kafka, auto_offset_reset="earliest", isolation_level="read_committed"
-        ) as consumer,
-    ):
-        consumer.assign([source])
-        lags, flows = Lags(), asyncio.Event()
-        flows.set()
-        lags.finished[source] = 0
+    settings = Settings(kafka=topics.kafka, sinks="")
+    flows = asyncio.Event()
+    flows.set()
+    async with hanging(topics.kafka, TopicPartition(topics.transactions_topic, 2)) as partition:
         app: Any = SimpleNamespace(
             settings=settings.model_copy(update={"progress_seconds": 0.1}),
             metrics=WorkerMetrics(),
             windows=SimpleNamespace(restored=0),
-            consumer=SimpleNamespace(can_resume_flow=flows, partition_lags=lambda: lags.of(consumer)),
+            consumer=SimpleNamespace(
+                can_resume_flow=flows, partition_lags=lambda: partition.lags.of(partition.consumer)
+            ),
             is_starting=False,
             is_stopping=False,
             rebalancing_count=1,
         )
         vitals = vitals_of(app)
-        await producer.send_and_wait(source.topic, b"{}", partition=source.partition)
-        room = InFlight(1000, 1 << 20)
-        pumping = pump(consumer, source, batch_size=10, in_flight=room, patience=30, process=process)
-        async with background(pumping, name="pump"):
-            await taken.wait()
+        await partition.send(1)
+        async with background(partition.pump(), name="pump"):
+            await partition.taken.wait()
             await vitals.look()
             assert (vitals.health()[0], vitals.ready()[0]) == (200, 200)
             async with asyncio.timeout(10):
