@@ -1,11 +1,10 @@
 """The clients of others, as their documentation has them used, lose nothing and get nothing twice."""
 
 import asyncio
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from yarl import URL
 
@@ -18,6 +17,7 @@ from tests.support.feed_clients import FeedClient, Network, feed_client, network
 from tests.support.foreign_clients import Installed
 from tests.support.rows import Made, Worker, made, user
 from tests.support.services import embedded_datadir
+from tests.support.standing_still import standing_still
 
 pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -86,12 +86,9 @@ async def _while_kafka_does_not_answer(client: FeedClient, between: Network, dat
     await published(datadir, rows(5, 5))
     kafka = cluster.status(datadir)["kafka"].pid
     assert kafka is not None
-    os.kill(kafka, signal.SIGSTOP)
-    try:
+    with standing_still(psutil.Process(kafka)):
         between.mend()
         await between.brings(b": unavailable\n")
-    finally:
-        os.kill(kafka, signal.SIGCONT)
     await client.has(10)
     assert client.ids == [one.txn.id for one in rows(0, 10)]
 

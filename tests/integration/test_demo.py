@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
@@ -31,6 +31,7 @@ from tests.support.layouts import ROWS, layout
 from tests.support.services import embedded_datadir
 from tests.support.serving import DEAD
 from tests.support.source import ROOT
+from tests.support.standing_still import standing_still
 
 PATIENCE_SECONDS = 90
 STOP_SECONDS = 2.0
@@ -147,7 +148,7 @@ def test_the_numbers_add_up_after_a_kill_services_come_back_and_ctrl_c_ends_it_w
             psutil.Process(worker).kill()
             asyncio.run(send_refused(kafka, 7))
             screen.until(r"worker ended \(killed by SIGKILL\): started again")
-            with standing_still(datadir, "produce"):
+            with standing_still(child(datadir, "produce")):
                 sent = asyncio.run(produced(kafka))
                 while numbers(screen) != (sent - 7, 0):
                     pass  # a screen that has come to a standstill fails
@@ -223,19 +224,14 @@ async def rows(postgres: str) -> int:
         await connection.close()
 
 
-@contextmanager
-def standing_still(datadir: Path, command: str) -> Iterator[None]:
-    """The demo's process of this command does nothing during the block."""
+def child(datadir: Path, command: str) -> psutil.Process:
+    """The demo's process of this command."""
     [process] = [
         one
         for one in psutil.process_iter(["cmdline", "environ"])
         if command in (one.info["cmdline"] or []) and str(datadir) in str(one.info["environ"])
     ]
-    process.suspend()
-    try:
-        yield
-    finally:
-        process.resume()
+    return process
 
 
 def stop(process: subprocess.Popen[str], screen: Screen) -> None:

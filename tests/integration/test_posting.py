@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-import os
-import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from infra.embedded import cluster
@@ -20,6 +19,7 @@ from tests.support.posting import given, post, taken
 from tests.support.rows import made, user
 from tests.support.services import embedded_datadir
 from tests.support.serving import serving, settings_from
+from tests.support.standing_still import standing_still
 
 ALICE = user(1)
 
@@ -75,16 +75,13 @@ async def test_a_frozen_kafka_is_said_soon_and_what_is_accepted_is_there(datadir
     async with serving(settings) as client:
         assert (await post(client, plain(0)))[0] == 202
         for seconds in (3, 15):  # longer than a request is waited for, and than the producer is
-            os.kill(pid, signal.SIGSTOP)
-            try:
+            with standing_still(psutil.Process(pid)):
                 began, slowest = time.monotonic(), 0.0
                 while (now := time.monotonic()) < began + seconds:
                     answers = await asyncio.gather(*(post(client, plain(n)) for n in range(1, 20)))
                     assert {status for status, _ in answers} == {503}
                     slowest = max(slowest, time.monotonic() - now)
                 assert slowest < 3
-            finally:
-                os.kill(pid, signal.SIGCONT)
             async with asyncio.timeout(30):
                 while (await post(client, plain(0)))[0] != 202:  # noqa: ASYNC110 - it is Kafka's to say
                     await asyncio.sleep(0.1)

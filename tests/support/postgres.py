@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from tests.support.serving import PATIENCE
+from tests.support.standing_still import standing_still
 
 
 @asynccontextmanager
@@ -52,10 +53,5 @@ async def hanging(database: str, application: str) -> AsyncIterator[None]:
         pytest.skip("Postgres runs on another machine, or in a container")
     finally:
         await connection.close()
-    for process in processes:
-        process.suspend()
-    try:
+    with standing_still(*processes):
         yield
-    finally:
-        for process in processes:
-            process.resume()

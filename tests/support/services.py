@@ -39,6 +39,8 @@ _POSTGRES_VARIABLES = {
 _CONTAINER_SECONDS = 120.0
 _MEMORY_BYTES = 4 << 30
 _POLL_SECONDS = 0.1
+_DROP_SECONDS = 30.0
+"""One process of the server that stands still keeps every database from being dropped."""
 
 
 def choose() -> Choice:
@@ -109,7 +111,7 @@ async def empty_database(server_url: str, *, template: str = "template1") -> Asy
     try:
         yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
     finally:
-        await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+        await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)", seconds=_DROP_SECONDS)
 
 
 @asynccontextmanager
@@ -214,10 +216,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def _execute(url: str, statement: str) -> None:
+async def _execute(url: str, statement: str, *, seconds: float | None = None) -> None:
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(statement)
+        await connection.execute(statement, timeout=seconds)
     finally:
         await connection.close()
 

@@ -11,6 +11,7 @@ import psutil
 from infra.embedded import cluster
 from infra.embedded.state import State, is_free
 from tests.support.installation import until
+from tests.support.standing_still import standing_still
 
 
 class Services:
@@ -61,14 +62,8 @@ class Services:
         """The service and its children are stopped while the block runs: connected, and never answering."""
         main = psutil.Process(self.pid(name))
         family = [main, *main.children(recursive=True)]
-        try:
-            for process in family:
-                process.suspend()
+        with standing_still(*family):
             yield
-        finally:
-            for process in reversed(family):
-                if process.is_running():
-                    process.resume()
 
 
 def _wait(process: psutil.Process) -> None:
