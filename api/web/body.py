@@ -1,5 +1,6 @@
 """Bodies of requests that change something."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from api.web.problems import Problem
 NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises: also for bytes that are no UTF-8, and for what is nested too deep."""
 JSON, TOML, NDJSON = "application/json", "application/toml", "application/x-ndjson"
+_SECONDS = 30.0
+"""For a body to come: who sends one a byte a minute would keep a connection for ever, and logging in has one."""
 
 
 async def read_body(request: web.Request, *media: str) -> bytes:
@@ -20,12 +23,26 @@ async def read_body(request: web.Request, *media: str) -> bytes:
     A page of another origin can send neither of ours without asking first, which is refused.
 
     Raises:
-        Problem: It is of another type.
+        Problem: It is of another type, takes too long, or is not packed as its `Content-Encoding` says.
         HTTPRequestEntityTooLarge: It is larger.
     """
     if request.content_type not in media or hdrs.CONTENT_TYPE not in request.headers:
         raise Problem(415, f"Send it as {' or '.join(media)}.")
-    return await request.read()
+    if request.content.is_eof() and not request.content.exception():
+        return await request.read()
+    return await _rest(request)
+
+
+async def _rest(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise Problem(408, f"The body took longer than {_SECONDS:g} s.") from None
+    except web.RequestPayloadError:
+        request.content.feed_eof()  # aiohttp would read on, and log the same with a traceback
+        request.protocol.close()
+        raise Problem(400, "The body is not packed as its Content-Encoding says.") from None
 
 
 @dataclass(slots=True)

@@ -19,8 +19,8 @@ class WeakPasswordError(ValueError):
 
 
 def digest_of(secret: str) -> bytes:
-    """Of a token, which is too long to be guessed: 32 bytes."""
-    return hashlib.sha256(secret.encode()).digest()
+    """Of a token, which is too long to be guessed: 32 bytes; of whatever bytes a header has for one."""
+    return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()
 
 
 def new_token(prefix: str) -> str:

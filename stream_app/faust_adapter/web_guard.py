@@ -35,7 +35,7 @@ def guards(settings: WebSettings) -> list[Any]:
     async def guard(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        given = request.headers.get(hdrs.AUTHORIZATION, "").encode()
+        given = request.headers.get(hdrs.AUTHORIZATION, "").encode(errors="surrogateescape")
         is_probe = request.path in _PROBES and is_loopback(request.remote or "")
         if not (is_probe or hmac.compare_digest(given, expected)):
             return web.Response(status=401, headers={hdrs.WWW_AUTHENTICATE: 'Bearer realm="txnwatch"'})

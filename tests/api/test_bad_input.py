@@ -1,5 +1,6 @@
 """What must be refused: by the parameter's name, in one line of the log, whatever it is."""
 
+import asyncio
 import base64
 import logging
 from datetime import timedelta
@@ -167,3 +168,44 @@ async def test_no_body_makes_a_route_fail(client: Client) -> None:
             headers = {"Content-Type": "application/json", "If-Match": '"0"'}
             async with client.request(route.method, address(route), data=body, headers=headers) as response:
                 assert 400 <= response.status < 500, (route.operation_id, body[:20])
+
+
+async def answered(client: Client, request: str, body: bytes = b"") -> bytes:
+    """The first line of what comes back for a request's head, byte by byte, and its body."""
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    try:
+        writer.write(request.encode("latin-1") + b"\r\n\r\n" + body)
+        return await asyncio.wait_for(reader.readline(), 10)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("header", ["Authorization: Bearer \xff\xfe", "Cookie: txnwatch_session=\xff"])
+async def test_no_bytes_of_a_secret_make_a_route_fail(pages_settings: Settings, header: str) -> None:
+    async with serving(pages_settings, login="required") as client:
+        for asked, status in (
+            ("GET /users", 401), ("POST /session/ticket", 401), ("GET /session", 200), ("DELETE /session", 200),
+            ("DELETE /sessions", 200),
+        ):  # fmt: skip
+            line = await answered(client, f"{asked} HTTP/1.1\r\nHost: localhost\r\n{header}")
+            assert line.startswith(b"HTTP/1.1 %d" % status), asked
+
+
+@pytest.mark.parametrize("packing", ["gzip", "deflate", "zstd"])
+async def test_a_body_that_is_not_packed_as_it_says_is_refused(
+    client: Client, caplog: pytest.LogCaptureFixture, packing: str
+) -> None:
+    head = "PUT /lists/blocked HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    line = await answered(client, f"{head}Content-Encoding: {packing}\r\nContent-Length: 6", b"abcdef")
+    assert line.startswith(b"HTTP/1.1 400") or line.startswith(b"HTTP/1.0 400")
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.web.body._SECONDS", 0.1)
+    head = "POST /session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    line = await answered(client, f"{head}Content-Length: 100", b'{"name"')
+    assert line.startswith(b"HTTP/1.1 408")
