@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 import msgspec
 from pydantic import Field, PositiveFloat, SecretStr, model_validator
 
-from infra.runtime.addresses import ProviderAccess, is_loopback, is_safe
+from infra.runtime.addresses import ProviderAccess, is_loopback, is_safe, own_names
 from infra.runtime.health_settings import HealthSettings
 from infra.runtime.logs import LogSettings
 from infra.runtime.settings import (
@@ -92,11 +92,7 @@ class HttpSettings(SettingsGroup):
         if self.hosts:
             names = {one.strip().lower() for one in self.hosts.split(",") if one.strip()}
             return frozenset() if "*" in names else frozenset(names)
-        return (
-            frozenset({"localhost", "127.0.0.1", "[::1]", self.host.lower()})
-            if is_loopback(self.host)
-            else frozenset()
-        )
+        return own_names(self.host) if is_loopback(self.host) else frozenset()
 
     @property
     def origins(self) -> frozenset[str]:

@@ -228,7 +228,9 @@ def begin_cookie(response: web.Response, secret: str, settings: Settings, reques
 
 def cookie_options(settings: Settings, request: web.Request) -> dict[str, Any]:
     """How a cookie is kept: for this service alone, and over TLS alone where the page came so."""
-    is_secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
+    # Of several proxies the outermost, which the browser talks to, is named first.
+    outermost = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
+    is_secure = request.secure or outermost == "https"
     return {"path": settings.root_path or "/", "httponly": True, "samesite": "Lax", "secure": is_secure}
 
 

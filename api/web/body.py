@@ -14,7 +14,7 @@ NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises: also for bytes that are no UTF-8, and for what is nested too deep."""
 JSON, TOML, NDJSON = "application/json", "application/toml", "application/x-ndjson"
 _SECONDS = 30.0
-"""For a body to come: who sends one a byte a minute would keep a connection for ever, and logging in has one."""
+"""For a body to come: whoever sends a byte a minute would keep a connection for ever, even to log in."""
 
 
 async def read_body(request: web.Request, *media: str) -> bytes:

@@ -11,7 +11,7 @@ from api.web.limits import LEFT, RateLimits, address_of
 from api.web.problems import Problem
 from api.web.seals import Seals
 from infra.access.secrets import digest_of
-from infra.runtime.addresses import is_loopback
+from infra.runtime.addresses import is_near
 from schemas.access import Caller, Scope
 
 COOKIE: Final = "txnwatch_session"
@@ -22,6 +22,7 @@ _KEPT_SECONDS = 5.0
 """A token that was taken away, and a session that was ended, are refused after so long."""
 _NEVER: tuple[float, Caller | None] = 0, None
 _MOST_KEPT = 10_000
+_READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 _LONGEST = 300  # characters of a secret
 
 Ask: TypeAlias = Callable[[Collection[bytes]], Awaitable[Mapping[bytes, Caller]]]
@@ -98,9 +99,14 @@ class Gate:
         return await self.known(digest) if digest else None
 
     def shown(self, request: web.Request) -> bytes:
-        """The digest of what a request comes with: a token, a session, or a ticket for one; empty: none."""
+        """The digest of what a request comes with: a token, a session, or a ticket for one; empty: none.
+
+        A ticket only reads: addresses are kept in histories and in the logs of proxies.
+        """
         if secret := secret_of(request):
             return digest_of(secret) if len(secret) <= _LONGEST else b""
+        if request.method not in _READING:
+            return b""
         return self._tickets.opened(request.query.get(TICKET, ""))
 
     def ticket(self, digest: bytes) -> str:
@@ -161,8 +167,7 @@ def secret_of(request: web.Request) -> str:
 
 def _is_near(request: web.Request) -> bool:
     """Whether it comes from this machine, and by no proxy."""
-    forwarded = {"X-Forwarded-For", "Forwarded"} & {*request.headers}
-    return not forwarded and is_loopback(request.remote or "")
+    return is_near(request.remote or "", request.headers)
 
 
 def _check_users(request: web.Request, route: GuardedRoute, users: frozenset[str]) -> None:

@@ -1,7 +1,6 @@
 """What every route has: errors as problems, CORS, counting, one log line a failure."""
 
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from aiohttp import hdrs, web
 
 from api.metrics import Metrics
 from api.web.problems import Problem
+from infra.runtime.addresses import called
 from schemas.masking import without_data
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,6 @@ _HARDENED = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 _UNMATCHED = "unmatched"
-_PORT = re.compile(r":\d+$")
 _LOGGED_TEXT = 500
 
 
@@ -120,8 +119,7 @@ class Called:
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer where the name, without its port, is one of these; any where there are none."""
-        name = _PORT.sub("", request.host.lower())
-        if self._names and name not in self._names:
+        if self._names and called(request.host) not in self._names:
             raise Problem(421, "TXNWATCH_API_HOSTS has another name for this service.")
         return await handler(request)
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Container
 from math import isfinite
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, SecretStr
 
 _HIGHEST_PORT = 65_535
 _SERVER = re.compile(r"([^\s,:/@\[\]]+|\[[0-9A-Fa-f:.]+(%\w+)?\]):(\d{1,5})", re.ASCII)
+_PORT = re.compile(r":\d+$")
 # Parameters of Redis' URLs.
 _NUMBERS = {"db", "health_check_interval", "max_connections", "socket_connect_timeout", "socket_timeout"}
 
@@ -117,3 +119,18 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return False
+
+
+def is_near(remote: str, headers: Container[str]) -> bool:
+    """Whether a request comes from this machine, and by no proxy; `headers` know names in either case."""
+    return is_loopback(remote) and not ("X-Forwarded-For" in headers or "Forwarded" in headers)
+
+
+def own_names(host: str) -> frozenset[str]:
+    """What pages of this machine call a service that listens on this loopback address, as in `Host`."""
+    return frozenset({"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host.lower()})
+
+
+def called(host: str) -> str:
+    """The name in the header `Host`, without its port."""
+    return _PORT.sub("", host.lower())

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from infra.runtime.addresses import is_loopback
+from infra.runtime.addresses import called, is_loopback, is_near, own_names
 from stream_app.faust_adapter.start_checks import StartError
 from stream_app.settings import WebSettings
 
@@ -28,7 +28,11 @@ def check_secret(settings: WebSettings) -> None:
 
 
 def guards(settings: WebSettings) -> list[Any]:
-    """The middlewares of the views' web application."""
+    """The middlewares of the views' web application.
+
+    Where no secret is needed as only this machine reaches them, they answer for its names alone: a foreign
+    page may have its own name lead to 127.0.0.1, and would read every window.
+    """
     expected = settings.web_headers.get(hdrs.AUTHORIZATION, "").encode()
 
     @web.middleware
@@ -36,9 +40,19 @@ def guards(settings: WebSettings) -> list[Any]:
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         given = request.headers.get(hdrs.AUTHORIZATION, "").encode(errors="surrogateescape")
-        is_probe = request.path in _PROBES and is_loopback(request.remote or "")
+        is_probe = request.path in _PROBES and is_near(request.remote or "", request.headers)
         if not (is_probe or hmac.compare_digest(given, expected)):
             return web.Response(status=401, headers={hdrs.WWW_AUTHENTICATE: 'Bearer realm="txnwatch"'})
         return await handler(request)
 
-    return [guard] if settings.needs_secret else []
+    @web.middleware
+    async def only_ours(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if called(request.host) not in own_names(settings.web_host) and request.path not in _PROBES:
+            return web.Response(status=421, text="These views answer for the names of this machine alone.")
+        return await handler(request)
+
+    if settings.needs_secret:
+        return [guard]
+    return [only_ours] if is_loopback(settings.web_host) else []

@@ -183,6 +183,17 @@ async def logged(settings: Settings) -> list[str]:
     return [row["what"] for row in rows]
 
 
+@pytest.mark.parametrize(
+    ("passed_on", "is_secure"),
+    [("https", True), ("HTTPS", True), ("https, http", True), ("http, https", False), ("", False)],
+)
+async def test_a_cookie_goes_over_tls_alone_where_the_browser_uses_it(
+    guarded: Client, passed_on: str, *, is_secure: bool
+) -> None:
+    async with guarded.delete("/session", headers={"X-Forwarded-Proto": passed_on}) as response:
+        assert ("; Secure" in response.headers[hdrs.SET_COOKIE]) is is_secure
+
+
 async def test_to_log_out_everywhere_ends_every_session(guarded: Client) -> None:
     assert await log_in(guarded) == 200
     [first] = [cookie.value for cookie in guarded.session.cookie_jar if cookie.key == COOKIE]
@@ -277,6 +288,10 @@ async def test_a_ticket_stands_for_its_caller_for_a_minute(
     assert await status(f"/sse/transactions/{ALICE}") == 200
     assert await status(f"/sse/transactions/{BOB}") == 403
     assert await status(f"/users/{ALICE}/stats", ticket[:-6] + "AAAAAA") == 401
+    async with guarded.post("/session/ticket", headers=bearer(secrets.by_scope[Scope.SEND])) as response:
+        sends = (await response.json())["ticket"]
+    async with guarded.post("/transactions", params={"ticket": sends}, json={}) as response:
+        assert response.status == 401  # it only reads
     later = datetime.now(UTC) + timedelta(seconds=61)
     monkeypatch.setattr("api.web.seals.time.time", later.timestamp)
     assert await status(f"/users/{ALICE}/stats") == 401

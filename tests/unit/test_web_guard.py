@@ -48,6 +48,22 @@ async def test_where_others_can_reach_them_they_ask_for_the_secret(
                 assert response.status == 200
 
 
+async def test_a_foreign_name_that_leads_to_this_machine_reads_nothing() -> None:
+    async with await views_of(WebSettings()) as client:
+        for name, status in (("attacker.example:6066", 421), ("localhost:6066", 200), ("[::1]", 200)):
+            async with client.get("/table/windows/", headers={"Host": name}) as response:
+                assert response.status == status, name
+        async with client.get("/health", headers={"Host": "worker-1:6066"}) as response:
+            assert response.status == 200
+
+
+async def test_probes_that_a_proxy_passes_on_need_the_secret() -> None:
+    async with await views_of(WebSettings(web_login="required", web_secret=SECRET)) as client:
+        for header in ("x-forwarded-for", "Forwarded"):
+            async with client.get("/metrics", headers={header: "192.0.2.1"}) as response:
+                assert response.status == 401
+
+
 def test_without_a_secret_they_do_not_start_where_others_can_reach_them() -> None:
     with pytest.raises(StartError, match=r"TXNWATCH_WEB_SECRET: .* TXNWATCH_WEB_LOGIN=off"):
         check_secret(WebSettings(web_host="192.0.2.1"))
