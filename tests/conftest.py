@@ -20,6 +20,7 @@ from tests.support.services import (
     installation_variables,
     running,
 )
+from tests.support.time_limits import TimeLimits
 
 # A machine that is busy is no failure.
 hypothesis.settings.register_profile(
@@ -62,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose the services and the fault runs' seed once, before any test."""
     ending.install()
     compile_less()
+    config.pluginmanager.register(TimeLimits())
     config.stash[_CHOICE] = choose()
     if config.option.faults_seed is None:
         config.option.faults_seed = random.SystemRandom().randrange(10**6)

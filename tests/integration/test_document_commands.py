@@ -182,6 +182,7 @@ def checkout() -> Iterator[Shell]:
         shutil.rmtree(folder)
 
 
+@pytest.mark.timeout(300)  # 40 commands: 60 s where nothing else runs
 def test_using_txnwatch_step_by_step() -> None:
     with checkout() as shell:
         lasting: dict[str, subprocess.Popen[bytes]] = {}

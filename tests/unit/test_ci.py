@@ -101,6 +101,26 @@ def test_where_all_passes_at_once_there_is_no_second_run(project: Path) -> None:
     assert not any("second run" in line for line in lines)
 
 
+ENDED_EARLY = """
+
+def test_that_ends_the_session(request):
+    request.session.shouldfail = "three hang"
+"""
+
+
+@pytest.mark.parametrize(
+    ("tests", "limit"), [(TESTS + ENDED_EARLY, "1m"), ("import time\n\ntime.sleep(3600)\n", "1s")]
+)
+def test_where_not_all_tests_were_run_it_fails_without_a_second_run(
+    project: Path, tests: str, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_LIMIT", limit)
+
+    code, lines = ran(project, tests)
+
+    assert (code, lines[-1]) == (1, "=== not all tests were run: there is no second run")
+
+
 def test_tests_that_cannot_be_read_fail(project: Path) -> None:
     code, _ = ran(project, "import there_is_no_such_module\n")
 
