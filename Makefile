@@ -27,7 +27,7 @@ demo: install
 # Each of the two has services of its own: more would take 2 GB each, and gain little, as a test waits for the most part.
 # Whatever hangs, it ends: tests/support/time_limits.py.
 test: install
-	$(BIN)/pytest -m 'not slow' --timeout 120 --numprocesses 2 --max-worker-restart 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -m 'not slow' --timeout 180 --numprocesses 2 --max-worker-restart 2 --dist loadfile $(ARGS)
 
 test-all: install
 	$(BIN)/pytest $(ARGS)
