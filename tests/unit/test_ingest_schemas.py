@@ -27,6 +27,7 @@ WRITTEN = WrittenSchema(
     "PROTOBUF", PROTO, (Referred("common/parties.proto", WrittenSchema("PROTOBUF", PARTIES)),)
 )
 PAYMENTS = WrittenSchema("AVRO", json.dumps(AVRO))
+ENVELOPE = ["op", "after", "ts_ms"]
 PAYMENT = bytes([4, 2, 0])  # the second message of the file, the first in it
 DECIMAL = (-1234567890123456789).to_bytes(9, signed=True)
 
@@ -76,6 +77,41 @@ async def test_debezium_in_avro_is_opened() -> None:
 
         assert await read(registry, value) == FIELDS
         assert (await read(registry, value, 'format = "avro"'))["after"] == FIELDS
+
+
+@pytest.mark.parametrize("source", ["", 'format = "avro"', 'format = "json"', 'format = "debezium"'])
+async def test_many_records_are_read_as_each_alone(source: str) -> None:
+    envelope = {
+        "type": "record",
+        "name": "E",
+        "fields": [{"name": name, "type": "string"} for name in ENVELOPE],
+    }
+    async with (
+        served(all_kinds()) as registry,
+        Registry(SecretStr(registry.url), SecretStr("")) as its,
+    ):
+        registry.schemas[9] = {"schema": json.dumps(envelope)}
+        good = framed(1, avro(FIELDS))
+        values = [
+            good,
+            b'{"a": 1}',
+            None,
+            b"",
+            b"\0\0",
+            good[:-1],
+            framed(7, b""),
+            framed(3, b'{"a": 1}'),
+            good,
+        ]
+        event = framed(9, avro({"op": "d", "after": "", "ts_ms": ""}, envelope))
+        records = [*map(Foreign, [*values, event]), Foreign(good, headers=[("ce_specversion", b"1.0")])]
+        many, alone = decoding(source, registry=its), decoding(source, registry=its)
+        await many.prepare(records)
+
+        found = many.decode_many(records)
+
+    assert [*map(repr, found)] == [repr(alone._decoded(record)) for record in records]  # noqa: SLF001
+    assert isinstance(found[0], dict) is (source in {"", 'format = "avro"'})
 
 
 async def test_protobuf_is_read_by_the_index_of_its_message_and_what_the_schema_imports() -> None:

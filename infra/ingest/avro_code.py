@@ -1,0 +1,315 @@
+"""Python code that reads data of one Avro schema, in a third of the time of a walk through the schema.
+
+Lengths are not compared with what is left, as slices end where the data do: of data that are cut off, the end
+lies behind them. Numbers of items are, so that nothing is read for longer than there are data.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
+from functools import lru_cache
+from struct import Struct
+from typing import Any, Final, NoReturn, TypeAlias
+
+Read: TypeAlias = Callable[[bytes, int], tuple[Any, int]]
+"""Reads a value of the data at a place, and says where the next is."""
+Schema: TypeAlias = Any
+"""As fastavro parses it: a text, a list for a union, or a dict."""
+
+_RECORDS = frozenset(["record", "error"])
+_LONGEST_NUMBER = 10
+_LONGEST_DECIMAL = 415  # bytes, of 1,000 digits at most: such numbers become text in quadratic time
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_EXACT = Context(prec=1_000, traps=[Inexact, InvalidOperation, Overflow])
+
+_SIZE = """\
+size = data[at]
+if size & 129: size, at = length(data, at)
+else: at += 1
+"""  # twice the size; 129 are the bits of a number that goes on, and of one below 0
+_NUMBER = """\
+{to} = data[at]
+if {to} < 128: {to}, at = {to} >> 1 ^ -({to} & 1), at + 1
+else: {to}, at = number(data, at)
+"""
+_SLICE = "data[at : (at := at + (size >> 1))]"
+_PRIMITIVES: Final = {
+    "null": "{to} = None",
+    "boolean": "{to}, at = data[at] != 0, at + 1",
+    "int": _NUMBER,
+    "long": _NUMBER,
+    "float": "({to},), at = float_at(data, at), at + 4",
+    "double": "({to},), at = double_at(data, at), at + 8",
+    "bytes": f"{_SIZE}{{to}} = {_SLICE}",
+    "string": f"{_SIZE}{{to}} = {_SLICE}.decode()",
+}
+_DECIMAL = """\
+{lines}
+{to} = scaled(whole({to}, 'big', signed=True), {scale}) if len({to}) <= longest else too_long({to})
+"""
+# Others are left as they are written, a text or a number: mappings do not know what they would become.
+_LOGICAL: Final = {
+    "bytes-decimal": _DECIMAL,
+    "fixed-decimal": _DECIMAL,
+    "int-date": "{lines}{to} = day({to} + days)",
+    "long-timestamp-millis": "{to}, at = moment(data, at)",
+    "long-timestamp-micros": "{lines}{to} = epoch + microseconds * {to}",
+    "long-local-timestamp-millis": "{lines}{to} = local_epoch + milliseconds * {to}",
+    "long-local-timestamp-micros": "{lines}{to} = local_epoch + microseconds * {to}",
+}
+_FUNCTION = """\
+def {name}(data, at):
+{body}
+    return {value}, at
+"""
+_BLOCKS = """\
+found = {empty}
+items, at = {block}(data, at)
+while items:
+    for _ in range(items):
+{item}
+    items, at = {block}(data, at)
+"""
+
+
+def compiled(schema: Schema, named: Mapping[str, Schema]) -> Read:
+    """What reads a value of this schema, and of those that it names.
+
+    It raises some error where the data do not fit, or returns an end that is not theirs.
+
+    Raises:
+        Exception: The schema is none that fastavro parses.
+    """
+    code = Code(named)
+    name = code.function_of(schema)
+    values = {**_BUILT_IN, **code.constants}
+    exec(code.text, values)  # noqa: S102 - written below alone: of the schema it has names, as literals
+    found: Read = values[name]
+    return found
+
+
+class Code:
+    """The text of functions that read values of schemas.
+
+    >>> code = Code({})
+    >>> name = code.function_of({"type": "record", "fields": [{"name": "ccy", "type": "string"}]})
+    >>> print(code.text)
+    def f0(data, at):
+        size = data[at]
+        if size & 129: size, at = length(data, at)
+        else: at += 1
+        v0 = data[at : (at := at + (size >> 1))].decode()
+        return {'ccy': v0}, at
+    <BLANKLINE>
+    """
+
+    def __init__(self, named: Mapping[str, Schema]) -> None:
+        self._named = named
+        self._functions: list[str] = []
+        self._of_records: dict[str, str] = {}
+        self.constants: dict[str, Any] = {}
+        """What the text calls by names."""
+
+    @property
+    def text(self) -> str:
+        """All functions."""
+        return "\n".join(self._functions)
+
+    def function_of(self, schema: Schema) -> str:
+        """The name of a function that reads a value of the schema."""
+        kind, name = _kind(schema), f"f{len(self._functions)}"
+        self._functions.append("")  # the name is taken, as a record may have itself in it
+        if kind in _RECORDS:
+            self._of_records[schema.get("name", "")] = name
+        body, value = self._BODIES.get(kind, Code._single)(self, schema)
+        self._functions[int(name[1:])] = _FUNCTION.format(name=name, body=_indented(body), value=value)
+        return name
+
+    def _record(self, schema: Schema) -> tuple[str, str]:
+        fields = schema["fields"]
+        body = "\n".join(self._value(field["type"], f"v{number}") for number, field in enumerate(fields))
+        pairs = (f"{_literal(field['name'])}: v{number}" for number, field in enumerate(fields))
+        return body, f"{{{', '.join(pairs)}}}"
+
+    def _array(self, schema: Schema) -> tuple[str, str]:
+        block = "block" if self._takes_bytes(schema["items"], set()) else "no_block"
+        item = f"{self._value(schema['items'], 'item')}\nfound.append(item)"
+        return _BLOCKS.format(empty="[]", item=_indented(item, 2), block=block), "found"
+
+    def _map(self, schema: Schema) -> tuple[str, str]:
+        key = _PRIMITIVES["string"].format(to="key")
+        item = f"{key}\n{self._value(schema['values'], 'item')}\nfound[key] = item"
+        return _BLOCKS.format(empty="{}", item=_indented(item, 2), block="block"), "found"
+
+    def _single(self, schema: Schema) -> tuple[str, str]:
+        return self._value(schema, "found"), "found"
+
+    _BODIES: Final[Mapping[str, Callable[..., tuple[str, str]]]] = {
+        "record": _record,
+        "error": _record,
+        "array": _array,
+        "map": _map,
+    }
+
+    def _value(self, schema: Schema, to: str) -> str:
+        """Lines that read a value to a variable."""
+        schema = self._resolved(schema)
+        kind = _kind(schema)
+        if kind in self._BODIES:
+            known = self._of_records.get(schema["name"]) if "name" in schema else None
+            return f"{to}, at = {known or self.function_of(schema)}(data, at)"
+        lines = self._KINDS[kind](self, schema) if kind in self._KINDS else _PRIMITIVES[kind]
+        if isinstance(schema, dict) and (logical := f"{kind}-{schema.get('logicalType')}") in _LOGICAL:
+            scale = self._constant(Decimal(-(schema.get("scale") or 0)))
+            lines = _LOGICAL[logical].replace("{lines}", lines).replace("{scale}", scale)
+        return lines.format(to=to)
+
+    def _union(self, schema: Sequence[Schema]) -> str:
+        lines = [_SIZE]
+        for number, branch in sorted(enumerate(schema), key=lambda one: one[1] == "null"):
+            word = "elif" if len(lines) > 1 else "if"
+            lines += [f"{word} size == {2 * number}:", _indented(self._value(branch, "{to}"))]
+        return "\n".join([*lines, "else: no_branch(size)"])
+
+    def _enum(self, schema: Schema) -> str:
+        symbols = {2 * number: symbol for number, symbol in enumerate(schema["symbols"])}
+        return f"{_SIZE}{{to}} = {self._constant(symbols)}[size]"
+
+    def _fixed(self, schema: Schema) -> str:
+        size = schema["size"]
+        if type(size) is not int or size < 0:
+            raise ValueError(f"{size!r} is no size")
+        return f"{{to}} = data[at : (at := at + {size})]"
+
+    _KINDS: Final[Mapping[str, Callable[..., str]]] = {"union": _union, "enum": _enum, "fixed": _fixed}
+
+    def _constant(self, value: object) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+    def _resolved(self, schema: Schema) -> Schema:
+        is_name = isinstance(schema, str) and schema not in _PRIMITIVES
+        return self._named[schema] if is_name else schema
+
+    def _takes_bytes(self, schema: Schema, seen: set[str]) -> bool:
+        """Whether each of its values does; of records, those that were seen do not, or are around this."""
+        schema = self._resolved(schema)
+        kind = _kind(schema)
+        if kind not in _RECORDS:
+            return kind != "null" and (kind != "fixed" or schema["size"] != 0)
+        if schema["name"] in seen:
+            return False
+        seen.add(schema["name"])
+        return any(self._takes_bytes(field["type"], seen) for field in schema["fields"])
+
+
+def _kind(schema: Schema) -> str:
+    if isinstance(schema, list):
+        return "union"
+    return str(schema["type"] if isinstance(schema, dict) else schema)
+
+
+def _literal(name: object) -> str:
+    if not isinstance(name, str):
+        raise ValueError(f"{name!r} is no name of a field")  # noqa: TRY004 - as all that is said of schemas
+    return repr(name)
+
+
+def _indented(lines: str, depth: int = 1) -> str:
+    return "\n".join(f"{'    ' * depth}{line}" for line in lines.splitlines() if line)
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """A number of any length, and where the next value is.
+
+    >>> _number(bytes([128, 184, 230, 138, 132, 101, 7]), 0), _number(bytes([129, 1, 7]), 0)
+    ((1735714983424, 6), (-65, 2))
+    """
+    found = shift = 0
+    for byte in data[at : at + _LONGEST_NUMBER]:
+        at += 1
+        found |= (byte & 127) << shift
+        if byte < 128:  # noqa: PLR2004 - the last byte of a number has no highest bit
+            return (found >> 1) ^ -(found & 1), at
+        shift += 7
+    raise EOFError("a number that does not end")
+
+
+def _moment(data: bytes, at: int) -> tuple[datetime, int]:
+    """A time in milliseconds, in a third of the time of `_number`: of its six bytes, four seldom change."""
+    begin, rest = _eight_seconds(data[at + 2 : at + 6]), _within_them(data[at : at + 2])
+    if begin is not None and rest is not None:
+        return begin + rest, at + 6
+    number, at = _number(data, at)
+    return _EPOCH + _MILLISECOND * number, at
+
+
+@lru_cache(1 << 12)
+def _eight_seconds(high: bytes) -> datetime | None:
+    """When they begin; None for what are not the last four bytes of six."""
+    number, length = _number(b"\x80\x80" + high + b"\0", 0)
+    return _EPOCH + _MILLISECOND * number if length == 6 else None  # noqa: PLR2004
+
+
+@lru_cache(1 << 14)
+def _within_them(low: bytes) -> timedelta | None:
+    """The rest of it; None for what are not the first two bytes of a time since 1970."""
+    number, length = _number(low + b"\0", 0)
+    return _MILLISECOND * number if length == 3 and number >= 0 else None  # noqa: PLR2004
+
+
+def _length(data: bytes, at: int) -> tuple[int, int]:
+    """Twice a number that is not negative, as short ones are written."""
+    found, at = _number(data, at)
+    if found < 0:
+        raise ValueError(f"{found} is no length")
+    return 2 * found, at
+
+
+def _block(data: bytes, at: int) -> tuple[int, int]:
+    """How many items come next, and where."""
+    items, at = _number(data, at)
+    if items < 0:
+        items, (_, at) = -items, _number(data, at)
+    if items > len(data) - at:
+        raise EOFError(f"{items} items in {len(data) - at} bytes")
+    return items, at
+
+
+def _no_block(data: bytes, at: int) -> tuple[int, int]:
+    items, at = _block(data, at)
+    if items:
+        raise ValueError(f"{items} items that take no bytes")
+    return 0, at
+
+
+def _too_long(value: bytes) -> NoReturn:
+    raise ValueError(f"a decimal of {len(value)} bytes")
+
+
+def _no_branch(size: int) -> NoReturn:
+    raise ValueError(f"a union of no type {size >> 1}")
+
+
+_BUILT_IN: Final[Mapping[str, Any]] = {
+    "length": _length,
+    "number": _number,
+    "block": _block,
+    "no_block": _no_block,
+    "no_branch": _no_branch,
+    "too_long": _too_long,
+    "longest": _LONGEST_DECIMAL,
+    "float_at": Struct("<f").unpack_from,
+    "double_at": Struct("<d").unpack_from,
+    "whole": int.from_bytes,
+    "scaled": _EXACT.scaleb,
+    "day": date.fromordinal,
+    "days": date(1970, 1, 1).toordinal(),
+    "moment": _moment,
+    "epoch": _EPOCH,
+    "local_epoch": datetime(1970, 1, 1),  # noqa: DTZ001 - of dates that have no zone
+    "milliseconds": _MILLISECOND,
+    "microseconds": timedelta(microseconds=1),
+}
