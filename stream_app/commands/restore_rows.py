@@ -20,7 +20,7 @@ from schemas.scored import source_of
 from stream_app.settings import Settings
 from stream_app.sinks.kafka import CommittedPosition, committed_positions
 from stream_app.sinks.owners import SharedRowsError, claim_rows
-from stream_app.sinks.postgres import MERGE, NEEDED, NEXT_OFFSETS, REVISE, Advance, connect
+from stream_app.sinks.postgres import MERGE, NEEDED, NEXT_OFFSETS, NOBODY, REVISE, Advance, connect
 from stream_app.sinks.row_changes import Change, RowChanges, json_array
 
 _MAKE_KNOWN = """
@@ -84,7 +84,7 @@ async def restore_rows(settings: Settings, *, accept_gaps: bool = False) -> int:
                 lost = [one for one in records if known[partition] <= _source_offset(one) < ends[partition]]
                 stored += await _store(pool, (*source, partition, 0), lost)
         for partition, end in ends.items():
-            await pool.fetchval(MERGE, *source, partition, end, "[]")
+            await pool.fetchval(MERGE, *source, partition, end, "[]", *NOBODY)
             if gaps:
                 await pool.execute(_NOT_WHOLE, *source, partition, end)
     return stored
@@ -107,7 +107,7 @@ async def _store(pool: asyncpg.Pool, advance: Advance, lost: Records) -> int:
     changes = RowChanges()
     read = [Change.read(one.value or b"", one.headers) for one in lost]
     new = [change.row for change in read if changes.add(change)]
-    stored: int = await pool.fetchval(MERGE, *advance, json_array(new)) if new else 0
+    stored: int = await pool.fetchval(MERGE, *advance, json_array(new), *NOBODY) if new else 0
     if changes.put:
         await pool.execute(REVISE, *advance[:3], *changes.as_json())
     return stored

@@ -41,6 +41,8 @@ LIMITS = {
 
 _SQL = {path.stem: path.read_text() for path in (Path(__file__).parent / "sql").glob("*.sql")}
 TAKE_OVER, LOCK, MERGE, REVISE = _SQL["take_over"], _SQL["lock"], _SQL["merge"], _SQL["revise"]
+NOBODY = None, None
+"""In place of an epoch and an offset: the rows are whoever's who has the row of the partition locked."""
 NEXT_OFFSETS = "SELECT partition, next_offset FROM sink_offsets WHERE app_id = $1 AND topic = $2"
 _ONE = "app_id = $1 AND topic = $2 AND partition = $3"
 _REMEMBER = f"UPDATE sink_offsets SET topics = $4 WHERE {_ONE} AND topics <> $4"  # noqa: S608 - a constant
@@ -151,7 +153,9 @@ class PostgresRows:
                     return await self._store(_copy, partition, epoch, verdicts, next_offset)
                 except asyncpg.UniqueViolationError:
                     self._to_merge[partition] = MERGED_AFTER_A_DUPLICATE
-            stored = await self._store(_merge, partition, epoch, verdicts, next_offset)
+            stored = await self._merge_at_once(partition, epoch, verdicts, next_offset)
+            if stored is None:
+                stored = await self._store(_merge, partition, epoch, verdicts, next_offset)
             self._to_merge[partition] = max(0, self._to_merge[partition] - 1)
             return stored
 
@@ -196,6 +200,19 @@ class PostgresRows:
     async def _claim(self) -> None:
         async with self.pool.acquire() as connection:
             await claim_rows(connection, self.app_id, self.topic, shared=self.share_rows)
+
+    async def _merge_at_once(
+        self, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int
+    ) -> int | None:
+        """Store in one statement, by which a small batch waits for Postgres once in place of four times.
+
+        None where nothing was stored: there are revisions, or `_store` has to say what is wrong.
+        """
+        if any([verdict.revision for verdict in verdicts]):  # noqa: C419 - a list is twice as fast
+            return None
+        advance, owner = (self.app_id, self.topic, partition, next_offset), (epoch, self._reached[partition])
+        stored: int | None = await self.pool.fetchval(MERGE, *advance, _as_json(verdicts), *owner)
+        return stored
 
     async def _store(
         self, store: Store, partition: int, epoch: int, verdicts: Sequence[Verdict], next_offset: int
@@ -277,8 +294,11 @@ async def _copy(
 async def _merge(
     connection: asyncpg.Connection, verdicts: Sequence[Verdict], advance: Advance, _source: int
 ) -> int:
-    rows = json_array([placed(verdict.encoded()[0], verdict.offset) for verdict in verdicts])
-    return int(await connection.fetchval(MERGE, *advance, rows))
+    return int(await connection.fetchval(MERGE, *advance, _as_json(verdicts), *NOBODY))
+
+
+def _as_json(verdicts: Sequence[Verdict]) -> str:
+    return json_array([placed(verdict.encoded()[0], verdict.offset) for verdict in verdicts])
 
 
 async def _stream(verdicts: Sequence[Verdict], columns: Sequence[str], source: int) -> AsyncIterator[bytes]:

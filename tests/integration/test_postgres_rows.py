@@ -24,6 +24,7 @@ from stream_app.sinks.postgres import (
     LIMITS,
     LOCK,
     MERGED_AFTER_A_DUPLICATE,
+    TAKE_OVER,
     LostRowsError,
     PostgresRows,
     TakenOver,
@@ -321,6 +322,46 @@ async def test_a_former_owner_is_refused_and_writes_nothing(pool: asyncpg.Pool, 
         await sink.write(0, former, [row(0)], 1)
 
     assert await pool.fetchval("SELECT count(*) FROM transactions") == 0
+
+
+async def _when_somebody_waits(connection: asyncpg.Connection) -> None:
+    async with asyncio.timeout(10):
+        while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - Postgres tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_who_waits_for_the_row_of_a_partition_meets_the_epoch_as_it_is_then(
+    pool: asyncpg.Pool, sink: PostgresRows
+) -> None:
+    """Its statement began, and saw the table, before the next owner was there."""
+    former, *_ = await sink.take_over(0)
+    async with pool.acquire() as connection:
+        async with connection.transaction():
+            await connection.execute(TAKE_OVER, APP, TOPIC, 0)
+            writing = asyncio.create_task(sink.write(0, former, [row(0)], 1))
+            await _when_somebody_waits(connection)
+
+        with pytest.raises(LostPartitionError, match="epoch"):
+            await writing
+
+    assert await pool.fetchval("SELECT count(*) FROM transactions") == 0
+    assert await sink.take_over(0) == TakenOver(former + 2, 0)
+
+
+async def test_a_batch_again_that_waits_for_itself_leaves_out_what_it_has_stored(
+    pool: asyncpg.Pool, sink: PostgresRows
+) -> None:
+    """A connection may break while the server still stores what came over it."""
+    epoch, *_ = await sink.take_over(0)
+    async with pool.acquire() as connection:
+        async with connection.transaction():
+            await connection.execute("UPDATE sink_offsets SET next_offset = 2")
+            writing = asyncio.create_task(sink.write(0, epoch, [row(offset) for offset in range(3)], 3))
+            await _when_somebody_waits(connection)
+
+        assert await writing == 1
+
+    assert [one["source_offset"] for one in await pool.fetch(ALL_VERDICTS)] == [2]
 
 
 async def test_rows_that_are_gone_are_not_gone_on_without(pool: asyncpg.Pool, sink: PostgresRows) -> None:

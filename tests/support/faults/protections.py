@@ -50,7 +50,16 @@ def _epoch() -> None:
     async def lock(self: Any, connection: asyncpg.Connection, partition: int, _epoch: int) -> int:
         return int(await connection.fetchval(LOCK, self.app_id, self.topic, partition, column=1))
 
+    _lock_first()
     replace(PostgresRows, "_lock", lock)
+
+
+def _lock_first() -> None:
+    """Store no batch in one statement, which would look at the partition's row by itself."""
+
+    async def nothing(*_arguments: Any) -> None: ...
+
+    replace(PostgresRows, "_merge_at_once", nothing)
 
 
 def _next_offset() -> None:
@@ -61,6 +70,7 @@ def _next_offset() -> None:
         await locked(self, connection, partition, epoch)
         return 0
 
+    _lock_first()
     replace(PostgresRows, "_lock", lock)
 
 
@@ -171,6 +181,7 @@ def _lost_rows() -> None:
 
     def check(_self: Any, _partition: int, _stored_offset: int) -> None: ...
 
+    _lock_first()
     replace(PostgresRows, "_check_rows", check)
 
 
