@@ -6,10 +6,11 @@ lies behind them. Numbers of items are, so that nothing is read for longer than 
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from functools import lru_cache
 from struct import Struct
 from typing import Any, Final, NoReturn, TypeAlias
+
+from infra.ingest.exact import scaled
 
 Read: TypeAlias = Callable[[bytes, int], tuple[Any, int]]
 """Reads a value of the data at a place, and says where the next is."""
@@ -18,10 +19,8 @@ Schema: TypeAlias = Any
 
 _RECORDS = frozenset(["record", "error"])
 _LONGEST_NUMBER = 10
-_LONGEST_DECIMAL = 415  # bytes, of 1,000 digits at most: such numbers become text in quadratic time
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_EXACT = Context(prec=1_000, traps=[Inexact, InvalidOperation, Overflow])
 
 _SIZE = """\
 size = data[at]
@@ -44,10 +43,7 @@ _PRIMITIVES: Final = {
     "bytes": f"{_SIZE}{{to}} = {_SLICE}",
     "string": f"{_SIZE}{{to}} = {_SLICE}.decode()",
 }
-_DECIMAL = """\
-{lines}
-{to} = scaled(whole({to}, 'big', signed=True), {scale}) if len({to}) <= longest else too_long({to})
-"""
+_DECIMAL = "{lines}\n{to} = scaled({to}, {scale})"
 # Others are left as they are written, a text or a number: mappings do not know what they would become.
 _LOGICAL: Final = {
     "bytes-decimal": _DECIMAL,
@@ -161,8 +157,8 @@ class Code:
             return f"{to}, at = {known or self.function_of(schema)}(data, at)"
         lines = self._KINDS[kind](self, schema) if kind in self._KINDS else _PRIMITIVES[kind]
         if isinstance(schema, dict) and (logical := f"{kind}-{schema.get('logicalType')}") in _LOGICAL:
-            scale = self._constant(Decimal(-(schema.get("scale") or 0)))
-            lines = _LOGICAL[logical].replace("{lines}", lines).replace("{scale}", scale)
+            scale = int(schema.get("scale") or 0)
+            lines = _LOGICAL[logical].replace("{lines}", lines).replace("{scale}", str(scale))
         return lines.format(to=to)
 
     def _union(self, schema: Sequence[Schema]) -> str:
@@ -285,10 +281,6 @@ def _no_block(data: bytes, at: int) -> tuple[int, int]:
     return 0, at
 
 
-def _too_long(value: bytes) -> NoReturn:
-    raise ValueError(f"a decimal of {len(value)} bytes")
-
-
 def _no_branch(size: int) -> NoReturn:
     raise ValueError(f"a union of no type {size >> 1}")
 
@@ -299,12 +291,9 @@ _BUILT_IN: Final[Mapping[str, Any]] = {
     "block": _block,
     "no_block": _no_block,
     "no_branch": _no_branch,
-    "too_long": _too_long,
-    "longest": _LONGEST_DECIMAL,
     "float_at": Struct("<f").unpack_from,
     "double_at": Struct("<d").unpack_from,
-    "whole": int.from_bytes,
-    "scaled": _EXACT.scaleb,
+    "scaled": scaled,
     "day": date.fromordinal,
     "days": date(1970, 1, 1).toordinal(),
     "moment": _moment,

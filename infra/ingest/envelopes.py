@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from infra.ingest.exact import scaled
 from schemas.mapping import Unmapped
 
 
@@ -147,16 +148,6 @@ def _bytes(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise Unmapped("envelope", f"no base64: {error}") from None
-
-
-def scaled(unscaled: bytes, scale: int) -> Decimal:
-    """The decimal of a signed number in bytes, and how many digits are after the point: exact.
-
-    >>> scaled(bytes([0x04, 0xCE]), 2), scaled(bytes([0xFF]), 0)
-    (Decimal('12.30'), Decimal('-1'))
-    """
-    sign, digits, _ = Decimal(int.from_bytes(unscaled, signed=True)).as_tuple()
-    return Decimal((sign, digits, -scale))
 
 
 def _decimal(value: Any, schema: Any) -> Any:

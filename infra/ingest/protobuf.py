@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_tools import protoc
 
-from infra.ingest.envelopes import scaled
+from infra.ingest.exact import scaled
 from infra.ingest.schema_kinds import WrittenSchema
 from schemas.mapping import Unmapped
 
@@ -95,6 +95,8 @@ def _indexes(data: bytes) -> tuple[tuple[int, ...], int]:
     >>> _indexes(bytes([0, 8])), _indexes(bytes([4, 2, 0, 8]))
     (((0,), 1), ((1, 0), 3))
     """
+    if data[:1] == b"\0":
+        return (0,), 1
     count, at = _zigzag(data, 0)
     if count == 0:
         return (0,), at
@@ -123,17 +125,23 @@ def _converter(of: Descriptor, known: dict[str, Convert]) -> Convert:
     if of.full_name in _WELL_KNOWN:
         return _WELL_KNOWN[of.full_name]
     if of.full_name not in known:
-        fields: list[tuple[str, bool, Convert | None]] = []
-        known[of.full_name] = partial(_converted, fields)
-        fields += [(one.name, one.has_presence, _field(one, known)) for one in of.fields]
+        changed: list[tuple[str, bool, Convert | None]] = []
+        known[of.full_name] = partial(_converted, [one.name for one in of.fields], changed)
+        fields = ((one.name, one.has_presence, _field(one, known)) for one in of.fields)
+        changed += [one for one in fields if one[1] or one[2] is not None]
     return known[of.full_name]
 
 
-def _converted(fields: list[tuple[str, bool, Convert | None]], message: Message) -> dict[str, Any]:
-    found = {}
-    for name, has_presence, convert in fields:
-        value = getattr(message, name) if not has_presence or message.HasField(name) else None
-        found[name] = value if value is None or convert is None else convert(value)
+def _converted(
+    names: list[str], changed: list[tuple[str, bool, Convert | None]], message: Message
+) -> dict[str, Any]:
+    """Its fields; of some is looked whether they are there, or their values are changed."""
+    found = {name: getattr(message, name) for name in names}
+    for name, has_presence, convert in changed:
+        if has_presence and not message.HasField(name):
+            found[name] = None
+        elif convert is not None:
+            found[name] = convert(found[name])
     return found
 
 
@@ -173,7 +181,7 @@ def _value(message: Any) -> Any:
 
 
 def _time(message: Any) -> datetime:
-    return _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
+    return _EPOCH + timedelta(0, message.seconds, message.nanos // 1000)
 
 
 def _money(message: Any) -> dict[str, Any]:

@@ -12,6 +12,12 @@ from infra.ingest.decoding import FormatError
 from schemas.mapping import Unmapped
 from tests.support.foreign_topics import MAPPING, Foreign, decoding
 
+LONG = {
+    "field": "a",
+    "type": "bytes",
+    "name": "org.apache.kafka.connect.data.Decimal",
+    "parameters": {"scale": "1000"},
+}
 ROW = {"ref": "T-1", "value": 12}
 AFTER = {"before": None, "after": ROW, "op": "c", "ts_ms": 5, "source": {"db": "shop"}}
 EVENT = {"specversion": "1.0", "id": "e1", "source": "/shop", "type": "paid", "data": ROW}
@@ -109,6 +115,7 @@ def test_what_is_no_transaction_is_left_out_by_a_word(value: Any, word: str) -> 
         (connect({"a": 1}, {"field": "a", "type": "bytes"}), "payload is not as its schema says"),
         (connect({"a": "%"}, {"field": "a", "type": "bytes"}), "no base64"),
         (connect([1], {"field": "a", "type": "int32"}), "payload is not as its schema says"),
+        (connect({"a": b64encode(bytes(416)).decode()}, LONG), "a decimal of 416 bytes and the scale 1000"),
     ],
 )
 def test_a_broken_envelope_says_what_is_wrong(value: Any, detail: str) -> None:

@@ -175,6 +175,7 @@ def test_money_and_the_like_are_exact() -> None:
         ("protobuf", WRITTEN, bytes([2, 18]), "protobuf: not by its schema: IndexError"),
         ("protobuf", WRITTEN, b"", "protobuf: not by its schema: ValueError: cut off"),
         ("protobuf", WRITTEN, b"\xff" * 9, "protobuf: not by its schema: ValueError: cut off"),
+        ("protobuf", WRITTEN, PAYMENT + payment(value={"scale": 1001}).SerializeToString(), "the scale 1001"),
         ("protobuf", WrittenSchema("", "messag"), b"\0", "schema: the schema cannot be used: .* protoc"),
         ("protobuf", WrittenSchema("", "", (Referred("../x", WRITTEN),)), b"\0", "schema: .* no path"),
         ("XML", WrittenSchema("XML", ""), b"", "schema: schemas of the kind XML are not known"),
