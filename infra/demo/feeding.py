@@ -34,7 +34,7 @@ def arguments_for(file: Path, folder: Path, console: Console) -> list[str]:
         if _are_good(items := _first(file, Reading())):
             console.print(f"{file}: columns known by their names", soft_wrap=True)
             return [str(file), *_order(items, console)]
-    records = sample_of(file)
+    records = sample_of(file).records
     found = proposed(records, currency=_CURRENCY, zone=_ZONE)
     what = f"the layout of {found.ready}" if found.ready else "a mapping is made for it"
     console.print(f"{file}: {what}\n", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -10,13 +11,12 @@ from rich.console import Console
 
 from infra.ingest.settings import Settings
 from infra.mapping.proposal import ProposedMapping, proposed
-from infra.mapping.sample import sample_of
+from infra.mapping.sample import FirstRecords, sample_of
 from infra.mapping.showing import show
 from infra.mapping.topics import sample_of_topic
 from infra.mapping.trying import tried
 from infra.produce.errors import InputError
 from infra.produce.files import STDIN
-from infra.produce.records import Record
 from infra.runtime.cli_errors import ServiceErrors, StopError, ending_in_one_line
 from infra.runtime.mapping_files import MappingType
 from infra.runtime.services import KAFKA
@@ -66,10 +66,11 @@ def check_command(
         click.echo("it can be used")
         return
     with _ending_in_one_line(source):
-        records = _records(source, encoding, part)
+        records, unread = _records(source, encoding, part)
     outcome = tried(spec, records)
     show(_console(), spec, records, outcome)
-    context.exit(1 if outcome.refused else 0)
+    click.echo(unread, nl=bool(unread))
+    context.exit(1 if outcome.refused or unread else 0)
 
 
 @mapping.command("guess")
@@ -85,25 +86,26 @@ def guess_command(context: click.Context, /, source: str, output: Path | None, *
 
     Of a file these are the first, of a topic the newest. Look at the table: what becomes what, with examples,
     and what is not used. Where the records do not tell, nothing is guessed: a ? in the mapping has to be
-    decided before it can be used, and the command ends with 1.
+    decided before it can be used, and the command ends with 1, as where no record becomes a transaction.
     """
     with _ending_in_one_line(source):
-        records = _records(source, told["encoding"], told["part"])
+        records, unread = _records(source, told["encoding"], told["part"])
         proposal = proposed(records, currency=told["currency"] or "", zone=told["zone"] or "")
     _write(proposal.text, output)
     what = f"the layout of {proposal.ready}" if proposal.ready else "found by names and values"
     click.echo(f"{source}, {len(records):,} records: {what}{f', in {output}' if output else ''}\n")
-    show(_console(), proposal.spec, records, tried(proposal.spec, records), proposal.open)
-    _conclude(proposal, output)
-    context.exit(1 if proposal.decide else 0)
+    outcome = tried(proposal.spec, records)
+    show(_console(), proposal.spec, records, outcome, proposal.open)
+    _conclude(proposal, [*proposal.notes, *filter(None, [unread])], output)
+    context.exit(1 if proposal.decide or not (outcome.mapped or outcome.left_out) else 0)
 
 
-def _records(source: str, encoding: str | None, part: str | None) -> list[Record]:
+def _records(source: str, encoding: str | None, part: str | None) -> FirstRecords:
     """The first records of a file, or the newest of a topic: what is no file, nor ends as files do."""
     path = Path(source)
     if path == STDIN or path.exists() or _SUFFIXES.fullmatch(path.suffix) or not _TOPIC.fullmatch(source):
         return sample_of(path, encoding, part)
-    return asyncio.run(sample_of_topic(Settings.load(), source))
+    return FirstRecords(asyncio.run(sample_of_topic(Settings.load(), source)))
 
 
 def _ending_in_one_line(source: str) -> AbstractContextManager[None]:
@@ -122,8 +124,8 @@ def _write(text: str, output: Path | None) -> None:
         raise click.ClickException(f"{output}: {error.strerror}") from None
 
 
-def _conclude(proposal: ProposedMapping, output: Path | None) -> None:
-    for note in proposal.notes:
+def _conclude(proposal: ProposedMapping, notes: Sequence[str], output: Path | None) -> None:
+    for note in notes:
         click.echo(f"to check: {note}")
     for open_question in proposal.decide:
         click.echo(f"to decide: {open_question}")

@@ -24,7 +24,7 @@ _CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?( ?[APap][Mm])?"
 _DAY, _TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?"
 _RFC_3339 = re.compile(f"{_DAY}[Tt ]{_TIME}( ?([Zz]|[+-][0-9:]{{2,6}}))?")
 _OFFSET = re.compile(r"([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$")
-_COUNTED = re.compile("[0-9]{9,19}")
+_COUNTED = re.compile(r"[0-9]{9,19}(?:\.[0-9]+)?")
 _ZONED = re.compile(r" ?([Zz]|[+-][0-9]{2}:?[0-9]{2})$")
 _DIRECTIVE = re.compile("%(.)")
 _EPOCHS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -129,7 +129,7 @@ def _of_objects(values: Sequence[object]) -> DateForm:
 def _epoch(texts: Sequence[str]) -> DateForm | None:
     if not all(map(_COUNTED.fullmatch, texts)):
         return None
-    numbers = [*map(int, texts)]
+    numbers = [int(text.partition(".")[0]) for text in texts]
     for unit, parts in _EPOCHS.items():
         if _SINCE * parts <= min(numbers) and max(numbers) < _UNTIL * parts:
             return DateForm({"epoch": unit}, has_zone=True)

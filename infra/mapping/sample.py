@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from infra.produce.errors import InputError
 from infra.produce.files import FileForm, checked_utf8, open_input
 from infra.produce.records import Numbered, Record, records_of
-from infra.produce.rows import RejectedRow, RowReader
+from infra.produce.rows import NO_FAULT, RejectedRow, RowReader
 from infra.produce.tables import is_totals
 from schemas.mapping.paths import path_of
 from schemas.mapping.values import text_of
@@ -22,6 +22,13 @@ MOST: Final = 10_000
 _DEEPEST = 5
 _WORD = re.compile(r"[^\W\d_]+|[0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+class FirstRecords(NamedTuple):
+    """The first records of a file, and what is said of rows among them that are none; empty: nothing."""
+
+    records: list[Record]
+    unread: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class SeenValues:
         return [word.casefold() for word in _WORD.findall(_CAMEL.sub(" ", self.path))]
 
 
-def sample_of(path: Path, encoding: str | None = None, part: str | None = None) -> list[Record]:
+def sample_of(path: Path, encoding: str | None = None, part: str | None = None) -> FirstRecords:
     """The first records of a file; its `encoding` is UTF-8 or what its byte order mark says if not said.
 
     `part` names one of several files of a zip, sheets of a workbook, or arrays of a JSON object.
@@ -58,17 +65,36 @@ def sample_of(path: Path, encoding: str | None = None, part: str | None = None) 
     """
     with open_input(path, FileForm(encoding, part, RowReader().fits)) as opened:
         lines = opened.lines() if encoding else checked_utf8(opened.lines())
-        found = [*islice(_whole(records_of(opened, lines, lambda _: None)), MOST)]
+        unread = _Unread()
+        found = [*islice(unread.without(records_of(opened, lines, lambda _: None)), MOST)]
     if not found:
-        raise InputError("there are no records in it")
-    return found
+        raise InputError(f"there are no records in it{unread.first and f': {unread.first}'}")
+    return FirstRecords(found, unread.said())
 
 
-def _whole(numbered: Iterable[Numbered]) -> Iterator[Record]:
-    """Without what is no record, or one of totals."""
-    for _, record in numbered:
-        if not isinstance(record, RejectedRow) and not is_totals(map(_text, record.values())):
-            yield record
+@dataclass
+class _Unread:
+    """Rows that are no records."""
+
+    count: int = 0
+    first: str = ""
+
+    def without(self, numbered: Iterable[Numbered]) -> Iterator[Record]:
+        """The records, without those of totals."""
+        for _, record in numbered:
+            if isinstance(record, RejectedRow):
+                self._take(record)
+            elif not is_totals(map(_text, record.values())):
+                yield record
+
+    def said(self) -> str:
+        """What a person is told of them; empty: there are none."""
+        return f"{self.count:,} rows cannot be read: {self.first}" if self.count else ""
+
+    def _take(self, row: RejectedRow) -> None:
+        if row.reason not in NO_FAULT:
+            self.first = self.first or f"line {row.line}: {row.detail}"
+            self.count += 1
 
 
 def _text(value: object) -> str:

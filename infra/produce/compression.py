@@ -19,6 +19,7 @@ else:
 __all__ = [
     "BUFFER",
     "DAMAGE",
+    "PACKED",
     "ZIP",
     "ByteStream",
     "PartError",
@@ -33,6 +34,8 @@ BUFFER: Final = 1 << 18
 DAMAGE: Final = (OSError, EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, zipfile.BadZipFile)
 """What reading ends with where a packed file is damaged."""
 ZIP: Final = b"PK\x03\x04"
+_GZIP, _XZ, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"
+PACKED: Final = (ZIP, _GZIP, _XZ, _ZSTD)
 _MEMORY: Final = 128 << 20  # what --ultra and -9e need; a made-up file could ask for gigabytes
 _WINDOW_LOG: Final = 27  # the same 128 MB
 _BZ2 = re.compile(rb"BZh[1-9]1AY&SY")
@@ -71,13 +74,13 @@ def buffered(pieces: Iterable[bytes]) -> io.BufferedReader:
 def unpacked(stream: io.BufferedReader) -> io.BufferedReader:
     """The content of a stream that is packed by gzip, bzip2, xz or zstd; otherwise the stream."""
     head = stream.peek(16)
-    if head.startswith(b"\x1f\x8b"):
+    if head.startswith(_GZIP):
         return io.BufferedReader(gzip.GzipFile(fileobj=stream), BUFFER)
     if _BZ2.match(head):
         return io.BufferedReader(bz2.BZ2File(stream), BUFFER)
-    if head.startswith(b"\xfd7zXZ\0"):
+    if head.startswith(_XZ):
         return buffered(_xz(stream))
-    if head.startswith(b"\x28\xb5\x2f\xfd"):
+    if head.startswith(_ZSTD):
         options = {int(zstd.DecompressionParameter.window_log_max): _WINDOW_LOG}
         return io.BufferedReader(zstd.ZstdFile(stream, options=options), BUFFER)
     return stream

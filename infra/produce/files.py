@@ -11,11 +11,19 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 
-from infra.produce.compression import BUFFER, DAMAGE, ZIP, PartError, buffered, unpacked, zip_member
+from infra.produce.compression import BUFFER, DAMAGE, PACKED, ZIP, PartError, buffered, unpacked, zip_member
 from infra.produce.errors import DamagedInputError, InputError
 from infra.produce.json_around import array_around, enclosed_lines
 from infra.produce.json_values import is_over_lines, object_lines
-from infra.produce.layout import UTF8, IsHeader, encoding_of, lines_before_header, recoded, without_lines
+from infra.produce.layout import (
+    UTF8,
+    IsHeader,
+    encoding_of,
+    lines_before_header,
+    recoded,
+    with_line_feeds,
+    without_lines,
+)
 from infra.produce.parquet import ParquetRows
 from infra.produce.workbook import SheetRows, is_workbook
 
@@ -31,6 +39,7 @@ _OTHERS = {
     b"\xd0\xcf\x11\xe0": "an old workbook (xls): save it as xlsx or CSV",
     b"Obj\x01": "an Avro file: turn it into JSON lines or Parquet",
     b"%PDF": "a PDF",
+    b"PK\x05\x06": "a zip with nothing in it",
 }
 _DAMAGE = (*DAMAGE, UnicodeError)
 
@@ -213,11 +222,14 @@ def _in_lines(stream: io.BufferedReader, form: FileForm, notes: list[str]) -> io
     head = stream.peek(BUFFER)
     if other := next((words for mark, words in _OTHERS.items() if head.startswith(mark)), None):
         raise InputError(other)
-    if head.startswith((_PARQUET, ZIP)):
+    if head.startswith((_PARQUET, *PACKED)):
         raise InputError("packed twice: unpack it first")
     encoding = encoding_of(head, form.encoding)
     if lookup(encoding).name != UTF8:
         stream = buffered(recoded(stream, encoding))
+        head = stream.peek(BUFFER)
+    if head.count(b"\r") > 1 and b"\n" not in head:
+        stream = buffered(with_line_feeds(stream))
         head = stream.peek(BUFFER)
     is_json = head.lstrip(_BLANK).startswith(b"{")
     if is_json and (name := array_around(head, form.part, form.is_header)) is not None:

@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeAlias
 
@@ -58,12 +59,36 @@ def delimiter_of(begin: bytes) -> str:
     return max(_DELIMITERS, key=lambda delimiter: begin.count(delimiter.encode()))
 
 
+def each_once(names: Sequence[str]) -> list[str]:
+    """The names, where a column has that of one before it with a number: either can be meant.
+
+    >>> each_once(["amount", "amount", "", ""])
+    ['amount', 'amount (2)', '', '']
+    """
+    seen, found, taken = Counter[str](), list[str](), {*names}
+    for name in names:
+        own = name
+        while name and seen[name] and own in taken:
+            seen[name] += 1
+            own = f"{name} ({seen[name]})"
+        seen[name] = seen[name] or 1
+        taken.add(own)
+        found.append(own)
+    return found
+
+
 def _cells(line: bytes) -> list[str]:
     text = line.decode("utf-8-sig", errors="replace").strip("\r\n")
     try:
         return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter_of(line)), [])]
     except csv.Error:
         return []
+
+
+def with_line_feeds(stream: io.BufferedReader) -> Iterator[bytes]:
+    """A text whose lines end with carriage returns alone, as Excel's "CSV (Macintosh)", with line feeds."""
+    while chunk := stream.read1(_CHUNK):
+        yield chunk.replace(b"\r", b"\n")
 
 
 def without_lines(stream: io.BufferedReader, count: int) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from infra.produce.errors import DamagedInputError, InputError
+from infra.produce.layout import each_once
 
 _ROWS = 1000
 # Of each column so much is read ahead: of all together 32 MB, unless there are more than 500.
@@ -48,7 +49,7 @@ class ParquetRows:
         """
         try:
             for batch in self._file.iter_batches(batch_size=_ROWS, use_threads=False):
-                for row in _plain(batch).to_pylist():
+                for row in _rows(_plain(batch)):
                     self._read += 1
                     yield row
         except self._errors as error:
@@ -90,6 +91,21 @@ def _plain(batch: Any) -> Any:
             continue
         batch = batch.set_column(at, field.name, column)
     return batch
+
+
+def _rows(batch: Any) -> Iterator[dict[str, Any]]:
+    """The rows; a column with a date out of Python's reach, as in the year 10,000, is text."""
+    columns = [_values(column) for column in batch.columns]
+    names = each_once(batch.schema.names)
+    return (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
+
+
+def _values(column: Any) -> list[Any]:
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):
+        values = column.cast("string").to_pylist()
+    return values
 
 
 def _texts(column: Any, pa: Any) -> Any:

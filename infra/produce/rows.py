@@ -17,7 +17,16 @@ from infra.produce.errors import InputError
 from infra.produce.exported import ESCAPED, own_meta_data, own_text
 from infra.produce.files import MAX_LINE, is_cut
 from infra.produce.recognised import mapping_for
-from infra.produce.tables import csv_rows, first_line, fitted, header_of, is_blank, is_totals, numbered
+from infra.produce.tables import (
+    cells_counted,
+    csv_rows,
+    first_line,
+    fitted,
+    header_of,
+    is_blank,
+    is_totals,
+    numbered,
+)
 from schemas import strict_json
 from schemas.checks import OPTIONAL
 from schemas.mapping.marks import AmountMarks, UnclearAmountError
@@ -50,9 +59,9 @@ class RejectedRow(msgspec.Struct, frozen=True, gc=False):
     detail: str
 
     @classmethod
-    def of_width(cls, line: int, row: Sequence[str], columns: int) -> "RejectedRow":
+    def of_width(cls, line: int, row: list[str], columns: int) -> "RejectedRow":
         """A row that has not as many cells as the header."""
-        rejected = cls(line, "csv", f"{len(row)} columns, but the header has {columns}")
+        rejected = cls(line, "csv", cells_counted(row, columns))
         return rejected.as_totals() if is_totals(row) else rejected
 
     def as_totals(self) -> "RejectedRow":

@@ -8,8 +8,9 @@ from typing import Any
 
 from infra.produce.errors import InputError
 from infra.produce.files import MAX_LINE, is_cut
-from infra.produce.layout import delimiter_of
+from infra.produce.layout import delimiter_of, each_once
 
+_OPEN_QUOTE = ", and it is of {:,} lines: is a quote not closed?"
 _BOM = b"\xef\xbb\xbf"
 _TOTALS = re.compile(
     r"(?:(?:sub|grand|gesamt)[- ]?)?(?:total|totals|totale|totali|summe|sum|somme|suma|soma)\b"
@@ -38,9 +39,10 @@ def rows_of(lines: Iterable[bytes], delimiter: str) -> Any:
 
 
 def header_of(rows: Any) -> list[str]:
-    """The names of the columns, from the first row that is not blank."""
+    """The names of the columns, from the first row that is not blank, each once."""
     try:
-        return fitted([name.strip() for name in next((row for row in rows if not is_blank(row)), [])], 1)
+        found: list[str] = next((row for row in rows if not is_blank(row)), [])
+        return each_once(fitted([name.strip() for name in found], 1))
     except csv.Error as error:
         raise InputError(f"neither CSV nor JSON lines: {error}") from error
 
@@ -62,6 +64,13 @@ def is_blank(row: list[str]) -> bool:
     return not any(map(str.strip, row))
 
 
+def cells_counted(row: list[str], columns: int) -> str:
+    """What is wrong with a row of another number of cells than the header has."""
+    more = sum(cell.count("\n") for cell in row)
+    found = f"{len(row)} columns, but the header has {columns}"
+    return f"{found}{_OPEN_QUOTE.format(more + 1)}" if more else found
+
+
 def _texts(lines: Iterable[bytes]) -> Iterator[str]:
     for line in lines:
         if is_cut(line):
@@ -77,6 +86,7 @@ def numbered(rows: Any) -> Iterator[tuple[int, Any]]:
         try:
             yield line, next(rows)
         except csv.Error as error:
-            yield line, error
+            more = rows.line_num - line
+            yield line, csv.Error(f"{error}{_OPEN_QUOTE.format(more + 1)}") if more else error
         except StopIteration:
             return

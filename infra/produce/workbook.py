@@ -10,7 +10,7 @@ from xml.etree.ElementTree import ParseError
 
 from infra.produce.compression import chosen_part
 from infra.produce.errors import DamagedInputError, InputError
-from infra.produce.layout import IsHeader
+from infra.produce.layout import IsHeader, each_once
 from infra.produce.parquet import encoded
 
 _HEADER_ROWS = 50
@@ -22,7 +22,9 @@ _MOST_ROW, _MOST_AFTER = 2 << 20, 64 << 20
 _ROW_END = re.compile(rb"</(?:\w+:)?(row|sheetData)\s*>")
 _LONGEST_END = 64  # bytes
 _MOST_ROWS = 1_048_576  # of a sheet
-_ERRORS = (zipfile.BadZipFile, ParseError, OSError, KeyError, ValueError, TypeError, EOFError)
+# openpyxl reads what it finds as what it should be, and stumbles.
+_STUMBLES = (LookupError, ValueError, TypeError, AttributeError)
+_ERRORS = (zipfile.BadZipFile, ParseError, OSError, EOFError, *_STUMBLES)
 Row = Sequence[Any]
 
 
@@ -141,7 +143,7 @@ def _header(rows: list[Row], is_header: IsHeader) -> tuple[list[str], int]:
     named = [["" if cell is None else str(cell).strip() for cell in row] for row in rows]
     filled = next((at for at, names in enumerate(named) if any(names)), 0)
     at = next((at for at, names in enumerate(named) if is_header(names)), filled)
-    return (named[at] if named else []), at
+    return each_once(named[at]) if named else [], at
 
 
 def _record(header: list[str], row: Row) -> dict[str, Any] | None:

@@ -32,7 +32,7 @@ def read(content: bytes) -> list[Record]:
     with NamedTemporaryFile() as file:
         file.write(content)
         file.flush()
-        return sample_of(Path(file.name))
+        return sample_of(Path(file.name)).records
 
 
 def records(text: str) -> list[Record]:
@@ -308,6 +308,24 @@ class TestCommands:
 
         assert checked.exit_code == 1
         assert "1 of 1 are refused: txn_date: 'yesterday' is not of the format" in checked.output
+
+    def test_rows_that_are_no_records_are_said_and_end_a_check_with_1(self, tmp_path: Path) -> None:
+        file = tmp_path / "rows.csv"
+        good = "1,2024-03-01 10:00:00,2,3.00\n"
+        file.write_text(f"TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TX_AMOUNT\n{good}1,2\n3\n{good}")
+
+        for arguments in (("check", "handbook"), ("guess",)):
+            done = self.run(*arguments, file)
+            assert "2 rows cannot be read: line 3: 2 columns, but the header has 4" in done.output
+            assert done.exit_code == 1
+        file.write_text('{"a": 1e400}\n')
+        assert "there are no records in it: line 1: " in self.run("guess", file).output
+
+    def test_where_nothing_maps_a_proposal_ends_with_1(self, tmp_path: Path) -> None:
+        file = tmp_path / "rows.csv"
+        file.write_text("id,user,amount,date\n1,2," + "9" * 50 + ",2024-03-01T10:00:00Z\n")
+        done = self.run("guess", file, "--currency", "EUR")
+        assert ("0 of 1 records become" in done.output, done.exit_code) == (True, 1)
 
     def test_what_cannot_be_read_is_said_in_a_line(self, tmp_path: Path) -> None:
         empty = tmp_path / "empty.csv"

@@ -295,7 +295,7 @@ def test_an_array_in_a_record_is_a_value_of_it(tmp_path: Path, count: int) -> No
     assert values(read(path)[0]) == EXPECTED[:count]
     foreign = [{"ref": row[0], "items": [{"price": "1"}]} for row in ROWS[:2]]
     path.write_text("".join(json.dumps(one) + "\n" for one in foreign))
-    assert sample_of(path) == foreign
+    assert sample_of(path).records == foreign
 
 
 @pytest.mark.parametrize("cut", [1, 3, 200])
@@ -348,6 +348,33 @@ def test_parquet_is_read_with_its_types(tmp_path: Path) -> None:
         assert (found["status"], found["meta_data"]) == (ROWS[3][5], {"shop": 7})
 
 
+@pytest.mark.parametrize("kind", [pa.timestamp("ms", "UTC"), pa.date32()])
+def test_a_date_out_of_reach_in_parquet_costs_its_row_alone(tmp_path: Path, kind: Any) -> None:
+    path, day = tmp_path / "rows", 1 if kind == pa.date32() else 86_400_000
+    counted = pa.array([17_500 * day, 2_932_897 * day])  # the second is in the year 10,000
+    dates = counted.cast(pa.int32() if day == 1 else pa.int64()).cast(kind)
+    parquet.write_table(pa.table({"date": dates}), path)
+    [good, bad] = sample_of(path).records
+    assert str(good["date"]).startswith("2017-11-30")
+    assert isinstance(bad["date"], str)
+
+
+def test_of_columns_with_one_name_each_can_be_read(tmp_path: Path) -> None:
+    names, row = ["id", "total", "total", "", ""], ["a", "1", "2", "", ""]
+    csv_file, parquet_file = tmp_path / "rows.csv", tmp_path / "rows.parquet"
+    csv_file.write_text(",".join(names) + "\n" + ",".join(row) + "\n")
+    parquet.write_table(pa.table([[one] for one in row[:3]], names=names[:3]), parquet_file)
+    for path in (csv_file, parquet_file, workbook(tmp_path / "rows.xlsx", [names, row])):
+        [found] = sample_of(path).records
+        assert (found["total"], found["total (2)"]) == ("1", "2"), path
+
+
+def test_lines_may_end_with_carriage_returns_alone(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    path.write_bytes(text().replace("\r\n", "\r").encode())
+    assert values(read(path)[0]) == EXPECTED
+
+
 def test_parquet_that_is_damaged_or_in_a_pipe_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "rows"
     parquet.write_table(table(), path, compression="none")
@@ -355,9 +382,10 @@ def test_parquet_that_is_damaged_or_in_a_pipe_is_an_error(tmp_path: Path) -> Non
     path.write_bytes(whole[:-10])
     with pytest.raises(InputError, match="no Parquet file that can be read"):
         read(path)
-    path.write_bytes(gzip.compress(whole))
-    with pytest.raises(InputError, match="packed twice"):
-        read(path)
+    for content in (whole, gzip.compress(whole)):
+        path.write_bytes(gzip.compress(content))
+        with pytest.raises(InputError, match="packed twice"):
+            read(path)
 
 
 def workbook(path: Path, *sheets: Sequence[Any]) -> Path:
@@ -446,7 +474,12 @@ def test_a_library_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(
     ("begin", "said"),
-    [(b"\xd0\xcf\x11\xe0", "save it as xlsx"), (b"Obj\x01", "Avro"), (b"%PDF-1.7", "a PDF")],
+    [
+        (b"\xd0\xcf\x11\xe0", "save it as xlsx"),
+        (b"Obj\x01", "Avro"),
+        (b"%PDF-1.7", "a PDF"),
+        (b"PK\x05\x06", "a zip with nothing in it"),
+    ],
 )
 def test_files_of_other_kinds_are_named(tmp_path: Path, begin: bytes, said: str) -> None:
     path = tmp_path / "rows"

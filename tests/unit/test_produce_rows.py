@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -393,9 +394,20 @@ def test_rows_of_another_length_than_the_header_are_rejected() -> None:
     assert isinstance(items[-1], ProducerRecord)
 
 
+def test_a_row_that_swallowed_others_says_so() -> None:
+    [swallowed, good] = read(lines(HEADER, f'"{ROW}', ROW, f'{ROW}"', ROW))
+    assert isinstance(good, ProducerRecord)
+    assert isinstance(swallowed, RejectedRow)
+    assert swallowed.detail.endswith("and it is of 3 lines: is a quote not closed?")
+
+
 def test_a_quote_that_is_never_closed_costs_no_more_than_what_it_swallows() -> None:
     items = read(lines(HEADER, ROW.replace("paid", '"paid'), *[ROW] * 5000))
     assert rejected(items)[0] == (2, "csv")
+    assert isinstance(items[0], RejectedRow)
+    swallowed = re.search(r"of ([0-9,]+) lines: is a quote not closed\?", items[0].detail)
+    assert swallowed is not None
+    assert len(items) + int(swallowed[1].replace(",", "")) - 1 == 5001
     assert sum(isinstance(item, ProducerRecord) for item in items) > 2000
 
 
