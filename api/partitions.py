@@ -51,7 +51,7 @@ async def months_looked_after(settings: Settings, outage: Outage) -> bool:
 
 async def _look_after(connection: asyncpg.Connection, settings: Settings) -> None:
     if settings.retention_months:
-        for dropped in await months.drop(connection, settings.retention_months):
+        for dropped in await months.drop(connection, settings.retention_months, "txnwatch api"):
             log.info("dropped %s", dropped)
     try:
         for made in await months.ensure(connection, settings.months_ahead):

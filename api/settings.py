@@ -72,7 +72,7 @@ class HttpSettings(SettingsGroup):
     query_seconds: PositiveFloat = Field(10, alias="TXNWATCH_API_QUERY_SECONDS")
     """How long a query may take, in seconds."""
     log_requests: bool = Field(default=False, alias="TXNWATCH_API_LOG_REQUESTS")
-    """Whether every answer is logged: its route, its status and how long it took."""
+    """Whether every answer is logged: its route, who asked, its status and how long it took."""
     posted_bytes: int = Field(32 << 20, alias="TXNWATCH_API_POSTED_BYTES", ge=1 << 20)
     """How much of what is posted may be in work at the same time, in bytes; others are told to come back."""
 

@@ -14,7 +14,8 @@ from benchmarks.process import running
 from benchmarks.race import Contender, Lap, race, timed
 from benchmarks.result import Figure, Result
 from benchmarks.standings import COLUMNS, failures, share, short, table
-from infra.decisions.deciding import session, unpublished
+from infra.database import session
+from infra.decisions.deciding import unpublished
 from infra.decisions.history import NEEDED, Proposal, append
 from infra.runtime.settings import Settings
 from schemas.decision import LABEL

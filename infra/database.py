@@ -1,13 +1,16 @@
-"""Whether a database is one that this program can work with."""
+"""Whether a database is one that this program can work with, and a session with one that is."""
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import asyncpg
 
 from infra.migrate import FOLDER, read
-from infra.runtime.postgres import DatabaseError, check_session
+from infra.runtime.postgres import SESSION, DatabaseError, check_session
 
+_SESSION = {**SESSION, "application_name": "txnwatch-decisions", "statement_timeout": "20s"}
+_CONNECT_SECONDS = 10
 _STATE = """
 SELECT ARRAY(SELECT name FROM schema_migrations ORDER BY name) AS applied,
     ARRAY(
@@ -32,6 +35,21 @@ def rights(tables: Collection[str], privileges: Collection[str]) -> list[Right]:
     Right(table='users', privilege='insert')
     """
     return [Right(table, privilege) for table in tables for privilege in privileges]
+
+
+@asynccontextmanager
+async def session(postgres_url: str, needed: Collection[Right]) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to change a few rows by.
+
+    Raises:
+        DatabaseError: The database is not one to write to.
+    """
+    connection = await asyncpg.connect(postgres_url, server_settings=_SESSION, timeout=_CONNECT_SECONDS)
+    try:
+        await check_database(connection, needed)
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def check_database(connection: asyncpg.Connection | asyncpg.Pool, needed: Collection[Right]) -> None:

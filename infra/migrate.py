@@ -13,6 +13,7 @@ from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.postgres import SESSION, check_session
 from infra.runtime.services import POSTGRES
 from infra.runtime.settings import Settings
+from infra.runtime.this_user import this_user
 
 FOLDER = Path(__file__).parent / "postgres"
 _NAME = re.compile(r"\d{3}_\w+\.sql")
@@ -26,6 +27,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 )
 """
 _APPLIED = "INSERT INTO schema_migrations (name, sha256) VALUES ($1, $2)"
+_NOTE = "INSERT INTO access_log (who, what, whom) VALUES ($1, 'schema migrated', $2)"
 
 
 class MigrationError(Exception):
@@ -44,10 +46,11 @@ class Migration(NamedTuple):
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
-async def migrate(postgres_url: str, folder: Path = FOLDER) -> list[str]:
+async def migrate(postgres_url: str, folder: Path = FOLDER, *, by: str = "") -> list[str]:
     """Apply the files that are not applied yet, in the order of their names; the names applied.
 
     Each file is one transaction. Safe to run twice, also side by side: the second waits.
+    Where it is done `by` somebody, the audit trail has it.
 
     Raises:
         MigrationError: An applied file was edited since or is not known, a name is not NNN_name.sql, or
@@ -64,7 +67,10 @@ async def migrate(postgres_url: str, folder: Path = FOLDER) -> list[str]:
         pending = await _pending(connection, migrations)
         for migration in pending:
             await _apply(connection, migration)
-        return [migration.name for migration in pending]
+        names = [migration.name for migration in pending]
+        if names and by:
+            await connection.execute(_NOTE, by, ", ".join(names))
+        return names
     finally:
         await connection.close()
 
@@ -108,7 +114,7 @@ def migrate_command() -> None:
     """Bring the database's schema up to date."""
     settings = Settings.load()
     with ending_in_one_line(MigrationError, POSTGRES):
-        applied = asyncio.run(migrate(settings.postgres.get_secret_value()))
+        applied = asyncio.run(migrate(settings.postgres.get_secret_value(), by=this_user()))
     for name in applied:
         click.echo(f"{name}: applied")
     if not applied:

@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from infra.noting import note_if_possible
 from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.kafka import Cluster, TopicsError, admin_client, describe_cluster, wrong_partitions
 from infra.runtime.services import KAFKA
@@ -28,6 +29,8 @@ class Ensured(NamedTuple):
     existing: list[str]
     stamped_by_producers: list[str]
     """Those that were there whose records have the time that a producer says, and leave by its age."""
+    altered: list[str]
+    """Those of them that have the broker's from now on."""
 
 
 async def ensure_topics(settings: Settings, *, alter: bool = False) -> Ensured:
@@ -51,15 +54,15 @@ async def ensure_topics(settings: Settings, *, alter: bool = False) -> Ensured:
             # Another process may have made some of them since, with settings of its own.
             await _check(admin, settings, await _when_all_lead(admin, settings.topics))
         existing = [name for name in settings.topics if name not in created]
-        return Ensured(created, existing, await _stamped(admin, existing, alter=alter))
+        stamped = await _stamped(admin, existing)
+        for name in stamped if alter else ():
+            await _alter(admin, name, {_STAMP: _BROKERS_STAMP})
+        return Ensured(created, existing, *(([], stamped) if alter else (stamped, [])))
 
 
-async def _stamped(admin: AIOKafkaAdminClient, topics: Iterable[str], *, alter: bool) -> list[str]:
-    """The topics whose records have their producers' times, also now."""
-    stamped = [name for name in topics if await topic_config(admin, name, _STAMP) != _BROKERS_STAMP]
-    for name in stamped if alter else ():
-        await _alter(admin, name, {_STAMP: _BROKERS_STAMP})
-    return [] if alter else stamped
+async def _stamped(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> list[str]:
+    """The topics whose records have their producers' times."""
+    return [name for name in topics if await topic_config(admin, name, _STAMP) != _BROKERS_STAMP]
 
 
 async def _create(admin: AIOKafkaAdminClient, settings: Settings, names: Iterable[str]) -> list[str]:
@@ -175,7 +178,7 @@ def topics_command(*, alter: bool) -> None:
     """Create the topics, or check the ones that exist."""
     settings = Settings.load()
     with ending_in_one_line(TopicsError, KAFKA):
-        ensured = asyncio.run(ensure_topics(settings, alter=alter))
+        ensured = asyncio.run(_ensured_and_noted(settings, alter=alter))
     for name in ensured.created:
         click.echo(f"{name}: created, {settings.partitions} partitions")
     for name in ensured.existing:
@@ -186,3 +189,11 @@ def topics_command(*, alter: bool) -> None:
             "such as their transaction's, are deleted by the topic's retention at once. --alter sets it.",
             err=True,
         )
+
+
+async def _ensured_and_noted(settings: Settings, *, alter: bool) -> Ensured:
+    ensured = await ensure_topics(settings, alter=alter)
+    for what, names in ("topics made", ensured.created), ("topics altered", ensured.altered):
+        if names:
+            await note_if_possible(settings, what, ", ".join(names))
+    return ensured

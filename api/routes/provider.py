@@ -21,7 +21,8 @@ from infra.access import store
 from infra.access.provider import Provider, ProviderAwayError, ProviderError
 from infra.access.secrets import new_token
 from infra.access.store import AccountError, Identity
-from infra.decisions.deciding import session
+from infra.database import session
+from infra.noting import note
 from schemas.access import NAME, Scope
 
 _COOKIE = "txnwatch_login"
@@ -152,7 +153,7 @@ class ProviderRoutes:
         allowed = _scopes(settings.rights, _groups(claims, settings.oidc_rights_claim))
         async with session(settings.postgres.get_secret_value(), store.WRITE) as connection:
             if not allowed:
-                await store.note(connection, identity.name, "not logged in", identity.name)
+                await note(connection, identity.name, "not logged in", identity.name)
                 raise Problem(
                     403, f"{identity.name} has no rights here: TXNWATCH_OIDC_RIGHTS has none for it."
                 )

@@ -23,7 +23,8 @@ from api.web.route import Route, json_response
 from api.web.static_files import StaticPage
 from infra.access import store
 from infra.access.secrets import LONGEST, digest_of, fits, hashed, new_token
-from infra.decisions.deciding import session
+from infra.database import session
+from infra.noting import note
 from schemas.access import NAME, Caller
 
 _STATIC = Path(str(files("api.dashboard"))) / "static"
@@ -177,7 +178,7 @@ class SessionRoutes:
         if secret and (caller := await self.gate.known(digest_of(secret))):
             async with session(self._url, store.WRITE) as connection:
                 await store.end_sessions(connection, caller.name)
-                await store.note(connection, caller.name, "logged out everywhere", caller.name)
+                await note(connection, caller.name, "logged out everywhere", caller.name)
             self.gate.forget_all_of(caller.name)
         return self._ended(request)
 
@@ -202,7 +203,7 @@ class SessionRoutes:
             # As long for a name that there is not, so that nobody learns which there are.
             is_right = await asyncio.to_thread(fits, given.password, kept or _nobodys())
             if kept is None or not is_right:
-                await store.note(connection, given.name, "not logged in", given.name)
+                await note(connection, given.name, "not logged in", given.name)
                 return False
             await store.begin_session(connection, given.name, secret, self.settings.session_hours * 3600)
             return True

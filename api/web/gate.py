@@ -15,6 +15,8 @@ from infra.runtime.addresses import is_near
 from schemas.access import Caller, Scope
 
 COOKIE: Final = "txnwatch_session"
+CALLER: Final = web.RequestKey("caller", str)
+"""Of a request, the name of who asks, where they had to say so."""
 TICKET: Final = "ticket"
 """The parameter."""
 TICKET_SECONDS: Final = 60
@@ -81,6 +83,7 @@ class Gate:
         if caller is None:
             challenge = {str(hdrs.WWW_AUTHENTICATE): 'Bearer realm="txnwatch"'}
             raise Problem(401, "Log in, or send a token as `Authorization: Bearer …`.", headers=challenge)
+        request[CALLER] = caller.name
         check_right(caller, request, route)
         return caller
 

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from api.metrics import Metrics
+from api.web.gate import CALLER
 from api.web.problems import Problem
 from infra.runtime.addresses import called
 from schemas.masking import without_data
@@ -98,7 +99,8 @@ def counting(metrics: Metrics, *, logged: bool = False) -> Any:
         seconds = took if isinstance(response, web.Response) else None
         metrics.count_request(route, method, response.status, seconds)
         if logged:
-            log.info("%s %s: %d after %.0f ms", method, route, response.status, 1000 * took)
+            by = f" by {request[CALLER]}" if CALLER in request else ""
+            log.info("%s %s%s: %d after %.0f ms", method, route, by, response.status, 1000 * took)
         return response
 
     return count

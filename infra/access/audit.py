@@ -9,13 +9,10 @@ import asyncpg
 import click
 import msgspec
 
-from infra.access.store import WRITE, note
-from infra.database import rights
-from infra.decisions.commands import this_user
-from infra.decisions.deciding import session
+from infra.database import rights, session
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.services import POSTGRES
-from infra.runtime.settings import ServiceSettings, Settings
+from infra.runtime.settings import Settings
 
 _NEEDED = rights(("access_log", "decisions"), ("SELECT",))
 # Of a decision what it is about; the whole of it is in its own history.
@@ -73,9 +70,3 @@ async def changes(
 ) -> Sequence[AuditLine]:
     """What was changed, newest first."""
     return [AuditLine(*row) for row in await connection.fetch(_CHANGES, who, since, most)]
-
-
-async def note_here(settings: ServiceSettings, what: str, whom: str) -> None:
-    """Note what this machine's user did by a command."""
-    async with session(settings.postgres.get_secret_value(), WRITE) as connection:
-        await note(connection, this_user(), what, whom)

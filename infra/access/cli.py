@@ -14,11 +14,11 @@ import click
 from infra.access import store
 from infra.access.secrets import WeakPasswordError, hashed, new_token
 from infra.access.store import AccountError, NewToken
-from infra.decisions.commands import this_user
-from infra.decisions.deciding import session
+from infra.database import session
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.services import POSTGRES
 from infra.runtime.settings import Settings
+from infra.runtime.this_user import this_user
 from schemas.access import NAME, Scope
 
 T = TypeVar("T")

@@ -8,12 +8,13 @@ import asyncpg
 
 from infra.access.secrets import digest_of
 from infra.database import rights
+from infra.noting import NOTES, note
 from infra.runtime.cli_errors import StopError
 from schemas.access import Caller, Scope, scopes_of
 
 TABLES = ("access_accounts", "access_tokens", "access_sessions")
 READ = rights(TABLES, ("SELECT",))
-WRITE = [*rights(TABLES, ("SELECT", "INSERT", "UPDATE", "DELETE")), *rights(("access_log",), ("INSERT",))]
+WRITE = [*rights(TABLES, ("SELECT", "INSERT", "UPDATE", "DELETE")), *NOTES]
 
 Connection: TypeAlias = "asyncpg.Connection | asyncpg.Pool"
 
@@ -24,7 +25,6 @@ UNION ALL
 SELECT digest, name, scopes, NULL FROM access_sessions JOIN access_accounts ON name = account
 WHERE digest = ANY($1) AND expires_at > now()
 """
-_NOTE = "INSERT INTO access_log (who, what, whom) VALUES ($1, $2, $3)"
 _ADD_ACCOUNT = """
 INSERT INTO access_accounts (name, password, scopes) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 """
@@ -215,8 +215,3 @@ async def end_session(connection: Connection, secret: str) -> None:
 async def end_sessions(connection: Connection, account: str) -> None:
     """Log out everywhere."""
     await connection.execute("DELETE FROM access_sessions WHERE account = $1", account)
-
-
-async def note(connection: Connection, who: str, what: str, whom: str) -> None:
-    """Write a line of the access log."""
-    await connection.execute(_NOTE, who, what, whom)

@@ -1,7 +1,6 @@
 """`txnwatch rules apply`, `show` and `history`: the rule set that holds, changed and looked at."""
 
 import asyncio
-import getpass
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.postgres import SESSION
 from infra.runtime.services import KAFKA, POSTGRES
 from infra.runtime.settings import Settings
+from infra.runtime.this_user import this_user
 from schemas.decision import RULES, WARM, Decision
 from schemas.rules.rule_off import RuleOff
 
@@ -176,11 +176,3 @@ async def _connected(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
         yield connection
     finally:
         await connection.close()
-
-
-def this_user() -> str:
-    """The name of this machine's user."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        raise click.UsageError("Say with --who who decides: this machine's user has no name.") from None

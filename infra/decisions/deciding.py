@@ -1,22 +1,16 @@
 """To decide: keep a decision in Postgres, then publish it, or leave that to whoever publishes next."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import asyncpg
 
-from infra.database import Right, check_database
+from infra.database import session
 from infra.decisions.history import NEEDED, Proposal, append
 from infra.decisions.publisher import ControlSettings, publish
 from infra.runtime.cli_errors import StopError
 from infra.runtime.kafka import AWAY
-from infra.runtime.postgres import SESSION
 from schemas.decision import Decision
-
-_SESSION = {**SESSION, "application_name": "txnwatch-decisions", "statement_timeout": "20s"}
-_CONNECT_SECONDS = 10
 
 
 class Decided(NamedTuple):
@@ -45,21 +39,6 @@ async def decide(
     async with session(postgres_url, NEEDED) as connection:
         decision = await append(connection, proposal, expected=expected)
     return Decided(decision, await unpublished(settings, postgres_url, within=within, is_new=True))
-
-
-@asynccontextmanager
-async def session(postgres_url: str, needed: Collection[Right]) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to decide by.
-
-    Raises:
-        DatabaseError: The database is not one to write to.
-    """
-    connection = await asyncpg.connect(postgres_url, server_settings=_SESSION, timeout=_CONNECT_SECONDS)
-    try:
-        await check_database(connection, needed)
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def unpublished(

@@ -10,8 +10,9 @@ from uuid import UUID
 
 import click
 
-from infra.decisions.commands import LATER, this_user
-from infra.decisions.deciding import session, unpublished
+from infra.database import session
+from infra.decisions.commands import LATER
+from infra.decisions.deciding import unpublished
 from infra.decisions.labels import NEEDED, Asked, LabelOutcome, give_labels
 from infra.produce.files import InputError, open_input
 from infra.produce.labels import LabelRow, LabelTable
@@ -19,6 +20,7 @@ from infra.produce.rows import RejectedRow
 from infra.runtime.cli_errors import ServiceErrors, StopError, ending_in_one_line
 from infra.runtime.services import POSTGRES
 from infra.runtime.settings import Settings
+from infra.runtime.this_user import this_user
 
 _AT_A_TIME = 1000
 _PUBLISH_SECONDS = 600

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import asyncpg
 import msgspec
 
-from infra.database import rights
-from infra.decisions.deciding import session, unpublished
+from infra.database import rights, session
+from infra.decisions.deciding import unpublished
 from infra.decisions.history import Proposal, one_at_a_time
 from infra.decisions.publisher import ControlSettings
 from schemas.decision import LABEL

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import click
 
-from infra.decisions.commands import LATER, asked, line_of, this_user
+from infra.decisions.commands import LATER, asked, line_of
 from infra.decisions.lists import change_list, list_history, proposals, read_list
 from infra.produce.files import InputError, open_input
 from infra.runtime.cli_errors import ServiceErrors, StopError, ending_in_one_line
 from infra.runtime.services import POSTGRES
 from infra.runtime.settings import Settings
+from infra.runtime.this_user import this_user
 from schemas.lists import MOST_ENTRIES, Change
 
 _PUBLISH_SECONDS = 600

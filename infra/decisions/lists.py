@@ -5,7 +5,8 @@ from typing import NamedTuple
 import asyncpg
 import msgspec
 
-from infra.decisions.deciding import session, unpublished
+from infra.database import session
+from infra.decisions.deciding import unpublished
 from infra.decisions.history import NEEDED, DecisionError, Proposal, append_several
 from infra.decisions.publisher import ControlSettings
 from schemas.decision import LIST, Decision

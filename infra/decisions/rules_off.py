@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
-from infra.decisions.deciding import Decided, session, unpublished
+from infra.database import session
+from infra.decisions.deciding import Decided, unpublished
 from infra.decisions.history import NEEDED, Proposal, append, newest_seq, one_at_a_time
 from infra.decisions.publisher import ControlSettings
 from schemas.decision import RULE_OFF, RULES, Decision

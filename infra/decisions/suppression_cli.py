@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 
 import click
 
-from infra.decisions.commands import LATER, asked, this_user
+from infra.decisions.commands import LATER, asked
 from infra.decisions.suppressions import Suppressed, holding, suppress, suppression_of
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.services import KAFKA, POSTGRES
 from infra.runtime.settings import Settings
+from infra.runtime.this_user import this_user
 
 _PUBLISH_SECONDS = 10
 

@@ -6,7 +6,8 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from infra.decisions.deciding import Decided, session, unpublished
+from infra.database import session
+from infra.decisions.deciding import Decided, unpublished
 from infra.decisions.history import NEEDED, DecisionError, Proposal, append, one_at_a_time
 from infra.decisions.publisher import ControlSettings
 from schemas.decision import SUPPRESSION

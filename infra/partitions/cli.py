@@ -11,12 +11,14 @@ from typing import Any, TypeAlias
 import asyncpg
 import click
 
+from infra.noting import note_if_possible
 from infra.partitions import drain as draining
 from infra.partitions import months
 from infra.runtime.background import cancel_on
 from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.services import POSTGRES
 from infra.runtime.settings import Settings
+from infra.runtime.this_user import this_user
 
 _Act: TypeAlias = "Callable[[Settings, asyncpg.Connection], Coroutine[Any, Any, None]]"
 
@@ -47,14 +49,17 @@ def drain(pages: int) -> None:
     Needs the disk space of these rows once more while it runs. Cut short, it leaves all as it was.
     """
 
-    async def move(_: Settings, connection: asyncpg.Connection) -> None:
+    async def move(settings: Settings, connection: asyncpg.Connection) -> None:
         moved = Counter[str]()
         async with aclosing(draining.drain(connection, pages)) as steps:
             async for copied in steps:
                 moved += Counter(copied.rows)
                 if sys.stderr.isatty():
                     click.echo(f"\r{copied.pages / copied.of:.0%} copied ", nl=False, err=True)
-        _say([f"{month}: {rows:,} rows" for month, rows in sorted(moved.items())], "moved", "nothing to move")
+        said = [f"{month}: {rows:,} rows" for month, rows in sorted(moved.items())]
+        _say(said, "moved", "nothing to move")
+        if moved:
+            await note_if_possible(settings, "rows moved to months of their own", ", ".join(said))
 
     _run(move)
 
@@ -71,7 +76,11 @@ def drop(keep: int | None) -> None:
             raise click.ClickException(
                 "TXNWATCH_RETENTION_MONTHS is 0, which is off: set it, or give --keep."
             )
-        _say(await months.drop(connection, settings.retention_months), "dropped", "nothing to drop")
+        _say(
+            await months.drop(connection, settings.retention_months, this_user()),
+            "dropped",
+            "nothing to drop",
+        )
 
     _run(forget, retention_months=keep)
 

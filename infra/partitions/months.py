@@ -11,6 +11,14 @@ from infra.runtime.postgres import SESSION, check_session
 # Readers and writers queue behind a connection that waits for an exclusive lock, so it waits no longer than
 # this.
 LOCK_SECONDS = 2
+_MAKE = "SELECT make_transactions_months($1)"
+_DROP = """
+WITH dropped AS (SELECT drop_transactions_months($1) AS name), noted AS (
+    INSERT INTO access_log (who, what, whom)
+    SELECT $2, 'months dropped', string_agg(name, ', ') FROM dropped HAVING count(*) > 0
+)
+SELECT name FROM dropped
+"""
 
 
 @asynccontextmanager
@@ -37,15 +45,18 @@ async def connected(url: str, *, seconds: float = 60.0, **options: str) -> Async
 async def ensure(connection: asyncpg.Connection, ahead: int) -> list[str]:
     """Make this month and `ahead` after it, unless they exist; the names made. Folds counts by hour, too."""
     await connection.execute("SELECT fold_transaction_hours()")
-    return await _names(connection, "SELECT make_transactions_months($1)", ahead)
+    return await _names(connection, _MAKE, ahead)
 
 
-async def drop(connection: asyncpg.Connection, keep: int) -> list[str]:
-    """Drop the months that ended `keep` months ago or earlier, with their rows; the names dropped."""
-    return await _names(connection, "SELECT drop_transactions_months($1)", keep)
+async def drop(connection: asyncpg.Connection, keep: int, who: str) -> list[str]:
+    """Drop the months that ended `keep` months ago or earlier, with their rows; the names dropped.
+
+    In the same transaction the audit trail notes who did it.
+    """
+    return await _names(connection, _DROP, keep, who)
 
 
-async def _names(connection: asyncpg.Connection, call: str, months: int) -> list[str]:
+async def _names(connection: asyncpg.Connection, call: str, *given: int | str) -> list[str]:
     # In no transaction: to roll one back, asyncpg would wait without end for a server that is frozen.
     await connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
-    return [record[0] for record in await connection.fetch(call, months)]
+    return [record[0] for record in await connection.fetch(call, *given)]

@@ -59,11 +59,12 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Dependency(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One dependency: `up`, or `down` with what is wrong and since when."""
+    """One dependency: `up`, or `down` with what is wrong, since when, and whether it is needed."""
 
     state: str
     detail: str = ""
     since: datetime | None = None
+    needed: bool = True
 
 
 class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -121,8 +122,10 @@ class Dependencies:
 
     def _note(self, name: str, found: Dependency) -> None:
         self._gauge.labels(name).set(found.state == "up")
-        since = self.states[name].since or datetime.now(UTC)
-        self.states[name] = msgspec.structs.replace(found, since=since) if found.state == "down" else found
+        if found.state == "down":
+            since, needed = self.states[name].since or datetime.now(UTC), name in self._needed
+            found = msgspec.structs.replace(found, since=since, needed=needed)
+        self.states[name] = found
 
 
 async def _state(check: Callable[[], Awaitable[object]]) -> Dependency:

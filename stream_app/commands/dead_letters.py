@@ -15,14 +15,14 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
 
-from infra.access.audit import note_here
-from infra.decisions.commands import this_user
 from infra.ingest.remapping import Remapping
+from infra.noting import note_here
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.external_sort import ExternalSort
 from infra.runtime.kafka import client_options, read_committed
 from infra.runtime.partitioners import Partitioner, producers_partitioner
 from infra.runtime.services import KAFKA, POSTGRES
+from infra.runtime.this_user import this_user
 from schemas.dead_letter import DeadLetter, Place, utc
 from schemas.mapping import MappingError, Unmapped
 from schemas.refusal import Refused

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import click
 from redis.asyncio import Redis
 
+from infra.noting import note_if_possible
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.kafka import Records, admin_client, describe_cluster, read_committed
 from infra.runtime.redis import check_server, passes
@@ -46,10 +47,17 @@ def rebuild_command() -> None:
     """Write every window to Redis again, from the changelog; workers may run meanwhile."""
     settings = Settings.load()
     with ending_in_one_line(StopError, ValueError, REDIS, KAFKA):
-        found = asyncio.run(rebuild(settings))
+        found = asyncio.run(_rebuilt_and_noted(settings))
     click.echo(f"{found.users} windows are in Redis as {settings.changelog_topic} has them, or newer")
     if wrong := found.overwritten + found.removed:
         click.echo(f"{wrong} were of another log: {found.overwritten} overwritten, {found.removed} removed")
+
+
+async def _rebuilt_and_noted(settings: Settings) -> Rebuilt:
+    found = await rebuild(settings)
+    if settings.has_sink("postgres"):
+        await note_if_possible(settings, "mirror rebuilt", f"{settings.app_id}: {found.users} windows")
+    return found
 
 
 async def rebuild(settings: Settings) -> Rebuilt:

@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from msgspec.structs import replace
 
 from infra.decisions.publisher import last_decisions, publish
+from infra.noting import audited
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.kafka import (
     Cluster,
@@ -60,7 +62,10 @@ def repartition_command(partitions: int, *, dry_run: bool) -> None:
     """
     settings = Settings.load()
     with ending_in_one_line(StopError, KAFKA, POSTGRES):
-        carried = asyncio.run(repartition(settings, partitions, dry_run=dry_run))
+        change = partial(repartition, settings, partitions, dry_run=dry_run)
+        told = lambda done: f"{partitions} partitions, {done['moved']} windows moved"  # noqa: E731
+        kept = settings.has_sink("postgres") and not dry_run
+        carried = asyncio.run(audited(settings, "repartition", change, told, kept=kept))
     tense = "would be" if dry_run else "were"
     click.echo(f"{carried['moved']} of {carried['windows']} windows {tense} moved")
     click.echo(f"{carried['waiting']} messages that wait on the input {tense} moved, in their order")

@@ -7,12 +7,14 @@ has rows. Those after them are on `transactions.scored` for as long as that topi
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
+from functools import partial
 
 import asyncpg
 import click
 from aiokafka import ConsumerRecord
 
 from infra.database import check_database
+from infra.noting import audited
 from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.kafka import Records, read_committed
 from infra.runtime.services import KAFKA, POSTGRES
@@ -50,7 +52,8 @@ def restore_command(*, accept_gaps: bool) -> None:
     """
     settings = Settings.load()
     with ending_in_one_line(POSTGRES, KAFKA, GapsError, SharedRowsError):
-        stored = asyncio.run(restore_rows(settings, accept_gaps=accept_gaps))
+        change = partial(restore_rows, settings, accept_gaps=accept_gaps)
+        stored = asyncio.run(audited(settings, "rows restore", change, "{} rows".format))
     click.echo(f"{stored} rows stored again")
 
 

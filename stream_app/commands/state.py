@@ -1,9 +1,10 @@
 """`txnwatch state`: the two ways on when a topic is not the one that windows and offsets belong to."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import click
@@ -13,6 +14,7 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 from msgspec.structs import replace
 
 import infra.runtime.settings
+from infra.noting import audited
 from infra.runtime.aiokafka_changes import send_request
 from infra.runtime.cli_errors import StopError, ending_in_one_line
 from infra.runtime.kafka import (
@@ -60,7 +62,7 @@ def accept_command() -> None:
     """Go on with topics that hold the same records as before, with the same offsets."""
     settings = Settings.load()
     with ending_in_one_line(StopError, KAFKA, POSTGRES):
-        asyncio.run(accept(settings))
+        _audited(settings, "state accept", accept)
     click.echo(
         "accepted. Where the changelog is another topic, too, delete each worker's folder of windows "
         "(in TXNWATCH_DATADIR): they are restored from it."
@@ -73,8 +75,12 @@ def start_over_command() -> None:
     """Forget all windows and offsets, to score a new topic from its beginning; rows stay."""
     settings = Settings.load()
     with ending_in_one_line(StopError, KAFKA, POSTGRES):
-        asyncio.run(start_over(settings))
+        _audited(settings, "state start-over", start_over)
     click.echo("forgotten. Delete each worker's folder of windows (in TXNWATCH_DATADIR) before it starts.")
+
+
+def _audited(settings: Settings, what: str, change: Callable[[Settings], Awaitable[None]]) -> None:
+    asyncio.run(audited(settings, what, partial(change, settings), kept=settings.has_sink("postgres")))
 
 
 async def accept(settings: Settings) -> None:

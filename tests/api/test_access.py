@@ -97,6 +97,22 @@ async def test_every_route_answers_who_has_its_right_and_nobody_else(
             assert (status if status in REFUSED else None) == expected, (route.operation_id, right)
 
 
+async def test_the_log_says_who_posted_and_nothing_of_what(
+    pages_settings: Settings, secrets: Secrets, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with serving(pages_settings, login="required", log_requests=True) as client:
+        for right in (Scope.SEND, Scope.READ):
+            headers = bearer(secrets.by_scope[right])
+            async with client.post("/transactions", headers=headers, json={"user_id": ALICE}):
+                pass
+    lines = [line for line in caplog.messages if " after " in line]
+    assert [line.partition(" after ")[0] for line in lines] == [
+        "POST /transactions by send: 422", "POST /transactions by read: 403",
+    ]  # fmt: skip
+    assert ALICE not in caplog.text
+
+
 async def test_changes_need_another_right_than_reading(guarded: Client) -> None:
     changing = {
         route.operation_id: route.needs for route in routes(guarded) if route.method != "GET" and route.needs

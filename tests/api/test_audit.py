@@ -15,6 +15,7 @@ from infra.access import store
 from infra.access.audit import changes
 from infra.access.secrets import hashed
 from infra.cli import main
+from infra.noting import note
 from schemas.access import Scope
 from tests.support.callers import address, routes
 from tests.support.rows import made, user
@@ -93,7 +94,7 @@ async def test_the_command_shows_who_changed_what(database: str, monkeypatch: py
 
     await asyncio.to_thread(use)
     connection = await asyncpg.connect(database)
-    await store.note(connection, "a\nb\x1b[2J", "not logged in", "x")
+    await note(connection, "a\nb\x1b[2J", "not logged in", "x")
     await connection.close()
     shown = await asyncio.to_thread(run, "audit", "--limit", "1")
     assert shown.output.partition(" UTC  ")[2] == "a?b?[2J  not logged in  x\n"

@@ -196,7 +196,7 @@ async def test_months_that_are_dropped_take_their_buckets_along(client: Client, 
             "CREATE TABLE old PARTITION OF transactions FOR VALUES FROM ('2018-04-01Z') TO ('2018-05-01Z')"
         )
         await store(database, [*MANY, made(ALICE, 500, after=datetime.now(UTC) - START)])
-        assert await drop(connection, 1) == ["old"]
+        assert await drop(connection, 1, "ann") == ["old"]
         assert [one["count"] for one in await buckets(client)] == [1]
     finally:
         await connection.close()

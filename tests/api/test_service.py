@@ -92,6 +92,7 @@ async def test_redis_alone_is_not_needed_to_be_ready(settings: Settings, down: s
             name: "down" if name == down else "up" for name in found
         }
         assert [name for name, one in found.items() if "since" in one] == [down]
+        assert found[down].get("needed", True) is (down != "redis")
         async with client.get("/metrics") as response:
             metrics = await response.text()
     for name in found:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from infra.decisions.commands import this_user
+from infra.runtime.this_user import this_user
 from tests.support.installation import Installation, until
 from tests.support.traffic import Sent, traffic
 

@@ -54,8 +54,12 @@ async def tables(url: str) -> set[str]:
 
 
 async def test_the_projects_own_migrations_make_its_tables(blank: str) -> None:
-    applied = await migrate(blank)
+    applied = await migrate(blank, by="ann")
 
+    noted = await fetch(blank, "SELECT who, what, whom FROM access_log")
+    assert [*map(tuple, noted)] == [("ann", "schema migrated", ", ".join(applied))]
+    assert await migrate(blank, by="ann") == []
+    assert len(await fetch(blank, "SELECT FROM access_log")) == 1
     assert applied == [migration.name for migration in read(FOLDER)]
     assert {"transactions", "users", "sink_offsets"} <= await tables(blank)
 

@@ -419,16 +419,19 @@ async def test_old_months_are_dropped_and_no_others(connection: asyncpg.Connecti
         await connection.execute(
             "UPDATE transactions_replaced SET txn_date = $1::text::date WHERE txn_date < '2018-02-01'", date
         )
-    assert await months.drop(connection, 12_000) == []
+    assert await months.drop(connection, 12_000, "ann") == []
     assert await connection.fetchval("SELECT kept_from FROM sink_offsets") == 0
-    assert await months.drop(connection, 2) == [f"transactions_2018_0{n}" for n in (4, 5, 6, 7)]
+    assert await months.drop(connection, 2, "ann") == [f"transactions_2018_0{n}" for n in (4, 5, 6, 7)]
+    noted = await connection.fetch("SELECT who, what, whom FROM access_log")
+    dropped = ", ".join(f"transactions_2018_0{n}" for n in (4, 5, 6, 7))
+    assert [*map(tuple, noted)] == [("ann", "months dropped", dropped)]
     assert await by_partition(connection) == {"transactions_default": 1}
     assert len(await names(connection)) == 1
     dates = "SELECT txn_date::date::text FROM transactions_replaced"
     assert [row["txn_date"] for row in await connection.fetch(dates)] == ["2199-01-01"]
     assert await connection.fetchval("SELECT kept_from FROM sink_offsets") == 7
     with pytest.raises(asyncpg.RaiseError, match="keep at least 1 month"):
-        await months.drop(connection, 0)
+        await months.drop(connection, 0, "ann")
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
