@@ -19,6 +19,7 @@ _LAGS = {
     "lag_offsets": "What can be read of a foreign partition of ours and is not fetched yet.",
     "held_back_offsets": "What an open transaction keeps from being read of it.",
     "held_records": "What is fetched of it and waits for what may come with timestamps before its own.",
+    "group_lag_offsets": "How far the group is behind: what can be read of it and is not committed yet.",
 }
 
 
@@ -71,7 +72,7 @@ class IngestCounts:
         for outcome, number in outcomes.items():
             self._records.labels(outcome).inc(number)
 
-    def text(self, lags: Iterable[tuple[TopicPartition, int, int, int]] = ()) -> bytes:
+    def text(self, lags: Iterable[tuple[TopicPartition, int, int, int, int]] = ()) -> bytes:
         """All of it in Prometheus' text format."""
         for gauge in self._lags:
             gauge.clear()

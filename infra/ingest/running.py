@@ -65,6 +65,8 @@ class Ingest:
         self._outage = Outage("Kafka")
         self._source: ForeignTopics | None = None
         self._steps = 0
+        self._in_hand: Sequence[Sourced] = ()
+        self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until told to stop; what is in flight then is finished.
@@ -74,7 +76,7 @@ class Ingest:
             KafkaSilentError: Kafka has not answered for `retry_seconds`.
             KafkaError: Kafka refuses for good.
         """
-        backoff = Backoff(0.1)
+        backoff, self._stop = Backoff(0.1), stop
 
         def succeeded() -> None:
             backoff.reset()
@@ -93,6 +95,8 @@ class Ingest:
 
     def hindered(self) -> str:
         """What keeps it from its work, if anything."""
+        if self._stop.is_set():
+            return "Stopping."
         return "" if self._source is not None else "Starting."
 
     def work(self) -> Works:
@@ -101,10 +105,12 @@ class Ingest:
         left = sum(lag for _, lag, *_ in self.lags()) or int(source is not None and source.busy.locked())
         return {"records": (self._steps, left)}
 
-    def lags(self) -> Iterable[tuple[TopicPartition, int, int, int]]:
-        """Of each partition of ours how much is not fetched, is held back, or is fetched and waits."""
-        lags = () if self._source is None else self._source.lags()
-        return ((one, lag, held_back, self._order.held(one)) for one, lag, held_back in lags)
+    def lags(self) -> Iterable[tuple[TopicPartition, int, int, int, int]]:
+        """Of each partition of ours what is not fetched, held back, fetched and waits, and not committed."""
+        for one, lag, held_back, behind in () if self._source is None else self._source.lags():
+            held = self._order.held(one)
+            # Where nothing is left to do, what is not committed are marks of its producers' transactions.
+            yield one, lag, held_back, held, behind if lag or held or self._in_hand else 0
 
     async def _session(self, stop: asyncio.Event, succeeded: Callable[[], None]) -> None:
         async with AsyncExitStack() as stack:
@@ -146,6 +152,7 @@ class Ingest:
     def _next(self, source: ForeignTopics) -> Sequence[Sourced]:
         records = () if source.is_new else self._order.take(source.reached(), _MOST)
         source.hold(self._order.full())
+        self._in_hand = records
         return records
 
     async def _commit(self, source: ForeignTopics, output: IngestOutput, records: Sequence[Sourced]) -> None:
@@ -153,8 +160,10 @@ class Ingest:
             if source.is_new:
                 return  # they are read again, by us or another
             converted = self._converter.convert(records)
+            offsets = self._order.offsets()
             with self._counts.commit_seconds.time():
-                await output.commit(converted, self._order.offsets(), source.member)
+                await output.commit(converted, offsets, source.member)
+            source.committed |= {one: its.offset for one, its in offsets.items()}
         self._steps += 1
         self._counts.count(len(records), converted.outcomes)
 

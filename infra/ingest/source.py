@@ -97,6 +97,8 @@ class ForeignTopics(ConsumerRebalanceListener):  # type: ignore[misc]
         self.is_new = False
         self.busy = asyncio.Lock()
         self._newest = 0
+        self.committed: dict[TopicPartition, int] = {}
+        """The group's offsets of our partitions."""
         self._answers: dict[TopicPartition, tuple[int, int]] = {}
         self.member = GroupMember(settings.group, -1, "")
         self.consumer = AIOKafkaConsumer(
@@ -160,6 +162,7 @@ class ForeignTopics(ConsumerRebalanceListener):  # type: ignore[misc]
         beginnings = await self.consumer.beginning_offsets(partitions)
         self._check(offsets, beginnings)
         found = {one: offsets.get(one, OffsetAndMetadata(beginnings[one], "")) for one in partitions}
+        self.committed = {one: its.offset for one, its in found.items()}
         for one in partitions if not self.is_new else ():
             self.consumer.seek(one, found[one].offset)
         end_on_deleted(self.consumer)
@@ -221,10 +224,11 @@ class ForeignTopics(ConsumerRebalanceListener):  # type: ignore[misc]
         answered, self._newest = newest > self._newest or not partitions, newest
         return answered
 
-    def lags(self) -> Iterable[tuple[TopicPartition, int, int]]:
-        """Of each partition how many offsets can be read, and how many are held back, as far as is known."""
+    def lags(self) -> Iterable[tuple[TopicPartition, int, int, int]]:
+        """Of each partition how many offsets can be read, are held back, and are not committed yet."""
         for one in self.partitions if not self.is_new else ():
             stable, position = self.consumer.last_stable_offset(one), position_of(self.consumer, one)
             if stable is not None and position is not None:
                 end = self.consumer.highwater(one) or 0
-                yield one, max(0, stable - position), max(0, end - stable)
+                behind = max(0, stable - self.committed.get(one, position))
+                yield one, max(0, stable - position), max(0, end - stable), behind

@@ -74,6 +74,7 @@ async def test_each_record_becomes_one_transaction_and_what_does_not_map_a_lette
             probes = f"http://127.0.0.1:{port}"
             async with aiohttp.ClientSession(probes) as session:
                 counted = await until_counted(session, 402)
+                assert await lags(session, "group_lag_offsets") == [0] * 3
                 async with session.get("/health") as health, session.get("/ready") as ready:
                     assert (health.status, ready.status) == (200, 200)
                     assert await ready.json() == {"ready": True, "dependencies": {"kafka": {"state": "up"}}}
@@ -135,6 +136,46 @@ def as_clients_send(sent: Sequence[Sent]) -> list[tuple[int, tuple[int, bytes | 
         sent_at = (number // (20 * (way + 1)) + 1) * 20 * (way + 1)
         stamped.append((sent_at, (began + number, ways[way], one)))
     return [one for _, one in sorted(stamped, key=itemgetter(0))]
+
+
+@pytest.mark.slow
+async def test_how_far_the_group_is_behind_has_what_waits_and_no_marks_of_transactions(
+    installation: Installation, mapping: Path
+) -> None:
+    port = free_port()
+    async with foreign_topic(installation, 1) as topic:
+        options = {"bootstrap_servers": installation.kafka, "transactional_id": f"{topic}-sender"}
+        async with (
+            AIOKafkaProducer(**options) as producer,
+            aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+        ):
+
+            async def send(one: Sent, **place: Any) -> None:
+                async with producer.transaction():
+                    await producer.send(topic, foreign(one), partition=0, **place)
+
+            async def are(group: int, held: int) -> bool:
+                seen = [await lags(session, one) for one in ("group_lag_offsets", "held_records")]
+                return seen == [[group], [held]]
+
+            await send(traffic(1)[0], timestamp_ms=1_000)
+            wait = "--order", "timestamps", "--wait", "3600"
+            with ingesting(installation, topic, mapping, *wait, TXNWATCH_INGEST_PORT=str(port)) as process:
+                await until(partial(are, 0, 0))
+                for one in traffic(2, start=1):
+                    await send(one)
+                await until(partial(are, 5, 2))  # with three marks of its producer's
+                assert await ended(process) == 0
+
+
+async def lags(session: aiohttp.ClientSession, name: str) -> list[int]:
+    """A gauge of each partition, in no order; nothing while nobody answers."""
+    try:
+        async with session.get("/metrics") as response:
+            lines = (await response.text()).splitlines()
+    except OSError:
+        return []
+    return [int(float(line.split()[-1])) for line in lines if line.startswith(f"txnwatch_ingest_{name}{{")]
 
 
 async def until_counted(session: aiohttp.ClientSession, count: int) -> Counter[str]:

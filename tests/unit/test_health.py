@@ -10,6 +10,10 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
+from infra.ingest.metrics import IngestCounts
+from infra.ingest.ordering import Arrived
+from infra.ingest.running import Ingest
+from infra.ingest.settings import Settings
 from infra.runtime.health import (
     Dependencies,
     DownError,
@@ -200,3 +204,13 @@ async def test_a_port_for_probes_has_three_pages_and_what_keeps_it_from_listenin
         with pytest.raises(ProbePortError, match="address already in use: TXNWATCH_PROBE_PORT"):
             async with its.answering(*place):
                 pass
+
+
+async def test_ingest_that_was_told_to_stop_says_so_until_it_has() -> None:
+    converter: Any = None
+    ingest = Ingest(Settings(), ["payments"], converter, Arrived(), counts=IngestCounts())
+    stop = asyncio.Event()
+    assert ingest.hindered() == "Starting."
+    stop.set()
+    await ingest.run(stop)
+    assert ingest.hindered() == "Stopping."
