@@ -151,6 +151,11 @@ def test_objects_within_objects_are_looked_into() -> None:
     assert any("minor_units" in note for note in proposal.notes)
 
 
+def test_a_date_may_be_seconds_with_a_fraction() -> None:
+    found = records("".join(f'{{"user": "a", "amount": 1, "time": {1711900000 + n}.25}}\n' for n in range(9)))
+    assert proposed(found).spec.txn_date.epoch == "s"
+
+
 def test_of_a_topic_the_key_and_the_timestamp_stand_in_for_a_user_and_a_date() -> None:
     found: list[Record] = [
         {
@@ -318,7 +323,7 @@ class TestCommands:
             done = self.run(*arguments, file)
             assert "2 rows cannot be read: line 3: 2 columns, but the header has 4" in done.output
             assert done.exit_code == 1
-        file.write_text('{"a": 1e400}\n')
+        file.write_text('{"a": NaN}\n')
         assert "there are no records in it: line 1: " in self.run("guess", file).output
 
     def test_where_nothing_maps_a_proposal_ends_with_1(self, tmp_path: Path) -> None:
