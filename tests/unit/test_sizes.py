@@ -13,9 +13,10 @@ from stream_app.detectors.rolling_mean import RollingMean
 from tests.support.source import ROOT, parsed, production, short
 
 ENTRIES = {"stream_app": 16, "api": 12}
-# 45,000: several detectors and what history teaches them, backtests, rules over features, a log of decisions
-# and proofs by it, other systems' files and topics in any usual format, and ways out for those who copy rows.
-PRODUCTION_LINES, MODULE_LINES = 46_000, 320
+# 47,000: several detectors and what history teaches them, backtests, rules over features, a log of decisions
+# and proofs by it, other systems' files and topics in any usual format, ways out for those who copy rows, and
+# readers that are written for each Avro schema.
+PRODUCTION_LINES, MODULE_LINES = 47_000, 320
 MEDIAN_FUNCTION, NINE_OF_TEN_FUNCTIONS, LONGEST_FUNCTION = 6, 15, 40
 SHARED_NAMES: dict[str, str] = {
     "Settings": "each program has its own, and none uses two",
