@@ -17,13 +17,18 @@ from infra.mapping.topics import sample_of_topic
 from infra.mapping.trying import tried
 from infra.produce.errors import InputError
 from infra.produce.files import STDIN
+from infra.produce.options import Reading, encoding_named
 from infra.runtime.cli_errors import ServiceErrors, StopError, ending_in_one_line
 from infra.runtime.mapping_files import MappingType
 from infra.runtime.services import KAFKA
 from schemas.mapping import MappingError, MappingSpec
 from schemas.mapping.ready import READY, ready_mapping, ready_text
 
-_ENCODING = click.option("--encoding", help="Of FILE, where it is neither UTF-8 nor UTF-16: latin-1, cp1252.")
+_ENCODING = click.option(
+    "--encoding",
+    callback=encoding_named,
+    help="Of FILE, where it is neither UTF-8 nor UTF-16: latin-1, cp1252.",
+)
 _PART = click.option(
     "--part", help="Of a zip this file, of a workbook this sheet, of a JSON object this array."
 )
@@ -66,7 +71,7 @@ def check_command(
         click.echo("it can be used")
         return
     with _ending_in_one_line(source):
-        records, unread = _records(source, encoding, part)
+        records, unread = _records(source, Reading(encoding=encoding, part=part, definition=spec))
     outcome = tried(spec, records)
     show(_console(), spec, records, outcome)
     click.echo(unread, nl=bool(unread))
@@ -89,7 +94,7 @@ def guess_command(context: click.Context, /, source: str, output: Path | None, *
     decided before it can be used, and the command ends with 1, as where no record becomes a transaction.
     """
     with _ending_in_one_line(source):
-        records, unread = _records(source, told["encoding"], told["part"])
+        records, unread = _records(source, Reading(encoding=told["encoding"], part=told["part"]))
         proposal = proposed(records, currency=told["currency"] or "", zone=told["zone"] or "")
     _write(proposal.text, output)
     what = f"the layout of {proposal.ready}" if proposal.ready else "found by names and values"
@@ -100,11 +105,11 @@ def guess_command(context: click.Context, /, source: str, output: Path | None, *
     context.exit(1 if proposal.decide or not (outcome.mapped or outcome.left_out) else 0)
 
 
-def _records(source: str, encoding: str | None, part: str | None) -> FirstRecords:
+def _records(source: str, reading: Reading) -> FirstRecords:
     """The first records of a file, or the newest of a topic: what is no file, nor ends as files do."""
     path = Path(source)
     if path == STDIN or path.exists() or _SUFFIXES.fullmatch(path.suffix) or not _TOPIC.fullmatch(source):
-        return sample_of(path, encoding, part)
+        return sample_of(path, reading.form())
     return FirstRecords(asyncio.run(sample_of_topic(Settings.load(), source)))
 
 

@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 
 from infra.produce.errors import InputError
 from infra.produce.files import FileForm, checked_utf8, open_input
+from infra.produce.options import Reading
 from infra.produce.records import Numbered, Record, records_of
-from infra.produce.rows import NO_FAULT, RejectedRow, RowReader
+from infra.produce.rows import NO_FAULT, RejectedRow
 from infra.produce.tables import is_totals
 from schemas.mapping.paths import path_of
 from schemas.mapping.values import text_of
@@ -55,18 +56,17 @@ class SeenValues:
         return [word.casefold() for word in _WORD.findall(_CAMEL.sub(" ", self.path))]
 
 
-def sample_of(path: Path, encoding: str | None = None, part: str | None = None) -> FirstRecords:
-    """The first records of a file; its `encoding` is UTF-8 or what its byte order mark says if not said.
-
-    `part` names one of several files of a zip, sheets of a workbook, or arrays of a JSON object.
+def sample_of(path: Path, form: FileForm | None = None) -> FirstRecords:
+    """The first records of a file, of this form or as its content shows.
 
     Raises:
         InputError: It cannot be read, or has none.
     """
-    with open_input(path, FileForm(encoding, part, RowReader().fits)) as opened:
-        lines = opened.lines() if encoding else checked_utf8(opened.lines())
-        unread = _Unread()
-        found = [*islice(unread.without(records_of(opened, lines, lambda _: None)), MOST)]
+    form, unread = form or Reading().form(), _Unread()
+    with open_input(path, form) as opened:
+        lines = opened.lines() if form.encoding else checked_utf8(opened.lines())
+        numbered = records_of(opened, lines, lambda _: None, form.delimiter)
+        found = [*islice(unread.without(numbered), MOST)]
     if not found:
         raise InputError(f"there are no records in it{unread.first and f': {unread.first}'}")
     return FirstRecords(found, unread.said())

@@ -55,6 +55,8 @@ class FileForm:
     is_header: IsHeader = lambda _: False
     """What tells the header from lines before it, by default the first line, and a record from what is
     around records."""
+    delimiter: str = ""
+    """Between columns; empty: the one that the first line has most of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +242,7 @@ def _in_lines(stream: io.BufferedReader, form: FileForm, notes: list[str]) -> io
         return buffered(object_lines(stream, MAX_LINE))
     if is_json:
         return stream
-    if count := lines_before_header(head, form.is_header):
+    if count := lines_before_header(head, form.is_header, form.delimiter):
         notes += _left_out(count, "line")
         return buffered(without_lines(stream, count))
     return stream

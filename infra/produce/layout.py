@@ -42,7 +42,7 @@ def recoded(stream: io.BufferedReader, encoding: str) -> Iterator[bytes]:
     yield decoder.decode(b"", final=True).encode()
 
 
-def lines_before_header(head: bytes, is_header: IsHeader) -> int:
+def lines_before_header(head: bytes, is_header: IsHeader, delimiter: str = "") -> int:
     """How many lines of a file that begins so come before the header.
 
     That is the first line with the columns that are looked for; where none has them, the first line, or the
@@ -50,7 +50,7 @@ def lines_before_header(head: bytes, is_header: IsHeader) -> int:
     """
     lines = head.splitlines(keepends=True)[:_PREAMBLE_LINES]
     told = bool(lines and _SEPARATOR.match(lines[0]))
-    fitting = (at for at, line in enumerate(lines) if is_header(_cells(line)))
+    fitting = (at for at, line in enumerate(lines) if is_header(_cells(line, delimiter)))
     return next(fitting, int(told))
 
 
@@ -77,10 +77,12 @@ def each_once(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _cells(line: bytes) -> list[str]:
+def _cells(line: bytes, delimiter: str) -> list[str]:
     text = line.decode("utf-8-sig", errors="replace").strip("\r\n")
     try:
-        return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter_of(line)), [])]
+        return [
+            cell.strip() for cell in next(csv.reader([text], delimiter=delimiter or delimiter_of(line)), [])
+        ]
     except csv.Error:
         return []
 

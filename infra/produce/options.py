@@ -58,8 +58,10 @@ class Reading:
 
     def form(self) -> FileForm:
         """How the file is opened."""
-        fits = MappedReader(self.definition, Decoder()).fits if self.definition else self.reader().fits
-        return FileForm(self.told_encoding, self.part, fits)
+        if self.definition is None:
+            return FileForm(self.encoding, self.part, self.reader().fits)
+        fits = MappedReader(self.definition, Decoder()).fits
+        return FileForm(self.told_encoding, self.part, fits, self.definition.source.delimiter)
 
     def reader(self, **more: Any) -> RowReader:
         """What reads the rows; `more` is what else a RowReader is told."""
@@ -113,7 +115,12 @@ def _map(words: str, others: Collection[str]) -> Callable[[Any], Any]:
     )
 
 
-def _encoding(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+def encoding_named(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    """The same name.
+
+    Raises:
+        click.BadParameter: It is none of an encoding.
+    """
     try:
         if name is not None:
             "".encode(name)  # refuses those that are not of text, too
@@ -134,7 +141,7 @@ def _others(verb: str) -> list[Callable[[Any], Any]]:
         ),
         click.option(
             *("--encoding", "encoding"),
-            callback=_encoding,
+            callback=encoding_named,
             metavar="NAME",
             help="Of text that is not UTF-8, e.g. latin-1 or cp1252. [default: by its byte order mark]",
         ),

@@ -42,7 +42,7 @@ def read_mapping(given: str) -> MappingSpec:
         return ready_mapping(given)
     try:
         with path.open("rb") as file:
-            text = file.read(_MOST_BYTES + 1).decode()
+            text = file.read(_MOST_BYTES + 1).decode("utf-8-sig")
     except OSError as error:
         ready = "" if "/" in given or given.endswith(".toml") else f"; ready-made are {', '.join(READY)}"
         raise MappingError(f"{given}: {error.strerror}{ready}") from None

@@ -155,6 +155,8 @@ def _meta_data(_: str, spec: MetaDataSpec) -> Faults:
 
 
 def _source(_: str, spec: SourceSpec) -> Faults:
+    if spec.delimiter and spec.delimiter in '"\r\n\0':
+        yield ("delimiter",), "no columns have this between them"
     if spec.encoding:
         yield from _tried(("encoding",), _codec, spec.encoding)
 

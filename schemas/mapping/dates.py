@@ -266,6 +266,9 @@ def begin_of(spec: DateSpec) -> datetime:
         since = datetime.fromisoformat(spec.since)
     except ValueError:
         raise ValueError(f"{spec.since!a} is no date such as 2017-11-30") from None
-    return (
-        since.astimezone(UTC) if since.tzinfo else _localised(since, zone_named(spec.zone), spec.clock_change)
-    )
+    try:
+        if since.tzinfo:
+            return since.astimezone(UTC)
+        return _localised(since, zone_named(spec.zone), spec.clock_change)
+    except OverflowError:
+        raise ValueError(f"{since} is not in the years 1 to 9999 in UTC") from None

@@ -474,6 +474,11 @@ class TestFaults:
             ({"txn_date": 'from = "d"\nunit = "day"'}, "say where steps begin"),
             ({"txn_date": 'from = "d"\nunit = "day"\nsince = 2018-01-01'}, "no offset from UTC"),
             ({"txn_date": 'from = "d"\nunit = "day"\nsince = "soon"\nzone = "UTC"'}, "no date such as"),
+            (
+                {"txn_date": 'from = "d"\nunit = "day"\nsince = 0001-01-01\nzone = "Asia/Tokyo"'},
+                "not in the years 1 to 9999 in UTC",
+            ),
+            ({"source": "delimiter = '\"'"}, "no columns have this between them"),
             ({"txn_date": 'from = ["d", "t"]'}, "joined by a space: say format"),
             ({"currency": 'value = "EURO"'}, "three letters"),
             ({"currency": 'from = "c"\nvalues = {"€" = "Euro"}'}, "three letters"),

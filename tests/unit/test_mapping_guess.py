@@ -326,6 +326,20 @@ class TestCommands:
         file.write_text('{"a": NaN}\n')
         assert "there are no records in it: line 1: " in self.run("guess", file).output
 
+    def test_a_mapping_is_checked_on_a_file_as_it_is_read_by_it(self, tmp_path: Path) -> None:
+        file, spec = tmp_path / "rows.txt", tmp_path / "rows.toml"
+        file.write_text("Zahlungen für Mai\n\nNr:Wer:Betrag:Tag\n1:2:3.50:2024-03-01\n", "latin-1")
+        spec.write_text(
+            '[source]\ndelimiter = ":"\nencoding = "latin-1"\n'
+            '[id]\nfrom = "Nr"\nread = "uuid5"\n[user_id]\nfrom = "Wer"\nread = "uuid5"\n'
+            '[amount]\nfrom = "Betrag"\n[txn_date]\nfrom = "Tag"\nformat = "%Y-%m-%d"\nzone = "UTC"\n'
+            '[currency]\nvalue = "EUR"\n[status]\nvalue = "settled"\n',
+            "utf-8-sig",  # as Windows' editors write it
+        )
+        done = self.run("check", spec, file)
+        assert ("1 of 1 records become" in done.output, done.exit_code) == (True, 0), done.output
+        assert "unknown encoding: klingon" in self.run("guess", file, "--encoding", "klingon").output
+
     def test_where_nothing_maps_a_proposal_ends_with_1(self, tmp_path: Path) -> None:
         file = tmp_path / "rows.csv"
         file.write_text("id,user,amount,date\n1,2," + "9" * 50 + ",2024-03-01T10:00:00Z\n")
