@@ -1,5 +1,6 @@
 """The command `txnwatch`, put together from the commands that the packages bring."""
 
+import logging
 from importlib.metadata import EntryPoint, entry_points
 
 import click
@@ -49,3 +50,5 @@ def main() -> None:
     from infra.runtime.aiokafka_changes import install  # noqa: PLC0415 - `--help` would load all of aiokafka
 
     install()  # whatever a command reads may have been written by foreign producers
+    # A command that logs nothing says what was wrong once, by its last line.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())

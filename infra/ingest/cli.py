@@ -80,6 +80,8 @@ def ingest(mapping: str, log_level: str | None, **given: Any) -> None:
     the mapping does not fit goes to the dead letters (txnwatch dlq).
     """
     settings, options = Settings.load(log_level=log_level), IngestOptions(**given)
+    if own := {*options.topics} & {*settings.topics}:
+        raise click.UsageError(f"--topic {min(own)}: what txnwatch writes would be read again and again.")
     start_logging(settings)
     log_start("ingest", settings, mapping=mapping, topics=", ".join(options.topics))
     with ending_in_one_line(KAFKA, StopError, MappingError):

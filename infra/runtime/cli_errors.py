@@ -36,7 +36,7 @@ class ServiceErrors(NamedTuple):
 
 @contextmanager
 def ending_in_one_line(*expected: ServiceErrors | type[Exception]) -> Iterator[None]:
-    """Within the block, these errors end the command with one line: the message, after its service's name.
+    """Within the block, these errors and StopError end the command with one line: the service, the message.
 
     An error of our own, which is none of a service's, is said whole. An error that fits several is of the
     first. Of a group of errors the first that is among them counts.
@@ -44,7 +44,7 @@ def ending_in_one_line(*expected: ServiceErrors | type[Exception]) -> Iterator[N
     try:
         yield
     except Exception as error:
-        for one, kind in product(_ungrouped(error), expected):
+        for one, kind in product(_ungrouped(error), (*expected, StopError)):
             if isinstance(kind, ServiceErrors) and kind.raised(one):
                 raise click.ClickException(_of_service(kind, one)) from error
             if isinstance(kind, type) and isinstance(one, kind):

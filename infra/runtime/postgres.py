@@ -59,7 +59,7 @@ _REASONS: dict[type[Exception], str] = {  # the first that fits counts
     ssl.SSLCertVerificationError: "its certificate is not trusted",
     ssl.SSLError: "no connection with TLS can be made",
     ConnectionRefusedError: "nothing listens at its address",
-    FileNotFoundError: "nothing listens at its address",
+    FileNotFoundError: "its address is no socket, or a certificate's file that its URL names is not there",
     TimeoutError: "it did not answer in time",
 }
 

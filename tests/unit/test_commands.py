@@ -1,7 +1,10 @@
 """The command `txnwatch`: put together from entry points, some of which may be missing."""
 
 import asyncio
+import os
+import re
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Coroutine
 from importlib.metadata import EntryPoint, version
@@ -139,3 +142,35 @@ def test_whose_an_error_of_the_system_is_is_told_by_who_raised_it(
         with ending_in_one_line(KAFKA, POSTGRES, OSError):
             asyncio.run(what(silent.getsockname()[1]))
     assert raised.value.message.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["topics"], ["produce", "--generate", "1"], ["ingest", "--mapping", "paysim", "--topic", "foreign"],
+        ["mapping", "guess", "foreign"], ["dlq", "list"], ["dlq", "redrive", "--all"],
+    ],
+)  # fmt: skip
+def test_a_certificate_that_is_not_there_is_said_in_one_line(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setenv("TXNWATCH_KAFKA_SECURITY", "SSL")
+    monkeypatch.setenv("TXNWATCH_KAFKA_CA", "/there/is/none.pem")
+    code, output = run(*arguments)
+    assert (code, output.splitlines()[-1]) == (
+        1,
+        "Error: TXNWATCH_KAFKA_CA: /there/is/none.pem: No such file or directory",
+    )
+
+
+def test_of_a_broker_that_is_not_there_a_command_says_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from infra.cli import main; main()", "dlq", "list"],
+        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"Error: Kafka \(KAFKA_BOOTSTRAP_SERVERS\): 127.0.0.1:1 .*\n", done.stderr)
