@@ -6,11 +6,12 @@ lies behind them. Numbers of items are, so that nothing is read for longer than 
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from struct import Struct
 from typing import Any, Final, NoReturn, TypeAlias
 
-from infra.ingest.exact import scaled
+from infra.ingest.exact import EXACT, LONGEST, too_long
 
 Read: TypeAlias = Callable[[bytes, int], tuple[Any, int]]
 """Reads a value of the data at a place, and says where the next is."""
@@ -43,13 +44,21 @@ _PRIMITIVES: Final = {
     "bytes": f"{_SIZE}{{to}} = {_SLICE}",
     "string": f"{_SIZE}{{to}} = {_SLICE}.decode()",
 }
-_DECIMAL = "{lines}\n{to} = scaled({to}, {scale})"
+_DECIMAL = """\
+{lines}
+{to} = scaled(whole({to}, 'big', signed=True), {scale}) if len({to}) <= longest else too_long({to})
+"""
+_MOMENT = """\
+begin, rest = eight_seconds(data[at + 2 : at + 6]), within_them(data[at : at + 2])
+if begin is None or rest is None: {to}, at = moment(data, at)
+else: {to}, at = begin + rest, at + 6
+"""  # of the six bytes of a time in milliseconds, four seldom change
 # Others are left as they are written, a text or a number: mappings do not know what they would become.
 _LOGICAL: Final = {
     "bytes-decimal": _DECIMAL,
     "fixed-decimal": _DECIMAL,
     "int-date": "{lines}{to} = day({to} + days)",
-    "long-timestamp-millis": "{to}, at = moment(data, at)",
+    "long-timestamp-millis": _MOMENT,
     "long-timestamp-micros": "{lines}{to} = epoch + microseconds * {to}",
     "long-local-timestamp-millis": "{lines}{to} = local_epoch + milliseconds * {to}",
     "long-local-timestamp-micros": "{lines}{to} = local_epoch + microseconds * {to}",
@@ -157,8 +166,8 @@ class Code:
             return f"{to}, at = {known or self.function_of(schema)}(data, at)"
         lines = self._KINDS[kind](self, schema) if kind in self._KINDS else _PRIMITIVES[kind]
         if isinstance(schema, dict) and (logical := f"{kind}-{schema.get('logicalType')}") in _LOGICAL:
-            scale = int(schema.get("scale") or 0)
-            lines = _LOGICAL[logical].replace("{lines}", lines).replace("{scale}", str(scale))
+            scale = self._constant(Decimal(-(schema.get("scale") or 0)))
+            lines = _LOGICAL[logical].replace("{lines}", lines).replace("{scale}", scale)
         return lines.format(to=to)
 
     def _union(self, schema: Sequence[Schema]) -> str:
@@ -234,10 +243,6 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _moment(data: bytes, at: int) -> tuple[datetime, int]:
-    """A time in milliseconds, in a third of the time of `_number`: of its six bytes, four seldom change."""
-    begin, rest = _eight_seconds(data[at + 2 : at + 6]), _within_them(data[at : at + 2])
-    if begin is not None and rest is not None:
-        return begin + rest, at + 6
     number, at = _number(data, at)
     return _EPOCH + _MILLISECOND * number, at
 
@@ -293,10 +298,15 @@ _BUILT_IN: Final[Mapping[str, Any]] = {
     "no_branch": _no_branch,
     "float_at": Struct("<f").unpack_from,
     "double_at": Struct("<d").unpack_from,
-    "scaled": scaled,
+    "longest": LONGEST,
+    "too_long": too_long,
+    "whole": int.from_bytes,
+    "scaled": EXACT.scaleb,
     "day": date.fromordinal,
     "days": date(1970, 1, 1).toordinal(),
     "moment": _moment,
+    "eight_seconds": _eight_seconds,
+    "within_them": _within_them,
     "epoch": _EPOCH,
     "local_epoch": datetime(1970, 1, 1),  # noqa: DTZ001 - of dates that have no zone
     "milliseconds": _MILLISECOND,

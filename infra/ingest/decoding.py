@@ -85,9 +85,9 @@ class Decoding:
     async def prepare(self, records: Iterable[ForeignRecord]) -> None:
         """Have here what reading the records needs."""
         if self._is_framed:
-            values = [record.value for record in records]
-            frames = {value[:_FRAME] for value in values if value and value[:1] == _FRAMED}
-            numbers = {int.from_bytes(frame[1:]) for frame in frames if len(frame) == _FRAME}
+            frames = {(record.value or b"")[:_FRAME] for record in records}
+            framed = [frame for frame in frames if frame[:1] == _FRAMED and len(frame) == _FRAME]
+            numbers = {int.from_bytes(frame[1:]) for frame in framed}
             if lacking := self._schemas.lacking(numbers):
                 await self._schemas.load(lacking)
 

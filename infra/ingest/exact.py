@@ -1,11 +1,13 @@
 """Decimals that are written as a whole number in bytes, and how many of its digits stand after the point."""
 
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
-from typing import Final
+from typing import Final, NoReturn
 
 _DIGITS: Final = 1_000
-_LONGEST: Final = 415  # bytes, of 1,000 digits at most: longer ones take a time that grows with their square
-_EXACT: Final = Context(prec=_DIGITS, traps=[Inexact, InvalidOperation, Overflow])
+LONGEST: Final = 415
+"""Bytes, of 1,000 digits at most: longer ones take a time that grows with their square."""
+EXACT: Final = Context(prec=_DIGITS, traps=[Inexact, InvalidOperation, Overflow])
+"""What never rounds."""
 
 
 def scaled(unscaled: bytes, scale: int) -> Decimal:
@@ -17,6 +19,13 @@ def scaled(unscaled: bytes, scale: int) -> Decimal:
     >>> scaled(bytes([0x04, 0xCE]), 2), scaled(bytes([0xFF]), 0)
     (Decimal('12.30'), Decimal('-1'))
     """
-    if len(unscaled) > _LONGEST or not -_DIGITS <= scale <= _DIGITS:
-        raise ValueError(f"a decimal of {len(unscaled)} bytes and the scale {scale}")
-    return _EXACT.scaleb(int.from_bytes(unscaled, signed=True), -scale)
+    if len(unscaled) > LONGEST:
+        too_long(unscaled)
+    if not -_DIGITS <= scale <= _DIGITS:
+        raise ValueError(f"a decimal of the scale {scale}")
+    return EXACT.scaleb(int.from_bytes(unscaled, signed=True), -scale)
+
+
+def too_long(unscaled: bytes) -> NoReturn:
+    """Refuse a number of so many bytes."""
+    raise ValueError(f"a decimal of {len(unscaled)} bytes")
