@@ -66,9 +66,12 @@ sbom: build/image/.installed build/supply-chain/.installed
 audit: build/supply-chain/.installed
 	build/supply-chain/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
-build/image/.installed: pyproject.toml constraints.txt
+EXTRAS := $(shell sed -n 's/^ARG EXTRAS=//p' infra/docker/Dockerfile)
+
+build/image/.installed: pyproject.toml constraints.txt infra/docker/Dockerfile
 	$(PYTHON) -m venv --clear --without-pip build/image
-	$(PYTHON) -m pip --python build/image/bin/python install --quiet --constraint constraints.txt .
+	$(PYTHON) -m pip --python build/image/bin/python install --quiet --constraint constraints.txt '.[$(EXTRAS)]'
+	$(PYTHON) -m pip --python build/image/bin/python uninstall --quiet --yes setuptools
 	@touch $@
 
 build/supply-chain/.installed: infra/docker/supply-chain.txt

@@ -1,5 +1,6 @@
 """What has to be so on this machine before a worker starts."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -14,12 +15,15 @@ def make_folder(datadir: Path) -> None:
     """Make the folder of the windows, unless it is there.
 
     Raises:
-        StartError: It cannot be made.
+        StartError: It cannot be made, or written to.
     """
     try:
         datadir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StartError(f"TXNWATCH_DATADIR: {datadir} is no folder to write to: {error}") from None
+    if not os.access(datadir, os.W_OK | os.X_OK):
+        owner, user = datadir.stat().st_uid, os.geteuid()
+        raise StartError(f"TXNWATCH_DATADIR: {datadir} is uid {owner}'s, and uid {user} may not write to it")
 
 
 def check_port(host: str, port: int) -> None:

@@ -47,7 +47,7 @@ def choose() -> Choice:
     """The first that is there: addresses in the environment, a Docker engine, our own."""
     if given_addresses() is not None:
         return "environment"
-    return "containers" if _docker_answers() else "embedded"
+    return "containers" if docker_answers() else "embedded"
 
 
 def given_addresses() -> Addresses | None:
@@ -224,7 +224,7 @@ async def _execute(url: str, statement: str, *, seconds: float | None = None) ->
         await connection.close()
 
 
-def _docker_answers() -> bool:
+def docker_answers() -> bool:
     from testcontainers.core.docker_client import DockerClient  # noqa: PLC0415 - slow to import
 
     with warnings.catch_warnings():

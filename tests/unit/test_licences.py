@@ -8,10 +8,11 @@ from tests.support.licences import brought_by, licence_of
 from tests.support.source import ROOT
 
 PAGE = ROOT / "docs" / "licences.md"
-EXTRAS = ("avro", "embedded", "otel", "parquet", "protobuf", "xlsx")
+EXTRAS = ("avro", "embedded", "oidc", "otel", "parquet", "protobuf", "xlsx")
+IMAGE = re.findall(r"(?m)^ARG EXTRAS=(.+)", (ROOT / "infra" / "docker" / "Dockerfile").read_text())[0]
 PARTS = {
-    "In the image and in every installation": brought_by(),
-    f"With the extras {', '.join(EXTRAS)}": brought_by(*EXTRAS) - brought_by(),
+    "In every installation": brought_by(),
+    f"With the extras {', '.join(EXTRAS)}; the image has {IMAGE}": brought_by(*EXTRAS) - brought_by(),
     "For tests and linters alone": brought_by("dev", *EXTRAS) - brought_by(*EXTRAS),
 }
 HEAD = """\
