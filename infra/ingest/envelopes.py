@@ -33,7 +33,7 @@ OTHER_EVENT: Final = "other_event"
 EMPTY: Final = "tombstone"
 
 _EVENT = ("specversion", "id", "source", "type")
-_ROWS = frozenset("cru")
+_ROWS = ("c", "r", "u")  # compared one by one: what else stands there may have no hash
 _DEEPEST = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _JSON = msgspec.json.Decoder(float_hook=Decimal).decode

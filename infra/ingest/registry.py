@@ -127,10 +127,23 @@ class Registry:
         try:
             async with self._session.get(URL(f"{base}/{path}", encoded=True)) as answer:
                 _check(answer.status)
-                return _SCHEMA(await answer.content.read(_LARGEST))
+                return _SCHEMA(await _whole(answer))
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
             # Its text may have the URL, and so a password.
             raise RegistryAwayError(type(error).__name__) from None
+
+
+async def _whole(answer: aiohttp.ClientResponse) -> bytes:
+    """The body; `read` of so many bytes would give what has come by then, of a large schema a part."""
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > _LARGEST:
+            raise RegistryError(
+                f"the schema registry: its answer has more than {_LARGEST:,} bytes: is "
+                "TXNWATCH_SCHEMA_REGISTRY_URL its address?"
+            )
+    return bytes(body)
 
 
 _SCHEMA = msgspec.json.Decoder(dict[str, Any]).decode

@@ -100,6 +100,8 @@ def test_what_stands_beside_the_data_is_there_for_a_mapping_that_names_it() -> N
         ({"schema": {"type": "struct", "fields": []}, "payload": None}, "tombstone"),
         (AFTER | {"op": "d", "after": None, "before": ROW}, "deleted"),
         (AFTER | {"op": "t", "after": None}, "other_event"),
+        (AFTER | {"op": ["c"]}, "other_event"),
+        (AFTER | {"op": {"c": 1}}, "other_event"),
     ],
 )
 def test_what_is_no_transaction_is_left_out_by_a_word(value: Any, word: str) -> None:

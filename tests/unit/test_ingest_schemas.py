@@ -49,6 +49,19 @@ async def test_avro_is_read_exactly_by_the_schema_of_its_number(source: str) -> 
         assert await read(registry, framed(1, avro(FIELDS)), source) == FIELDS
 
 
+async def test_a_schema_may_be_large() -> None:
+    registry = FakeRegistry({1: {"schema": json.dumps({**AVRO, "doc": "x" * (2 << 20)})}})
+    async with served(registry), asyncio.timeout(10):
+        assert await read(registry, framed(1, avro(FIELDS))) == FIELDS
+    assert registry.asked.total() == 1
+
+
+async def test_an_endless_answer_is_no_schema() -> None:
+    async with served(FakeRegistry({1: {"schema": "x" * (9 << 20)}})) as registry:
+        with pytest.raises(RegistryError, match="its answer has more than 8,388,608 bytes"):
+            await read(registry, framed(1, b""))
+
+
 def test_a_decimal_that_is_longer_than_its_schema_says_is_not_rounded() -> None:
     digits = {
         "name": "value",
