@@ -55,7 +55,7 @@ GROUPS = {
     "ledger": r"\.venv/bin/python -m tests\.support\.faults\.ledger .*",
     "docker": r"docker compose .*",
     # tests/integration/test_image.py; which image a tag leads to is a registry's to say.
-    "image": r"docker (?:build|buildx imagetools|run|image) .*",
+    "image": r"docker (?:build|buildx imagetools|image|run|stop) .*",
     # tests/integration/test_topic_identity.py and test_repartition.py: no worker may run meanwhile.
     "stopped": r"txnwatch (?:state|repartition).*",
     # tests/integration/test_access_commands.py.
