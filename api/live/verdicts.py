@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from aiokafka import ConsumerRecord
@@ -43,7 +43,7 @@ class Waiting:
     def __init__(self, transactions: Sequence[Transaction]) -> None:
         self.awaited = [Awaited(one) for one in transactions]
         self._missing = len(transactions)
-        self._complete = asyncio.Event()
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def put(self, awaited: Awaited, row: bytes) -> None:
         """Take note of a row; the first one stays."""
@@ -51,7 +51,7 @@ class Waiting:
             awaited.row = row
             self._missing -= 1
         if not self._missing:
-            self._complete.set()
+            self.give_up()
 
     @property
     def complete(self) -> bool:
@@ -60,13 +60,16 @@ class Waiting:
 
     def give_up(self) -> None:
         """Have it wait no longer."""
-        self._complete.set()
+        if not self._over.done():
+            self._over.set_result(None)
 
     async def wait(self, seconds: float) -> None:
         """Return once every verdict is there, or after `seconds`; then some may be missing."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._complete.wait()
+        timer = asyncio.get_running_loop().call_later(seconds, self.give_up)
+        try:
+            await self._over
+        finally:
+            timer.cancel()
 
 
 class VerdictWaiters:

@@ -84,10 +84,11 @@ WHERE {bounds}"""
 
 ROWS_BY_KEY = f"""
 SELECT k.number, {_JSON}
-FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[]) WITH ORDINALITY AS k (id, txn_date, user_id, number)
+FROM ROWS FROM (json_to_recordset($1::json) AS (id uuid, txn_date timestamptz, user_id uuid))
+    WITH ORDINALITY AS k (id, txn_date, user_id, number)
 CROSS JOIN LATERAL (SELECT * FROM transactions AS t
     WHERE t.id = k.id AND t.txn_date = k.txn_date AND t.user_id = k.user_id LIMIT 1) AS t"""  # noqa: S608 - all of it is this module's
-"""Rows by their keys, each with the key's number, from 1; `LIMIT` has Postgres look for each by the index."""
+"""Rows by keys in JSON, each with the number of its key, from 1; `LIMIT` has each looked for by the index."""
 
 _USERS = """
 SELECT user_id::text FROM users AS u

@@ -132,12 +132,13 @@ class PostRoutes:
     async def _checked(self, values: Sequence[bytes]) -> list["_Good | Refused"]:
         checked: list[_Good | Refused] = []
         for start in range(0, len(values), _AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
             some = values[start : start + _AT_ONCE]
             keys = [_key(value) for value in some]
             now = [time.time_ns() // 1_000_000] * len(some)
             for one, key, value in zip(self.decoder.decode_many(some, keys, now), keys, some, strict=True):
                 checked.append(one if isinstance(one, Refused) else _Good(one, ProducerRecord(key, value)))
-            await asyncio.sleep(0)
         self.metrics.count_posted(refused=sum(isinstance(one, Refused) for one in checked))
         return checked
 

@@ -52,6 +52,10 @@ class Parameter:
     aliases: Sequence[str] = ()
     """Other names that clients give it; the first that is given outweighs the rest, and the name itself."""
 
+    def is_asked_as(self, name: str) -> bool:
+        """Whether it may stand in the query under this name."""
+        return self.place == "query" and (name == self.name or name in self.aliases)
+
     def texts(self, request: web.Request) -> Sequence[str]:
         """The texts given for it, with the blank ones left out where they count as none."""
         if self.place == "path":
@@ -123,10 +127,8 @@ def read(parameters: type[T], request: web.Request, check: Check | None = None, 
 
 
 def _unknown(known: Sequence[Parameter], request: web.Request) -> Iterator[ParameterError]:
-    asked = (one for one in known if one.place == "query")
-    names = {_NO_CACHE, TICKET, *(name for one in asked for name in (one.name, *one.aliases))}
     for name in dict.fromkeys(request.query):
-        if name not in names:
+        if name not in {_NO_CACHE, TICKET} and not any(one.is_asked_as(name) for one in known):
             yield ParameterError(name[:_SHOWN_NAME], "is not a parameter of this route")
 
 

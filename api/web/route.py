@@ -113,13 +113,14 @@ async def _answer(route: Route, owner: object, handler: Handler, request: web.Re
 
 
 def serve(router: web.UrlDispatcher, routes: Iterable[tuple[Route, Answer]]) -> None:
-    """Add the routes to the application's router."""
+    """Add the routes to the application's router, those of a path together: it tries one after the other."""
+    resources: dict[str, web.Resource] = {}
     for route, answer in routes:
-        path = _PART.sub(r"{\1:[^/]+}", route.path)
-        if route.method != hdrs.METH_GET:
-            router.add_route(route.method, path, answer)
-        else:  # a HEAD for a stream would wait for a body that is never sent
-            router.add_get(path, answer, allow_head=not route.streams)
+        if (path := route.path) not in resources:
+            resources[path] = router.add_resource(_PART.sub(r"{\1:[^/]+}", path))
+        resources[path].add_route(route.method, answer)
+        if route.method == hdrs.METH_GET and not route.streams:  # a HEAD would wait for a body never sent
+            resources[path].add_route(hdrs.METH_HEAD, answer)
 
 
 def one_line(json: bytes) -> bytes:

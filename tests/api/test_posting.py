@@ -3,17 +3,21 @@
 import asyncio
 import json
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
+import asyncpg
 import pytest
 
+from api.reading.database import Database
+from api.reading.known import KnownRows
 from api.settings import Settings
 from infra.runtime.partitioners import partition_of
 from tests.support.posting import LINES, given, lines, post, taken
 from tests.support.rows import FLAG, Worker, made, store, user
-from tests.support.serving import DEAD, Client, counted, serving, until
+from tests.support.serving import DEAD, Client, counted, serving, settings_from, until
 
+T = TypeVar("T")
 ALICE, BOB = user(1), user(2)
 
 
@@ -185,3 +189,35 @@ async def test_without_the_topic_of_all_verdicts_there_is_nothing_to_wait_for(se
         status, problem = await post(client, given(made(ALICE)), wait="1s")
         assert (status, "TXNWATCH_SCORED_TOPIC" in problem["detail"]) == (503, True)
         assert (await post(client, given(made(ALICE))))[0] == 202
+
+
+class Asked(Database):
+    """Counts its questions."""
+
+    count = open = most = 0
+
+    async def asked(self, question: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        self.count, self.open = self.count + 1, self.open + 1
+        self.most = max(self.most, self.open)
+        try:
+            return await super().asked(question)
+        finally:
+            self.open -= 1
+
+
+async def test_rows_are_looked_for_once_for_all_who_come_during_the_look_before(database: str) -> None:
+    many = [made(user(n % 7), n) for n in range(100)]
+    await store(database, many[:50])
+    async with Asked(settings_from({"POSTGRES_URL": database})) as reads, asyncio.TaskGroup() as group:
+        known = KnownRows(reads)
+        looks = []
+        for one in many:
+            looks.append(group.create_task(known.of([one.txn])))
+            await asyncio.sleep(0.0005)
+        leaves = group.create_task(known.of([many[0].txn]))
+        await asyncio.sleep(0)
+        leaves.cancel()  # and takes nobody's answer along
+
+    assert [one.result() != [None] for one in looks] == [True] * 50 + [False] * 50
+    assert reads.most == 1
+    assert reads.count < len(many) / 2

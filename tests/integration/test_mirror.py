@@ -75,6 +75,20 @@ async def test_an_older_window_does_not_overwrite_a_newer_one(redis: Redis) -> N
     assert await redis.lrange(f"user:{USER}:txn_amounts", 0, -1) == ["1.00"]
 
 
+async def test_windows_of_several_small_batches_become_one_write(redis: Redis) -> None:
+    changes = {f"{number:036}": window(number, 100) for number in range(100)}
+    before = (await redis.info("commandstats")).get("cmdstat_evalsha", {"calls": 0})["calls"]
+    async with asyncio.timeout(10), Mirroring(redis).running() as mirror:
+        for user, its in changes.items():
+            mirror.change({user: its})
+            await asyncio.sleep(0)
+        await mirror.flush()
+
+    assert await redis.dbsize() >= 2 * len(changes)
+    writes = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] - before
+    assert writes < len(changes) / 10
+
+
 async def placed(mirror: Mirroring, partition: int, last: Window) -> None:
     mirror.change({USER: last}, partition)
     await mirror.flush()

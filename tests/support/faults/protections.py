@@ -47,8 +47,8 @@ def replace(owner: ModuleType | type, name: str, by: Any) -> None:
 def _epoch() -> None:
     """Treat any epoch as ours."""
 
-    async def lock(self: Any, connection: asyncpg.Connection, partition: int, _epoch: int) -> int:
-        return int(await connection.fetchval(LOCK, self.app_id, self.topic, partition, column=1))
+    async def lock(self: Any, connection: asyncpg.Connection, partition: int, _epoch: int) -> asyncpg.Record:
+        return await connection.fetchrow(LOCK, self.app_id, self.topic, partition)
 
     _lock_first()
     replace(PostgresRows, "_lock", lock)
@@ -66,9 +66,9 @@ def _next_offset() -> None:
     """Store rows again that are at or below the partition's stored offset."""
     locked = PostgresRows._lock  # noqa: SLF001 - switched off from inside
 
-    async def lock(self: Any, connection: asyncpg.Connection, partition: int, epoch: int) -> int:
-        await locked(self, connection, partition, epoch)
-        return 0
+    async def lock(self: Any, connection: asyncpg.Connection, partition: int, epoch: int) -> dict[str, Any]:
+        row = await locked(self, connection, partition, epoch)
+        return {**row, "next_offset": 0}
 
     _lock_first()
     replace(PostgresRows, "_lock", lock)
