@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 
 from infra.embedded.cluster import Addresses
+from infra.runtime.aiokafka_changes import install
 from infra.runtime.settings import Settings
 from tests.support import ending
 from tests.support.services import (
@@ -63,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose the services and the fault runs' seed once, before any test."""
     ending.install()
     compile_less()
+    install()  # as every command does: an application of a test is to stand on the same
     config.pluginmanager.register(TimeLimits())
     config.stash[_CHOICE] = choose()
     if config.option.faults_seed is None:

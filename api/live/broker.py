@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -48,18 +48,17 @@ class Broker:
         make_consumer = partial(self.consumer, wait_milliseconds=0, request_timeout_ms=milliseconds)
         options = {**client_options(settings, "api"), "request_timeout_ms": milliseconds}
         make_admin = partial(AIOKafkaAdminClient, **options)
-        self._consumer = _Connection(make_consumer, self._started, seconds)
+        self._consumer = _Connection(make_consumer, self._started, self._stop, seconds)
         make_uncommitted = partial(make_consumer, isolation_level="read_uncommitted")
-        self._uncommitted = _Connection(make_uncommitted, self._started, seconds)
-        self._admin = _Connection(make_admin, self._started, seconds)
+        self._uncommitted = _Connection(make_uncommitted, self._started, self._stop, seconds)
+        self._admin = _Connection(make_admin, self._started, self._stop, seconds)
         self._topics: dict[str, Topic] = {}
         self._stopping: set[asyncio.Task[None]] = set()
 
     async def aclose(self) -> None:
         """Close the connections, and wait for the clients that are still being stopped; idempotent."""
-        await self._consumer.close()
-        await self._uncommitted.close()
-        await self._admin.close()
+        for connection in (self._consumer, self._uncommitted, self._admin):
+            connection.close()
         if self._stopping:
             await asyncio.wait(self._stopping, timeout=_STOP_SECONDS)
 
@@ -85,19 +84,19 @@ class Broker:
         return consumer
 
     async def _started(self, client: C) -> C:
-        """The client of Kafka once it has started; stopped again, in the background, when that fails.
-
-        One that is given up midway is started to the end first: aiokafka would leave its connection open.
-        """
-        starting = asyncio.create_task(client.start())
+        """The client of Kafka once it has started; stopped again when that fails or is given up midway."""
         try:
-            await asyncio.shield(starting)
+            await client.start()
         except BaseException:
-            stopping = asyncio.create_task(_stop_after(starting, client))
-            self._stopping.add(stopping)
-            stopping.add_done_callback(self._stopping.discard)
+            self._stop(client)
             raise
         return client
+
+    def _stop(self, client: AIOKafkaConsumer | AIOKafkaAdminClient) -> None:
+        """Stop a client in the background: cut off midway it would leave connections open."""
+        end = client.close if isinstance(client, AIOKafkaAdminClient) else client.stop
+        self._stopping.add(stopping := asyncio.create_task(end()))
+        stopping.add_done_callback(self._stopping.discard)
 
     async def ask_admin(self, question: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
         """The answer to a question about the cluster."""
@@ -161,6 +160,7 @@ class _Connection(Generic[C]):
 
     _make: Callable[[], C]
     _started: Callable[[C], Awaitable[C]]
+    _stop: Callable[[C], None]
     _seconds: float
     _one_at_a_time: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     _client: C | None = field(init=False, default=None)
@@ -172,27 +172,16 @@ class _Connection(Generic[C]):
                 return await question(await self._connected())
         except AWAY as error:
             if before is None or self._client is before:  # a newer connection is not to blame
-                await self.close()
+                self.close()
             raise Unavailable("Kafka does not answer.") from error
 
-    async def close(self) -> None:
+    def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await _stop(client)
+            self._stop(client)
 
     async def _connected(self) -> C:
         async with self._one_at_a_time:
             if self._client is None:
                 self._client = await self._started(self._make())
             return self._client
-
-
-async def _stop(client: Any) -> None:
-    await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
-
-
-async def _stop_after(starting: asyncio.Task[None], client: Any) -> None:
-    await asyncio.wait([starting])
-    if not starting.cancelled():
-        starting.exception()  # nobody else asks for it
-    await _stop(client)

@@ -21,7 +21,7 @@ for number in (signal.SIGHUP, signal.SIGINT):
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 SESSION = """
-import asyncio, json, os, subprocess, sys, tempfile, time
+import asyncio, contextlib, json, os, subprocess, sys, tempfile, time
 from pathlib import Path
 from threading import Thread
 
@@ -62,6 +62,16 @@ async def test_that_awaits(services, child):
     await asyncio.Event().wait()
 
 
+async def test_that_swallows_it(services, child):
+    begun(services, child)
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+
+
+def test_that_swallows_it_is_followed_by_one():
+    time.sleep(3600)
+
+
 def test_that_sleeps(services, child):
     begun(services, child)
     time.sleep(3600)
@@ -89,6 +99,7 @@ def await_services(folder):
     ("ending", "test"),
     [
         (signal.SIGTERM, "test_that_awaits"),
+        pytest.param(signal.SIGTERM, "test_that_swallows_it", marks=pytest.mark.slow),
         pytest.param(signal.SIGHUP, "test_that_sleeps", marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, "test_that_measures", marks=pytest.mark.slow),
     ],

@@ -12,7 +12,13 @@ def install() -> None:
     """Let SIGTERM and SIGHUP end pytest as Ctrl-C does: fixtures are torn down, and stop what they started.
 
     By default both end the process at once, and leave Kafka, Postgres and Valkey running.
+
+    Raises:
+        KeyboardInterrupt: Such a signal has come, and what it raised was swallowed: a test that runs in an
+            event loop is cancelled by it, and may end otherwise.
     """
+    if signal.getsignal(signal.SIGTERM) is _ended_already:
+        raise KeyboardInterrupt
     # Started in the background, this process ignores Ctrl-C, and so would every process under test.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):

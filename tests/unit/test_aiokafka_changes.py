@@ -3,12 +3,13 @@
 # ruff: noqa: SLF001 - what is held against here is not public
 
 import asyncio
+import gc
 import inspect
 import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +73,15 @@ def _as_aiokafka_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for owner, name in (
         (AIOKafkaConnection, "send"),
         (AIOKafkaConnection, "close"),
+        (AIOKafkaClient, "bootstrap"),
+        (AIOKafkaClient, "close"),
+        (AIOKafkaClient, "_metadata_update"),
         (fetcher.PartitionRecords, "_consumer_record"),
         (fetcher.FetchResult, "getall"),
         (fetcher.Fetcher, "close"),
     ):
         function = getattr(owner, name)
         monkeypatch.setattr(owner, name, getattr(function, "__wrapped__", function))
-    update = AIOKafkaClient._metadata_update
-    monkeypatch.setattr(AIOKafkaClient, "_metadata_update", getattr(update, "__wrapped__", update))
     monkeypatch.setattr(fetcher.PartitionRecords, "__next__", fetcher.PartitionRecords.__next__)
     monkeypatch.setattr(fetcher, "MemoryRecords", MemoryRecords)
     monkeypatch.setattr(sender, "BACKOFF_OVERRIDE", 0.02)
@@ -333,14 +335,17 @@ VERSIONS = ApiVersionResponse_v0(0, [(18, 0, 0), (3, 0, 0)])
 
 
 @asynccontextmanager
-async def only_broker() -> AsyncIterator[int]:
-    """A broker that knows of itself, and of no topic; its port."""
+async def only_broker(silent: asyncio.Event | None = None) -> AsyncIterator[int]:
+    """A broker that knows of itself, and of no topic; its port. It may set this instead of telling so."""
     writers: list[asyncio.StreamWriter] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
         with suppress(asyncio.IncompleteReadError):
             while request := await reader.readexactly(int.from_bytes(await reader.readexactly(4))):
+                if silent and request[:2] != b"\0\x12":
+                    silent.set()
+                    continue
                 body = VERSIONS if request[:2] == b"\0\x12" else MetadataResponse_v0([(1, host, port)], [])
                 message = request[4:8] + body.encode()
                 writer.write(len(message).to_bytes(4) + message)
@@ -364,6 +369,43 @@ async def found_again() -> bool:
         assert [broker.port == port for broker in client.cluster.brokers()] == [found]
         await client.close()
     return bool(found)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+async def test_a_client_that_is_given_up_while_it_connects_leaves_a_connection_open(*, changed: bool) -> None:
+    if changed:
+        install()
+    unclosed = pytest.warns(ResourceWarning, match="Unclosed AIOKafkaConnection")
+    asked = asyncio.Event()
+    with nullcontext() if changed else unclosed:
+        async with only_broker(asked) as port:
+            client = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{port}")
+            connecting = asyncio.create_task(client.bootstrap())
+            await asked.wait()
+            connecting.cancel()
+            await asyncio.wait([connecting])
+            del connecting
+            gc.collect()
+    await client.close()
+
+
+@pytest.mark.parametrize("changed", [False, True])
+async def test_who_closes_a_client_does_not_learn_that_he_is_cancelled(*, changed: bool) -> None:
+    if changed:
+        install()
+    async with only_broker() as port:
+        client = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{port}")
+        await client.bootstrap()
+        await client.force_metadata_update()
+        [connection] = client._conns.values()
+
+        closing = asyncio.create_task(client.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+
+        assert (closing.cancelled(), connection.connected()) == (changed, False)
+        await client.close()
 
 
 async def test_aiokafka_asks_only_the_brokers_that_it_knows() -> None:
