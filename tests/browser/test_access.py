@@ -1,5 +1,6 @@
 """For everyone: by keyboard, by screen reader, in both themes, on narrow and on wide screens."""
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -12,29 +13,35 @@ from tests.support.browser.site import Site
 from tests.support.browser.views import SETTLED, VIEWS, filled
 
 WIDTHS = (360, 1280, 2560)
+QUICK = (("light", 360), ("dark", 1280))
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("theme", "width"),
+    [
+        pytest.param(*one, marks=() if one in QUICK else pytest.mark.slow)
+        for one in product(("light", "dark"), WIDTHS)
+    ],
+)
 async def test_axe_finds_nothing_serious_and_nothing_overflows(
-    site: Site, browser: Browser, theme: Any
+    site: Site, browser: Browser, theme: Any, width: int
 ) -> None:
     await filled(site)
-    for width in WIDTHS:
-        async with visiting(
-            browser, color_scheme=theme, viewport={"width": width, "height": 800}, reduced_motion="reduce"
-        ) as visit:
-            for view, address in VIEWS.items():
-                page = await visit.open(site.view(address))
-                await expect(page.locator(SETTLED[view]).first).to_be_visible()
+    async with visiting(
+        browser, color_scheme=theme, viewport={"width": width, "height": 800}, reduced_motion="reduce"
+    ) as visit:
+        for view, address in VIEWS.items():
+            page = await visit.open(site.view(address))
+            await expect(page.locator(SETTLED[view]).first).to_be_visible()
 
-                found = (await Axe().run(page)).response["violations"]
+            found = (await Axe().run(page)).response["violations"]
 
-                serious = [one for one in found if one["impact"] in ("serious", "critical")]
-                assert not serious, [
-                    (view, width, one["id"], [node["html"][:120] for node in one["nodes"]]) for one in serious
-                ]
-                assert await page.evaluate("document.documentElement.scrollWidth") <= width, (view, width)
-                await page.close()
+            serious = [one for one in found if one["impact"] in ("serious", "critical")]
+            assert not serious, [
+                (view, one["id"], [node["html"][:120] for node in one["nodes"]]) for one in serious
+            ]
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width, view
+            await page.close()
 
 
 CONTRAST = """field => {

@@ -115,7 +115,11 @@ def test_a_signal_ends_the_session_and_all_that_it_started(
         (tmp_path / "output").open("w+") as output,
         subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT) as session,
     ):
-        started: dict[str, Any] = json.loads(text_of(tmp_path / "begun", session))
+        try:
+            started: dict[str, Any] = json.loads(text_of(tmp_path / "begun", session))
+        except BaseException:
+            session.kill()  # left to itself it is waited for without end
+            raise
         processes = [psutil.Process(pid) for pid in started["pids"]]
         processes += [child for process in processes for child in process.children(recursive=True)]
 

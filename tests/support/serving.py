@@ -22,7 +22,12 @@ DEAD = "127.0.0.1:1"
 
 def settings_from(environment: Mapping[str, str], **overrides: Any) -> Settings:
     """The settings of this environment alone, whatever the real one and a .env file say."""
-    own = {"TXNWATCH_CURSOR_KEY": "a key for tests", "TXNWATCH_WORKER_URL": f"http://{DEAD}"}
+    own: dict[str, Any] = {
+        "TXNWATCH_CURSOR_KEY": "a key for tests",
+        "TXNWATCH_WORKER_URL": f"http://{DEAD}",
+        # Not 3 s: beside other tests Kafka took longer to answer a first question, and the API said so.
+        "dependency_seconds": 10,
+    }
     given: dict[str, Any] = {**own, **environment}
     return Settings(_env_file=None, **{**given, **overrides})
 
