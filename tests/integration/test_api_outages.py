@@ -5,7 +5,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -36,7 +36,7 @@ async def settings(datadir: Path) -> Settings:
     addresses = await asyncio.to_thread(cluster.up, datadir)
     await migrate(addresses.postgres)
     await ensure_topics(TopicSettings(kafka=addresses.kafka))
-    return settings_from(addresses.as_env(), heartbeat_seconds=0.5, dependency_seconds=1.0)
+    return settings_from(addresses.as_env(), heartbeat_seconds=0.5, dependency_seconds=2.0)
 
 
 @asynccontextmanager
@@ -64,7 +64,10 @@ async def publish(settings: Settings, *numbers: int) -> None:
 
 
 async def test_streams_outlive_kafkas_absence_without_a_gap(settings: Settings, datadir: Path) -> None:
-    async with serving(settings) as client, listening(client, PATH) as stream:
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(serving(settings))
+        await becomes(client, "/ready", 200)  # a Kafka that has just started is slow to answer at first
+        stream = await stack.enter_async_context(listening(client, PATH))
         await publish(settings, 0, 1)
         assert await stream.rows(2) == [made(ALICE, n).shown for n in (0, 1)]
         async with dead(datadir, "kafka"):
