@@ -173,7 +173,7 @@ async def test_without_kafka_it_says_soon_that_nothing_is_taken(pages_settings: 
     async with serving(pages_settings, kafka=DEAD, dependency_seconds=1.0) as client:
         began = time.monotonic()
         answers = await asyncio.gather(*(post(client, given(made(ALICE, n))) for n in range(5)))
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 5  # which they would take one after the other
     assert [(status, "Kafka" in body["detail"]) for status, body in answers] == [(503, True)] * 5
 
 

@@ -79,7 +79,7 @@ async def test_it_is_told_in_time_that_nothing_answers(settings: Settings) -> No
                 assert response.status == 503
                 states = [one["state"] for one in (await response.json())["dependencies"].values()]
                 assert states == ["down", "down", "down"]
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 5  # by themselves their clients would wait 10 s and more
 
 
 @pytest.mark.parametrize(("down", "status"), [("kafka", 503), ("postgres", 503), ("redis", 200)])
