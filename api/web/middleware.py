@@ -28,6 +28,7 @@ _HARDENED = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 _UNMATCHED = "unmatched"
+_SITE = "Sec-Fetch-Site"  # no page can set it
 _LOGGED_TEXT = 500
 
 
@@ -146,11 +147,16 @@ class Cors:
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse a change that a page of an origin that is not named asks for."""
-        origin = request.headers.get(hdrs.ORIGIN)
-        is_ours = origin is None or origin.partition("://")[2] == request.host or origin in self._named
-        if request.method not in _ONLY_READ and not is_ours:
+        if request.method not in _ONLY_READ and not self._is_ours(request):
             raise Problem(403, "Only pages of the origins that TXNWATCH_CORS_ORIGINS names change anything.")
         return await handler(request)
+
+    def _is_ours(self, request: web.Request) -> bool:
+        """Whether no page asks, or one of ours, which the browser alone knows where a proxy sets `Host`."""
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None or origin in self._named or request.headers.get(_SITE) == "same-origin":
+            return True
+        return origin.partition("://")[2] == request.host
 
     async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add them to an answer that is about to be sent."""

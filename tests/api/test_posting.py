@@ -113,6 +113,17 @@ async def test_a_page_of_another_origin_posts_nothing(client: Client) -> None:
         assert response.status == 403
 
 
+@pytest.mark.parametrize(
+    ("site", "status"), [("same-origin", 422), ("same-site", 403), ("cross-site", 403), ("none", 403)]
+)
+async def test_the_browser_says_whose_a_page_is_where_a_proxy_sets_the_host(
+    client: Client, site: str, status: int
+) -> None:
+    headers = {"Origin": "https://txn.example", "Content-Type": "application/json", "Sec-Fetch-Site": site}
+    async with client.post("/transactions", data="{}", headers=headers) as response:
+        assert response.status == status
+
+
 async def test_who_waits_gets_the_verdicts_and_who_waits_in_vain_gets_what_has_come(
     settings: Settings,
 ) -> None:

@@ -67,6 +67,27 @@ async def _listens(port: int) -> bool:
 
 
 @pytest.mark.parametrize("prefix", ["", "/txn"])
+async def test_who_comes_through_logs_in_and_is_not_taken_for_this_machine(
+    environment: dict[str, str], tmp_path: Path, prefix: str
+) -> None:
+    browsers = {"Origin": "https://txn.example", "Sec-Fetch-Site": "same-origin"}
+    async with (
+        serving(settings_from(environment), login="required") as client,
+        nginx(tmp_path, client.port or 0) as url,
+        aiohttp.ClientSession(url) as session,
+    ):
+        for probe in ("/metrics", "/ready", "/health"):
+            async with session.get(f"{prefix}{probe}") as response:
+                assert response.status == 401, probe
+        wrong = {"name": "ann", "password": "not hers at all"}
+        async with session.post(f"{prefix}/session", json=wrong, headers=browsers) as response:
+            assert response.status == 401
+        browsers["Sec-Fetch-Site"] = "cross-site"
+        async with session.post(f"{prefix}/session", json=wrong, headers=browsers) as response:
+            assert response.status == 403
+
+
+@pytest.mark.parametrize("prefix", ["", "/txn"])
 async def test_feeds_flow_through_and_an_api_that_is_away_ends_no_event_source(
     environment: dict[str, str], tmp_path: Path, prefix: str
 ) -> None:
