@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import BytesIO
 from itertools import chain
@@ -129,7 +130,9 @@ def sized(value: bytes) -> bytes:
     return number(len(value)) + value
 
 
-_INTEGERS = st.one_of(st.integers(-70, 70), st.integers(-(1 << 63), (1 << 63) - 1), st.integers(0, 1 << 41))
+_INTEGERS = st.one_of(
+    st.integers(-70, 70), st.integers(-(1 << 63), (1 << 63) - 1), st.integers(-(1 << 41), 1 << 41)
+)
 _WRITTEN = {
     "null": st.just(b""),
     "boolean": st.binary(min_size=1, max_size=1),
@@ -302,6 +305,19 @@ def test_types_of_schemas_that_are_referred_to_are_known() -> None:
     its = reader(WrittenSchema("AVRO", schema, (Referred("shop.Party", party),)))
 
     assert its(sized(b"a") + number(1) + sized(b"b")) == {"f0": {"f0": "a"}, "f1": {"f0": "b"}}
+
+
+@pytest.mark.parametrize("digits", [0, 1, 7, 34, 35, 36, 41, 42, 43])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_times_are_exact_and_none_is_made_of_a_part(digits: int, sign: int) -> None:
+    schema = record({"type": "long", "logicalType": "timestamp-millis"})
+    value = sign * ((1 << digits) - 1)
+    data = number(value)
+
+    assert read(schema, data) == {"f0": datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=value)}
+    for length in range(len(data)):
+        with pytest.raises(Unmapped, match=r"^avro: not by its schema"):
+            read(schema, data[:length])
 
 
 def test_a_decimal_needs_no_precision() -> None:
