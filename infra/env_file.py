@@ -6,14 +6,20 @@ from pathlib import Path
 
 from dotenv import set_key
 
+from infra.runtime.replacing import check_replaceable
+
 
 def write_env_file(path: Path, values: Mapping[str, str]) -> None:
     """Set these keys in the file; its other lines and its permissions stay as they are.
 
     A reader sees the old file or the new one, never half. A new file is for its owner alone, as it may
     be given passwords. Where the path is a symbolic link, the file that it leads to is written.
+
+    Raises:
+        StopError: There is something else than a file.
     """
     path = path.resolve()
+    check_replaceable(path)
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)  # of a command that was killed
     draft.touch(mode=0o600, exist_ok=False)

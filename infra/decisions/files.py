@@ -63,6 +63,6 @@ def _text(path: Path) -> str:
     if len(data) > MOST_BYTES:
         raise SettingsError(f"{path}: longer than {MOST_BYTES:,} bytes")
     try:
-        return data.decode()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: not UTF-8 at byte {error.start}") from None

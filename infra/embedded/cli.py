@@ -9,6 +9,7 @@ from infra.embedded import cluster
 from infra.embedded.processes import ServiceError
 from infra.env_file import write_env_file
 from infra.runtime.cli_errors import ending_in_one_line
+from infra.runtime.replacing import check_replaceable
 from infra.runtime.settings import Settings
 
 _DATADIR = click.option(
@@ -35,6 +36,8 @@ def services() -> None:
 @_ending_in_one_line
 def up(datadir: Path | None, env_file: Path | None) -> None:
     """Start them, return when all three answer, leave them running."""
+    if env_file is not None:
+        check_replaceable(env_file)
     values = cluster.up(_folder(datadir), report=_progress).as_env()
     for name, value in values.items():
         click.echo(f"{name}={value}")

@@ -16,6 +16,7 @@ from infra.export.parquet import COLUMNS, NoParquetError, ParquetExport
 from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.moments import Moment
 from infra.runtime.postgres import SESSION
+from infra.runtime.replacing import check_replaceable
 from infra.runtime.services import POSTGRES
 from infra.runtime.settings import Settings
 
@@ -66,6 +67,7 @@ async def _export(url: str, start: datetime | None, end: datetime | None, file: 
 @contextmanager
 def _whole(file: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of this one when the block ends well, and else is gone."""
+    check_replaceable(file)
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with draft.open("wb") as opened:

@@ -1,14 +1,18 @@
 """Files of KEY=value lines."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from dotenv import set_key
 
 from infra import env_file
 from infra.env_file import write_env_file
+from infra.export.cli import export
+from infra.runtime.cli_errors import StopError
 
 
 def test_a_new_file_has_the_values_and_nothing_else(tmp_path: Path) -> None:
@@ -27,6 +31,16 @@ def test_other_lines_of_a_file_stay_and_a_key_has_one_value(tmp_path: Path) -> N
     assert path.read_text() == (
         "# mine\nA=new\n\nOTHER='kept'\nno setting\nA=new\nlast=one\nB=redis://localhost:1/0\n"
     )
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(path := tmp_path / "pipe")
+    with pytest.raises(StopError, match="pipe: is no file"):
+        write_env_file(path, {"A": "1"})
+    done = CliRunner().invoke(export, ["--to-parquet", str(path)], env={"POSTGRES_URL": "postgresql://h:1/x"})
+    assert (done.exit_code, "pipe: is no file" in done.output) == (1, True)
+    assert [*tmp_path.iterdir()] == [path]
+    assert path.is_fifo()
 
 
 def test_a_file_that_others_may_not_read_stays_so(tmp_path: Path) -> None:

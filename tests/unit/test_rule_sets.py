@@ -183,7 +183,7 @@ def test_a_rule_that_was_turned_off_ends_what_it_asked_for() -> None:
 
 def test_files_are_checked_and_compared_by_commands(tmp_path: Path) -> None:
     file, other = tmp_path / "rules.toml", tmp_path / "other.toml"
-    file.write_text(tomli_w.dumps(SET.plain()))
+    file.write_text(tomli_w.dumps(SET.plain()), "utf-8-sig")  # as Windows' editors write it
     other.write_text('[[rules]]\nname = "a"\nwhen = "amount >"\n')
     run = CliRunner().invoke
 
