@@ -17,8 +17,8 @@ from infra.runtime.settings import (
     ServiceSettings,
     SettingsGroup,
     TopicSettings,
-    WebSecretSettings,
 )
+from infra.runtime.web_secret_settings import WebSecretSettings
 from schemas.access import Scope
 
 _RATE = 100.0

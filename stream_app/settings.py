@@ -15,9 +15,9 @@ from infra.runtime.settings import (
     ServiceSettings,
     SettingsGroup,
     TopicSettings,
-    WebSecretSettings,
     WindowSettings,
 )
+from infra.runtime.web_secret_settings import WebSecretSettings
 from stream_app.detectors import DETECTORS, is_known, names_in
 
 Sink = Literal["postgres", "redis"]

@@ -4,9 +4,8 @@ A field's variable is its name in capitals after `TXNWATCH_`, or the alias besid
 is what docs/settings.md and .env.example say of it. The environment wins over `.env`.
 """
 
-import difflib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -24,13 +23,17 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from infra.runtime.addresses import KafkaAccess, check_servers, url_of
+from infra.runtime.variables import PREFIX, file_variable, secrets_in_files, unknown_variables
 
 _FILE = ".env"
-_PREFIX = "TXNWATCH_"
-_SHORTEST_SECRET = 16
 
 
 class SettingsError(click.ClickException):
@@ -45,7 +48,7 @@ class SettingsGroup(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=_FILE,
-        alias_generator=lambda name: f"{_PREFIX}{name.upper()}",
+        alias_generator=lambda name: f"{PREFIX}{name.upper()}",
         populate_by_name=True,
         extra="ignore",
         frozen=True,
@@ -60,7 +63,7 @@ class SettingsGroup(BaseSettings):
         Raises:
             SettingsError: A value cannot be used, or a variable is named like a setting and is none.
         """
-        problems = _unknown(cls.variables().values())
+        problems = unknown_variables((*os.environ, *dotenv_values(_FILE)), cls.known(), _all_known)
         try:
             if not problems:
                 return cls(**{name: value for name, value in given.items() if value is not None})
@@ -72,6 +75,35 @@ class SettingsGroup(BaseSettings):
     def variables(cls) -> dict[str, str]:
         """The variable of each field, by the field's name."""
         return {name: str(field.alias) for name, field in cls.model_fields.items()}
+
+    @classmethod
+    def secrets(cls) -> list[str]:
+        """The variables of its secrets: each can be in the file that the variable with `_FILE` names."""
+        fields = cls.model_fields
+        return [
+            variable for name, variable in cls.variables().items() if fields[name].annotation is SecretStr
+        ]
+
+    @classmethod
+    def known(cls) -> set[str]:
+        """All variables that it reads."""
+        return {*cls.variables().values(), *map(file_variable, cls.secrets())}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - one folder for all, by fixed names
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given, then secrets in files, then the environment and `.env`."""
+        try:
+            found = secrets_in_files(cls.secrets(), os.environ, dotenv_values(_FILE))
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+        return init_settings, InitSettingsSource(settings_cls, dict(found)), env_settings, dotenv_settings
 
     @classmethod
     def _problem(cls, place: tuple[int | str, ...], message: str) -> str:
@@ -93,17 +125,8 @@ def all_settings() -> Iterator[type[SettingsGroup]]:
         yield from [found] if isinstance(found, type) else found()
 
 
-def _unknown(known: Collection[str]) -> list[str]:
-    """A line's part for each variable that is named like a setting, and is none of any part."""
-    named = {name.upper() for name in (*os.environ, *dotenv_values(_FILE))}
-    unknown = {name for name in named if name.startswith(_PREFIX)} - set(known)
-    if not unknown:
-        return []
-    of_all = {variable for settings in all_settings() for variable in settings.variables().values()}
-    if not of_all:
-        return ["txnwatch's code is newer than its installation: run `make install`, or install it again"]
-    nearest = {name: difflib.get_close_matches(name, of_all, 1, cutoff=0)[0] for name in unknown - of_all}
-    return [f"{name}: there is no such setting; did you mean {nearest[name]}?" for name in sorted(nearest)]
+def _all_known() -> set[str]:
+    return {variable for settings in all_settings() for variable in settings.known()}
 
 
 class KafkaSettings(SettingsGroup):
@@ -225,27 +248,6 @@ class TopicSettings(SettingsGroup):
 
 def _changelog_of(app_id: str) -> str:
     return f"{app_id}-windows-changelog"
-
-
-class WebSecretSettings(SettingsGroup):
-    """What workers and API prove to each other."""
-
-    web_secret: SecretStr = SecretStr("")
-    """What the workers' web views are asked with, the same for workers and API; needed where the views listen
-    beyond this machine."""
-
-    @property
-    def web_headers(self) -> dict[str, str]:
-        """What a request to the views carries; nothing without a secret."""
-        secret = self.web_secret.get_secret_value()
-        return {"Authorization": f"Bearer {secret}"} if secret else {}
-
-    @field_validator("web_secret")
-    @classmethod
-    def _is_long(cls, secret: SecretStr) -> SecretStr:
-        if 0 < len(secret.get_secret_value()) < _SHORTEST_SECRET:
-            raise ValueError(f"must have at least {_SHORTEST_SECRET} characters")
-        return secret
 
 
 class KeySettings(SettingsGroup):

@@ -1,5 +1,6 @@
 """The environment variables that the settings of our packages read, and the two files that list them."""
 
+import textwrap
 from collections.abc import Iterator
 
 from pydantic import SecretStr
@@ -11,6 +12,7 @@ import stream_app.settings as of_worker
 from infra.runtime.health_settings import HealthSettings
 from infra.runtime.logs import LogSettings
 from infra.runtime.settings import SettingsGroup, all_settings
+from infra.runtime.web_secret_settings import WebSecretSettings
 from stream_app.detectors import all_settings as of_detectors
 
 SECTIONS: dict[str, tuple[type[SettingsGroup], ...]] = {
@@ -21,7 +23,7 @@ SECTIONS: dict[str, tuple[type[SettingsGroup], ...]] = {
         of_worker.SinkSettings,
         shared.DataSettings,
         of_worker.WebSettings,
-        shared.WebSecretSettings,
+        WebSecretSettings,
         of_worker.RuleSettings,
         shared.WindowSettings,
         *of_detectors(),
@@ -49,6 +51,10 @@ PAGE_HEAD = """\
 From the environment or from `.env` in the working folder; the environment wins. `.env.example` is ready to
 copy. A value that cannot be used ends every command that reads it with a line that names the variable, and so
 does a variable that begins with `TXNWATCH_` and is not listed here. Such a line shows no value.
+
+A secret can also be in a file that the variable with `_FILE` names, as container engines mount them:
+`TXNWATCH_KAFKA_PASSWORD_FILE=/run/secrets/kafka`. It is read once, at the start. These are secrets:
+SECRETS.
 
 This page is written from the settings' classes: `pytest tests/unit/test_settings_files.py --update-goldens`.
 """
@@ -85,7 +91,12 @@ def settings_page() -> str:
         )
         for title, rows in _sections()
     )
-    return "\n".join([PAGE_HEAD, *sections])
+    return "\n".join([PAGE_HEAD.replace("SECRETS", _secrets()), *sections])
+
+
+def _secrets() -> str:
+    names = {name for settings in all_settings() for name in settings.secrets()}
+    return textwrap.fill(", ".join(f"`{name}`" for name in sorted(names)), 110)
 
 
 def _sections() -> Iterator[tuple[str, list[tuple[str, str, str]]]]:

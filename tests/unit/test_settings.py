@@ -1,5 +1,6 @@
 """The settings of topics, migrations and services."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -191,3 +192,58 @@ def test_services_of_a_given_folder_are_stopped_whatever_the_settings_say(
     stopped = CliRunner().invoke(services, ["down", "--datadir", str(tmp_path / "none")])
 
     assert (stopped.exit_code, stopped.output) == (0, "nothing was running\n")
+
+
+@pytest.mark.parametrize("where", ["environment", ".env"])
+def test_a_secret_can_be_in_a_file(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("secret").write_text("postgresql://user:p%C3%A4ss@host/db\n")
+    if where == "environment":
+        Path(".env").write_text("POSTGRES_URL=postgresql://elsewhere/db\n")  # which the environment wins over
+        monkeypatch.setenv("POSTGRES_URL_FILE", "secret")
+    else:
+        Path(".env").write_text("POSTGRES_URL_FILE=secret\nTXNWATCH_WEB_SECRET_FILE=\n")
+        monkeypatch.setenv("POSTGRES_URL", "")  # as a compose file says that it is not set
+
+    assert Settings.load().postgres.get_secret_value() == "postgresql://user:p%C3%A4ss@host/db"
+
+
+def test_a_variable_wins_over_a_file_that_dotenv_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("POSTGRES_URL_FILE=absent\n")
+    monkeypatch.setenv("POSTGRES_URL", "postgresql://host/db")
+
+    assert Settings.load().postgres.get_secret_value() == "postgresql://host/db"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "TXNWATCH_KAFKA_PASSWORD_FILE: no file that can be read: No such file or directory"),
+        (b"", "TXNWATCH_KAFKA_PASSWORD_FILE: the file has to have the secret as text, and nothing else"),
+        (b"\xff", "TXNWATCH_KAFKA_PASSWORD_FILE: the file has to have the secret as text, and nothing else"),
+        (b"a" * 70_000, "TXNWATCH_KAFKA_PASSWORD_FILE: the file has to have the secret as text, and nothing"),
+    ],
+)
+def test_a_file_that_has_no_secret_is_refused_by_its_variables_name(
+    content: bytes | None, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if content is not None:
+        Path("secret").write_bytes(content)
+    monkeypatch.setenv("TXNWATCH_KAFKA_PASSWORD_FILE", "secret")
+
+    with pytest.raises(SettingsError, match=f"^{re.escape(message)}"):
+        Settings.load()
+
+
+def test_a_secret_that_is_said_in_two_ways_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:hunter2@host")
+    monkeypatch.setenv("REDIS_URL_FILE", "secret")
+
+    with pytest.raises(SettingsError, match=r"^REDIS_URL and REDIS_URL_FILE: give one of the two$"):
+        Settings.load()
+
+
+def test_what_is_no_secret_is_in_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TXNWATCH_PARTITIONS_FILE", "count")
+
+    with pytest.raises(SettingsError, match=r"^TXNWATCH_PARTITIONS_FILE: there is no such setting"):
+        Settings.load()
