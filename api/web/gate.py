@@ -75,9 +75,10 @@ class Gate:
                 asks too often.
         """
         digest = self.shown(request) if self.required else b""
-        if self._limits is not None and not route.probes:
+        is_probe = route.probes and (not self.required or is_near(request.remote or "", request.headers))
+        if self._limits is not None and not is_probe:
             request[LEFT] = self._limits.take(self._payer(request, digest))
-        if not self.required or route.needs is None or (route.probes and _is_near(request)):
+        if not self.required or route.needs is None or is_probe:
             return None
         caller = await self.known(digest) if digest else None
         if caller is None:
@@ -166,11 +167,6 @@ def secret_of(request: web.Request) -> str:
     """The token or the session that a request comes with; empty: none."""
     kind, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     return token.strip() if kind.lower() == "bearer" else request.cookies.get(COOKIE, "")
-
-
-def _is_near(request: web.Request) -> bool:
-    """Whether it comes from this machine, and by no proxy."""
-    return is_near(request.remote or "", request.headers)
 
 
 def _check_users(request: web.Request, route: GuardedRoute, users: frozenset[str]) -> None:

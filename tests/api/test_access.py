@@ -282,6 +282,9 @@ async def test_who_asks_too_often_has_to_wait_and_nobody_else(
         assert [await status({}) for _ in range(2)] == [429] * 2  # with those whom nobody knew yet
         assert await status({}, "/login") == 429
         assert [await status({}, "/health", left=None) for _ in range(9)] == [200] * 9
+        # From elsewhere each token that nobody has is looked up.
+        made_up = [{**bearer(f"txn_{number}"), "X-Forwarded-For": "192.0.2.9"} for number in range(2)]
+        assert [await status(headers, "/health") for headers in made_up] == [429] * 2
     async with serving(pages_settings, login="required", rate=0.01, burst=2, proxies=1) as client:
         for number in range(9):
             assert await status({"X-Forwarded-For": f"192.0.2.{number}"}) == 401
