@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import fastavro
@@ -18,24 +19,17 @@ def reader(written: WrittenSchema) -> Callable[[bytes], dict[str, Any]]:
         Exception: The schema cannot be used.
     """
     named: dict[str, Any] = {}
-    its = compiled(_parsed(written, named), named)
-
-    def read(data: bytes) -> dict[str, Any]:
-        try:
-            found, end = its(data, 0)
-        except Exception as error:  # noqa: BLE001 - whatever it stumbles over in bytes of any kind
-            raise Unmapped("avro", f"not by its schema: {type(error).__name__}: {error}"[:500]) from None
-        if end != len(data):
-            raise Unmapped("avro", _left(len(data) - end))
-        if not isinstance(found, dict):
-            raise Unmapped("avro", f"no record, but {type(found).__name__}")
-        return found
-
-    return read
+    schema = _parsed(written, named)
+    read = compiled(schema, named)
+    return read if isinstance(schema, dict) and schema["type"] == "record" else partial(_record, read)
 
 
-def _left(count: int) -> str:
-    return f"{count} bytes more than its schema has" if count > 0 else f"not by its schema: {-count} missing"
+def _record(read: Callable[[bytes], Any], data: bytes) -> dict[str, Any]:
+    """A record of a schema that may have other values, too."""
+    found = read(data)
+    if not isinstance(found, dict):
+        raise Unmapped("avro", f"no record, but {type(found).__name__}")
+    return found
 
 
 def _parsed(written: WrittenSchema, named: dict[str, Any]) -> Any:

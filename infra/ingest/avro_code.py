@@ -5,22 +5,15 @@ lies behind them. Numbers of items are, so that nothing is read for longer than 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from struct import Struct
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from infra.ingest.exact import EXACT, LONGEST, too_long
+from infra.ingest.avro_values import CALLED
 
-Read: TypeAlias = Callable[[bytes, int], tuple[Any, int]]
-"""Reads a value of the data at a place, and says where the next is."""
 Schema: TypeAlias = Any
 """As fastavro parses it: a text, a list for a union, or a dict."""
 
 _RECORDS = frozenset(["record", "error"])
-_LONGEST_NUMBER = 10
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 _SIZE = """\
 size = data[at]
@@ -64,6 +57,14 @@ _LOGICAL: Final = {
     "long-local-timestamp-millis": "{lines}{to} = local_epoch + milliseconds * {to}",
     "long-local-timestamp-micros": "{lines}{to} = local_epoch + microseconds * {to}",
 }
+_READ = """\
+def read(data, at=0):
+    try:
+{body}
+    except Exception as error: raise unread(error) from None
+    if at != len(data): raise left(len(data) - at)
+    return {value}
+"""
 _FUNCTION = """\
 def {name}(data, at):
 {body}
@@ -79,19 +80,19 @@ while items:
 """
 
 
-def compiled(schema: Schema, named: Mapping[str, Schema]) -> Read:
-    """What reads a value of this schema, and of those that it names.
+def compiled(schema: Schema, named: Mapping[str, Schema]) -> Callable[[bytes], Any]:
+    """What reads data of this schema, and of those that it names.
 
-    It raises some error where the data do not fit, or returns an end that is not theirs.
+    It raises Unmapped where the data do not fit.
 
     Raises:
         Exception: The schema is none that fastavro parses.
     """
     code = Code(named)
-    name = code.function_of(schema)
-    values = {**_BUILT_IN, **code.constants}
+    code.write_reader(schema)
+    values = {**CALLED, **code.constants}
     exec(code.text, values)  # noqa: S102 - written below alone: of the schema it has names, as literals
-    found: Read = values[name]
+    found: Callable[[bytes], Any] = values["read"]
     return found
 
 
@@ -99,14 +100,17 @@ class Code:
     """The text of functions that read values of schemas.
 
     >>> code = Code({})
-    >>> name = code.function_of({"type": "record", "fields": [{"name": "ccy", "type": "string"}]})
+    >>> code.write_reader({"type": "record", "fields": [{"name": "ccy", "type": "string"}]})
     >>> print(code.text)
-    def f0(data, at):
-        size = data[at]
-        if size & 129: size, at = length(data, at)
-        else: at += 1
-        v0 = data[at : (at := at + (size >> 1))].decode()
-        return {'ccy': v0}, at
+    def read(data, at=0):
+        try:
+            size = data[at]
+            if size & 129: size, at = length(data, at)
+            else: at += 1
+            v0 = data[at : (at := at + (size >> 1))].decode()
+        except Exception as error: raise unread(error) from None
+        if at != len(data): raise left(len(data) - at)
+        return {'ccy': v0}
     <BLANKLINE>
     """
 
@@ -122,13 +126,22 @@ class Code:
         """All functions."""
         return "\n".join(self._functions)
 
-    def function_of(self, schema: Schema) -> str:
+    def write_reader(self, schema: Schema) -> None:
+        """Write the function `read`."""
+        body, value = self._body(schema)
+        self._functions.append(_READ.format(body=_indented(body, 2), value=value))
+
+    def _body(self, schema: Schema) -> tuple[str, str]:
+        """Lines that read a value, and what it is then called."""
+        return self._BODIES.get(_kind(schema), Code._single)(self, schema)
+
+    def _function_of(self, schema: Schema) -> str:
         """The name of a function that reads a value of the schema."""
-        kind, name = _kind(schema), f"f{len(self._functions)}"
+        name = f"f{len(self._functions)}"
         self._functions.append("")  # the name is taken, as a record may have itself in it
-        if kind in _RECORDS:
-            self._of_records[schema.get("name", "")] = name
-        body, value = self._BODIES.get(kind, Code._single)(self, schema)
+        if "name" in schema:
+            self._of_records[schema["name"]] = name
+        body, value = self._body(schema)
         self._functions[int(name[1:])] = _FUNCTION.format(name=name, body=_indented(body), value=value)
         return name
 
@@ -164,7 +177,7 @@ class Code:
         kind = _kind(schema)
         if kind in self._BODIES:
             known = self._of_records.get(schema["name"]) if "name" in schema else None
-            return f"{to}, at = {known or self.function_of(schema)}(data, at)"
+            return f"{to}, at = {known or self._function_of(schema)}(data, at)"
         lines = self._KINDS[kind](self, schema) if kind in self._KINDS else _PRIMITIVES[kind]
         if isinstance(schema, dict) and (logical := f"{kind}-{schema.get('logicalType')}") in _LOGICAL:
             scale = self._constant(Decimal(-(schema.get("scale") or 0)))
@@ -225,77 +238,3 @@ def _literal(name: object) -> str:
 
 def _indented(lines: str, depth: int = 1) -> str:
     return "\n".join(f"{'    ' * depth}{line}" for line in lines.splitlines() if line)
-
-
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    """A number of any length, and where the next value is.
-
-    >>> _number(bytes([128, 184, 230, 138, 132, 101, 7]), 0), _number(bytes([129, 1, 7]), 0)
-    ((1735714983424, 6), (-65, 2))
-    """
-    found = shift = 0
-    for byte in data[at : at + _LONGEST_NUMBER]:
-        at += 1
-        found |= (byte & 127) << shift
-        if byte < 128:  # noqa: PLR2004 - the last byte of a number has no highest bit
-            return (found >> 1) ^ -(found & 1), at
-        shift += 7
-    raise EOFError("a number that does not end")
-
-
-def _moment(data: bytes, at: int) -> tuple[datetime, int]:
-    number, at = _number(data, at)
-    return _EPOCH + _MILLISECOND * number, at
-
-
-def _length(data: bytes, at: int) -> tuple[int, int]:
-    """Twice a number that is not negative, as short ones are written."""
-    found, at = _number(data, at)
-    if found < 0:
-        raise ValueError(f"{found} is no length")
-    return 2 * found, at
-
-
-def _block(data: bytes, at: int) -> tuple[int, int]:
-    """How many items come next, and where."""
-    items, at = _number(data, at)
-    if items < 0:
-        items, (_, at) = -items, _number(data, at)
-    if items > len(data) - at:
-        raise EOFError(f"{items} items in {len(data) - at} bytes")
-    return items, at
-
-
-def _no_block(data: bytes, at: int) -> tuple[int, int]:
-    items, at = _block(data, at)
-    if items:
-        raise ValueError(f"{items} items that take no bytes")
-    return 0, at
-
-
-def _no_branch(size: int) -> NoReturn:
-    raise ValueError(f"a union of no type {size >> 1}")
-
-
-_BUILT_IN: Final[Mapping[str, Any]] = {
-    "length": _length,
-    "number": _number,
-    "block": _block,
-    "no_block": _no_block,
-    "no_branch": _no_branch,
-    "float_at": Struct("<f").unpack_from,
-    "double_at": Struct("<d").unpack_from,
-    "longest": LONGEST,
-    "too_long": too_long,
-    "whole": int.from_bytes,
-    "scaled": EXACT.scaleb,
-    "day": date.fromordinal,
-    "days": date(1970, 1, 1).toordinal(),
-    "moment": _moment,
-    "half": _MILLISECOND / 2,
-    "highest": sum(1 << 7 * place + 7 for place in range(5)),
-    "epoch": _EPOCH,
-    "local_epoch": datetime(1970, 1, 1),  # noqa: DTZ001 - of dates that have no zone
-    "milliseconds": _MILLISECOND,
-    "microseconds": timedelta(microseconds=1),
-}
