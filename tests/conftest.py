@@ -12,11 +12,14 @@ from infra.embedded.cluster import Addresses
 from infra.runtime.aiokafka_changes import install
 from infra.runtime.settings import Settings
 from tests.support import ending
+from tests.support.faults.outages import Services
+from tests.support.faults.rig import Rig, rig
 from tests.support.services import (
     Choice,
     choose,
     compile_less,
     copied_database,
+    embedded_datadir,
     empty_redis_database,
     fresh_database,
     fresh_topics,
@@ -119,6 +122,20 @@ def redis_url(services: Addresses) -> Iterator[str]:
     """The URL of an empty Redis database of this test's own."""
     with empty_redis_database(services.redis) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def own_services() -> Iterator[Services]:
+    """Services that the tests of a module alone use, as they are broken there; all run when a test ends."""
+    with embedded_datadir() as datadir:
+        yield Services(datadir)
+
+
+@pytest.fixture
+async def own_ground(own_services: Services, tmp_path: Path) -> AsyncIterator[Rig]:
+    """An installation of this test's own on them."""
+    async with rig(own_services.addresses, tmp_path) as one:
+        yield one
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,9 +12,9 @@ import pytest
 
 from tests.support.faults.ledger import Ledger
 from tests.support.faults.outages import Services
-from tests.support.faults.rig import Rig, Worker, rig
+from tests.support.faults.rig import Rig, Worker
 from tests.support.feed_clients import network
-from tests.support.services import embedded_datadir, free_port
+from tests.support.services import free_port
 from tests.support.traffic import traffic
 
 MESSAGES = 8000
@@ -27,19 +27,6 @@ CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
 CREATE TRIGGER full_disk BEFORE INSERT ON transactions FOR EACH ROW EXECUTE FUNCTION full_disk();
 """
-
-
-@pytest.fixture(scope="module")
-def own_services() -> Iterator[Services]:
-    """Services that only these tests use, as they are broken here."""
-    with embedded_datadir() as datadir:
-        yield Services(datadir)
-
-
-@pytest.fixture
-async def ground(own_services: Services, tmp_path: Path) -> AsyncIterator[Rig]:
-    async with rig(own_services.addresses, tmp_path) as one:
-        yield one
 
 
 @dataclass(slots=True)
@@ -65,10 +52,10 @@ class Load:
 
 
 @pytest.fixture
-async def load(ground: Rig) -> AsyncIterator[Load]:
-    await ground.send_transactions(traffic(MESSAGES))
-    with ground.run(**SMALL) as worker:
-        yield Load(ground, worker)
+async def load(own_ground: Rig) -> AsyncIterator[Load]:
+    await own_ground.send_transactions(traffic(MESSAGES))
+    with own_ground.run(**SMALL) as worker:
+        yield Load(own_ground, worker)
 
 
 async def settle(ledger: Ledger, fault: str, load: Load, since: float) -> None:
@@ -95,15 +82,15 @@ async def test_the_broker_ends_and_comes_back(
 
 @pytest.mark.slow
 async def test_the_only_broker_comes_back_under_another_port(
-    own_services: Services, ground: Rig, ledger: Ledger
+    own_services: Services, own_ground: Rig, ledger: Ledger
 ) -> None:
     """Its bootstrap address stays, as a load balancer's does; what it advertises is another."""
-    await ground.send_transactions(traffic(MESSAGES))
+    await own_ground.send_transactions(traffic(MESSAGES))
     former = own_services.port("kafka")
     async with network(former) as bootstrap:
-        ground.kafka = ground.environment["KAFKA_BOOTSTRAP_SERVERS"] = f"127.0.0.1:{bootstrap.port}"
-        with ground.run(**SMALL) as worker:
-            load = Load(ground, worker)
+        own_ground.kafka = own_ground.environment["KAFKA_BOOTSTRAP_SERVERS"] = f"127.0.0.1:{bootstrap.port}"
+        with own_ground.run(**SMALL) as worker:
+            load = Load(own_ground, worker)
             await load.under_way()
             bootstrap.cut()
             bootstrap.target = free_port()
@@ -223,27 +210,25 @@ def longest_pause(ground: Rig, since: float) -> float:
 
 @pytest.mark.slow
 async def test_a_batch_damaged_on_the_brokers_disk_costs_itself_alone(
-    ground: Rig, own_services: Services
+    own_ground: Rig, own_services: Services
 ) -> None:
     """One record is before it, which must not go with it: the worker stops, and its line leads on."""
     sent = traffic(4, users=1)
     for batch in (sent[:1], sent[1:3], sent[3:]):
-        await ground.send_transactions(batch)
-    partition = damage(own_services.datadir, ground.transactions)
-    with ground.run() as worker:
+        await own_ground.send_transactions(batch)
+    partition = damage(own_services.datadir, own_ground.transactions)
+    with own_ground.run() as worker:
         assert await worker.ended() == 1, worker.tail()
     line = worker.log.read_text().splitlines()[-1]
-    place = (
-        f"topic {ground.transactions} partition {partition}: the records from offset 1 to 2 cannot be read"
-    )
-    assert place in line
+    place = f"topic {own_ground.transactions} partition {partition}"
+    assert f"{place}: the records from offset 1 to 2 cannot be read" in line
     assert "set their group to 3 (kafka-consumer-groups --reset-offsets --to-offset)" in line
 
-    await ground.set_group({partition: 3})
-    with ground.run() as worker:
-        await ground.finish(worker)
+    await own_ground.set_group({partition: 3})
+    with own_ground.run() as worker:
+        await own_ground.finish(worker)
         assert await worker.stop() == 0, worker.tail()
-    assert {row["id"] for row in await ground.rows()} == {sent[0].id, sent[3].id}
+    assert {row["id"] for row in await own_ground.rows()} == {sent[0].id, sent[3].id}
 
 
 def damage(datadir: Path, topic: str) -> int:

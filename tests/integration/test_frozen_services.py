@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,11 +22,11 @@ from stream_app.faust_adapter.vital_signs import vitals_of
 from stream_app.metrics import WorkerMetrics
 from stream_app.settings import Settings
 from tests.support.faults.outages import Services
-from tests.support.faults.rig import Rig, rig
+from tests.support.faults.rig import Rig
 from tests.support.foreign_topics import MAPPING, foreign, foreign_topic, ingesting
 from tests.support.hanging import hanging
 from tests.support.installation import until
-from tests.support.services import embedded_datadir, free_port
+from tests.support.services import free_port
 from tests.support.traffic import traffic
 
 SAYS_WITHIN = 10.0
@@ -112,18 +112,6 @@ class Program:
         return down and f'txnwatch_dependency_up{{dependency="{name}"}} 0.0' in metrics
 
 
-@pytest.fixture
-def own_services() -> Iterator[Services]:
-    with embedded_datadir() as datadir:
-        yield Services(datadir)
-
-
-@pytest.fixture
-async def ground(own_services: Services, tmp_path: Path) -> AsyncIterator[Rig]:
-    async with rig(own_services.addresses, tmp_path) as one:
-        yield one
-
-
 async def load(ground: Rig, topic: str) -> NoReturn:
     """Send both kinds of records, some hundred a second, whenever Kafka takes them."""
     number = 0
@@ -154,21 +142,21 @@ def running(ground: Rig, topic: str, folder: Path, ports: Mapping[str, int]) -> 
 
 @pytest.mark.slow
 async def test_frozen_services_are_said_in_time_and_nothing_has_to_be_restarted(
-    own_services: Services, ground: Rig, tmp_path: Path
+    own_services: Services, own_ground: Rig, tmp_path: Path
 ) -> None:
     ports = {name: free_port() for name in NEEDS}
-    ground.environment |= {
+    own_ground.environment |= {
         "TXNWATCH_PROGRESS_SECONDS": "10",
         "TXNWATCH_WEB_PORT": str(ports["worker"]),
         "TXNWATCH_API_PORT": str(ports["api"]),
     }
     programs = [Program(name, ports[name], needs) for name, needs in NEEDS.items()]
-    async with foreign_topic(ground) as topic:
-        with running(ground, topic, tmp_path, ports) as processes:
+    async with foreign_topic(own_ground) as topic:
+        with running(own_ground, topic, tmp_path, ports) as processes:
             for program in programs:
                 await until(program.is_ready)
-            async with background(load(ground, topic), name="load"):
-                await until(partial(_is_past, ground, 0))
+            async with background(load(own_ground, topic), name="load"):
+                await until(partial(_is_past, own_ground, 0))
                 assert (
                     'txnwatch_progress_timestamp_seconds{partition="0"} '
                     in (await programs[0].ask("/metrics"))[1]
@@ -178,9 +166,9 @@ async def test_frozen_services_are_said_in_time_and_nothing_has_to_be_restarted(
                         await _said_and_lived_through(programs, name)
                     for program in programs:
                         await until(program.is_ready, within=60)
-                    before = await ground.committed()
-                    await until(partial(_is_past, ground, before))
-            await until(ground.finished)
+                    before = await own_ground.committed()
+                    await until(partial(_is_past, own_ground, before))
+            await until(own_ground.finished)
             assert [process.poll() for process in processes] == [None] * 3
 
 

@@ -3,23 +3,18 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from infra.embedded import cluster
 from infra.migrate import migrate
 from infra.runtime.settings import Settings as TopicSettings
 from infra.topics import ensure_topics
+from tests.support.faults.outages import Services
 from tests.support.installation import Installation, ended
 from tests.support.posting import given, post, taken
 from tests.support.rows import made, user
-from tests.support.services import embedded_datadir
 from tests.support.serving import serving, settings_from
-from tests.support.standing_still import standing_still
 
 ALICE = user(1)
 
@@ -58,24 +53,16 @@ async def test_the_verdict_is_in_the_answer_and_the_same_again_is_answered_alike
     assert len(await installation.rows()) == 54
 
 
-@pytest.fixture
-async def datadir() -> AsyncIterator[Path]:
-    with embedded_datadir() as folder:
-        yield folder
-
-
 @pytest.mark.slow
-async def test_a_frozen_kafka_is_said_soon_and_what_is_accepted_is_there(datadir: Path) -> None:
-    addresses = await asyncio.to_thread(cluster.up, datadir)
+async def test_a_frozen_kafka_is_said_soon_and_what_is_accepted_is_there(own_services: Services) -> None:
+    addresses = own_services.addresses
     await migrate(addresses.postgres)
     await ensure_topics(TopicSettings(kafka=addresses.kafka))
     settings = settings_from(addresses.as_env(), dependency_seconds=1.0)
-    pid = cluster.status(datadir)["kafka"].pid
-    assert pid is not None
     async with serving(settings) as client:
         assert (await post(client, plain(0)))[0] == 202
         for seconds in (3, 15):  # longer than a request is waited for, and than the producer is
-            with standing_still(psutil.Process(pid)):
+            with own_services.hanging("kafka"):
                 began, slowest = time.monotonic(), 0.0
                 while (now := time.monotonic()) < began + seconds:
                     answers = await asyncio.gather(*(post(client, plain(n)) for n in range(1, 20)))
