@@ -71,7 +71,7 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     key = key_from(settings.cursor_key.get_secret_value(), settings.datadir)
     metrics, cursors, docs = Metrics(), Cursors(key), Docs(settings.root_path, settings)
     database, redis, broker = Database(settings), redis_client(settings), Broker(settings)
-    worker = WorkerView(settings)
+    gate, worker = _gate(settings, database, key), WorkerView(settings)
     cache = QueryCache(redis, settings, key=key, count=metrics.count_cached)
     replay, inlet = Replay(broker, readers=settings.history_readers), Inlet(settings, "api")
     anomalies, scored = _feeds(settings, broker, metrics)
@@ -82,10 +82,10 @@ def create_app(settings: Settings, *, now: Callable[[], datetime] = _utc_now) ->
     app = _serving(
         settings,
         metrics,
-        _gate(settings, database, key),
+        gate,
         docs,
-        *(ServiceRoutes(metrics, dependencies), BucketRoutes(database, now)),
-        *(UserRoutes(database, windows, cursors), ChangeRoutes(database, cursors), *_provider(settings, key)),
+        *(*_logins(settings, gate, key), ServiceRoutes(metrics, dependencies), BucketRoutes(database, now)),
+        *(UserRoutes(database, windows, cursors), ChangeRoutes(database, cursors)),
         RowRoutes(database, cache, cursors, Exports(settings), now),
         PostRoutes(inlet, KnownRows(database), scored, _decoder(settings), metrics, settings),
         *(RuleRoutes(database, settings), LabelRoutes(settings), ListRoutes(database, settings)),
@@ -114,9 +114,11 @@ def _gate(settings: Settings, database: Database, key: bytes) -> Gate:
     return Gate(ask, key, required=required, limits=limits, proxies=settings.proxies)
 
 
-def _provider(settings: Settings, key: bytes) -> Iterator[ProviderRoutes]:
-    if settings.provider and settings.needs_login:
-        yield ProviderRoutes(Provider(settings.provider), settings, Seals(key, "logins"))
+def _logins(settings: Settings, gate: Gate, key: bytes) -> Iterator[object]:
+    provider = Provider(settings.provider) if settings.provider and settings.needs_login else None
+    yield SessionRoutes(gate, settings, provider)
+    if provider:
+        yield ProviderRoutes(provider, settings, Seals(key, "logins"))
 
 
 async def _callers(database: Database, digests: Collection[bytes]) -> Mapping[bytes, Caller]:
@@ -153,7 +155,7 @@ def _serving(
     settings: Settings, metrics: Metrics, gate: Gate, docs: Docs, *resources: object
 ) -> web.Application:
     """An application that serves the documentation and these resources."""
-    routes = routes_of(docs, SessionRoutes(gate, settings), *resources)
+    routes = routes_of(docs, *resources)
     docs.describe([route for route, _ in routes], login=gate.required)
     cors, draining = Cors(settings.origins), Draining()
     called, count = Called(settings.host_names), counting(metrics, logged=settings.log_requests)

@@ -121,6 +121,9 @@ class ProviderSettings(SettingsGroup):
     oidc_rights_claim: str = "groups"
     """The claim that has the groups or roles by which they have rights; dots lead into objects, such as
     realm_access.roles."""
+    oidc_log_out: bool = False
+    """Whether who logs out here is sent to log out at the provider too, where its discovery document has an
+    end_session_endpoint. They come back to /login below TXNWATCH_OIDC_URL, to be registered there for it."""
     oidc_rights: str = ""
     """The scopes of each group as JSON, of * for everybody: {"*": ["read"], "fraud": ["label", "decide"]}."""
 

@@ -1,6 +1,7 @@
 """Logging in and out: sessions by a cookie, and tickets for clients that can send no header."""
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
@@ -22,10 +23,13 @@ from api.web.problems import ParameterError, Problem
 from api.web.route import Route, json_response
 from api.web.static_files import StaticPage
 from infra.access import store
+from infra.access.provider import Provider, ProviderAwayError
 from infra.access.secrets import LONGEST, digest_of, fits, hashed, new_token
 from infra.database import session
 from infra.noting import note
 from schemas.access import NAME, Caller
+
+log = logging.getLogger(__name__)
 
 _STATIC = Path(str(files("api.dashboard"))) / "static"
 _POLICY = (
@@ -68,6 +72,12 @@ class Session(msgspec.Struct, frozen=True):
     name: str = ""
     scopes: Sequence[str] = ()
     provider: str = ""
+
+
+class LoggedOut(Session, frozen=True):
+    """Who is logged in then: nobody. `elsewhere` is where to log out at the provider, too; empty: nowhere."""
+
+    elsewhere: str = ""
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -117,6 +127,7 @@ class SessionRoutes:
 
     gate: Gate
     settings: Settings
+    provider: Provider | None = None
     attempts: Attempts = field(default_factory=Attempts)
     files: StaticPage = field(
         default_factory=lambda: StaticPage(
@@ -126,7 +137,14 @@ class SessionRoutes:
         )
     )
 
-    @Route("/login", "session_page", parameters=LoginPage, media="text/html", needs=None)
+    @Route(
+        "/login",
+        "session_page",
+        parameters=LoginPage,
+        media="text/html",
+        needs=None,
+        others_ignored=True,  # a provider may send somebody back with more
+    )
     async def page(self, request: web.Request, _: LoginPage) -> web.Response:
         """The page to log in at."""
         return await self.files.page(request)
@@ -163,24 +181,26 @@ class SessionRoutes:
         begin_cookie(response, secret, self.settings, request)
         return response
 
-    @Route("/session", "session_end", method="DELETE", body=Session, depends=True, needs=None)
+    @Route("/session", "session_end", method="DELETE", body=LoggedOut, depends=True, needs=None)
     async def end(self, request: web.Request, _: NoParameters) -> web.Response:
         """Log out here."""
         secret = request.cookies.get(COOKIE, "")
         async with session(self._url, store.WRITE) as connection:
-            await store.end_session(connection, secret)
-        return self._ended(request)
+            account = await store.end_session(connection, secret)
+            is_theirs = await store.is_of_provider(connection, account)
+        return await self._ended(request, is_theirs=is_theirs)
 
-    @Route("/sessions", "session_end_all", method="DELETE", body=Session, depends=True, needs=None)
+    @Route("/sessions", "session_end_all", method="DELETE", body=LoggedOut, depends=True, needs=None)
     async def end_all(self, request: web.Request, _: NoParameters) -> web.Response:
         """Log out everywhere."""
-        secret = request.cookies.get(COOKIE, "")
+        secret, is_theirs = request.cookies.get(COOKIE, ""), False
         if secret and (caller := await self.gate.known(digest_of(secret))):
             async with session(self._url, store.WRITE) as connection:
                 await store.end_sessions(connection, caller.name)
                 await note(connection, caller.name, "logged out everywhere", caller.name)
+                is_theirs = await store.is_of_provider(connection, caller.name)
             self.gate.forget_all_of(caller.name)
-        return self._ended(request)
+        return await self._ended(request, is_theirs=is_theirs)
 
     @Route("/session/ticket", "session_ticket", method="POST", body=Ticket, depends=True, needs=None)
     async def ticket(self, request: web.Request, _: NoParameters) -> web.Response:
@@ -209,14 +229,28 @@ class SessionRoutes:
             return True
 
     def _session(self, caller: Caller | None) -> Session:
-        provider = self.settings.oidc_label if self.settings.oidc_issuer and self.gate.required else ""
         if caller is None:
-            return Session(self.gate.required, provider=provider)
-        return Session(self.gate.required, caller.name, sorted(caller.scopes), provider)
+            return Session(self.gate.required, provider=self._label)
+        return Session(self.gate.required, caller.name, sorted(caller.scopes), self._label)
 
-    def _ended(self, request: web.Request) -> web.Response:
+    @property
+    def _label(self) -> str:
+        return self.settings.oidc_label if self.settings.oidc_issuer and self.gate.required else ""
+
+    async def _elsewhere(self) -> str:
+        """Where to log out at the provider; nowhere where it does not answer: here one is logged out."""
+        if self.provider is None or not self.settings.oidc_log_out:
+            return ""
+        try:
+            return await self.provider.log_out_address(f"{self.settings.oidc_url.rstrip('/')}/login")
+        except ProviderAwayError as error:
+            log.warning("the provider of logins does not say where to log out: %s", error)
+            return ""
+
+    async def _ended(self, request: web.Request, *, is_theirs: bool) -> web.Response:
         self.gate.forget(digest_of(secret_of(request)))
-        response = json_response(self._session(None))
+        elsewhere = await self._elsewhere() if is_theirs else ""
+        response = json_response(LoggedOut(self.gate.required, provider=self._label, elsewhere=elsewhere))
         response.del_cookie(COOKIE, **cookie_options(self.settings, request))
         return response
 

@@ -63,6 +63,7 @@ class _Endpoints(msgspec.Struct, frozen=True):
     authorization_endpoint: str
     token_endpoint: str
     jwks_uri: str
+    end_session_endpoint: str = ""
     token_endpoint_auth_methods_supported: Sequence[str] = ("client_secret_basic",)
 
 
@@ -105,8 +106,17 @@ class Provider:
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
-        there = (await self._found()).authorization_endpoint
-        return f"{there}{'&' if '?' in there else '?'}{urlencode(asked)}"
+        return _with_query((await self._found()).authorization_endpoint, asked)
+
+    async def log_out_address(self, back: str) -> str:
+        """Where somebody logs out there, to come back to this page; empty where it does not say where.
+
+        Raises:
+            ProviderAwayError: It does not answer.
+        """
+        there = (await self._found()).end_session_endpoint
+        asked = {"client_id": self._access.client_id, "post_logout_redirect_uri": back}
+        return there and _with_query(there, asked)
 
     async def claims(self, code: str, nonce: str, verifier: str) -> dict[str, Any]:
         """What the provider says of who came back with this code.
@@ -178,8 +188,9 @@ class Provider:
             found = _decoded(await self._answer("GET", there, {}), _Endpoints)
             if found.issuer != self._access.issuer:
                 raise ProviderAwayError("it says that it is another than TXNWATCH_OIDC_ISSUER")
-            for address in (found.authorization_endpoint, found.token_endpoint, found.jwks_uri):
-                if not is_safe(address):
+            named = found.authorization_endpoint, found.token_endpoint, found.jwks_uri
+            for address in (*named, found.end_session_endpoint):
+                if address and not is_safe(address):
                     raise ProviderAwayError("it names addresses without TLS")
             self._endpoints = time.monotonic(), found
         return self._endpoints[1]
@@ -204,6 +215,10 @@ class Provider:
                 return body
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ProviderAwayError(type(error).__name__) from None
+
+
+def _with_query(address: str, asked: dict[str, str]) -> str:
+    return f"{address}{'&' if '?' in address else '?'}{urlencode(asked)}"
 
 
 def _error_in(body: bytes) -> str:

@@ -205,13 +205,21 @@ async def begin_session(connection: Connection, account: str, secret: str, secon
     await note(connection, account, "logged in", account)
 
 
-async def end_session(connection: Connection, secret: str) -> None:
-    """Log out; without an effect where it has ended."""
+async def end_session(connection: Connection, secret: str) -> str:
+    """Log out; whose session it was, empty where it has ended."""
     ended = "DELETE FROM access_sessions WHERE digest = $1 RETURNING account"
-    if account := await connection.fetchval(ended, digest_of(secret)):
+    account: str = await connection.fetchval(ended, digest_of(secret)) or ""
+    if account:
         await note(connection, account, "logged out", account)
+    return account
 
 
 async def end_sessions(connection: Connection, account: str) -> None:
     """Log out everywhere."""
     await connection.execute("DELETE FROM access_sessions WHERE account = $1", account)
+
+
+async def is_of_provider(connection: Connection, account: str) -> bool:
+    """Whether an account is of those who log in by a provider."""
+    by_it = "SELECT issuer IS NOT NULL FROM access_accounts WHERE name = $1"
+    return bool(await connection.fetchval(by_it, account))

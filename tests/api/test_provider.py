@@ -16,12 +16,14 @@ from joserfc.jwk import ECKey, OctKey
 from api.settings import Settings
 from api.web.gate import COOKIE
 from infra.access import store
+from infra.access.secrets import hashed
 from schemas.access import Scope
 from tests.support.identity_provider import ANN, CLIENT, SECRET, IdentityProvider, identity_provider, new_key
 from tests.support.serving import Client, serving, settings_from
 
 URL = "http://localhost/txn"
 """Where browsers find the API, as the provider is told."""
+PASSWORD = "a password of hers"  # noqa: S105 - of this test's alone
 RIGHTS = {"fraud": ["read", "label"], "leads": ["decide"]}
 BEGIN, BACK = "/session/provider", "/session/provider/callback"
 
@@ -33,14 +35,19 @@ async def provider() -> AsyncIterator[IdentityProvider]:
 
 
 @pytest.fixture
-async def client(pages_settings: Settings, provider: IdentityProvider) -> AsyncIterator[Client]:
+def settings(pages_settings: Settings, provider: IdentityProvider) -> Settings:
     more = {
         "TXNWATCH_OIDC_ISSUER": provider.url, "TXNWATCH_OIDC_CLIENT_ID": CLIENT,
         "TXNWATCH_OIDC_CLIENT_SECRET": SECRET, "TXNWATCH_OIDC_URL": URL,
         "TXNWATCH_OIDC_RIGHTS": json.dumps(RIGHTS), "TXNWATCH_API_LOGIN": "required",
     }  # fmt: skip
-    settings = settings_from({"POSTGRES_URL": pages_settings.postgres.get_secret_value(), **more})
-    async with serving(settings, redis=pages_settings.redis) as one:
+    services = {"POSTGRES_URL": pages_settings.postgres, "REDIS_URL": pages_settings.redis}
+    return settings_from({**{name: url.get_secret_value() for name, url in services.items()}, **more})
+
+
+@pytest.fixture
+async def client(settings: Settings) -> AsyncIterator[Client]:
+    async with serving(settings) as one:
         yield one
 
 
@@ -92,6 +99,51 @@ async def test_who_logs_in_there_has_the_rights_of_the_groups(
     assert await logged(pages_settings) == [
         "account made", "logged in", "rights changed", "logged in", "logged out",
     ]  # fmt: skip
+
+
+async def log_out(client: Client, path: str = "/session") -> str:
+    """Where one is sent to log out at the provider, too."""
+    async with client.delete(path) as response:
+        assert response.status == 200
+        elsewhere: str = (await response.json())["elsewhere"]
+    assert (await session_of(client))["name"] == ""
+    return elsewhere
+
+
+async def test_who_logs_out_is_sent_to_log_out_there_where_that_is_wanted(
+    client: Client, settings: Settings, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.access.provider._KEPT_SECONDS", 0.0)
+    says = {"end_session_endpoint": f"{provider.url}/logout?of=ours"}
+    provider.document = says
+    assert (await answered(client, await back_from(client, provider)))[0] == 303
+    assert await log_out(client) == ""
+    async with serving(settings, oidc_log_out=True) as asking:
+        for path in ("/session", "/sessions"):
+            assert (await answered(asking, await back_from(asking, provider)))[0] == 303
+            there = await log_out(asking, path)
+            assert there.startswith(f"{provider.url}/logout?of=ours&client_id={CLIENT}&")
+            async with client.session.get(there, allow_redirects=False) as response:
+                assert response.headers[hdrs.LOCATION] == f"{URL}/login"
+        async with asking.get("/login", params={"state": "of some providers"}) as response:
+            assert response.status == 200
+
+        for document in ({}, {"end_session_endpoint": "http://attacker.example/logout"}, {"jwks_uri": None}):
+            provider.document = says
+            assert (await answered(asking, await back_from(asking, provider)))[0] == 303
+            provider.document = document
+            assert await log_out(asking) == ""
+        provider.document = says
+        await with_a_password(settings)
+        async with asking.post("/session", json={"name": "eve", "password": PASSWORD}) as response:
+            assert response.status == 200
+        assert await log_out(asking) == ""
+
+
+async def with_a_password(settings: Settings) -> None:
+    connection = await asyncpg.connect(settings.postgres.get_secret_value())
+    await store.add_account(connection, "eve", hashed(PASSWORD), [Scope.READ], "test")
+    await connection.close()
 
 
 async def logged(settings: Settings) -> list[str]:

@@ -67,7 +67,9 @@ async def test_who_logs_in_at_the_provider_comes_to_the_page_that_was_asked_for(
         await site.stop()
         own = {"oidc_issuer": provider.url, "oidc_url": site.url, "oidc_rights": '{"fraud": ["read"]}'}
         secret = {"oidc_client_id": CLIENT, "oidc_client_secret": SecretStr(SECRET)}
-        site.settings, visit.elsewhere = changed(site.settings, **own, **secret), provider.url
+        provider.document = {"end_session_endpoint": f"{provider.url}/logout"}
+        site.settings = changed(site.settings, **own, **secret, oidc_log_out=True)
+        visit.elsewhere = provider.url
         await site.start()
         page = await visit.open(site.view("/health"))
         await page.get_by_role("link", name="Log in with single sign-on").click()
@@ -76,7 +78,8 @@ async def test_who_logs_in_at_the_provider_comes_to_the_page_that_was_asked_for(
         await expect(page).to_have_url(site.view("/health"))
         await page.locator("#account-name").click()
         await page.get_by_role("button", name="Log out", exact=True).click()
-        await expect(page).to_have_url(f"{site.url}/login?next=dashboard%23%2Fhealth")
+        await expect(page).to_have_url(f"{site.url}/login")
+        assert provider.asked[-1] == "/logout"
         provider.claims["groups"] = []
         await page.get_by_role("link", name="Log in with single sign-on").click()
         await expect(page.get_by_role("main")).to_contain_text("ann@example.org has no rights here")

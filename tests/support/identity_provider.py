@@ -74,6 +74,10 @@ class IdentityProvider:
         algorithm = "RS256" if isinstance(key, RSAKey) else "ES256"
         return jwt.encode({"alg": algorithm, "kid": key.kid}, claims, key, algorithms=[algorithm])
 
+    async def log_out(self, request: web.Request) -> web.Response:
+        assert request.query["client_id"] == CLIENT
+        raise web.HTTPFound(request.query["post_logout_redirect_uri"])
+
     async def published(self, _: web.Request) -> web.Response:
         return web.json_response(KeySet([*self.keys]).as_dict(private=False))
 
@@ -99,6 +103,7 @@ async def identity_provider() -> AsyncIterator[IdentityProvider]:
     app.router.add_get("/authorize", provider.authorize)
     app.router.add_post("/token", provider.token)
     app.router.add_get("/keys", provider.published)
+    app.router.add_get("/logout", provider.log_out)
     async with TestServer(app) as server:
         provider.url = str(server.make_url("")).rstrip("/")
         yield provider
