@@ -20,9 +20,9 @@ class Panel(NamedTuple):
     stacked: bool = False
 
 
-def _rate(name: str, by: str = "", matching: str = "") -> str:
+def _rate(name: str, by: str = "", matching: str = "", *, of: str = "rate") -> str:
     grouped = f"sum by ({by}) " if by else "sum "
-    return f"{grouped}(rate({name}{{{matching}}}[$__rate_interval]))"
+    return f"{grouped}({of}({name}{{{matching}}}[$__rate_interval]))"
 
 
 def _rates(title: str, unit: str, name: str, by: str, *, stacked: bool = False) -> Panel:
@@ -58,7 +58,7 @@ ROWS: dict[str, Sequence[Panel]] = {
         ),
     ),
     "Batches": (
-        _rates("Time by step", "s", "txnwatch_step_seconds_sum", "step", stacked=True),
+        _rates("Time by step", "percentunit", "txnwatch_step_seconds_sum", "step", stacked=True),
         Panel("Step, 99%", "s", [(_quantile(0.99, "txnwatch_step_seconds", "le, step"), "{{step}}")]),
         _spread("Records of a batch", "short", "txnwatch_batch_records"),
         _rates("Batches", "ops", "txnwatch_batches_total", "outcome"),
@@ -68,10 +68,10 @@ ROWS: dict[str, Sequence[Panel]] = {
     "Partitions and state": (
         Panel(
             "Partitions taken over, given up",
-            "ops",
+            "short",
             [
-                (_rate("txnwatch_take_over_seconds_count"), "taken over"),
-                (_rate("txnwatch_given_up_partitions_total", "reason"), "{{reason}}"),
+                (_rate("txnwatch_take_over_seconds_count", of="increase"), "taken over"),
+                (_rate("txnwatch_given_up_partitions_total", "reason", of="increase"), "{{reason}}"),
             ],
         ),
         Panel("Users", "short", [("sum (txnwatch_state_keys)", "entries of RocksDB")]),
@@ -121,7 +121,7 @@ ROWS: dict[str, Sequence[Panel]] = {
     ),
     "Ingest": (
         _rates("Foreign records", "ops", "txnwatch_ingest_records_total", "outcome", stacked=True),
-        Panel("Lag", "short", [("sum by (topic) (txnwatch_ingest_lag_offsets)", "{{topic}}")]),
+        Panel("Lag", "short", [("sum by (topic) (txnwatch_ingest_group_lag_offsets)", "{{topic}}")]),
         _spread("Time to commit", "s", "txnwatch_ingest_commit_seconds"),
     ),
     "Processes": (

@@ -139,6 +139,7 @@ _WITHOUT_SAMPLES = {
     "txnwatch_api_request_seconds_bucket": {"route"} | OF_A_SCRAPE,
     "txnwatch_api_sse_clients": {"topic"} | OF_A_SCRAPE,
     "txnwatch_ingest_lag_offsets": {"topic", "partition"} | OF_A_SCRAPE,
+    "txnwatch_ingest_group_lag_offsets": {"topic", "partition"} | OF_A_SCRAPE,
     **OF_PROMETHEUS,
 }
 
@@ -218,6 +219,30 @@ def test_the_page_of_alerts_is_that_of_the_rules(pytestconfig: pytest.Config) ->
 
     assert (ROOT / PAGE).read_text() == page()
     assert {*re.findall(r"`(TXNWATCH_\w+)`", page())} <= known_variables()
+
+
+def test_every_panel_asks_the_prometheus_that_is_chosen_and_has_the_unit_of_what_it_shows() -> None:
+    made = json.loads(dashboard())
+    source = {"type": "prometheus", "uid": "${datasource}"}
+    charts = [one for one in made["panels"] if one["type"] != "row"]
+
+    assert [one["type"] for one in made["templating"]["list"]] == ["datasource", "query"]
+    assert len({one["id"] for one in made["panels"]}) == len(made["panels"])
+    for chart in charts:
+        its, shown = chart["targets"], chart["fieldConfig"]["defaults"]["unit"]
+        assert [chart["datasource"], *(one["datasource"] for one in its)] == [source] * (len(its) + 1)
+        assert len({one["refId"] for one in its}) == len(its)
+        assert {unit_of(one["expr"]) for one in its} == {shown.replace("reqps", "ops")}, chart["title"]
+
+
+def unit_of(query: str) -> str:
+    """By the name of what it asks for: a second a second is a share of one."""
+    name = query.partition("{")[0].rpartition("(")[2].partition(")")[0].partition("[")[0]
+    base = name.removesuffix("_sum").removesuffix("_total").removesuffix("_bucket")
+    unit = {"seconds": "s", "bytes": "bytes"}.get(base.rpartition("_")[2], "short")
+    if "rate(" in query and "histogram_quantile" not in query:
+        return "percentunit" if unit == "s" else "ops"
+    return unit
 
 
 def test_panels_of_the_dashboard_do_not_overlap() -> None:
