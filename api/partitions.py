@@ -21,7 +21,7 @@ _AGAIN_SECONDS = 60.0
 # None of the server's words, which may hold a password.
 _REASONS = {
     asyncpg.UndefinedFunctionError: "run `txnwatch migrate`",
-    asyncpg.InsufficientPrivilegeError: "this role may not create tables",
+    asyncpg.InsufficientPrivilegeError: "this role may not create tables, or not write to access_log",
 }
 
 
