@@ -14,6 +14,7 @@ import yaml
 
 from infra.cli import main
 from infra.embedded.jars import KAFKA_VERSION
+from infra.embedded.kafka import Kafka
 from tests.support import services as test_services
 from tests.support.settings_variables import known_variables
 
@@ -181,6 +182,11 @@ def test_a_worker_has_the_time_to_stop_by_itself(name: str) -> None:
     grace = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
 
     assert grace > Settings.model_fields["stop_seconds"].default
+
+
+@pytest.mark.parametrize("name", ["kafka", "postgres"])
+def test_what_writes_its_data_out_at_its_end_has_the_time_to(name: str) -> None:
+    assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > Kafka.stop_seconds
 
 
 def test_data_is_in_volumes_that_are_declared() -> None:
