@@ -70,6 +70,10 @@ class TimeLimits:
         self._fail_after(item, settings.timeout)
         return True
 
+    def pytest_enter_pdb(self) -> None:
+        """Leave whoever looks into a test all the time."""
+        _cancel()
+
     def _fail_after(self, item: pytest.Item, seconds: float) -> None:
         def fail(_number: int, _frame: FrameType | None) -> None:
             __tracebackhide__ = True
