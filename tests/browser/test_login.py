@@ -36,7 +36,13 @@ async def log_in(page: Page, password: str = PASSWORD) -> None:
     await page.keyboard.type("ann")
     await page.keyboard.press("Tab")
     await page.keyboard.type(password)
-    await page.keyboard.press("Enter")
+    await enter(page)
+
+
+async def enter(page: Page) -> None:
+    """Send it, and wait for the answer: to check a password takes seconds where many others work."""
+    async with page.expect_response(lambda one: one.request.method == "POST"):
+        await page.keyboard.press("Enter")
 
 
 async def test_who_logs_in_comes_to_the_page_that_was_asked_for(guarded: Site, visit: Visit) -> None:
@@ -47,7 +53,7 @@ async def test_who_logs_in_comes_to_the_page_that_was_asked_for(guarded: Site, v
     await expect(page.locator('[name="password"]')).to_be_focused()
 
     await page.keyboard.type(PASSWORD)  # what was typed before is selected
-    await page.keyboard.press("Enter")
+    await enter(page)
 
     await expect(page).to_have_url(f"{guarded.url}/docs")
 
