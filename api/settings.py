@@ -51,8 +51,9 @@ class HttpSettings(SettingsGroup):
     root_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     """The path that a proxy serves the API under and leaves out of what it passes on, such as /txn; pages and
     links work without it, it is for what names whole addresses: the OpenAPI document and `event: gap`."""
-    cors_origins: str = "*"
-    """The origins whose pages may call it, separated by commas; * for any."""
+    cors_origins: str = "local"
+    """The origins whose pages may read its answers, separated by commas; local for those of this machine, *
+    for any."""
     cursor_key: SecretStr = SecretStr("")
     """What cursors are signed with, the same for all processes; empty: a key kept in TXNWATCH_DATADIR."""
     worker_url: str = Field("http://127.0.0.1:6066", pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
@@ -96,7 +97,7 @@ class HttpSettings(SettingsGroup):
 
     @property
     def origins(self) -> frozenset[str]:
-        """The origins of TXNWATCH_CORS_ORIGINS, a comma list; `*` stands for every one."""
+        """The origins of TXNWATCH_CORS_ORIGINS, a comma list, with `local` and `*` as they stand there."""
         return frozenset(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
 
 

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from api.metrics import Metrics
 from api.web.gate import CALLER
 from api.web.problems import Problem
-from infra.runtime.addresses import called
+from infra.runtime.addresses import called, host_of, is_loopback
 from schemas.masking import without_data
 
 log = logging.getLogger(__name__)
@@ -130,19 +130,25 @@ class Called:
 class Cors:
     """Lets web pages of these origins read the answers, errors and streams among them.
 
-    Pages of an origin that is named may send credentials, such as a proxy's cookie; those of `*` may not.
+    Pages of an origin that is named may send credentials, such as a proxy's cookie; those of `*`, for any,
+    and of `local`, for every port of this machine, may not.
     """
 
     def __init__(self, origins: frozenset[str]) -> None:
-        self._named, self._others = origins - {"*"}, "*" in origins
+        self._named = origins - {"*", "local"}
+        self._any, self._local = "*" in origins, "local" in origins
 
     def headers(self, origin: str | None) -> Mapping[str, str]:
         """The headers of an answer to a page of this origin."""
-        vary: dict[str, str] = {hdrs.VARY: "Origin"} if self._named else {}
+        vary: dict[str, str] = {hdrs.VARY: "Origin"} if self._named or not self._any else {}
         if origin in self._named and origin is not None:
             credentials = {str(hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS): "true"}
             return {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin, **credentials, **vary}
-        return {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*", **vary} if self._others else vary
+        if self._any:
+            return {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*", **vary}
+        if self._local and origin is not None and is_loopback(host_of(origin)):
+            return {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin, **vary}
+        return vary
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:

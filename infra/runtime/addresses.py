@@ -121,6 +121,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def host_of(origin: str) -> str:
+    """The host of an origin as browsers send it; empty without one.
+
+    >>> host_of("http://localhost:5173"), host_of("http://[::1]:80"), host_of("null"), host_of("http://[")
+    ('localhost', '::1', '', '')
+    """
+    try:
+        return urlsplit(origin).hostname or ""
+    except ValueError:
+        return ""
+
+
 def is_near(remote: str, headers: Container[str]) -> bool:
     """Whether a request comes from this machine, and by no proxy; `headers` know names in either case."""
     return is_loopback(remote) and not ("X-Forwarded-For" in headers or "Forwarded" in headers)

@@ -233,13 +233,33 @@ async def test_what_nobody_foresaw_is_logged_whole_and_told_in_one_sentence(
 # --- CORS ------------------------------------------------------------------------------------
 
 
-async def test_every_page_may_read_unless_told_otherwise(settings: Settings) -> None:
+async def test_every_page_of_this_machine_may_read_and_no_other(settings: Settings) -> None:
     asked = {"/health": 200, "/nowhere": 404, "/users?limit=0": 422, "/sse/anomalies": 200}
+    near = ("http://localhost:5173", "http://127.0.0.1:8080", "https://[::1]", "http://127.0.0.2")
+    far = (
+        "https://a.example",
+        "http://localhost.example",
+        "http://a.example:80@localhost.example",
+        "null",
+        "http://[",
+    )
     async with serving(settings) as client:
         for path, status in asked.items():
-            async with client.get(path, headers={"Origin": "https://a.example"}) as response:
-                assert response.status == status
-                assert response.headers["Access-Control-Allow-Origin"] == "*"
+            for origin in near + far:
+                async with client.get(path, headers={"Origin": origin}) as response:
+                    assert response.status == status
+                    allowed = response.headers.get("Access-Control-Allow-Origin")
+                    assert allowed == (origin if origin in near else None)
+                    assert "Access-Control-Allow-Credentials" not in response.headers
+                    assert response.headers["Vary"] == "Origin"
+
+
+async def test_every_page_may_read_where_that_is_said(settings: Settings) -> None:
+    async with (
+        serving(settings, cors_origins="*") as client,
+        client.get("/health", headers={"Origin": "https://a.example"}) as response,
+    ):
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
 
 
 async def test_named_origins_alone_may_read(settings: Settings) -> None:
@@ -272,13 +292,13 @@ async def test_a_page_of_a_named_origin_may_send_what_it_likes(settings: Setting
 
 async def test_a_preflight_is_answered_where_there_is_a_page(client: Client) -> None:
     asks = {
-        "Origin": "https://a.example",
+        "Origin": "http://localhost:5173",
         "Access-Control-Request-Method": "GET",
         "Access-Control-Request-Headers": "last-event-id",
     }
     async with client.options("/sse/anomalies", headers=asks) as response:
         assert response.status == 204
-        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        assert response.headers["Access-Control-Allow-Origin"] == "http://localhost:5173"
         assert "GET" in response.headers["Access-Control-Allow-Methods"]
         assert "last-event-id" in response.headers["Access-Control-Allow-Headers"]
     async with client.options("/nowhere", headers=asks) as response:

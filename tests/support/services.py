@@ -204,7 +204,7 @@ def installation_variables(topics: Settings, database: str, redis_url: str, data
         "TXNWATCH_API_HOST": "127.0.0.1",
         "TXNWATCH_API_PORT": str(free_port()),
         "TXNWATCH_API_DRAIN_SECONDS": "0",
-        "TXNWATCH_CORS_ORIGINS": "*",
+        "TXNWATCH_CORS_ORIGINS": "local",
         "TXNWATCH_MAX_MESSAGE_BYTES": "65536",
     }
 
