@@ -1,12 +1,11 @@
 """Every command that changes something leaves it in the audit trail, with who did it."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import asyncpg
-import click
 import pytest
 from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner
@@ -20,6 +19,7 @@ from infra.runtime.kafka import admin_client, committed_offsets, describe_cluste
 from infra.runtime.retry import retried
 from infra.runtime.settings import Settings
 from infra.runtime.this_user import this_user
+from tests.support.commands import names_of
 from tests.support.installation import until
 from tests.support.rows import made, store, user
 from tests.support.traffic import traffic
@@ -83,17 +83,6 @@ NOTED: dict[str, tuple[str, tuple[str, ...]]] = {
 """Of each command that changes something what it is given, and what is noted of it; in this order."""
 OF_ANOTHER_TEST = {"migrate": "test_migrate.py, by the first of its tests"}
 PASSWORD = "a password of hers"  # noqa: S105 - of this test's alone
-
-
-def names_of(command: click.Command, path: str = "") -> Iterator[str]:
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            child = command.get_command(context, name)
-            assert child is not None
-            yield from names_of(child, f"{path} {name}".strip())
-    else:
-        yield path
 
 
 def test_of_every_command_it_is_known_whether_it_changes_something() -> None:

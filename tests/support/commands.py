@@ -36,13 +36,20 @@ _OF_ONE_MACHINE = {"demo", "services up", "services down", "services status"}
 _OF_FILES = {"mapping list", "metrics alerts", "metrics dashboard", "rules check"}
 
 
-def commands(command: click.Command, path: str = "") -> Iterator[str]:
-    """Every command of txnwatch that reads a URL, as it is typed."""
+def names_of(command: click.Command, path: str = "") -> Iterator[str]:
+    """Every command below this one, by its words."""
     if isinstance(command, click.Group):
         context = click.Context(command)
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             assert child is not None
-            yield from commands(child, f"{path} {name}".strip())
-    elif path not in _OF_ONE_MACHINE | _OF_FILES:
-        yield f"{path} {_ARGUMENTS.get(path, '')}".strip()
+            yield from names_of(child, f"{path} {name}".strip())
+    else:
+        yield path
+
+
+def commands(command: click.Command) -> Iterator[str]:
+    """Every command of txnwatch that reads a URL, as it is typed."""
+    for path in names_of(command):
+        if path not in _OF_ONE_MACHINE | _OF_FILES:
+            yield f"{path} {_ARGUMENTS.get(path, '')}".strip()
