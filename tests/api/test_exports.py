@@ -217,7 +217,7 @@ async def test_an_export_is_offered_as_a_file(client: Client) -> None:
     headers = {"Accept": CSV, "Origin": "https://a.example"}
     async with client.get("/anomalies", headers=headers) as response:
         assert response.headers["Content-Disposition"] == 'attachment; filename="anomalies.csv"'
-        assert response.headers["Vary"] == "Accept"
+        assert response.headers["Vary"] == "Accept, Origin"
         assert "Content-Disposition" in response.headers["Access-Control-Expose-Headers"]
 
 
