@@ -9,6 +9,7 @@ from typing import NamedTuple
 import asyncpg
 import click
 
+from infra.runtime.audit_trail import note
 from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.postgres import SESSION, check_session
 from infra.runtime.services import POSTGRES
@@ -27,7 +28,6 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 )
 """
 _APPLIED = "INSERT INTO schema_migrations (name, sha256) VALUES ($1, $2)"
-_NOTE = "INSERT INTO access_log (who, what, whom) VALUES ($1, 'schema migrated', $2)"
 
 
 class MigrationError(Exception):
@@ -69,7 +69,7 @@ async def migrate(postgres_url: str, folder: Path = FOLDER, *, by: str = "") -> 
             await _apply(connection, migration)
         names = [migration.name for migration in pending]
         if names and by:
-            await connection.execute(_NOTE, by, ", ".join(names))
+            await note(connection, by, "schema migrated", ", ".join(names))
         return names
     finally:
         await connection.close()

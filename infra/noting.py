@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-import asyncpg
 import click
 from pydantic import SecretStr
 
 from infra.database import rights, session
+from infra.runtime.audit_trail import note
 from infra.runtime.cli_errors import ending_in_one_line
 from infra.runtime.services import POSTGRES
 from infra.runtime.this_user import this_user
@@ -16,7 +16,6 @@ T = TypeVar("T")
 
 NOTES = rights(("access_log",), ("INSERT",))
 """What it takes to write to the audit trail."""
-_NOTE = "INSERT INTO access_log (who, what, whom) VALUES ($1, $2, $3)"
 
 
 class NotedSettings(Protocol):
@@ -69,8 +68,3 @@ async def note_here(settings: NotedSettings, what: str, whom: str) -> None:
     """Note what this machine's user does by a command."""
     async with session(settings.postgres.get_secret_value(), NOTES) as connection:
         await note(connection, this_user(), what, whom)
-
-
-async def note(connection: asyncpg.Connection | asyncpg.Pool, who: str, what: str, whom: str) -> None:
-    """Write a line of the audit trail."""
-    await connection.execute(_NOTE, who, what, whom)

@@ -51,21 +51,21 @@ class Waiting:
             awaited.row = row
             self._missing -= 1
         if not self._missing:
-            self.give_up()
+            self.end()
 
     @property
     def complete(self) -> bool:
         """Whether all have come."""
         return not self._missing
 
-    def give_up(self) -> None:
+    def end(self) -> None:
         """Have it wait no longer."""
         if not self._over.done():
             self._over.set_result(None)
 
     async def wait(self, seconds: float) -> None:
         """Return once every verdict is there, or after `seconds`; then some may be missing."""
-        timer = asyncio.get_running_loop().call_later(seconds, self.give_up)
+        timer = asyncio.get_running_loop().call_later(seconds, self.end)
         try:
             await self._over
         finally:
@@ -111,7 +111,7 @@ class VerdictWaiters:
     def close(self) -> None:
         """End every wait now, as the API stops: what has no verdict yet is answered without one."""
         for waiting in self._waiting:
-            waiting.give_up()
+            waiting.end()
 
     def _forget(self, key: bytes, waiting: Waiting) -> None:
         left = [one for one in self._by_key[key] if one[0] is not waiting]

@@ -44,12 +44,13 @@ class KnownRows:
         look.asked += wanted
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
-        await look.over.wait()  # whoever leaves meanwhile ends it for nobody else
+        # Not the task: a client that leaves would cancel it, and all others would wait for ever.
+        await look.over.wait()
         rows = [(look.found.get(id(one)), one) for one in wanted]
         return [row if row and tells_of(row, one) else None for row, one in rows]
 
     async def _look(self) -> None:
-        """Look for what is asked for until nothing is, once for all who have come meanwhile."""
+        """Look as long as somebody asks; each look is for all who asked during the one before."""
         while self._next.asked:
             await asyncio.sleep(self._next_at - time.monotonic())
             look, self._next = self._next, _QuestionOfAll()

@@ -22,7 +22,7 @@ from infra.access.provider import Provider, ProviderAwayError, ProviderError
 from infra.access.secrets import new_token
 from infra.access.store import AccountError, Identity
 from infra.database import session
-from infra.noting import note
+from infra.runtime.audit_trail import note
 from schemas.access import NAME, Scope
 
 _COOKIE = "txnwatch_login"

@@ -26,7 +26,7 @@ from infra.access import store
 from infra.access.provider import Provider, ProviderAwayError
 from infra.access.secrets import LONGEST, digest_of, fits, hashed, new_token
 from infra.database import session
-from infra.noting import note
+from infra.runtime.audit_trail import note
 from schemas.access import NAME, Caller
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class LoggedOut(Session, frozen=True):
-    """Who is logged in then: nobody. `elsewhere` is where to log out at the provider, too; empty: nowhere."""
+    """A session without anybody; `elsewhere` is the address that also logs out at the provider, or empty."""
 
     elsewhere: str = ""
 

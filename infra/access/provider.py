@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from infra.runtime.addresses import ProviderAccess, is_safe
+from infra.runtime.answers import body_within
 from infra.runtime.cli_errors import StopError
 
 SECONDS: Final = 10.0
@@ -203,11 +204,9 @@ class Provider:
                 aiohttp.ClientSession(timeout=timeout) as session,
                 session.request(method, url, allow_redirects=False, **asked) as response,
             ):
-                body = b""
-                async for piece in response.content.iter_any():
-                    body += piece
-                    if len(body) > _MOST_BYTES:
-                        raise ProviderAwayError("its answer is larger than 1 MiB")
+                body = await body_within(response, _MOST_BYTES)
+                if body is None:
+                    raise ProviderAwayError("its answer is larger than 1 MiB")
                 if method == "POST" and response.status in {400, 401}:
                     raise ProviderError(f"The provider does not take the code{_error_in(body)}.")
                 if response.status != 200:  # noqa: PLR2004 - OK

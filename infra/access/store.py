@@ -8,7 +8,8 @@ import asyncpg
 
 from infra.access.secrets import digest_of
 from infra.database import rights
-from infra.noting import NOTES, note
+from infra.noting import NOTES
+from infra.runtime.audit_trail import note
 from infra.runtime.cli_errors import StopError
 from schemas.access import Caller, Scope, scopes_of
 

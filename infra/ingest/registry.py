@@ -14,6 +14,7 @@ from yarl import URL
 
 from infra.ingest.decoding import json_object
 from infra.ingest.schema_kinds import Referred, WrittenSchema, load_reader
+from infra.runtime.answers import body_within
 from infra.runtime.cli_errors import StopError
 from infra.runtime.retry import retried
 from schemas.mapping import Unmapped
@@ -134,16 +135,13 @@ class Registry:
 
 
 async def _whole(answer: aiohttp.ClientResponse) -> bytes:
-    """The body; `read` of so many bytes would give what has come by then, of a large schema a part."""
-    body = bytearray()
-    async for piece in answer.content.iter_any():
-        body += piece
-        if len(body) > _LARGEST:
-            raise RegistryError(
-                f"the schema registry: its answer has more than {_LARGEST:,} bytes: is "
-                "TXNWATCH_SCHEMA_REGISTRY_URL its address?"
-            )
-    return bytes(body)
+    body = await body_within(answer, _LARGEST)
+    if body is None:
+        raise RegistryError(
+            f"the schema registry: its answer has more than {_LARGEST:,} bytes: is "
+            "TXNWATCH_SCHEMA_REGISTRY_URL its address?"
+        )
+    return body
 
 
 _SCHEMA = msgspec.json.Decoder(dict[str, Any]).decode

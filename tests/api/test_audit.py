@@ -15,7 +15,7 @@ from infra.access import store
 from infra.access.audit import changes
 from infra.access.secrets import hashed
 from infra.cli import main
-from infra.noting import note
+from infra.runtime.audit_trail import note
 from schemas.access import Scope
 from tests.support.callers import address, routes
 from tests.support.rows import made, user

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -324,10 +324,17 @@ async def test_a_former_owner_is_refused_and_writes_nothing(pool: asyncpg.Pool, 
     assert await pool.fetchval("SELECT count(*) FROM transactions") == 0
 
 
-async def _when_somebody_waits(connection: asyncpg.Connection) -> None:
-    async with asyncio.timeout(10):
-        while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - Postgres tells nobody
-            await asyncio.sleep(0.01)
+async def _written_behind(
+    pool: asyncpg.Pool, write: Coroutine[Any, Any, int], change: str, *given: Any
+) -> int:
+    """What the write gives that began, and waited, before this change was committed."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(change, *given)
+        writing = asyncio.create_task(write)
+        async with asyncio.timeout(10):
+            while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - Postgres tells nobody
+                await asyncio.sleep(0.01)
+    return await writing
 
 
 async def test_who_waits_for_the_row_of_a_partition_meets_the_epoch_as_it_is_then(
@@ -335,14 +342,8 @@ async def test_who_waits_for_the_row_of_a_partition_meets_the_epoch_as_it_is_the
 ) -> None:
     """Its statement began, and saw the table, before the next owner was there."""
     former, *_ = await sink.take_over(0)
-    async with pool.acquire() as connection:
-        async with connection.transaction():
-            await connection.execute(TAKE_OVER, APP, TOPIC, 0)
-            writing = asyncio.create_task(sink.write(0, former, [row(0)], 1))
-            await _when_somebody_waits(connection)
-
-        with pytest.raises(LostPartitionError, match="epoch"):
-            await writing
+    with pytest.raises(LostPartitionError, match="epoch"):
+        await _written_behind(pool, sink.write(0, former, [row(0)], 1), TAKE_OVER, APP, TOPIC, 0)
 
     assert await pool.fetchval("SELECT count(*) FROM transactions") == 0
     assert await sink.take_over(0) == TakenOver(former + 2, 0)
@@ -353,13 +354,9 @@ async def test_a_batch_again_that_waits_for_itself_leaves_out_what_it_has_stored
 ) -> None:
     """A connection may break while the server still stores what came over it."""
     epoch, *_ = await sink.take_over(0)
-    async with pool.acquire() as connection:
-        async with connection.transaction():
-            await connection.execute("UPDATE sink_offsets SET next_offset = 2")
-            writing = asyncio.create_task(sink.write(0, epoch, [row(offset) for offset in range(3)], 3))
-            await _when_somebody_waits(connection)
+    writing = sink.write(0, epoch, [row(offset) for offset in range(3)], 3)
 
-        assert await writing == 1
+    assert await _written_behind(pool, writing, "UPDATE sink_offsets SET next_offset = 2") == 1
 
     assert [one["source_offset"] for one in await pool.fetch(ALL_VERDICTS)] == [2]
 
